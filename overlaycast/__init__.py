@@ -1,0 +1,3 @@
+"""Application-layer multicast by client forwarding."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,49 @@
+"""The exceptions that cross rooms. Each says whose fault it was, and a user sees its text in one line.
+
+``exit_code`` is what the command line returns for it: 2 bad input or settings, 3 this machine lacks something.
+"""
+
+
+class OverlaycastError(Exception):
+    """Anything that overlaycast raises on purpose."""
+
+    exit_code = 1
+
+
+class ConfigError(OverlaycastError):
+    """Bad input or settings. The text names the place, the field and what is accepted."""
+
+    exit_code = 2
+
+
+class LocalProtocolError(OverlaycastError):
+    """Our own side broke the protocol: a defect."""
+
+
+class RemoteProtocolError(OverlaycastError):
+    """The other side broke the protocol. Close that link, and only that link."""
+
+
+class RefusedError(OverlaycastError):
+    """The other side understood and said no; asking again unchanged will not help.
+
+    Args:
+        code: machine-readable reason, one of ``wire.messages.RefusalCode``.
+        reason: one line for people.
+    """
+
+    exit_code = 2
+
+    def __init__(self, code: str, reason: str) -> None:
+        super().__init__(reason)
+        self.code = code
+
+
+class LabError(OverlaycastError):
+    """The testbed could not build, prove or run a network. Never a verdict on the system under test."""
+
+
+class MissingError(LabError):
+    """This machine lacks something. The text names it and how to get it."""
+
+    exit_code = 3
