@@ -1,0 +1,72 @@
+"""The one entry point, ``overlaycast COMMAND …``: finds the command's room and imports only that.
+
+Owns: the list of commands, and what an error becomes: one line on stderr and an exit code (0 all well; 1 an
+expectation failed; 2 bad input or settings; 3 this machine lacks something; 130 and 143 after SIGINT and SIGTERM).
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from typing import Final
+
+from overlaycast import __version__
+from overlaycast.errors import OverlaycastError
+
+# command -> (what it does, module:function). A function takes the arguments after the command and returns an exit code.
+COMMANDS: Final[dict[str, tuple[str, str]]] = {
+    "coordinator": (
+        "the control plane: authenticates, measures, decides, watches",
+        "overlaycast.coordinator.command:main",
+    ),
+    "send": ("a source: feeds a file or standard input to a group", "overlaycast.agent.command:send"),
+    "join": ("a peer: receives a group, writes it out, forwards when told to", "overlaycast.agent.command:join"),
+    "relay": (
+        "a planted server: forwards only; --backup takes over for failed forwarders",
+        "overlaycast.agent.command:relay",
+    ),
+    "group": ("create, list, show, draw and delete groups", "overlaycast.admin:main"),
+    "trace": ("the router path to a host, as the coordinator sees it", "overlaycast.discovery.command:main"),
+    "lab": ("run experiments on emulated networks", "overlaycast.lab.command:main"),
+}
+
+
+def usage() -> str:
+    """Return the text of ``overlaycast --help``."""
+    rows = "\n".join(f"  {name:<12} {what}" for name, (what, _) in COMMANDS.items())
+    return (
+        "usage: overlaycast COMMAND [options]\n\n"
+        "Application-layer multicast by client forwarding.\n\n"
+        f"commands:\n{rows}\n\n"
+        "'overlaycast COMMAND --help' tells what a command takes; 'overlaycast --version' prints the version."
+    )
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    words = sys.argv[1:] if argv is None else argv
+    if not words or words[0] in ("-h", "--help", "help"):
+        print(usage())
+        return 0 if words else 2
+    if words[0] in ("--version", "-V"):
+        print(f"overlaycast {__version__}")
+        return 0
+    if words[0] not in COMMANDS:
+        print(f"overlaycast: no command {words[0]!r}; accepted: {', '.join(COMMANDS)}", file=sys.stderr)
+        return 2
+    module, function = COMMANDS[words[0]][1].split(":")
+    try:
+        return int(getattr(import_module(module), function)(words[1:]))
+    except OverlaycastError as error:
+        print(f"overlaycast: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        # the reader of our output (`| head`) has enough; Python would complain again while it closes stdout
+        sys.stderr.close()
+        return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,122 @@
+"""Every option is declared once, as a field of a frozen model; this turns a model into a command's options.
+
+Owns: where a value comes from (defaults < TOML file < ``OVERLAYCAST_*`` < flags) and how a wrong one is reported: one
+line that names the place, the field and what is accepted. Refuses: unknown flags, and unknown keys of the TOML file.
+
+A TOML file has one table per command, so that one file can serve a whole host::
+
+    [join]
+    coordinator = "http://server:8470"
+"""
+
+from __future__ import annotations
+
+import argparse
+import tomllib
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar
+
+from pydantic import ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    CliSettingsSource,
+    EnvSettingsSource,
+    InitSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+)
+
+from overlaycast.errors import ConfigError
+
+_S = TypeVar("_S", bound="Settings")
+
+
+class Settings(BaseSettings):
+    """Base of every command's settings. The docstring of a subclass is the text above its ``--help``."""
+
+    model_config = SettingsConfigDict(
+        frozen=True,
+        extra="forbid",
+        env_prefix="OVERLAYCAST_",
+        cli_kebab_case=True,
+        cli_implicit_flags=True,
+        cli_hide_none_type=True,
+        cli_avoid_json=True,
+    )
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse, but a wrong flag is a ``ConfigError`` in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        raise ConfigError(f"{self.prog}: {message}; see '{self.prog} --help'")
+
+
+def load(model: type[_S], argv: list[str], prog: str, table: str | None = None) -> _S:
+    """Return the settings of one command.
+
+    Args:
+        model: what to fill.
+        argv: the flags after the command's name; ``--config FILE`` is understood here.
+        prog: how the command is called, for usage and errors ("overlaycast join").
+        table: the TOML table that belongs to this command; the last word of ``prog`` unless told.
+
+    Raises:
+        ConfigError: anything unknown, missing or out of bounds.
+        SystemExit: after ``--help``.
+    """
+    parser = _Parser(prog=prog, description=model.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--config", metavar="FILE", type=Path, help="TOML file with a table for this command")
+    path, rest = _config_flag(argv, prog)
+    file_values = _toml_table(path, table or prog.split()[-1]) if path else {}
+    try:
+        flags: CliSettingsSource[Any] = CliSettingsSource(model, root_parser=parser, cli_parse_args=rest)
+        return _from_sources(model, flags, file_values)
+    except ValidationError as error:
+        raise ConfigError(f"{prog}: {one_line(error)}") from None
+    except SettingsError as error:
+        raise ConfigError(f"{prog}: {error}") from None
+
+
+def _from_sources(model: type[_S], flags: CliSettingsSource[Any], file_values: dict[str, Any]) -> _S:
+    class Sourced(model):  # type: ignore[valid-type,misc]
+        @classmethod
+        def settings_customise_sources(
+            cls, settings_cls: type[BaseSettings], **_: Any
+        ) -> tuple[PydanticBaseSettingsSource, ...]:
+            return flags, EnvSettingsSource(settings_cls), InitSettingsSource(settings_cls, file_values)
+
+    values = dict(Sourced())
+    return model.model_construct(**values)
+
+
+def one_line(error: ValidationError) -> str:
+    """Return the first complaint of a validation error as ``field: what is wrong``."""
+    first = error.errors(include_url=False)[0]
+    field = ".".join(str(part) for part in first["loc"]).replace("_", "-")
+    if first["type"] == "extra_forbidden":
+        return f"{field}: unknown setting"
+    if first["type"] == "missing":
+        return f"{field}: required"
+    return f"{field}: {first['msg']} (got {first['input']!r:.80})"
+
+
+def _config_flag(argv: list[str], prog: str) -> tuple[Path | None, list[str]]:
+    finder = _Parser(prog=prog, add_help=False, allow_abbrev=False)
+    finder.add_argument("--config", type=Path)
+    found, rest = finder.parse_known_args(argv)
+    return found.config, rest
+
+
+def _toml_table(path: Path, table: str) -> dict[str, Any]:
+    try:
+        document = tomllib.loads(path.read_text())
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: not TOML: {error}") from None
+    values = document.get(table, {})
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path}: {table}: accepted is a table, [{table}]")
+    return {key.replace("-", "_"): value for key, value in values.items()}

@@ -1,0 +1,331 @@
+"""The data link's binary frames and a decoder that may be fed any bytes in any portions.
+
+Owns: the layout of a frame, its bounds, and the only error that garbage may cause (``RemoteProtocolError``).
+Refuses: any meaning. Who may say what, and when, is for the two ends of a hop.
+
+Every frame starts with the same 24 bytes, network order::
+
+    kind u8 | flags u8 | incarnation u16 | length u32 | seq u64 | time_us u64      then `length` bytes of payload
+
+DATA and END are written once, at the source, and pass every hop byte for byte; all other kinds belong to one hop.
+``seq`` counts a group's records from 0 without gaps; END takes the number after the last record, so that a child
+resumes to it as to any record. ``time_us`` is the source's wall clock (microseconds since 1970) in DATA and END.
+
+Invariants: a frame that encodes decodes to itself; no header announces more than ``MAX_PAYLOAD`` of its kind, so a
+decoder never holds more than one frame and what was fed at once.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Final
+
+from overlaycast.errors import LocalProtocolError, RemoteProtocolError
+
+MAGIC: Final = b"OCST"
+VERSION: Final = 1
+
+HEADER: Final = struct.Struct("!BBHIQQ")
+HEADER_SIZE: Final = HEADER.size
+MAX_RECORD: Final = 65_536
+GRANT_SIZE: Final = 16
+DIGEST_SIZE: Final = 32
+
+SEQ_LIMIT: Final = 1 << 63
+"""Record numbers are below this; the numbers above are the marks that follow."""
+IDLE: Final = (1 << 64) - 1
+"""HELLO from nowhere: stay connected and send nothing until START (a warm standby)."""
+EDGE: Final = (1 << 64) - 2
+"""HELLO/START from the live edge: the next record that arrives."""
+OLDEST: Final = (1 << 64) - 3
+"""HELLO/START from the oldest record still held."""
+
+STALLED: Final = 0x01
+"""HEARTBEAT flag: I live, but my own upstream is silent. The seed's branch flag (Fig. 8), made local."""
+
+
+class Kind(IntEnum):
+    """The first byte of a frame."""
+
+    HELLO = 1
+    START = 2
+    STOP = 3
+    DATA = 4
+    HEARTBEAT = 5
+    END = 6
+    REFUSE = 7
+    CALL = 8
+
+
+class RefuseCode(IntEnum):
+    """Why a parent refuses a child on the data link."""
+
+    VERSION = 1
+    UNKNOWN_GRANT = 2
+    FULL = 3
+    RANK = 4
+    GONE = 5
+    LEAVING = 6
+    PROTOCOL = 7
+
+
+@dataclass(frozen=True, slots=True)
+class Hello:
+    """Child to parent, first: who I am (by grant), my rank, and from which record number I go on.
+
+    ``resume_from`` is a record number, or ``IDLE``, ``EDGE`` or ``OLDEST``. A parent whose own rank is not below
+    ``rank`` refuses: that check is what makes a cycle impossible (DESIGN: ranks).
+    """
+
+    grant: bytes
+    rank: int
+    resume_from: int
+    version: int = VERSION
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Child to parent: send me everything from ``resume_from`` on."""
+
+    resume_from: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Child to parent: send no more records; I stay connected as a standby."""
+
+
+@dataclass(frozen=True, slots=True)
+class Data:
+    """One record of the stream: 1 to 65536 bytes."""
+
+    seq: int
+    time_us: int
+    payload: bytes
+    incarnation: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Heartbeat:
+    """Either way while idle. ``next_seq`` is what the sender expects next; ``oldest`` the oldest it holds."""
+
+    next_seq: int
+    oldest: int = 0
+    stalled: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """The stream is complete: records ``first_seq`` .. ``seq - 1`` of this source, with their SHA-256."""
+
+    seq: int
+    time_us: int
+    first_seq: int
+    digest: bytes
+    incarnation: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Refuse:
+    """Parent to child, last: no, and why. ``oldest`` matters for ``GONE``: the oldest record still held."""
+
+    code: RefuseCode
+    oldest: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """First frame of a connection that the *parent* dialled, where only the child can be reached."""
+
+    grant: bytes
+
+
+Frame = Hello | Start | Stop | Data | Heartbeat | End | Refuse | Call
+
+_HELLO_BODY: Final = struct.Struct(f"!4sB3xQ{GRANT_SIZE}s")
+_OLDEST_BODY: Final = struct.Struct("!Q")
+_END_BODY: Final = struct.Struct(f"!Q{DIGEST_SIZE}s")
+
+# kind -> (least, most) payload bytes; a header outside is garbage, whatever its length field says.
+_PAYLOAD_BOUNDS: Final[dict[int, tuple[int, int]]] = {
+    Kind.HELLO: (_HELLO_BODY.size, _HELLO_BODY.size),
+    Kind.START: (0, 0),
+    Kind.STOP: (0, 0),
+    Kind.DATA: (1, MAX_RECORD),
+    Kind.HEARTBEAT: (_OLDEST_BODY.size, _OLDEST_BODY.size),
+    Kind.END: (_END_BODY.size, _END_BODY.size),
+    Kind.REFUSE: (_OLDEST_BODY.size, _OLDEST_BODY.size),
+    Kind.CALL: (GRANT_SIZE, GRANT_SIZE),
+}
+
+
+def payload_length(kind: int, length: int) -> int:
+    """Return ``length`` if a frame of ``kind`` may carry it.
+
+    Raises:
+        RemoteProtocolError: unknown kind, or a length outside the kind's bounds.
+    """
+    bounds = _PAYLOAD_BOUNDS.get(kind)
+    if bounds is None:
+        raise RemoteProtocolError(f"unknown frame kind {kind}")
+    if not bounds[0] <= length <= bounds[1]:
+        raise RemoteProtocolError(f"{Kind(kind).name} frame of {length} bytes; accepted: {bounds[0]} to {bounds[1]}")
+    return length
+
+
+def data_header(seq: int, time_us: int, length: int, incarnation: int = 0) -> bytes:
+    """Return the 24 bytes before a record's payload of ``length`` bytes (1 to 65536).
+
+    Raises:
+        LocalProtocolError: our own record is out of bounds.
+    """
+    if not 1 <= length <= MAX_RECORD:
+        raise LocalProtocolError(f"a record has 1 to {MAX_RECORD} bytes, not {length}")
+    if not 0 <= seq < SEQ_LIMIT:
+        raise LocalProtocolError(f"record number {seq} is out of range")
+    return HEADER.pack(Kind.DATA, 0, incarnation, length, seq, time_us)
+
+
+def encode(frame: Frame) -> bytes:
+    """Return the bytes of one frame.
+
+    Raises:
+        LocalProtocolError: a field does not fit its place.
+    """
+    try:
+        return _encode(frame)
+    except struct.error as error:
+        raise LocalProtocolError(f"{frame!r}: {error}") from None
+
+
+def _encode(frame: Frame) -> bytes:
+    match frame:
+        case Data():
+            header = data_header(frame.seq, frame.time_us, len(frame.payload), frame.incarnation)
+            return header + frame.payload
+        case Heartbeat():
+            body = _OLDEST_BODY.pack(frame.oldest)
+            return _pack(Kind.HEARTBEAT, body, flags=STALLED * frame.stalled, seq=frame.next_seq)
+        case Hello():
+            _check_size("grant", frame.grant, GRANT_SIZE)
+            body = _HELLO_BODY.pack(MAGIC, frame.version, frame.rank, frame.grant)
+            return _pack(Kind.HELLO, body, seq=frame.resume_from)
+        case Start():
+            return _pack(Kind.START, seq=frame.resume_from)
+        case Stop():
+            return _pack(Kind.STOP)
+        case End():
+            _check_size("digest", frame.digest, DIGEST_SIZE)
+            body = _END_BODY.pack(frame.first_seq, frame.digest)
+            return _pack(Kind.END, body, 0, frame.incarnation, frame.seq, frame.time_us)
+        case Refuse():
+            return _pack(Kind.REFUSE, _OLDEST_BODY.pack(frame.oldest), flags=frame.code)
+        case Call():
+            _check_size("grant", frame.grant, GRANT_SIZE)
+            return _pack(Kind.CALL, frame.grant)
+
+
+def _pack(kind: Kind, body: bytes = b"", flags: int = 0, incarnation: int = 0, seq: int = 0, time_us: int = 0) -> bytes:
+    return HEADER.pack(kind, flags, incarnation, len(body), seq, time_us) + body
+
+
+def _check_size(name: str, value: bytes, size: int) -> None:
+    # struct would silently pad or cut a wrong-sized `s` field
+    if len(value) != size:
+        raise LocalProtocolError(f"{name} has {size} bytes, not {len(value)}")
+
+
+def decode_one(header: tuple[int, int, int, int, int, int], body: bytes) -> Frame:
+    """Return the frame with this unpacked, length-checked header and its payload.
+
+    Raises:
+        RemoteProtocolError: a field is not acceptable.
+    """
+    kind, flags, incarnation, _, seq, time_us = header
+    match kind:
+        case Kind.DATA:
+            return Data(_record_number(seq), time_us, body, incarnation)
+        case Kind.HEARTBEAT:
+            return Heartbeat(_record_number(seq), _OLDEST_BODY.unpack(body)[0], bool(flags & STALLED))
+        case Kind.HELLO:
+            return _decode_hello(seq, body)
+        case Kind.START:
+            return Start(_resume_point(seq))
+        case Kind.STOP:
+            return Stop()
+        case Kind.END:
+            first_seq, digest = _END_BODY.unpack(body)
+            if first_seq > _record_number(seq):
+                raise RemoteProtocolError(f"END at {seq} of a stream that begins at {first_seq}")
+            return End(seq, time_us, first_seq, digest, incarnation)
+        case Kind.REFUSE:
+            return Refuse(_refuse_code(flags), _OLDEST_BODY.unpack(body)[0])
+        case _:
+            return Call(body)
+
+
+def _decode_hello(seq: int, body: bytes) -> Hello:
+    magic, version, rank, grant = _HELLO_BODY.unpack(body)
+    if magic != MAGIC:
+        raise RemoteProtocolError("HELLO without the overlaycast mark: this is another protocol")
+    return Hello(grant, rank, _resume_point(seq), version)
+
+
+def _record_number(seq: int) -> int:
+    if seq >= SEQ_LIMIT:
+        raise RemoteProtocolError(f"record number {seq} is out of range")
+    return seq
+
+
+def _resume_point(seq: int) -> int:
+    if seq >= SEQ_LIMIT and seq not in (IDLE, EDGE, OLDEST):
+        raise RemoteProtocolError(f"resume point {seq} is out of range")
+    return seq
+
+
+def _refuse_code(flags: int) -> RefuseCode:
+    try:
+        return RefuseCode(flags)
+    except ValueError:
+        raise RemoteProtocolError(f"unknown refusal code {flags}") from None
+
+
+class Decoder:
+    """Turns the bytes of one direction of a link into frames, however they are cut into portions."""
+
+    def __init__(self) -> None:
+        self._held = bytearray()
+        self._broken = False
+
+    @property
+    def held(self) -> int:
+        """Bytes of an unfinished frame waiting for the rest; below ``HEADER_SIZE + MAX_RECORD``."""
+        return len(self._held)
+
+    def feed(self, data: bytes | bytearray | memoryview) -> list[Frame]:
+        """Return the frames that ``data`` completes, in order.
+
+        Raises:
+            RemoteProtocolError: the bytes are not frames. The link is then unusable: every later call raises too.
+        """
+        if self._broken:
+            raise RemoteProtocolError("this link has already broken the protocol")
+        self._held += data
+        frames: list[Frame] = []
+        start = 0
+        try:
+            while len(self._held) - start >= HEADER_SIZE:
+                header = HEADER.unpack_from(self._held, start)
+                stop = start + HEADER_SIZE + payload_length(header[0], header[3])
+                if stop > len(self._held):
+                    break
+                frames.append(decode_one(header, bytes(self._held[start + HEADER_SIZE : stop])))
+                start = stop
+        except RemoteProtocolError:
+            self._broken = True
+            self._held.clear()
+            raise
+        del self._held[:start]
+        return frames

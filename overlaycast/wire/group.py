@@ -1,0 +1,59 @@
+"""A group's settings: declared once, here, for the command line, the HTTP API, the store and the brain.
+
+Owns: names, defaults and bounds. Refuses: unknown keys.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+GroupName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
+
+Mode = Literal["live", "file"]
+Strategy = Literal["location", "performance", "both"]
+
+
+class GroupSettings(BaseModel):
+    """How one group is placed, fed and watched. Times in milliseconds or seconds as the name says."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    mode: Mode = Field("live", description="live: a stream at its own rate; file: as fast as possible, complete")
+    rate_mbit: float = Field(8.0, gt=0, le=10_000, description="rate of the stream that places are planned for")
+    strategy: Strategy = Field("both", description="what decides places: router paths, measured performance, both")
+    depth_limit: int = Field(10, ge=1, le=64, description="most hops from the source to any member")
+    source_out_degree: int = Field(16, ge=1, le=4096, description="most members fed by the source itself")
+    default_out_degree: int = Field(8, ge=0, le=4096, description="most children of a member that states no limit")
+    cluster_min: int = Field(1, ge=1, description="smaller router clusters are joined to their neighbour further up")
+    cluster_max: int = Field(256, ge=2, description="larger router clusters are split")
+    start_members: int = Field(
+        0,
+        ge=0,
+        le=1_000_000,
+        description="place all in one go once so many have subscribed (Fig. 5); 0: at once",
+    )
+    start_timeout_s: float = Field(30, gt=0, le=3600, description="begin without the missing ones after so long")
+    start_from: Literal["edge", "oldest"] = Field("edge", description="where a late joiner of a live group begins")
+    heartbeat_ms: int = Field(25, ge=5, le=10_000, description="data link heartbeat while idle")
+    silence_ms: int = Field(80, ge=10, le=60_000, description="shortest silence after which the standby is asked")
+    report_ms: int = Field(1000, ge=100, le=60_000, description="how often members report (Fig. 7)")
+    rate_threshold: float = Field(
+        0.8,
+        ge=0,
+        le=1,
+        description="receiving below this share of the stream's rate counts as under-performing",
+    )
+    slow_after_s: float = Field(3.0, gt=0, le=600, description="under-performing for so long moves the receiver")
+    lost_after_s: float = Field(5.0, gt=0, le=600, description="no control link for so long: the member is gone")
+    flag_s: float = Field(3.0, gt=0, le=600, description="how long errors from inside a broken branch are set aside")
+
+
+class MemberLimits(BaseModel):
+    """What a member says it can give."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    upload_mbit: float | None = Field(None, gt=0, le=1_000_000)
+    out_degree: int | None = Field(None, ge=0, le=4096)

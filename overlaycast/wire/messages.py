@@ -1,0 +1,311 @@
+"""Control messages: one WebSocket per member, JSON text, one frozen model each, one tagged union per direction.
+
+Owns: names, shapes and bounds of what members and the coordinator tell each other, and the two functions that turn
+a message into text and back. Refuses: anything larger than ``MAX_MESSAGE`` bytes, unknown kinds and unknown fields.
+
+The first message of a link is ``Subscribe`` and carries the protocol version; the first answer is ``Welcome`` or
+``Refused``. Times are milliseconds or seconds as names say; rates are Mbit/s; record numbers as in ``frames``.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Final, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from overlaycast.errors import RemoteProtocolError
+from overlaycast.wire.frames import SEQ_LIMIT
+from overlaycast.wire.group import GroupName, GroupSettings, MemberLimits
+
+VERSION: Final = 1
+MAX_MESSAGE: Final = 256 * 1024
+ECHO_LIMIT: Final = 64 * 1024
+
+_T = TypeVar("_T")
+
+MemberId = Annotated[int, Field(ge=1, lt=1 << 53)]
+Rank = Annotated[int, Field(ge=0, lt=1 << 63)]
+Epoch = Annotated[int, Field(ge=0, lt=1 << 53)]
+RecordNumber = Annotated[int, Field(ge=0, lt=SEQ_LIMIT)]
+Grant = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
+Token = Annotated[str, Field(min_length=1, max_length=256)]
+Secret = Annotated[str, Field(min_length=16, max_length=128)]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}$")]
+Millis = Annotated[float, Field(ge=0, le=1e12)]
+Count = Annotated[int, Field(ge=0, lt=1 << 63)]
+Role = Literal["source", "peer", "relay", "backup"]
+
+RefusalCode = Literal[
+    "version",
+    "bad-message",
+    "unknown-group",
+    "bad-token",
+    "expired-token",
+    "source-taken",
+    "full",
+    "unknown-member",
+]
+
+
+class _Message(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Address(_Message):
+    """Where a member's data port is reached. An empty host: the address that the coordinator sees."""
+
+    host: str = Field(max_length=64)
+    port: int = Field(ge=1, le=65535)
+
+
+class Peer(_Message):
+    """A member that another one may dial: its address and the grant that opens its door."""
+
+    member: MemberId
+    name: Name
+    addresses: tuple[Address, ...] = Field(max_length=4)
+    grant: Grant
+    rank: Rank
+
+
+# --- member to coordinator -------------------------------------------------------------------------------------
+
+
+class Resume(_Message):
+    """What a member that already has a place tells a coordinator that comes back (DESIGN 6)."""
+
+    member: MemberId
+    secret: Secret
+    epoch: Epoch
+    rank: Rank
+    parent: MemberId | None
+    next_seq: RecordNumber
+
+
+class Subscribe(_Message):
+    """Fig. 4, 402: a host asks to become a member."""
+
+    kind: Literal["subscribe"] = "subscribe"
+    version: int
+    group: GroupName
+    token: Token
+    name: Name
+    role: Role = "peer"
+    addresses: tuple[Address, ...] = Field(max_length=4)
+    limits: MemberLimits = MemberLimits()
+    reachable: bool = True
+    resume: Resume | None = None
+
+
+class EchoReply(_Message):
+    """The echo payload, returned at once (Fig. 4, 406: the performance parameter)."""
+
+    kind: Literal["echo-reply"] = "echo-reply"
+    nonce: Count
+    payload: str = Field(max_length=ECHO_LIMIT)
+
+
+class ChildReport(_Message):
+    """A parent's view of one child: how far it has been sent."""
+
+    child: MemberId
+    next_seq: RecordNumber
+
+
+class Report(_Message):
+    """Fig. 9B: what arrived since the last report, from whom, how late. Sent at once when the parent changes."""
+
+    kind: Literal["report"] = "report"
+    epoch: Epoch
+    parent: MemberId | None
+    state: Literal["waiting", "streaming", "stalled", "switching", "ended"]
+    next_seq: RecordNumber
+    interval_ms: Millis
+    bytes: Count
+    records: Count
+    latency_p50_ms: Millis | None = None
+    latency_max_ms: Millis | None = None
+    longest_gap_ms: Millis = 0
+    lost: Count = 0
+    duplicated: Count = 0
+    standbys_ready: tuple[MemberId, ...] = Field((), max_length=16)
+    children: tuple[ChildReport, ...] = Field((), max_length=4096)
+
+
+class NotReceiving(_Message):
+    """Fig. 9A: my parent sends nothing. Repeated until an ``Assign`` answers it."""
+
+    kind: Literal["not-receiving"] = "not-receiving"
+    epoch: Epoch
+    parent: MemberId | None
+    next_seq: RecordNumber
+    silent_ms: Millis
+    reason: Literal["silence", "reset", "refused", "unreachable", "gone"]
+    now_from: MemberId | None = Field(None, description="the standby that it turned to by itself, if that worked")
+
+
+class Pong(_Message):
+    """Answer to ``Ping``: I live, and this is how far I am."""
+
+    kind: Literal["pong"] = "pong"
+    nonce: Count
+    next_seq: RecordNumber
+    parent: MemberId | None = None
+
+
+class Leaving(_Message):
+    """I go (SIGTERM): move my children first; I stay until ``Released``."""
+
+    kind: Literal["leaving"] = "leaving"
+
+
+class Done(_Message):
+    """END reached: this is what I wrote. ``ok``: the digest is the source's and nothing is missing."""
+
+    kind: Literal["done"] = "done"
+    next_seq: RecordNumber
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    ok: bool
+
+
+class Failed(_Message):
+    """I cannot go on (my disk is full, my sink is gone): a clear end, not a silent one."""
+
+    kind: Literal["failed"] = "failed"
+    reason: str = Field(max_length=200)
+
+
+MemberMessage = Subscribe | EchoReply | Report | NotReceiving | Pong | Leaving | Done | Failed
+
+
+# --- coordinator to member -------------------------------------------------------------------------------------
+
+
+class Welcome(_Message):
+    """You are a member. The secret proves it when you come back."""
+
+    kind: Literal["welcome"] = "welcome"
+    version: int = VERSION
+    member: MemberId
+    secret: Secret
+    settings: GroupSettings
+
+
+class Refused(_Message):
+    """No, and why; the link closes after it."""
+
+    kind: Literal["refused"] = "refused"
+    code: RefusalCode
+    reason: str = Field(max_length=300)
+
+
+class EchoRequest(_Message):
+    """Return this payload at once."""
+
+    kind: Literal["echo-request"] = "echo-request"
+    nonce: Count
+    payload: str = Field(max_length=ECHO_LIMIT)
+
+
+class Assign(_Message):
+    """Your place. Dropped by a member that has seen a newer epoch. ``parent`` is None for the source, and for a
+    member that has to wait. ``fallbacks`` is the predefined list (Fig. 8): tried in order when all else fails."""
+
+    kind: Literal["assign"] = "assign"
+    epoch: Epoch
+    rank: Rank
+    depth: int = Field(ge=0, le=1000)
+    primary: bool = False
+    parent: Peer | None
+    standbys: tuple[Peer, ...] = Field((), max_length=4)
+    fallbacks: tuple[Peer, ...] = Field((), max_length=16)
+
+
+class Accept(_Message):
+    """Fig. 9C, 920: a child will come with this grant; ``standby``: it will wait warm, and may start."""
+
+    kind: Literal["accept"] = "accept"
+    epoch: Epoch
+    child: MemberId
+    name: Name
+    grant: Grant
+    standby: bool = False
+
+
+class Revoke(_Message):
+    """Forget this child's grants: it is gone, or it has another place."""
+
+    kind: Literal["revoke"] = "revoke"
+    epoch: Epoch
+    child: MemberId
+
+
+class Begin(_Message):
+    """To the source: all who were awaited are placed; send, from this record number, as this incarnation."""
+
+    kind: Literal["begin"] = "begin"
+    epoch: Epoch
+    incarnation: int = Field(ge=0, lt=1 << 16)
+    next_seq: RecordNumber
+
+
+class Ping(_Message):
+    """Fig. 8, 808: do you live?"""
+
+    kind: Literal["ping"] = "ping"
+    nonce: Count
+
+
+class Released(_Message):
+    """Answer to ``Leaving``: nobody depends on you any more."""
+
+    kind: Literal["released"] = "released"
+
+
+class Ended(_Message):
+    """The group is over or deleted; go."""
+
+    kind: Literal["ended"] = "ended"
+    reason: str = Field(max_length=300)
+
+
+CoordinatorMessage = Welcome | Refused | EchoRequest | Assign | Accept | Revoke | Begin | Ping | Released | Ended
+
+_FROM_MEMBER: Final[TypeAdapter[MemberMessage]] = TypeAdapter(Annotated[MemberMessage, Field(discriminator="kind")])
+_FROM_COORDINATOR: Final[TypeAdapter[CoordinatorMessage]] = TypeAdapter(
+    Annotated[CoordinatorMessage, Field(discriminator="kind")]
+)
+
+
+def encode(message: MemberMessage | CoordinatorMessage) -> str:
+    """Return the JSON text of a message, without fields that are None."""
+    return message.model_dump_json(exclude_none=True)
+
+
+def decode_from_member(text: str | bytes) -> MemberMessage:
+    """Return what a member said.
+
+    Raises:
+        RemoteProtocolError: not a message, or too large; the text names the field.
+    """
+    return _decode(_FROM_MEMBER, text)
+
+
+def decode_from_coordinator(text: str | bytes) -> CoordinatorMessage:
+    """Return what the coordinator said.
+
+    Raises:
+        RemoteProtocolError: not a message, or too large; the text names the field.
+    """
+    return _decode(_FROM_COORDINATOR, text)
+
+
+def _decode(adapter: TypeAdapter[_T], text: str | bytes) -> _T:
+    if len(text) > MAX_MESSAGE:
+        raise RemoteProtocolError(f"message of {len(text)} bytes; accepted: up to {MAX_MESSAGE}")
+    try:
+        return adapter.validate_json(text)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        place = ".".join(str(part) for part in first["loc"]) or "message"
+        raise RemoteProtocolError(f"{place}: {first['msg']}") from None
