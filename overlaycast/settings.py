@@ -14,7 +14,7 @@ from __future__ import annotations
 import argparse
 import tomllib
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar, cast
 
 from pydantic import ValidationError
 from pydantic_settings import (
@@ -88,7 +88,7 @@ def _from_sources(model: type[_S], flags: CliSettingsSource[Any], file_values: d
             return flags, EnvSettingsSource(settings_cls), InitSettingsSource(settings_cls, file_values)
 
     values = dict(Sourced())
-    return model.model_construct(**values)
+    return cast(_S, model.model_construct(**values))
 
 
 def one_line(error: ValidationError) -> str:

@@ -78,7 +78,7 @@ class Resume(_Message):
     secret: Secret
     epoch: Epoch
     rank: Rank
-    parent: MemberId | None
+    parent: MemberId | None = None
     next_seq: RecordNumber
 
 
@@ -117,7 +117,7 @@ class Report(_Message):
 
     kind: Literal["report"] = "report"
     epoch: Epoch
-    parent: MemberId | None
+    parent: MemberId | None = None
     state: Literal["waiting", "streaming", "stalled", "switching", "ended"]
     next_seq: RecordNumber
     interval_ms: Millis
@@ -137,7 +137,7 @@ class NotReceiving(_Message):
 
     kind: Literal["not-receiving"] = "not-receiving"
     epoch: Epoch
-    parent: MemberId | None
+    parent: MemberId | None = None
     next_seq: RecordNumber
     silent_ms: Millis
     reason: Literal["silence", "reset", "refused", "unreachable", "gone"]
@@ -216,7 +216,7 @@ class Assign(_Message):
     rank: Rank
     depth: int = Field(ge=0, le=1000)
     primary: bool = False
-    parent: Peer | None
+    parent: Peer | None = None
     standbys: tuple[Peer, ...] = Field((), max_length=4)
     fallbacks: tuple[Peer, ...] = Field((), max_length=16)
 

@@ -1,0 +1,30 @@
+# The commands to know: `make demo` and `make test`. Both set up what they need.
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-slow lint format
+
+RUN := .venv/bin/
+
+help:  ## show this
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup:  ## install what is missing, make .venv and the test video
+	@scripts/setup
+
+demo: setup  ## run the main experiment and name its report
+	@$(RUN)overlaycast lab run experiments/figure-2a.yaml --out runs/demo
+
+test: lint  ## lint, types, layers and every test but the slow ones
+	@$(RUN)pytest -m "not slow"
+
+test-slow: lint  ## all tests, the slow ones too
+	@$(RUN)pytest
+
+lint: setup  ## style, types and layers
+	@$(RUN)ruff check .
+	@$(RUN)ruff format --check .
+	@$(RUN)mypy
+	@$(RUN)lint-imports
+
+format: setup  ## let ruff lay out the code
+	@$(RUN)ruff format .
+	@$(RUN)ruff check --fix .

@@ -1,0 +1,76 @@
+"""Settings come from four places in a fixed order, and a wrong one is one line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pydantic import Field
+from pydantic_settings import CliPositionalArg
+
+from overlaycast.errors import ConfigError
+from overlaycast.settings import Settings, load
+
+
+class Sample(Settings):
+    """A sample command."""
+
+    group: CliPositionalArg[str] = Field(description="the group")
+    token: str = Field(description="the token")
+    rate: float = Field(8.0, gt=0, description="Mbit/s")
+
+
+@pytest.fixture
+def toml(tmp_path: Path) -> Path:
+    return tmp_path / "overlaycast.toml"
+
+
+def sample(*argv: str) -> Sample:
+    return load(Sample, list(argv), "overlaycast sample")
+
+
+def test_flags_win_over_environment_over_file_over_defaults(toml: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert sample("g", "--token", "t").rate == 8.0
+    toml.write_text('[sample]\ntoken = "from-file"\nrate = 1\n')
+    assert sample("g", "--config", str(toml)) == Sample.model_construct(group="g", token="from-file", rate=1.0)
+    monkeypatch.setenv("OVERLAYCAST_RATE", "2")
+    assert sample("g", "--config", str(toml)).rate == 2.0
+    assert sample("g", "--config", str(toml), "--rate", "3").rate == 3.0
+
+
+def test_settings_are_frozen() -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        sample("g", "--token", "t").rate = 9
+
+
+@pytest.mark.parametrize(
+    ("argv", "line"),
+    [
+        (["g"], "overlaycast sample: token: required"),
+        (["g", "--token", "t", "--rate", "-1"], "overlaycast sample: rate: Input should be greater than 0"),
+        (["g", "--token", "t", "--rate", "x"], "overlaycast sample: rate: Input should be a valid number"),
+        (["g", "--token", "t", "--speed", "1"], "overlaycast sample: unrecognized arguments: --speed"),
+        (["--token", "t"], "overlaycast sample: the following arguments are required: GROUP"),
+        (["g", "--config", "/nowhere.toml"], "/nowhere.toml: No such file"),
+    ],
+)
+def test_a_wrong_flag_is_one_line(argv: list[str], line: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        sample(*argv)
+    assert str(caught.value).startswith(line)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ('[sample]\ntoken = "t"\ncolour = 1\n', "colour: unknown setting"),
+        ("[sample\n", "not TOML"),
+        ("sample = 3\n", "accepted is a table"),
+    ],
+)
+def test_a_wrong_file_is_one_line(toml: Path, text: str, line: str) -> None:
+    toml.write_text(text)
+    with pytest.raises(ConfigError, match=line) as caught:
+        sample("g", "--config", str(toml))
+    assert "\n" not in str(caught.value)

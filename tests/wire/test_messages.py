@@ -1,0 +1,139 @@
+"""Control messages: each survives the way, and what is not one is refused with the field named."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from overlaycast.errors import RemoteProtocolError
+from overlaycast.wire.group import GroupSettings, MemberLimits
+from overlaycast.wire.messages import (
+    MAX_MESSAGE,
+    Accept,
+    Address,
+    Assign,
+    Begin,
+    ChildReport,
+    CoordinatorMessage,
+    Done,
+    EchoReply,
+    EchoRequest,
+    Ended,
+    Failed,
+    Leaving,
+    MemberMessage,
+    NotReceiving,
+    Peer,
+    Ping,
+    Pong,
+    Refused,
+    Released,
+    Report,
+    Resume,
+    Revoke,
+    Subscribe,
+    Welcome,
+    decode_from_coordinator,
+    decode_from_member,
+    encode,
+)
+
+PEER = Peer(member=3, name="a", addresses=(Address(host="10.0.0.1", port=8471),), grant="0" * 32, rank=4)
+
+FROM_MEMBER: list[MemberMessage] = [
+    Subscribe(version=1, group="g", token="t", name="host-1", addresses=(Address(host="", port=1),)),
+    Subscribe(
+        version=1,
+        group="g",
+        token="t",
+        name="h",
+        role="backup",
+        addresses=(),
+        limits=MemberLimits(upload_mbit=20, out_degree=3),
+        reachable=False,
+        resume=Resume(member=1, secret="s" * 16, epoch=2, rank=3, parent=None, next_seq=0),
+    ),
+    EchoReply(nonce=1, payload="abc"),
+    Report(
+        epoch=1,
+        parent=2,
+        state="streaming",
+        next_seq=10,
+        interval_ms=1000.0,
+        bytes=5,
+        records=6,
+        latency_p50_ms=1.5,
+        standbys_ready=(4,),
+        children=(ChildReport(child=5, next_seq=9),),
+    ),
+    NotReceiving(epoch=1, parent=2, next_seq=3, silent_ms=80.5, reason="silence", now_from=7),
+    Pong(nonce=1, next_seq=2, parent=3),
+    Leaving(),
+    Done(next_seq=4, sha256="0" * 64, ok=True),
+    Failed(reason="disk full"),
+]
+FROM_COORDINATOR: list[CoordinatorMessage] = [
+    Welcome(member=1, secret="s" * 16, settings=GroupSettings(rate_mbit=4)),
+    Refused(code="bad-token", reason="no"),
+    EchoRequest(nonce=1, payload="x"),
+    Assign(epoch=5, rank=6, depth=1, primary=True, parent=PEER, standbys=(PEER,), fallbacks=(PEER, PEER)),
+    Assign(epoch=5, rank=0, depth=0, parent=None),
+    Accept(epoch=5, child=2, name="b", grant="f" * 32, standby=True),
+    Revoke(epoch=5, child=2),
+    Begin(epoch=5, incarnation=1, next_seq=77),
+    Ping(nonce=3),
+    Released(),
+    Ended(reason="deleted"),
+]
+
+
+@pytest.mark.parametrize("message", FROM_MEMBER, ids=lambda m: m.kind)
+def test_what_members_say_survives(message: MemberMessage) -> None:
+    assert decode_from_member(encode(message)) == message
+
+
+@pytest.mark.parametrize("message", FROM_COORDINATOR, ids=lambda m: m.kind)
+def test_what_the_coordinator_says_survives(message: CoordinatorMessage) -> None:
+    assert decode_from_coordinator(encode(message)) == message
+
+
+def test_directions_do_not_mix() -> None:
+    with pytest.raises(RemoteProtocolError):
+        decode_from_member(encode(Released()))
+    with pytest.raises(RemoteProtocolError):
+        decode_from_coordinator(encode(Leaving()))
+
+
+@pytest.mark.parametrize(
+    ("change", "place"),
+    [
+        ({"kind": "subscription"}, "message"),
+        ({"group": "no spaces"}, "group"),
+        ({"token": ""}, "token"),
+        ({"token": None}, "token"),
+        ({"addresses": [{"host": "x", "port": 0}]}, "addresses.0.port"),
+        ({"addresses": [{"host": "x", "port": 1}] * 5}, "addresses"),
+        ({"surprise": 1}, "surprise"),
+        ({"role": "king"}, "role"),
+    ],
+)
+def test_a_wrong_field_is_named(change: dict[str, object], place: str) -> None:
+    body = json.loads(encode(FROM_MEMBER[0])) | change
+    with pytest.raises(RemoteProtocolError, match=place):
+        decode_from_member(json.dumps(body))
+
+
+def test_too_large_is_refused_unread() -> None:
+    with pytest.raises(RemoteProtocolError, match=str(MAX_MESSAGE)):
+        decode_from_member("{" * (MAX_MESSAGE + 1))
+
+
+@given(st.binary(max_size=200) | st.text(max_size=200))
+def test_garbage_gives_the_one_defined_error(garbage: str | bytes) -> None:
+    with pytest.raises(RemoteProtocolError):
+        decode_from_member(garbage)
+    with pytest.raises(RemoteProtocolError):
+        decode_from_coordinator(garbage)
