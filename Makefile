@@ -1,6 +1,6 @@
 # The commands to know: `make demo` and `make test`. Both set up what they need.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow lint format
+.PHONY: help setup setup-tests demo test test-slow lint format
 
 RUN := .venv/bin/
 
@@ -9,6 +9,9 @@ help:  ## show this
 
 setup:  ## install what is missing, make .venv and the test video
 	@scripts/setup
+
+setup-tests:
+	@scripts/setup --tests
 
 demo: setup  ## run the main experiment and name its report
 	@$(RUN)overlaycast lab run experiments/figure-2a.yaml --out runs/demo
@@ -19,7 +22,7 @@ test: lint  ## lint, types, layers and every test but the slow ones
 test-slow: lint  ## all tests, the slow ones too
 	@$(RUN)pytest
 
-lint: setup  ## style, types and layers
+lint: setup-tests  ## style, types and layers
 	@$(RUN)ruff check .
 	@$(RUN)ruff format --check .
 	@$(RUN)mypy

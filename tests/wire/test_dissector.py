@@ -1,0 +1,70 @@
+"""The Wireshark dissector reads what the wire room writes: tshark on a capture made of real frames."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from overlaycast.wire.frames import IDLE, Call, Data, End, Heartbeat, Hello, Refuse, RefuseCode, Start, Stop, encode
+
+SCRIPT = Path(__file__).parents[2] / "wireshark" / "overlaycast.lua"
+FIELDS = ["kind", "seq", "rank", "grant", "stalled", "refuse_code", "oldest", "length", "first_seq", "time"]
+
+
+def read(tmp_path: Path, segments: list[tuple[bool, bytes]]) -> list[dict[str, str]]:
+    """Return, per TCP segment (from the child?, bytes), tshark's overlaycast fields."""
+    from scapy.layers.inet import IP, TCP
+    from scapy.layers.l2 import Ether
+    from scapy.utils import wrpcap
+
+    capture = tmp_path / "link.pcap"
+    sent = {True: 1, False: 1}
+    packets = []
+    for from_child, data in segments:
+        ports = {"sport": 40001, "dport": 8471} if from_child else {"sport": 8471, "dport": 40001}
+        ends = ("10.0.0.1", "10.0.0.2") if from_child else ("10.0.0.2", "10.0.0.1")
+        tcp = TCP(**ports, flags="PA", seq=sent[from_child], ack=sent[not from_child])
+        packets.append(Ether() / IP(src=ends[0], dst=ends[1]) / tcp / data)
+        sent[from_child] += len(data)
+    wrpcap(str(capture), packets)
+    command = ["tshark", "-r", str(capture), "-X", f"lua_script:{SCRIPT}", "-T", "fields", "-E", "separator=|"]
+    command += [part for name in FIELDS for part in ("-e", f"overlaycast.{name}")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env={"TZ": "UTC", "HOME": str(tmp_path)})
+    return [dict(zip(FIELDS, line.split("|"), strict=True)) for line in done.stdout.splitlines()]
+
+
+def test_every_kind_of_frame_is_read(tmp_path: Path) -> None:
+    grant = bytes(range(16))
+    data = encode(Data(5, 1_700_000_000_000_000, b"abc"))
+    end = encode(End(6, 1_700_000_000_000_000, 2, bytes(32)))
+    rows = read(
+        tmp_path,
+        [
+            (True, encode(Hello(grant, 77, IDLE))),
+            (False, encode(Heartbeat(5, 2, stalled=True))),
+            (True, encode(Start(5)) + encode(Stop())),
+            (False, data[:10]),
+            (False, data[10:] + end),
+            (False, encode(Refuse(RefuseCode.GONE, 9))),
+        ],
+    )
+    assert rows[0]["kind"] == "1"
+    assert (rows[0]["rank"], rows[0]["grant"]) == ("77", grant.hex())
+    assert (rows[1]["kind"], rows[1]["stalled"], rows[1]["oldest"]) == ("5", "1", "2")
+    assert rows[2]["kind"] == "2,3"
+    assert rows[3]["kind"] == ""
+    assert (rows[4]["kind"], rows[4]["seq"], rows[4]["first_seq"]) == ("4,6", "5,6", "2")
+    assert rows[4]["time"].count("Nov 14, 2023 22:13:20") == 2
+    assert (rows[5]["kind"], rows[5]["refuse_code"], rows[5]["oldest"]) == ("7", "5", "9")
+
+
+def test_a_link_that_the_parent_dialled_is_found(tmp_path: Path) -> None:
+    rows = read(tmp_path, [(True, encode(Call(b"g" * 16)))])
+    assert (rows[0]["kind"], rows[0]["grant"]) == ("8", (b"g" * 16).hex())
+
+
+def test_another_protocol_is_left_alone(tmp_path: Path) -> None:
+    rows = read(tmp_path, [(True, b"GET / HTTP/1.1\r\nHost: somewhere\r\n\r\n")])
+    assert rows[0]["kind"] == ""
