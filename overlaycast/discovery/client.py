@@ -1,0 +1,129 @@
+"""The coordinator's end of the tracing process: start it, ask it, start it again should it die.
+
+Owns: one child process and the questions it has not answered. Refuses: raw sockets and scapy.
+
+Invariants: a question is answered within ``limit`` seconds, if only by ``None``; the child is started again no more
+than once a second, and is gone after ``close``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import sys
+from asyncio.subprocess import PIPE, Process
+from typing import Any, Final
+
+from overlaycast.discovery.route import Route
+
+log = logging.getLogger(__name__)
+
+_LINE_LIMIT: Final = 64 * 1024
+_REST: Final = 1.0
+
+
+class TraceClient:
+    """Asks the tracing process for routes.
+
+    Args:
+        limit: seconds after which a question is given up.
+        command: what to run instead of the real worker (tests).
+    """
+
+    def __init__(self, limit: float = 10.0, command: tuple[str, ...] | None = None) -> None:
+        self._limit = limit
+        self._command = command or (sys.executable, "-m", "overlaycast.discovery.worker")
+        self._process: Process | None = None
+        self._reader: asyncio.Task[None] | None = None
+        self._starting = asyncio.Lock()
+        self._started_at = float("-inf")
+        self._waiting: dict[int, asyncio.Future[Route | None]] = {}
+        self._number = 0
+
+    @property
+    def pid(self) -> int | None:
+        """The tracing process, while there is one."""
+        return self._process.pid if self._process is not None and self._process.returncode is None else None
+
+    async def start(self) -> None:
+        """Start the process ahead of the first question: it takes a second to import scapy."""
+        async with self._starting:
+            await self._ensure_running()
+
+    async def route(self, host: str) -> Route | None:
+        """Return the route to an IPv4 literal, or None if it could not be found in time."""
+        self._number += 1
+        number = self._number
+        answer: asyncio.Future[Route | None] = asyncio.get_running_loop().create_future()
+        try:
+            async with asyncio.timeout(self._limit):
+                await self._ask(number, host, answer)
+                return await answer
+        except (TimeoutError, OSError) as error:
+            log.warning("no route to %s: %s", host, error or "the tracing process did not answer in time")
+            return None
+        finally:
+            self._waiting.pop(number, None)
+
+    async def close(self) -> None:
+        """End the process and wait for it."""
+        process, reader = self._process, self._reader
+        self._process = self._reader = None
+        if process is not None:
+            if process.stdin is not None:
+                process.stdin.close()
+            try:
+                async with asyncio.timeout(2):
+                    await process.wait()
+            except TimeoutError:
+                process.kill()
+                await process.wait()
+        if reader is not None:
+            await reader
+
+    async def _ask(self, number: int, host: str, answer: asyncio.Future[Route | None]) -> None:
+        async with self._starting:
+            process = await self._ensure_running()
+        self._waiting[number] = answer
+        assert process.stdin is not None
+        process.stdin.write(json.dumps({"id": number, "host": host}).encode() + b"\n")
+        await process.stdin.drain()
+
+    async def _ensure_running(self) -> Process:
+        if self._process is not None and self._process.returncode is None:
+            return self._process
+        loop = asyncio.get_running_loop()
+        await asyncio.sleep(max(0.0, self._started_at + _REST - loop.time()))
+        self._started_at = loop.time()
+        self._process = await asyncio.create_subprocess_exec(*self._command, stdin=PIPE, stdout=PIPE, limit=_LINE_LIMIT)
+        self._reader = asyncio.create_task(self._read(self._process))
+        return self._process
+
+    async def _read(self, process: Process) -> None:
+        assert process.stdout is not None
+        with contextlib.suppress(ValueError):  # a line beyond the limit: treat it like the end
+            while line := await process.stdout.readline():
+                self._take(json.loads(line))
+        await process.wait()
+        if self._process is process:
+            log.warning("the tracing process ended with code %s", process.returncode)
+            for answer in self._waiting.values():
+                if not answer.done():
+                    answer.set_result(None)
+
+    def _take(self, fields: dict[str, Any]) -> None:
+        if "missing" in fields:
+            log.error("%s", fields["missing"])
+        answer = self._waiting.get(fields.get("id", 0))
+        if answer is None or answer.done():
+            return
+        if "error" in fields:
+            log.info("no route: %s", fields["error"])
+            answer.set_result(None)
+            return
+        # the target is what was asked; the worker does not repeat it
+        answer.set_result(
+            Route("", tuple(fields["routers"]), fields["reached"], tuple(fields["rtt_ms"]), fields["shared"])
+        )

@@ -1,0 +1,69 @@
+"""``overlaycast trace HOST``: the router path to a host, as the coordinator would see it.
+
+Owns: its options, resolving the name, and the lines it prints. Refuses: everything else; ``tracer`` traces.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+from dataclasses import asdict
+
+from pydantic import Field
+from pydantic_settings import CliPositionalArg
+
+from overlaycast.discovery.route import Route
+from overlaycast.discovery.tracer import Tracer
+from overlaycast.errors import ConfigError
+from overlaycast.settings import Settings, load
+
+
+class TraceSettings(Settings):
+    """The router path to a host, as the coordinator would see it."""
+
+    host: CliPositionalArg[str] = Field(description="an IPv4 address, or a name that has one")
+    json_output: bool = Field(False, alias="json", description="print one JSON object")
+
+
+def main(argv: list[str]) -> int:
+    """Run ``overlaycast trace`` and return 0 if the host was reached, 1 if the path ends before it.
+
+    Raises:
+        ConfigError: no such host, or no way there.
+        MissingError: raw sockets are not allowed.
+    """
+    settings = load(TraceSettings, argv, "overlaycast trace")
+    address = _resolve(settings.host)
+    route = asyncio.run(_trace(address))
+    if settings.json_output:
+        print(json.dumps({"host": settings.host, **asdict(route)}))
+    else:
+        print(_table(settings.host, route))
+    return 0 if route.reached else 1
+
+
+def _resolve(host: str) -> str:
+    try:
+        found = socket.getaddrinfo(host, None, socket.AF_INET, socket.SOCK_DGRAM)
+    except (OSError, UnicodeError) as error:
+        raise ConfigError(f"overlaycast trace: host: {host}: {getattr(error, 'strerror', error)}") from None
+    return str(found[0][4][0])
+
+
+async def _trace(address: str) -> Route:
+    tracer = Tracer()
+    try:
+        return await tracer.route(address)
+    finally:
+        tracer.close()
+
+
+def _table(host: str, route: Route) -> str:
+    hops = [router or "*" for router in route.routers] + ([route.target] if route.reached else [])
+    rows = [f"route to {host} ({route.target})"]
+    for number, (hop, rtt) in enumerate(zip(hops, route.rtt_ms, strict=True), start=1):
+        rows.append(f"{number:3}  {hop:<15}  {'' if rtt is None else f'{rtt:8.2f} ms'}".rstrip())
+    if not route.reached:
+        rows.append("     the host itself does not answer")
+    return "\n".join(rows)

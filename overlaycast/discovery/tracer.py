@@ -1,0 +1,235 @@
+"""Sends the probes and reads the answers: many traces at once over two raw sockets.
+
+Owns: the sockets, the pace of sending, which answer belongs to which trace, and the sharing of routes between
+neighbours. Refuses: deciding what a trace asks next (``route``) or what another route tells (``memory``).
+
+Invariants: never more than ``AT_ONCE`` traces under way; never more than ``BURST`` datagrams without a pause; an
+answer counts only if it quotes a probe that is under way, by target, ports and number.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import ipaddress
+import socket
+import struct
+from dataclasses import dataclass
+from typing import Final
+
+from overlaycast.discovery.memory import RouteMemory, Subnet, subnet_of
+from overlaycast.discovery.probe import PROBE_PORT, IcmpError, craft, parse_icmp
+from overlaycast.discovery.route import Route, Trace, Verdict
+from overlaycast.errors import ConfigError, MissingError
+
+AT_ONCE: Final = 64
+BURST: Final = 16
+PAUSE: Final = 0.003
+VERIFY_TIMES: Final = (0.4,)
+"""A neighbour's route is confirmed or refuted within this many seconds, or taken as it is."""
+
+_SOL_RAW: Final = 255  # linux/socket.h
+_ICMP_FILTER: Final = 1  # linux/icmp.h; a bit set means: do not deliver this type
+_ERRORS_ONLY: Final = struct.pack("=I", 0xFFFFFFFF & ~(1 << 3) & ~(1 << 11))
+_RECEIVE_BUFFER: Final = 1 << 20
+
+
+def need_raw_sockets() -> None:
+    """Return if this process may open raw sockets.
+
+    Raises:
+        MissingError: it may not; the text says how to get there.
+    """
+    try:
+        socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP).close()
+    except PermissionError:
+        raise MissingError(
+            "tracing routes needs raw sockets (CAP_NET_RAW), which this process may not open; run it as root, "
+            "or under systemd with AmbientCapabilities=CAP_NET_RAW"
+        ) from None
+
+
+@dataclass(frozen=True, slots=True)
+class _Probe:
+    trace: Trace
+    hop: int
+    sent_at: float
+    checksum: int
+
+
+class Tracer:
+    """Finds routes. Made inside a running event loop; ``close`` when done.
+
+    Raises:
+        MissingError: raw sockets are not allowed.
+    """
+
+    def __init__(self, memory: RouteMemory | None = None) -> None:
+        need_raw_sockets()
+        self._loop = asyncio.get_running_loop()
+        self._memory = memory or RouteMemory()
+        self._slots = asyncio.Semaphore(AT_ONCE)
+        self._sending = asyncio.Lock()
+        self._probes: dict[int, _Probe] = {}
+        self._wake: dict[Trace, asyncio.Event] = {}
+        self._first_of: dict[Subnet, asyncio.Event] = {}
+        self._number = 0
+        self._sender = _raw_socket(socket.IPPROTO_RAW)
+        self._receiver = _raw_socket(socket.IPPROTO_ICMP)
+        self._receiver.setsockopt(_SOL_RAW, _ICMP_FILTER, _ERRORS_ONLY)
+        self._receiver.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER)
+        # held so that nobody else gets this port; nothing is ever read from it
+        self._port_holder = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._port_holder.bind(("", 0))
+        self._source_port: int = self._port_holder.getsockname()[1]
+        self._loop.add_reader(self._receiver, self._read)
+
+    def close(self) -> None:
+        """Close the sockets; traces under way end as if nothing answered any more."""
+        self._loop.remove_reader(self._receiver)
+        for sock in (self._receiver, self._sender, self._port_holder):
+            sock.close()
+
+    async def route(self, target: str) -> Route:
+        """Return the route to an IPv4 address; a neighbour's, verified, where one is known.
+
+        Raises:
+            ConfigError: not an IPv4 address, or this machine has no way there.
+        """
+        source = _source_towards(target)
+        subnet = subnet_of(target)
+        while (first := self._first_of.get(subnet)) is not None:
+            await first.wait()
+        known = self._memory.neighbour(target, self._loop.time())
+        if known is not None:
+            shared = await self._verified(source, target, known)
+            if shared is not None:
+                return shared
+        return await self._as_first(subnet, source, target)
+
+    async def _as_first(self, subnet: Subnet, source: str, target: str) -> Route:
+        """Trace anew; others of the subnet wait for it, and then share it."""
+        done = self._first_of[subnet] = asyncio.Event()
+        try:
+            route = await self._run(source, Trace(target))
+        finally:
+            if self._first_of.get(subnet) is done:
+                del self._first_of[subnet]
+            done.set()
+        self._memory.remember(route, self._loop.time())
+        return route
+
+    async def _verified(self, source: str, target: str, known: Route) -> Route | None:
+        """Return the neighbour's route as the target's, unless its last router or the target itself contradicts."""
+        last = len(known.routers)
+        check = Trace(target, hops=(hop for hop in (last, last + 1) if hop >= 1), round_times=VERIFY_TIMES)
+        found = await self._run(source, check)
+        if _contradicts(found, known, last):
+            self._memory.forget(target)
+            return None
+        reached = found.reached or known.reached
+        return Route(target, known.routers, reached, shared=True)
+
+    async def _run(self, source: str, trace: Trace) -> Route:
+        async with self._slots:
+            wake = self._wake[trace] = asyncio.Event()
+            try:
+                await self._send(source, trace, trace.start(self._loop.time()))
+                while not trace.done:
+                    await self._wait(trace, wake)
+                    if trace.deadline is not None and self._loop.time() >= trace.deadline:
+                        trace.infer(self._memory.fill(trace.routers, self._loop.time()))
+                        await self._send(source, trace, trace.expire(self._loop.time()))
+            finally:
+                del self._wake[trace]
+                self._probes = {number: probe for number, probe in self._probes.items() if probe.trace is not trace}
+        return trace.result()
+
+    async def _wait(self, trace: Trace, wake: asyncio.Event) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout_at(trace.deadline):
+                await wake.wait()
+        wake.clear()
+
+    async def _send(self, source: str, trace: Trace, hops: list[int]) -> None:
+        # crafting is slow: all of it first, or it would be measured as part of the round-trip times
+        ready = [self._craft(source, trace.target, hop) for hop in hops]
+        async with self._sending:
+            for count, (hop, number, raw, checksum) in enumerate(ready, start=1):
+                self._probes[number] = _Probe(trace, hop, self._loop.time(), checksum)
+                # a full queue or a route that vanished is like a lost probe: the next round asks again
+                with contextlib.suppress(OSError):
+                    self._sender.sendto(raw, (trace.target, 0))
+                if count % BURST == 0:
+                    await asyncio.sleep(PAUSE)
+
+    def _craft(self, source: str, target: str, hop: int) -> tuple[int, int, bytes, int]:
+        number = self._free_number()
+        return hop, number, *craft(source, target, self._source_port, hop, number)
+
+    def _free_number(self) -> int:
+        # at most AT_ONCE * MAX_HOPS * rounds are under way, far below the 65535 there are
+        while True:
+            self._number = self._number % 0xFFFF + 1
+            if self._number not in self._probes:
+                return self._number
+
+    def _read(self) -> None:
+        while True:
+            try:
+                packet = self._receiver.recv(2048)
+            except OSError:  # nothing left for now
+                return
+            answer = parse_icmp(packet)
+            if answer is not None:
+                self._take(answer)
+
+    def _take(self, answer: IcmpError) -> None:
+        probe = self._probe_of(answer)
+        if probe is None:
+            return
+        verdict: Verdict = "hop" if answer.expired else "target" if answer.from_target else "blocked"
+        probe.trace.answer(probe.hop, answer.router, verdict, self._loop.time() - probe.sent_at)
+        if probe.trace.done:
+            self._wake[probe.trace].set()
+
+    def _probe_of(self, answer: IcmpError) -> _Probe | None:
+        if answer.source_port != self._source_port or answer.target_port != PROBE_PORT:
+            return None
+        probe = self._probes.get(answer.identification)
+        if probe is not None and probe.trace.target == answer.target:
+            return probe
+        # a box on the way rewrote the identification: the checksum tells as well
+        for probe in self._probes.values():
+            if probe.checksum == answer.checksum and probe.trace.target == answer.target:
+                return probe
+        return None
+
+
+def _contradicts(found: Route, known: Route, last: int) -> bool:
+    if found.reached and len(found.routers) != last:
+        return True
+    at_last = found.routers[last - 1] if 1 <= last <= len(found.routers) else None
+    further = found.routers[last] if len(found.routers) > last else None
+    return further is not None or (at_last is not None and at_last != known.routers[last - 1])
+
+
+def _source_towards(target: str) -> str:
+    try:
+        ipaddress.IPv4Address(target)
+    except ValueError:
+        raise ConfigError(f"{target}: routes are traced to IPv4 addresses only") from None
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        try:
+            sock.connect((target, PROBE_PORT))
+        except OSError as error:
+            reason = errno.errorcode.get(error.errno or 0, "?")
+            raise ConfigError(f"{target}: no route from this machine ({reason}: {error.strerror})") from None
+        return str(sock.getsockname()[0])
+
+
+def _raw_socket(protocol: int) -> socket.socket:
+    sock = socket.socket(socket.AF_INET, socket.SOCK_RAW, protocol)
+    sock.setblocking(False)
+    return sock

@@ -1,0 +1,92 @@
+"""The process that traces routes for the coordinator: targets come by stdin, routes go by stdout, as JSON lines.
+
+Owns: raw sockets, in a process of its own, so that neither that privilege nor scapy is in the coordinator. Refuses:
+anything but IPv4 literals from its parent. It ends when its stdin does, however its parent ended.
+
+In:  ``{"id": 7, "host": "192.0.2.1"}``
+Out: ``{"ready": true}`` once, or ``{"missing": "why"}`` and the end; then, in the order in which they are done,
+``{"id": 7, "routers": ["192.0.2.254", null], "reached": true, "shared": false, "rtt_ms": [...]}``
+or ``{"id": 7, "error": "why not"}``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import sys
+from dataclasses import asdict
+from typing import Any, Final
+
+from overlaycast.discovery.probe import warm_up
+from overlaycast.discovery.tracer import Tracer
+from overlaycast.errors import ConfigError, MissingError
+
+_NOBODY: Final = 65534
+_LINE_LIMIT: Final = 4096
+
+
+def _say(**fields: Any) -> None:
+    sys.stdout.write(json.dumps(fields) + "\n")
+    sys.stdout.flush()
+
+
+def _drop_privileges() -> None:
+    # the sockets are open; from here on nothing needs root. In a user namespace with one user there is nobody else.
+    if os.geteuid() == 0:
+        with contextlib.suppress(OSError):
+            os.setgroups([])
+            os.setgid(_NOBODY)
+            os.setuid(_NOBODY)
+
+
+async def _answer(tracer: Tracer, number: int, host: str) -> None:
+    try:
+        route = await tracer.route(host)
+    except ConfigError as error:
+        _say(id=number, error=str(error))
+        return
+    fields = asdict(route)
+    del fields["target"]
+    _say(id=number, **fields)
+
+
+async def serve() -> int:
+    """Answer requests until stdin ends; return the exit code."""
+    try:
+        tracer = Tracer()
+    except MissingError as error:
+        _say(missing=str(error))
+        return error.exit_code
+    warm_up()
+    _drop_privileges()
+    requests = asyncio.StreamReader(limit=_LINE_LIMIT)
+    loop = asyncio.get_running_loop()
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(requests), sys.stdin)
+    _say(ready=True)
+    answers: set[asyncio.Task[None]] = set()
+    async with asyncio.TaskGroup() as tasks:
+        while line := await requests.readline():
+            request = json.loads(line)
+            task = tasks.create_task(_answer(tracer, int(request["id"]), str(request["host"])))
+            answers.add(task)
+            task.add_done_callback(answers.discard)
+        for task in answers:
+            task.cancel()  # nobody is left to answer to
+    tracer.close()
+    return 0
+
+
+def main() -> int:
+    """Run the worker."""
+    # Ctrl-C at the coordinator's terminal is for the coordinator; it closes our stdin when it goes
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with contextlib.suppress(BrokenPipeError):
+        return asyncio.run(serve())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
