@@ -44,6 +44,9 @@ OLDEST: Final = (1 << 64) - 3
 
 STALLED: Final = 0x01
 """HEARTBEAT flag: I live, but my own upstream is silent. The seed's branch flag (Fig. 8), made local."""
+SEEK: Final = 0x02
+"""HEARTBEAT flag, parent to child: the next record on this link is ``next_seq``. It answers HELLO and START, and goes
+before a record that is not the one after the last; so a child always knows which number comes, and what it missed."""
 
 
 class Kind(IntEnum):
@@ -109,11 +112,15 @@ class Data:
 
 @dataclass(frozen=True, slots=True)
 class Heartbeat:
-    """Either way while idle. ``next_seq`` is what the sender expects next; ``oldest`` the oldest it holds."""
+    """Either way while idle. ``next_seq`` is what the sender expects next; ``oldest`` the oldest it holds.
+
+    With ``seek``, ``next_seq`` is the number of the next record on this link.
+    """
 
     next_seq: int
     oldest: int = 0
     stalled: bool = False
+    seek: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,7 +214,8 @@ def _encode(frame: Frame) -> bytes:
             return header + frame.payload
         case Heartbeat():
             body = _OLDEST_BODY.pack(frame.oldest)
-            return _pack(Kind.HEARTBEAT, body, flags=STALLED * frame.stalled, seq=frame.next_seq)
+            flags = STALLED * frame.stalled | SEEK * frame.seek
+            return _pack(Kind.HEARTBEAT, body, flags=flags, seq=frame.next_seq)
         case Hello():
             _check_size("grant", frame.grant, GRANT_SIZE)
             body = _HELLO_BODY.pack(MAGIC, frame.version, frame.rank, frame.grant)
@@ -248,7 +256,8 @@ def decode_one(header: tuple[int, int, int, int, int, int], body: bytes) -> Fram
         case Kind.DATA:
             return Data(_record_number(seq), time_us, body, incarnation)
         case Kind.HEARTBEAT:
-            return Heartbeat(_record_number(seq), _OLDEST_BODY.unpack(body)[0], bool(flags & STALLED))
+            oldest = _OLDEST_BODY.unpack(body)[0]
+            return Heartbeat(_record_number(seq), oldest, bool(flags & STALLED), bool(flags & SEEK))
         case Kind.HELLO:
             return _decode_hello(seq, body)
         case Kind.START:
