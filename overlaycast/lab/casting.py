@@ -1,0 +1,83 @@
+"""Which hosts of a network play which part in an experiment. Pure.
+
+Owns: members by role or by name, and the check that targets exist. Refuses: a part that nobody or too many could play,
+by file, line and field.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from overlaycast.lab import targets
+from overlaycast.lab.experiment import Cast, Experiment
+from overlaycast.lab.placed_yaml import Field, PlacedYaml
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """What casting needs to know of a host."""
+
+    name: str
+    role: str | None
+    site: str | None
+
+
+def cast(document: PlacedYaml, experiment: Experiment, hosts: Sequence[Host]) -> Cast:
+    """Return who plays what.
+
+    Raises:
+        ConfigError: a host that does not exist, a part without a host, a host with two parts.
+    """
+    members = experiment.members
+    roles = _by_role(hosts)
+    found = Cast(
+        source=_one(document, ("members", "source"), members.source, roles.get("server", ())),
+        coordinator=_one(document, ("members", "coordinator"), members.coordinator, roles.get("coordinator", ())),
+        peers=members.peers if members.peers is not None else roles.get("client", ()),
+        backups=members.backups if members.backups is not None else roles.get("backup", ()),
+    )
+    if not found.peers:
+        raise document.error(("members", "peers"), "nobody joins; name hosts, or give hosts the role client")
+    _check_distinct(document, found, {host.name for host in hosts})
+    _check_targets(document, experiment, hosts)
+    return found
+
+
+def _by_role(hosts: Sequence[Host]) -> Mapping[str, tuple[str, ...]]:
+    roles: dict[str, list[str]] = {}
+    for host in hosts:
+        roles.setdefault(host.role or "", []).append(host.name)
+    return {role: tuple(names) for role, names in roles.items()}
+
+
+def _one(document: PlacedYaml, field: Field, named: str | None, by_role: Sequence[str]) -> str:
+    if named is not None:
+        return named
+    if len(by_role) != 1:
+        found = ", ".join(by_role) or "none"
+        raise document.error(field, f"required: not exactly one host of the topology has that role ({found})")
+    return by_role[0]
+
+
+def _check_distinct(document: PlacedYaml, cast: Cast, known: set[str]) -> None:
+    used: set[str] = set()
+    parts = {"source": (cast.source,), "peers": cast.peers, "backups": cast.backups, "coordinator": (cast.coordinator,)}
+    for part, names in parts.items():
+        for name in names:
+            if name not in known:
+                raise document.error(("members", part), f"no host {name!r}; accepted: {', '.join(sorted(known))}")
+            if name in used:
+                raise document.error(("members", part), f"{name!r} already has a part; one host, one member")
+            used.add(name)
+
+
+def _check_targets(document: PlacedYaml, experiment: Experiment, hosts: Sequence[Host]) -> None:
+    names = [host.name for host in hosts]
+    sites = {host.site for host in hosts if host.site}
+    for index, fault in enumerate(experiment.timeline):
+        if not hasattr(fault, "target"):
+            continue
+        complaint = targets.complaint(fault.aim, names, sites)
+        if complaint:
+            raise document.error(("timeline", index, "target"), complaint)

@@ -1,0 +1,73 @@
+"""How many copies of the stream crossed a link: the seed field's *link stress*, from kernel counters. Pure.
+
+Owns: the arithmetic from bytes on the wire to copies, headers aside. A copy of the stream is every record with its
+frame header once; what each packet adds to it (Ethernet, IPv4, TCP with timestamps) is taken off by the packet count.
+Segment offload does not disturb that: a large segment counts as one packet with one set of headers, as its bytes do.
+
+What is not the stream but crosses the link too (reports, heartbeats, repeated segments) is not taken off: it is cost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final, Literal
+
+from overlaycast.lab.journals import Journal, Sample
+from overlaycast.lab.recording import CounterSample, Curve, NetworkSeen
+from overlaycast.lab.targets import Tree
+from overlaycast.wire.frames import HEADER_SIZE
+
+PACKET_HEADERS: Final = 14 + 20 + 32
+"""Ethernet, IPv4, TCP with the timestamp option (RFC 7323), as Linux counts and sends them."""
+
+Direction = Literal["ab", "ba"]
+
+
+def stream_curve(source: Journal) -> Curve:
+    """Return the bytes that one copy of the stream needs over time, frame headers included."""
+    samples = source.all(Sample)
+    return Curve(
+        tuple(sample.t for sample in samples),
+        tuple(float(sample.bytes + HEADER_SIZE * sample.records) for sample in samples),
+    )
+
+
+def wire_curve(counters: Sequence[CounterSample], link: str, direction: Direction) -> Curve:
+    """Return the bytes above TCP that crossed one direction of a link over time."""
+    values = []
+    for sample in counters:
+        count = sample.links[link]
+        size, packets = (count.bytes_ab, count.packets_ab) if direction == "ab" else (count.bytes_ba, count.packets_ba)
+        values.append(float(max(0, size - PACKET_HEADERS * packets)))
+    return Curve(tuple(sample.t for sample in counters), tuple(values))
+
+
+def copies(wire: Curve, stream: Curve, t0: float, t1: float) -> float | None:
+    """Return copies of the stream that crossed from t0 to t1, or None if the source sent nothing then."""
+    sent = stream.between(t0, t1)
+    return wire.between(t0, t1) / sent if sent > 0 else None
+
+
+def inbound_by_site(
+    network: NetworkSeen, counters: Sequence[CounterSample], stream: Curve, t0: float, t1: float
+) -> dict[str, float]:
+    """Return ``{site: copies that entered through its uplinks}`` in a window."""
+    found: dict[str, float] = {}
+    for link in network.links:
+        if link.site is None or link.into_site not in ("ab", "ba"):
+            continue
+        direction: Direction = "ab" if link.into_site == "ab" else "ba"
+        crossed = copies(wire_curve(counters, link.name, direction), stream, t0, t1)
+        if crossed is not None:
+            found[link.site] = found.get(link.site, 0.0) + crossed
+    return found
+
+
+def inbound_by_tree(tree: Tree, sites: Mapping[str, str | None]) -> dict[str, int]:
+    """Return ``{site: members there that are fed from outside it}``; what the tree says should cross the uplink."""
+    found: dict[str, int] = {site: 0 for site in sites.values() if site}
+    for child, parent in tree.edges().items():
+        site = sites.get(child)
+        if site and sites.get(parent) != site:
+            found[site] += 1
+    return found

@@ -1,0 +1,138 @@
+"""The metrics that expectations may name: what each means, its unit, and how it is read off a result. Pure.
+
+Owns: the list that users see in errors and reports. Every metric over receivers is the worst over those that survived;
+every metric over faults is the worst over all faults, unless the expectation names one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from overlaycast.lab.result import FaultSeen, Result
+
+Value = float | bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One measure. ``read`` takes the result and the faults that the expectation is about."""
+
+    words: str
+    unit: str
+    read: Callable[[Result, tuple[FaultSeen, ...]], Value]
+
+
+def _largest(values: Iterable[float | None]) -> float | None:
+    """Return the largest; None if there is none, or if one of them is missing (the worst is then unknown)."""
+    found = list(values)
+    known = [value for value in found if value is not None]
+    return max(known) if known and len(known) == len(found) else None
+
+
+def _lost(result: Result, _: tuple[FaultSeen, ...]) -> Value:
+    return _largest(one.lost for one in result.survivors())
+
+
+def _duplicated(result: Result, _: tuple[FaultSeen, ...]) -> Value:
+    return _largest(one.duplicated for one in result.survivors())
+
+
+def _reordered(result: Result, _: tuple[FaultSeen, ...]) -> Value:
+    return _largest(one.reordered for one in result.survivors())
+
+
+def _sha256_ok(result: Result, _: tuple[FaultSeen, ...]) -> Value:
+    survivors = result.survivors()
+    return all(one.sha256_ok for one in survivors) if survivors else None
+
+
+def _media_readable(result: Result, _: tuple[FaultSeen, ...]) -> Value:
+    seen = [one.media_readable for one in result.survivors()]
+    return all(seen) if seen and None not in seen else None
+
+
+def _finished(result: Result, _: tuple[FaultSeen, ...]) -> Value:
+    survivors = result.survivors()
+    return sum(one.finished for one in survivors) / len(survivors) if survivors else None
+
+
+def _longest_gap(result: Result, _: tuple[FaultSeen, ...]) -> Value:
+    return _largest(one.longest_gap_ms for one in result.survivors())
+
+
+def _latency_p99(result: Result, _: tuple[FaultSeen, ...]) -> Value:
+    return _largest(one.latency_ms.p99 for one in result.survivors())
+
+
+def _inbound(result: Result, _: tuple[FaultSeen, ...]) -> Value:
+    return _largest(site.inbound_copies for site in result.sites)
+
+
+def _inbound_by_tree(result: Result, _: tuple[FaultSeen, ...]) -> Value:
+    return _largest(site.inbound_by_tree for site in result.sites)
+
+
+def _inbound_after(_: Result, faults: tuple[FaultSeen, ...]) -> Value:
+    return _largest(copies for fault in faults for copies in fault.inbound_copies.values())
+
+
+def _heir(_: Result, faults: tuple[FaultSeen, ...]) -> Value:
+    seen = [fault.heir_fed_from_outside for fault in faults]
+    return all(seen) if seen and None not in seen else None
+
+
+METRICS: Final[dict[str, Metric]] = {
+    "lost": Metric("records lost by a surviving receiver", "records", _lost),
+    "duplicated": Metric("records written twice by a surviving receiver", "records", _duplicated),
+    "reordered": Metric("records written out of order by a surviving receiver", "records", _reordered),
+    "sha256_ok": Metric("every surviving receiver's file is the source's, bit for bit", "", _sha256_ok),
+    "media_readable": Metric("ffprobe finds the source's streams and packets in every file", "", _media_readable),
+    "receivers_finished": Metric("share of surviving receivers that reached the end", "", _finished),
+    "longest_gap_ms": Metric("longest silence at a surviving receiver", "ms", _longest_gap),
+    "latency_p99_ms": Metric("99th percentile of the latency of the slowest surviving receiver", "ms", _latency_p99),
+    "inbound_copies_per_site": Metric("copies that entered a site before the first fault, by counters", "", _inbound),
+    "inbound_copies_by_tree": Metric("members of a site fed from outside when the stream began", "", _inbound_by_tree),
+    "inbound_copies_after": Metric("copies that entered a site hit by a fault, until the next one", "", _inbound_after),
+    "heir_fed_from_outside": Metric("one orphan per site is fed from outside, its siblings by it", "", _heir),
+    "recovered_ms": Metric(
+        "from the fault until the last receiver below the target received again",
+        "ms",
+        lambda _, faults: _largest(fault.recovered_ms for fault in faults),
+    ),
+    "detected_ms": Metric(
+        "from the fault until the first child took action",
+        "ms",
+        lambda _, faults: _largest(fault.detected_ms for fault in faults),
+    ),
+    "affected": Metric(
+        "fewest surviving receivers that any of the faults cut off",
+        "",
+        lambda _, faults: min((fault.affected for fault in faults), default=None),
+    ),
+    "moved": Metric(
+        "members that changed their parent after a fault",
+        "",
+        lambda _, faults: _largest(fault.moved for fault in faults),
+    ),
+    "moved_below_top": Metric(
+        "members below a branch's top that changed their parent",
+        "",
+        lambda _, faults: _largest(fault.moved_below_top for fault in faults),
+    ),
+    "moved_while_well": Metric(
+        "members that changed their parent though it was alive",
+        "",
+        lambda _, faults: _largest(fault.moved_while_well for fault in faults),
+    ),
+    "multicast_blocked": Metric(
+        "no router passes IP multicast, proved before the run", "", lambda result, _: result.multicast_blocked
+    ),
+    "depth": Metric("hops from the source to the farthest member", "hops", lambda result, _: result.tree.depth),
+    "stretch_mean": Metric("delay along the tree ÷ direct delay, mean", "", lambda result, _: result.tree.stretch.mean),
+    "stretch_p95": Metric(
+        "delay along the tree ÷ direct delay, 95th percentile", "", lambda result, _: result.tree.stretch.p95
+    ),
+    "control_bytes": Metric("bytes of control messages, both ways", "bytes", lambda result, _: result.control.bytes),
+}

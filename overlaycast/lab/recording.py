@@ -1,0 +1,174 @@
+"""Everything that was observed in one run, and nothing that was concluded from it. Pure values.
+
+Owns: the shapes between the runner, which fills them, and ``result.build``, which judges them. Times are wall seconds.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any
+
+from overlaycast.lab.experiment import Cast, Experiment
+from overlaycast.lab.journals import Journal
+from overlaycast.lab.targets import EMPTY, Tree
+
+
+@dataclass(frozen=True, slots=True)
+class NodeSeen:
+    """A node of the network: ``kind`` is host or router."""
+
+    name: str
+    kind: str
+    site: str | None = None
+    role: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LinkSeen:
+    """A link: what was asked of each direction (None: unlimited), which site it leads to, what shapes it.
+
+    ``into_site`` is the direction, ab or ba, that enters the site.
+    """
+
+    name: str
+    a: str
+    b: str
+    rate_mbit: float | None = None
+    delay_ms: float = 0
+    loss: float = 0
+    site: str | None = None
+    into_site: str | None = None
+    shaping: str = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkSeen:
+    """The network that was built; ``paths`` holds the nodes between any two members' hosts, both included."""
+
+    nodes: tuple[NodeSeen, ...]
+    links: tuple[LinkSeen, ...]
+    paths: Mapping[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
+
+    def site_of(self, host: str) -> str | None:
+        """Return the site of a host."""
+        return next((node.site for node in self.nodes if node.name == host), None)
+
+    def delay_ms(self, a: str, b: str) -> float:
+        """Return the one-way delay asked of the path from a to b."""
+        delays = {frozenset((link.a, link.b)): link.delay_ms for link in self.links}
+        path = self.paths.get((a, b), ())
+        return sum(delays.get(frozenset(pair), 0.0) for pair in pairwise(path))
+
+
+@dataclass(frozen=True, slots=True)
+class LinkCount:
+    """Kernel counters of one link, each direction: bytes and packets since it was made."""
+
+    bytes_ab: int
+    packets_ab: int
+    bytes_ba: int
+    packets_ba: int
+
+
+@dataclass(frozen=True, slots=True)
+class CounterSample:
+    """All links' counters at one moment."""
+
+    t: float
+    links: Mapping[str, LinkCount]
+
+
+@dataclass(frozen=True, slots=True)
+class FaultDone:
+    """A fault that did happen.
+
+    Attributes:
+        id: its name in the experiment.
+        action: what was done.
+        asked: the target expression.
+        target: the host (or other thing) that it meant.
+        at: when it took effect.
+        evidence: how it was verified at injection.
+        takes_away: the target is no surviving receiver from here on.
+        healed_at: when it was healed, or None.
+        before: the tree at injection.
+        after: the tree once repairs had settled; None if that was never seen.
+    """
+
+    id: str
+    action: str
+    asked: str
+    target: str
+    at: float
+    evidence: str
+    takes_away: bool
+    healed_at: float | None = None
+    before: Tree = EMPTY
+    after: Tree | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FileSeen:
+    """A receiver's file as it lies on the disk, looked at by the lab itself.
+
+    ``media`` is what ffprobe counted, ``((codec, packets), …)``; None if it could not read the file or was not asked.
+    """
+
+    size: int
+    sha256: str
+    media: tuple[tuple[str, int], ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """One run, as observed."""
+
+    experiment: Experiment
+    cast: Cast
+    system: str
+    seed: int
+    command: str
+    versions: Mapping[str, str]
+    started: float
+    ended: float
+    network: NetworkSeen
+    shaping: Mapping[str, Any]
+    fidelity: Sequence[Mapping[str, Any]]
+    multicast_blocked: bool | None
+    journals: Mapping[str, Journal]
+    counters: Sequence[CounterSample]
+    start_tree: Tree
+    faults: Sequence[FaultDone]
+    sent: FileSeen
+    received: Mapping[str, FileSeen]
+    exit_codes: Mapping[str, int | None]
+    control_bytes: int | None = None
+    control_messages: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """A cumulative count over time, read between its points by straight lines."""
+
+    times: tuple[float, ...]
+    values: tuple[float, ...]
+
+    def at(self, t: float) -> float:
+        """Return the count at ``t``; before the first and after the last point it stays."""
+        if not self.times:
+            return 0.0
+        index = bisect_right(self.times, t)
+        if index == 0:
+            return self.values[0]
+        if index == len(self.times):
+            return self.values[-1]
+        t0, t1 = self.times[index - 1], self.times[index]
+        v0, v1 = self.values[index - 1], self.values[index]
+        return v0 + (v1 - v0) * (t - t0) / (t1 - t0)
+
+    def between(self, t0: float, t1: float) -> float:
+        """Return how much was added from t0 to t1."""
+        return self.at(t1) - self.at(t0)

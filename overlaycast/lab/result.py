@@ -1,0 +1,238 @@
+"""The shape of ``result.json``: what a run concluded. Pure values, documented field by field.
+
+Owns: names and units of everything that is published. Figures come from ``judge``; nothing here computes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """Milliseconds from the source's clock to the receiver's sink."""
+
+    p50: float | None
+    p99: float | None
+    max: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class MemberSeen:
+    """A member as placed when the stream began."""
+
+    id: int
+    host: str
+    role: str
+    site: str | None
+    rank: int | None
+    parent: int | None
+    parent_host: str | None
+    primary: bool
+    depth: int
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """What one receiver got. ``survived``: no fault took it away for good; only such are promised anything."""
+
+    member: int | None
+    host: str
+    site: str | None
+    survived: bool
+    finished: bool
+    expected: int
+    received: int
+    lost: int
+    duplicated: int
+    reordered: int
+    sha256_ok: bool
+    media_readable: bool | None
+    latency_ms: Latency
+    longest_gap_ms: float | None
+    longest_gap_at_s: float | None
+    bytes: int
+    error: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class LinkUse:
+    """What crossed a link while the stream ran. ``site_uplink`` names the site behind it; copies as in ``copies``."""
+
+    name: str
+    a: str
+    b: str
+    site_uplink: str | None
+    into_site: str | None
+    shaping: str
+    bytes_ab: int
+    bytes_ba: int
+    copies_ab: float | None
+    copies_ba: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class SiteUse:
+    """Copies that entered a site before the first fault: by the kernel's counters, and by the tree."""
+
+    site: str
+    inbound_copies: float | None
+    inbound_by_tree: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """Delay along the tree ÷ delay of the direct path from the source, over the members."""
+
+    mean: float | None
+    p95: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class TreeSeen:
+    """The tree when the stream began."""
+
+    epoch: int
+    depth: int
+    primaries: int
+    stretch: Stretch
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """A member that changed its parent after a fault.
+
+    Attributes:
+        host: who.
+        was: its parent before.
+        now: its parent after.
+        first: whom it turned to first, by itself or told to.
+        below_top: it sat below a branch's top, and should have stayed where it was.
+        well: its old parent was alive and fed, so there was no need.
+    """
+
+    host: str
+    was: str | None
+    now: str | None
+    first: str | None
+    below_top: bool
+    well: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Orphans:
+    """The surviving children of a dead forwarder in one site, and who feeds them after the repair."""
+
+    site: str
+    hosts: tuple[str, ...]
+    heir: str | None
+    heir_fed_by: str | None
+    siblings_by_heir: bool
+    ok: bool
+
+
+@dataclass(frozen=True, slots=True)
+class FaultSeen:
+    """What one fault did.
+
+    Attributes:
+        id, action, asked, target: what was done to whom.
+        at_s: seconds after the first record was sent.
+        evidence: how it was verified.
+        healed_s: when it was healed, or None.
+        affected: surviving receivers that were fed through the target.
+        detected_ms: until the first of them took action.
+        recovered_ms: until the last of them received again; None: one never did.
+        longest_gap_ms: the longest silence at one of them.
+        moved: members with another parent afterwards, with ``moves`` one by one.
+        moved_below_top: of these, how many sat below a branch's top.
+        moved_while_well: of these, how many were fed by a living parent.
+        orphans: per site, whether one copy entered and the siblings were fed inside.
+        heir_fed_from_outside: all sites of the orphans are ok; None: the target had no children.
+        inbound_copies: per site of the target and its orphans, copies that entered until the next fault.
+        lost, duplicated: records, at the surviving receivers, until the next fault.
+    """
+
+    id: str
+    action: str
+    asked: str
+    target: str
+    at_s: float
+    evidence: str
+    healed_s: float | None
+    affected: int
+    detected_ms: float | None
+    recovered_ms: float | None
+    longest_gap_ms: float | None
+    moved: int
+    moves: tuple[Move, ...]
+    moved_below_top: int
+    moved_while_well: int
+    orphans: tuple[Orphans, ...]
+    heir_fed_from_outside: bool | None
+    inbound_copies: dict[str, float]
+    lost: int
+    duplicated: int
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """What the control plane cost, as the coordinator counts it."""
+
+    bytes: int | None
+    messages: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """An expectation and what became of it. ``value`` None: there was nothing to measure, which fails it."""
+
+    metric: str
+    op: str
+    limit: float | bool
+    unit: str
+    fault: str | None
+    value: float | bool | None
+    ok: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One run, concluded. ``verdict`` is ``passed`` or ``failed``."""
+
+    experiment: str
+    title: str
+    about: str
+    topology: str
+    system: str
+    seed: int
+    command: str
+    versions: dict[str, str]
+    started: str
+    duration_s: float
+    stream_s: float
+    records: int
+    payload_bytes: int
+    rate_mbit: float
+    source: str
+    shaping: dict[str, Any]
+    fidelity: tuple[dict[str, Any], ...]
+    multicast_blocked: bool | None
+    members: tuple[MemberSeen, ...]
+    delivery: tuple[Delivery, ...]
+    links: tuple[LinkUse, ...]
+    sites: tuple[SiteUse, ...]
+    tree: TreeSeen
+    faults: tuple[FaultSeen, ...]
+    control: Control
+    expectations: tuple[Judged, ...] = ()
+    verdict: str = "failed"
+
+    def as_json(self) -> dict[str, Any]:
+        """Return plain values, ready for ``json.dumps``."""
+        return asdict(self)
+
+    def survivors(self) -> tuple[Delivery, ...]:
+        """Return the receivers that are promised everything."""
+        return tuple(delivery for delivery in self.delivery if delivery.survived)

@@ -1,0 +1,150 @@
+"""Whom a fault hits: the expressions of an experiment, resolved against the tree as it is at that moment. Pure.
+
+Owns: the language of targets. Refuses: to guess; an expression that fits nobody is an error, for a fault that hits
+nobody would prove nothing.
+
+Invariant: the same tree and the same expression give the same target (ties break by branch size, then by name).
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from overlaycast.errors import LabError
+
+PRIMARY: Final = "primary-with-largest-branch"
+ANOTHER: Final = "another-forwarder"
+BACKUP: Final = "backup"
+FORWARDER_OF: Final = "forwarder-of:"
+ACCEPTED: Final = f"a host's name, {PRIMARY}, {ANOTHER}, {FORWARDER_OF}SITE, {BACKUP}"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One member's place in the tree, as the coordinator tells it.
+
+    Attributes:
+        id: the member.
+        host: the emulated host it runs on (members are named after their hosts).
+        role: source, peer, relay or backup.
+        site: where that host is, by the topology; None for hosts of no site.
+        parent: who feeds it, or None.
+        primary: fed by the source on behalf of its site.
+        depth: hops from the source.
+        rank: its place in the group's total order.
+        standbys: whom it turns to by itself, in order.
+        state: as the coordinator sees it.
+    """
+
+    id: int
+    host: str
+    role: str
+    site: str | None
+    parent: int | None
+    primary: bool = False
+    depth: int = 0
+    rank: int | None = None
+    standbys: tuple[int, ...] = ()
+    state: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """The members' places at one moment."""
+
+    epoch: int
+    places: tuple[Place, ...]
+
+    def by_id(self) -> dict[int, Place]:
+        """Return ``{member: place}``."""
+        return {place.id: place for place in self.places}
+
+    def by_host(self) -> dict[str, Place]:
+        """Return ``{host: place}``."""
+        return {place.host: place for place in self.places}
+
+    def children(self) -> dict[int, tuple[Place, ...]]:
+        """Return ``{member: its children, by name}``; members without children are left out."""
+        found: dict[int, list[Place]] = defaultdict(list)
+        for place in sorted(self.places, key=lambda place: place.host):
+            if place.parent is not None:
+                found[place.parent].append(place)
+        return {parent: tuple(children) for parent, children in found.items()}
+
+    def branch(self, member: int) -> tuple[Place, ...]:
+        """Return everybody below ``member``, nearest first."""
+        children = self.children()
+        found: list[Place] = []
+        todo = list(children.get(member, ()))
+        seen = {member}
+        while todo:
+            place = todo.pop(0)
+            if place.id in seen:  # a tree told by a network that changes meanwhile may be torn
+                continue
+            seen.add(place.id)
+            found.append(place)
+            todo += children.get(place.id, ())
+        return tuple(found)
+
+    def edges(self) -> dict[str, str]:
+        """Return ``{host: host of its parent}`` for all that have one."""
+        hosts = {place.id: place.host for place in self.places}
+        return {
+            place.host: hosts[place.parent]
+            for place in self.places
+            if place.parent is not None and place.parent in hosts
+        }
+
+
+EMPTY: Final = Tree(0, ())
+
+
+def complaint(target: str, hosts: Iterable[str], sites: Iterable[str]) -> str | None:
+    """Return what is wrong with an expression on this network, or None."""
+    if target in (PRIMARY, ANOTHER, BACKUP):
+        return None
+    if target.startswith(FORWARDER_OF):
+        site = target.removeprefix(FORWARDER_OF)
+        known = sorted(sites)
+        return None if site in known else f"no site {site!r}; accepted: {', '.join(known)}"
+    known = sorted(hosts)
+    return None if target in known else f"no host {target!r}; accepted: {ACCEPTED}; hosts: {', '.join(known)}"
+
+
+def resolve(target: str, tree: Tree, gone: Mapping[str, str | None]) -> str:
+    """Return the host that an expression means now.
+
+    Args:
+        target: the expression.
+        tree: the places now.
+        gone: hosts that earlier faults have taken away, with their sites.
+
+    Raises:
+        LabError: nobody fits.
+    """
+    alive = [place for place in tree.places if place.host not in gone]
+    if target == BACKUP:
+        return _first(target, [place for place in alive if place.role == "backup"], tree)
+    forwarders = [place for place in alive if place.role in ("peer", "relay") and _forwards(tree, place, gone)]
+    if target == PRIMARY:
+        return _first(target, [place for place in forwarders if place.primary], tree)
+    if target.startswith(FORWARDER_OF):
+        site = target.removeprefix(FORWARDER_OF)
+        return _first(target, [place for place in forwarders if place.site == site], tree)
+    if target == ANOTHER:
+        elsewhere = [place for place in forwarders if place.site not in set(gone.values())]
+        return _first(target, elsewhere or forwarders, tree)
+    return target
+
+
+def _forwards(tree: Tree, place: Place, gone: Mapping[str, str | None]) -> bool:
+    return any(child.host not in gone for child in tree.children().get(place.id, ()))
+
+
+def _first(target: str, candidates: list[Place], tree: Tree) -> str:
+    if not candidates:
+        raise LabError(f"target {target}: no member fits at this moment")
+    return min(candidates, key=lambda place: (-len(tree.branch(place.id)), place.host)).host
