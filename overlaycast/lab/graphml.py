@@ -1,0 +1,278 @@
+"""Maps of the Internet Topology Zoo, read as found: GraphML in, a checked map of routers and links out.
+
+Owns: what a GraphML file may hold, what is mended in it, and how a link's delay follows from the distance. Every mend
+is said in ``RouterMap.notes``, so that no reader of a result takes it for the map itself. Refuses: files that are no
+GraphML, larger than ``MAX_BYTES``, or with a value out of bounds: a ``ConfigError`` in one line with file and field.
+
+What is mended: nodes outside of the network (``Internal`` 0) are left out; loops are dropped; parallel links become
+one (their rates, where all are given, add up as in a bundle); only the largest connected part is kept; a router
+without coordinates is put in the middle of its neighbours, and where a whole part has none, its links get
+``DEFAULT_MS``.
+
+The attribute names are those of the Zoo (Knight, Nguyen, Falkner, Bowden, Roughan: "The Internet Topology Zoo", IEEE
+JSAC 29(9), 2011): ``Latitude``, ``Longitude``, ``Internal``, ``hyperedge``, ``label``, ``LinkSpeedRaw`` (bit/s).
+"""
+
+from __future__ import annotations
+
+import math
+import xml.etree.ElementTree as ET
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import networkx as nx
+
+from overlaycast.errors import ConfigError
+
+MAX_BYTES: Final = 32 * 1024 * 1024
+MAX_NODES: Final = 100_000
+EARTH_KM: Final = 6371.0
+FIBRE_KM_PER_MS: Final = 299.792458 * 2 / 3  # light in glass: two thirds of its speed in a vacuum
+FLOOR_MS: Final = 0.05  # two routers in one room still cost something
+DEFAULT_MS: Final = 1.0  # a link of which nobody knows how long it is
+
+_NAMESPACE: Final = "{http://graphml.graphdrawing.org/xmlns}"
+
+
+@dataclass(frozen=True, slots=True)
+class RouterMap:
+    """A connected map.
+
+    ``graph`` has int nodes 0..n-1 in the order of the file's ids, each with ``name`` (the file's id), ``label``,
+    ``latitude`` and ``longitude`` (degrees, or None); its edges have ``delay_ms`` and ``rate_mbit`` (None: not given).
+    """
+
+    name: str
+    graph: nx.Graph
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Element:
+    """One node or edge of the file: where it is, for complaints, and its values by attribute name."""
+
+    place: str
+    ends: tuple[str, ...]
+    values: dict[str, str]
+
+    def number(self, field: str, low: float, high: float) -> float | None:
+        """Return a numeric attribute, None where it is missing.
+
+        Raises:
+            ConfigError: no number, or outside of low..high.
+        """
+        text = self.values.get(field, "").strip()
+        if not text:
+            return None
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not low <= value <= high:
+            accepted = f"accepted is a number from {low:g} to {high:g}"
+            raise ConfigError(f"{self.place}: {field}: {accepted} (got {text!r:.40})")
+        return value
+
+
+def read_graphml(path: Path) -> RouterMap:
+    """Read one file and mend it as told above.
+
+    Raises:
+        ConfigError: not readable, not GraphML, a value out of bounds, or no router left.
+    """
+    root = _parse(path)
+    nodes, edges = _elements(path, root)
+    notes: list[str] = []
+    routers = _internal(nodes, notes)
+    graph = _joined(path, routers, edges, notes)
+    graph = _largest(graph, notes)
+    if len(graph) == 0:
+        raise ConfigError(f"{path}: node: accepted is at least one with Internal 1 (got none)")
+    _place_unknown(graph, notes)
+    _set_delays(graph, notes)
+    return RouterMap(path.stem, _numbered(graph), tuple(notes))
+
+
+def _parse(path: Path) -> ET.Element:
+    try:
+        size = path.stat().st_size
+        if size > MAX_BYTES:
+            raise ConfigError(f"{path}: size: accepted up to {MAX_BYTES} bytes (got {size})")
+        text = path.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}") from None
+    if b"<!DOCTYPE" in text or b"<!ENTITY" in text:
+        raise ConfigError(f"{path}: DOCTYPE: accepted is GraphML without entity declarations")
+    try:
+        root = ET.fromstring(text)
+    except (ET.ParseError, ValueError, LookupError) as error:
+        raise ConfigError(f"{path}: not GraphML: {error}") from None
+    if root.tag.removeprefix(_NAMESPACE) != "graphml":
+        raise ConfigError(f"{path}: root element: accepted is graphml (got {root.tag!r:.60})")
+    return root
+
+
+def _children(element: ET.Element, tag: str) -> Iterator[ET.Element]:
+    return (child for child in element if child.tag.removeprefix(_NAMESPACE) == tag)
+
+
+def _elements(path: Path, root: ET.Element) -> tuple[dict[str, _Element], list[_Element]]:
+    names = {key.get("id", ""): key.get("attr.name", "") for key in _children(root, "key")}
+    graphs = list(_children(root, "graph"))
+    if len(graphs) != 1:
+        raise ConfigError(f"{path}: graph: accepted is exactly one (got {len(graphs)})")
+    nodes: dict[str, _Element] = {}
+    for node in _children(graphs[0], "node"):
+        ident = _required(path, node, "node", "id")
+        if ident in nodes:
+            raise ConfigError(f"{path}: node {ident}: id: accepted is each id once")
+        nodes[ident] = _Element(f"{path}: node {ident}", (ident,), _values(node, names))
+    if len(nodes) > MAX_NODES:
+        raise ConfigError(f"{path}: node: accepted up to {MAX_NODES} (got {len(nodes)})")
+    edges = []
+    for edge in _children(graphs[0], "edge"):
+        ends = tuple(_required(path, edge, "edge", end) for end in ("source", "target"))
+        place = f"{path}: edge {ends[0]}-{ends[1]}"
+        for field, end in zip(("source", "target"), ends, strict=True):
+            if end not in nodes:
+                raise ConfigError(f"{place}: {field}: accepted is the id of a node (got {end!r:.40})")
+        edges.append(_Element(place, ends, _values(edge, names)))
+    return nodes, edges
+
+
+def _required(path: Path, element: ET.Element, tag: str, field: str) -> str:
+    value = element.get(field)
+    if not value:
+        raise ConfigError(f"{path}: {tag}: {field}: required")
+    return value
+
+
+def _values(element: ET.Element, names: dict[str, str]) -> dict[str, str]:
+    return {names.get(data.get("key", ""), ""): data.text or "" for data in _children(element, "data")}
+
+
+def _internal(nodes: dict[str, _Element], notes: list[str]) -> dict[str, _Element]:
+    routers = {ident: node for ident, node in nodes.items() if node.number("Internal", 0, 1) != 0}
+    if len(routers) < len(nodes):
+        notes.append(f"{len(nodes) - len(routers)} nodes outside of the network (Internal 0) left out")
+    joints = sum(node.number("hyperedge", 0, 1) == 1 for node in routers.values())
+    if joints:
+        notes.append(f"{joints} nodes that stand for a shared medium (hyperedge 1) taken as routers")
+    return routers
+
+
+def _joined(path: Path, routers: dict[str, _Element], edges: list[_Element], notes: list[str]) -> nx.Graph:
+    graph = nx.Graph()
+    for ident in sorted(routers, key=_by_number):
+        node = routers[ident]
+        spot = node.number("Latitude", -90, 90), node.number("Longitude", -180, 180)
+        known = None not in spot
+        label = node.values.get("label") or ident
+        graph.add_node(ident, name=ident, label=label, spot=spot if known else None)
+    loops = parallel = 0
+    for edge in edges:
+        a, b = edge.ends
+        rate = edge.number("LinkSpeedRaw", 0, 1e15)
+        mbit = rate / 1e6 if rate else None
+        if a not in graph or b not in graph:
+            continue
+        if a == b:
+            loops += 1
+        elif b in graph.adj[a]:
+            parallel += 1
+            graph.edges[a, b]["rate_mbit"] = _bundle(graph.edges[a, b]["rate_mbit"], mbit)
+        else:
+            graph.add_edge(a, b, rate_mbit=mbit)
+    if loops:
+        notes.append(f"{loops} links from a router to itself dropped")
+    if parallel:
+        notes.append(f"{parallel} parallel links merged with their first (rates add up where all are given)")
+    return graph
+
+
+def _bundle(first: float | None, second: float | None) -> float | None:
+    return None if first is None or second is None else first + second
+
+
+def _by_number(ident: str) -> tuple[int, int, str]:
+    return (0, int(ident), ident) if ident.isdecimal() and len(ident) < 19 else (1, 0, ident)
+
+
+def _largest(graph: nx.Graph, notes: list[str]) -> nx.Graph:
+    parts = sorted(nx.connected_components(graph), key=lambda part: (-len(part), min(map(_by_number, part))))
+    if len(parts) <= 1:
+        return graph
+    left_out = sum(len(part) for part in parts[1:])
+    notes.append(f"{len(parts)} parts without a link between them: the largest kept, {left_out} routers left out")
+    kept = nx.Graph()
+    kept.add_nodes_from((n, graph.nodes[n]) for n in graph if n in parts[0])
+    kept.add_edges_from((a, b, data) for a, b, data in graph.edges(data=True) if a in parts[0])
+    return kept
+
+
+def _place_unknown(graph: nx.Graph, notes: list[str]) -> None:
+    """Put routers without coordinates in the middle of their placed neighbours, from the known ones outwards."""
+    missing = [node for node in graph if graph.nodes[node]["spot"] is None]
+    waiting = missing
+    while waiting:
+        found = {}
+        for node in waiting:
+            spots = [graph.nodes[n]["spot"] for n in graph.adj[node] if graph.nodes[n]["spot"] is not None]
+            if spots:
+                found[node] = _middle(spots)
+        if not found:
+            break
+        for node, spot in found.items():
+            graph.nodes[node]["spot"] = spot
+        waiting = [node for node in waiting if node not in found]
+    if missing:
+        notes.append(f"{len(missing) - len(waiting)} routers without coordinates put amid their neighbours")
+    if waiting:
+        notes.append(f"{len(waiting)} routers stay without coordinates")
+
+
+def _middle(spots: list[tuple[float, float]]) -> tuple[float, float]:
+    """Return the mean of points on the globe (as vectors, so that the date line does no harm)."""
+    x = y = z = 0.0
+    for latitude, longitude in spots:
+        phi, lam = math.radians(latitude), math.radians(longitude)
+        x += math.cos(phi) * math.cos(lam)
+        y += math.cos(phi) * math.sin(lam)
+        z += math.sin(phi)
+    return math.degrees(math.atan2(z, math.hypot(x, y))), math.degrees(math.atan2(y, x))
+
+
+def great_circle_km(a: tuple[float, float], b: tuple[float, float]) -> float:
+    """Return the distance in km between two (latitude, longitude) in degrees (haversine on a sphere)."""
+    phi_a, phi_b = math.radians(a[0]), math.radians(b[0])
+    half = math.sin((phi_b - phi_a) / 2) ** 2
+    half += math.cos(phi_a) * math.cos(phi_b) * math.sin(math.radians(b[1] - a[1]) / 2) ** 2
+    return 2 * EARTH_KM * math.asin(min(1.0, math.sqrt(half)))
+
+
+def _set_delays(graph: nx.Graph, notes: list[str]) -> None:
+    unknown = 0
+    for a, b, data in graph.edges(data=True):
+        ends = graph.nodes[a]["spot"], graph.nodes[b]["spot"]
+        if None in ends:
+            unknown += 1
+            data["delay_ms"] = DEFAULT_MS
+        else:
+            data["delay_ms"] = max(FLOOR_MS, great_circle_km(*ends) / FIBRE_KM_PER_MS)
+    if unknown:
+        notes.append(f"{unknown} links of unknown length given {DEFAULT_MS:g} ms")
+
+
+def _numbered(graph: nx.Graph) -> nx.Graph:
+    number = {node: index for index, node in enumerate(graph)}
+    result = nx.Graph()
+    for node, data in graph.nodes(data=True):
+        latitude, longitude = data["spot"] or (None, None)
+        attributes: dict[str, Any] = {"name": data["name"], "label": data["label"]}
+        result.add_node(number[node], **attributes, latitude=latitude, longitude=longitude)
+    links = sorted((*sorted((number[a], number[b])), data) for a, b, data in graph.edges(data=True))
+    for a, b, data in links:
+        result.add_edge(a, b, delay_ms=data["delay_ms"], rate_mbit=data["rate_mbit"])
+    return result
