@@ -1,0 +1,224 @@
+"""One upstream link's bytes on their way into the ring: received in place, cut at record boundaries.
+
+Owns: the unfinished frame of a link, its expected number, and what is cut out of the stream on the way (heartbeats,
+refusals, records that the ring has already). Refuses: anything that a parent may not say, as ``RemoteProtocolError``.
+
+Several links may deliver at once (a hedged switch): the one that reads writes at the ring's head, and the unfinished
+frame of the one before is put aside. With one parent nothing is ever copied.
+
+Invariants: a record enters the ring once, in order, whatever is received from whom; every link's numbers are
+contiguous from the last SEEK on; a link holds at most one unfinished frame.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from overlaycast.agent.ring import LEAST_ROOM, Ring
+from overlaycast.errors import RemoteProtocolError
+from overlaycast.wire.frames import (
+    HEADER,
+    HEADER_SIZE,
+    MAX_RECORD,
+    SEQ_LIMIT,
+    End,
+    Heartbeat,
+    Kind,
+    Refuse,
+    decode_one,
+    payload_length,
+)
+
+
+@dataclass(slots=True)
+class Arrival:
+    """What one read brought: new records and their payload bytes, doubles, and what was said on the link.
+
+    ``first_us`` and ``last_us`` are the source's times of the first and the last new record (0: none).
+    ``lost`` counts numbers that the link jumped over and that the ring will therefore never hold.
+    """
+
+    records: int = 0
+    bytes: int = 0
+    duplicates: int = 0
+    lost: int = 0
+    first_us: int = 0
+    last_us: int = 0
+    said: list[Heartbeat | Refuse] = field(default_factory=list)
+
+
+class Intake:
+    """The way of one upstream link into the ring.
+
+    Args:
+        ring: where new records go.
+        may_skip: asked when the link jumps ahead of the ring, ``(next_seq, offered)``: True takes the loss.
+        feeding: True once records are wanted from this link: only then a SEEK moves the ring.
+    """
+
+    def __init__(self, ring: Ring, may_skip: Callable[[int, int], bool]) -> None:
+        self._ring = ring
+        self._may_skip = may_skip
+        self._partial = 0
+        self._held = b""
+        self.expected: int | None = None
+        self.feeding = False
+
+    def buffer(self) -> memoryview:
+        """Return where the next read of this link goes: at least a frame's worth of room."""
+        ring = self._ring
+        if ring.writer is not self:
+            if ring.writer is not None:
+                ring.writer.stand_back()
+            ring.writer = self
+            self._come_back()
+        head = ring.head
+        if len(head.memory) - head.complete - self._partial < LEAST_ROOM and head.complete:
+            self._roll()
+            head = ring.head
+        return memoryview(head.memory)[head.complete + self._partial :]
+
+    def stand_back(self) -> None:
+        """Another link writes now: put the unfinished frame aside."""
+        head = self._ring.head
+        self._held = bytes(head.memory[head.complete : head.complete + self._partial])
+        self._partial = 0
+
+    def _come_back(self) -> None:
+        held, self._held = self._held, b""
+        head = self._ring.head
+        if len(head.memory) - head.complete < LEAST_ROOM and head.complete:
+            self._ring.roll()
+            head = self._ring.head
+        head.memory[head.complete : head.complete + len(held)] = held
+        self._partial = len(held)
+
+    def close(self) -> None:
+        """The link is gone: its unfinished frame goes with it."""
+        if self._ring.writer is self:
+            self._ring.writer = None
+        self._partial = 0
+        self._held = b""
+
+    def _roll(self) -> None:
+        """Open a new slab and take the unfinished bytes along."""
+        old = self._ring.head
+        carried = old.memory[old.complete : old.complete + self._partial]
+        self._ring.roll()
+        self._ring.head.memory[: len(carried)] = carried
+
+    def received(self, size: int) -> Arrival:
+        """``size`` bytes were read into ``buffer()``: take what is complete.
+
+        Raises:
+            RemoteProtocolError: not what a parent may send; the link is unusable, the ring is as before the fault.
+        """
+        arrival = Arrival()
+        self._partial += size
+        while self._take_records(arrival) and self._take_other(arrival):
+            pass
+        return arrival
+
+    def _take_records(self, arrival: Arrival) -> bool:
+        """Commit the DATA frames at the front. True: something else, complete or not, stands there now."""
+        ring = self._ring
+        head = ring.head
+        memory = head.memory
+        expected, wanted = self.expected, ring.next_seq
+        read, stop = head.complete, head.complete + self._partial
+        while stop - read >= HEADER_SIZE:
+            kind, _, _, length, seq, time_us = HEADER.unpack_from(memory, read)
+            if kind != Kind.DATA:
+                break
+            if not 0 < length <= MAX_RECORD or seq != expected:
+                self._settle(read, stop, expected)
+                raise RemoteProtocolError(f"record {seq} of {length} bytes where {expected} was due")
+            after = read + HEADER_SIZE + length
+            if after > stop:
+                break
+            expected = seq + 1
+            if seq == wanted:
+                wanted = expected
+                self._accept(seq, read, after, arrival, time_us)
+            elif wanted is not None and seq < wanted:
+                arrival.duplicates += 1
+            read = after
+        self._settle(read, stop, expected)
+        return self._partial >= HEADER_SIZE and memory[head.complete] != Kind.DATA
+
+    def _accept(self, seq: int, start: int, stop: int, arrival: Arrival, time_us: int) -> None:
+        head = self._ring.head
+        if start != head.complete:  # something before it was cut out
+            view = memoryview(head.memory)
+            view[head.complete : head.complete + stop - start] = view[start:stop]
+        self._ring.committed(seq, stop - start)
+        arrival.records += 1
+        arrival.bytes += stop - start - HEADER_SIZE
+        arrival.last_us = time_us
+        arrival.first_us = arrival.first_us or time_us
+
+    def _settle(self, read: int, stop: int, expected: int | None) -> None:
+        """What is left, ``[read, stop)``, moves to the head's end."""
+        head = self._ring.head
+        self.expected = expected
+        self._partial = stop - read
+        if self._partial and read != head.complete:
+            view = memoryview(head.memory)
+            view[head.complete : head.complete + self._partial] = view[read:stop]
+
+    def _take_other(self, arrival: Arrival) -> bool:
+        """Take one frame that is not DATA from the front. True: it was whole, go on."""
+        head = self._ring.head
+        header = HEADER.unpack_from(head.memory, head.complete)
+        size = HEADER_SIZE + payload_length(header[0], header[3])
+        if self._partial < size:
+            return False
+        frame = decode_one(header, bytes(head.memory[head.complete + HEADER_SIZE : head.complete + size]))
+        match frame:
+            case End():
+                self._take_end(frame, size, arrival)
+            case Heartbeat():
+                self._cut(size)
+                arrival.said.append(frame)
+                if frame.seek:
+                    self._seek(frame.next_seq, arrival)
+            case Refuse():
+                self._cut(size)
+                arrival.said.append(frame)
+            case _:
+                raise RemoteProtocolError(f"{Kind(header[0]).name} from a parent")
+        return True
+
+    def _cut(self, size: int) -> None:
+        head = self._ring.head
+        self._settle(head.complete + size, head.complete + self._partial, self.expected)
+
+    def _take_end(self, end: End, size: int, arrival: Arrival) -> None:
+        if end.seq != self.expected:
+            raise RemoteProtocolError(f"END at {end.seq} where {self.expected} was due")
+        self.expected = end.seq + 1
+        if end.seq != self._ring.next_seq:
+            self._cut(size)
+            return
+        self._ring.committed(end.seq, size)
+        self._ring.end = end
+        self._partial -= size
+
+    def _seek(self, seq: int, arrival: Arrival) -> None:
+        """The next record here is ``seq``: begin with it, or take the loss of what lies before it."""
+        if seq >= SEQ_LIMIT:
+            raise RemoteProtocolError(f"record number {seq} is out of range")
+        self.expected = seq
+        if not self.feeding:
+            return
+        wanted = self._ring.next_seq
+        if wanted is not None and (seq <= wanted or not self._may_skip(wanted, seq)):
+            return
+        if wanted is not None:
+            arrival.lost += seq - wanted
+        old = self._ring.head
+        carried = bytes(old.memory[old.complete : old.complete + self._partial])
+        self._ring.anchor(seq)
+        head = self._ring.head
+        head.memory[head.complete : head.complete + len(carried)] = carried

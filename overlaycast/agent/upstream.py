@@ -1,0 +1,658 @@
+"""Where a member's data comes from: one parent link, warm standbys, and the switch between them.
+
+Owns: the decision which link feeds us, when a silence is an outage, whom to ask next, what the coordinator is told
+(Fig. 9A), and in which order predefined sources are tried (Fig. 8, last part). Refuses: sockets, clocks, randomness,
+record numbers: the shell fills in the resume point when it performs an action, so it is always the newest.
+
+States: WAITING (no parent, no order), CONNECTING (an order, nothing heard yet), STREAMING, STALLED (the parent lives,
+its own upstream is silent: hold still), SWITCHING (an outage: others are being asked), ENDED.
+
+Rules
+1. An order older than the newest seen changes nothing.
+2. On silence the standby is asked and the parent is kept; whichever delivers first feeds us (a hedged request). On a
+   reset there is nothing to keep.
+3. A parent that says it is stalled is not left before ``flag_s``: only the top of a broken branch moves.
+4. A healthy parent is left only for one that has begun to deliver (make before break).
+5. It never gives up: standbys, the parent, fallbacks, round and round with a jittered pause.
+6. The coordinator is told until an order answers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final, Literal
+
+from overlaycast.agent.silence import SilenceLimit
+from overlaycast.wire.frames import RefuseCode
+from overlaycast.wire.messages import Assign, Peer
+
+Reason = Literal["silence", "reset", "refused", "unreachable", "gone"]
+
+DIAL_PATIENCE: Final = 0.25
+"""Seconds that a dialled source has to answer before the next one is asked as well."""
+CONNECT_PATIENCE: Final = 1.5
+"""The same for the first parent ever: nothing is lost by waiting, and its order may still be on the way."""
+DIAL_LIMIT: Final = 3.0
+"""Seconds after which a dialled link that has not answered is given up."""
+COMPLAIN_AFTER: Final = 0.25
+COMPLAIN_EVERY: Final = 1.0
+FIRST_PAUSE: Final = 0.2
+LONGEST_PAUSE: Final = 2.0
+STANDBY_SLOWDOWN: Final = 10
+"""Heartbeats of a standby link are so many times rarer."""
+LATE: Final = 0.02
+"""A timer so late means that we were not running ourselves; what others did meanwhile we cannot know."""
+
+
+class State(Enum):
+    """See the module text."""
+
+    WAITING = "waiting"
+    CONNECTING = "connecting"
+    STREAMING = "streaming"
+    STALLED = "stalled"
+    SWITCHING = "switching"
+    ENDED = "ended"
+
+
+class Phase(Enum):
+    """A link's own state: dialled and unanswered; warm; asked for records; feeding."""
+
+    DIALLING = "dialling"
+    IDLE = "idle"
+    ASKED = "asked"
+    FEEDING = "feeding"
+
+
+@dataclass(frozen=True, slots=True)
+class Dial:
+    """Connect to ``peer`` and say HELLO: with the resume point if ``feed``, else IDLE."""
+
+    link: int
+    peer: Peer
+    feed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """START on this link from the resume point, or from the oldest record it has."""
+
+    link: int
+    oldest: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Hush:
+    """STOP on this link: a standby again."""
+
+    link: int
+
+
+@dataclass(frozen=True, slots=True)
+class Hang:
+    """Close this link."""
+
+    link: int
+
+
+@dataclass(frozen=True, slots=True)
+class Complain:
+    """Tell the coordinator ``NotReceiving``."""
+
+    parent: int | None
+    silent_ms: float
+    reason: Reason
+    now_from: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Fed:
+    """From now on ``parent`` feeds us (None: nobody does)."""
+
+    parent: int | None
+    was: int | None
+    reason: Literal["first", "order", "silence", "reset", "refused", "unreachable", "gone"]
+
+
+@dataclass(frozen=True, slots=True)
+class Silent:
+    """Suspicion: ``parent`` has said nothing for so long."""
+
+    parent: int
+    silent_ms: float
+
+
+Action = Dial | Ask | Hush | Hang | Complain | Fed | Silent
+
+
+@dataclass(slots=True)
+class Link:
+    """One connection towards a possible parent, as the machine sees it."""
+
+    number: int
+    peer: Peer
+    phase: Phase
+    heard: float
+    limit: SilenceLimit
+    asked_at: float = 0.0
+    feed: bool = False
+    stalled_since: float | None = None
+    gone: int | None = None
+
+
+@dataclass(slots=True)
+class Outage:
+    """A parent lost or silent: who is still to be asked, and when."""
+
+    reason: Reason
+    parent: int | None
+    heard: float
+    queue: list[Peer]
+    next_try: float
+    complain_at: float
+    rounds: int = 0
+
+
+@dataclass(slots=True)
+class Redial:
+    """A standby that is not connected: when to try again."""
+
+    due: float
+    failures: int = 0
+
+
+class Upstream:
+    """The machine. Every input takes ``now`` (seconds, monotonic); ``actions()`` drains what is to be done.
+
+    Args:
+        silence_s: the silence limit's floor.
+        heartbeat_s: a parent's heartbeat while idle.
+        flag_s: how long a stalled parent is waited for.
+        jitter: returns a number in [0, 1); pauses are spread with it.
+    """
+
+    def __init__(self, silence_s: float, heartbeat_s: float, flag_s: float, jitter: Callable[[], float]) -> None:
+        self.order: Assign | None = None
+        self.links: dict[int, Link] = {}
+        self.current: Link | None = None
+        self.state = State.WAITING
+        self._silence_s = silence_s
+        self._standby_s = max(1.0, 4 * STANDBY_SLOWDOWN * heartbeat_s)
+        self._flag_s = flag_s
+        self._jitter = jitter
+        self._actions: list[Action] = []
+        self._outage: Outage | None = None
+        self._unanswered: Complain | None = None
+        self._complain_at = 0.0
+        self._target: int | None = None
+        self._redials: dict[int, Redial] = {}
+        self._numbers = 0
+        self._deadline: float | None = None
+
+    # --- what the shell reads ----------------------------------------------------------------------------------
+
+    def actions(self) -> list[Action]:
+        """Return and forget what is to be done, in order."""
+        drained, self._actions = self._actions, []
+        return drained
+
+    @property
+    def parent(self) -> int | None:
+        """Who feeds us."""
+        return self.current.peer.member if self.current else None
+
+    @property
+    def starved(self) -> bool:
+        """Nothing comes from above: what our children are told (the stalled flag)."""
+        return self.state not in (State.STREAMING, State.ENDED)
+
+    @property
+    def standbys_ready(self) -> tuple[int, ...]:
+        """The warm ones."""
+        return tuple(link.peer.member for link in self.links.values() if link.phase is Phase.IDLE)
+
+    def next_deadline(self) -> float | None:
+        """When ``tick`` is due if nothing comes before."""
+        self._deadline = min(self._deadlines(), default=None)
+        return self._deadline
+
+    def _deadlines(self) -> list[float]:
+        if self.state is State.ENDED:
+            return []
+        times = [redial.due for redial in self._redials.values()]
+        for link in self.links.values():
+            times.extend(self._link_deadlines(link))
+        if self._outage:
+            times.append(self._outage.next_try)
+            times.append(self._outage.complain_at)
+        if self._unanswered:
+            times.append(self._complain_at)
+        return times
+
+    def _link_deadlines(self, link: Link) -> list[float]:
+        if link.phase is Phase.DIALLING:
+            return [link.asked_at + DIAL_LIMIT]
+        if link is not self.current:
+            return [link.heard + self._standby_s]
+        if self._outage:
+            return []
+        times = [link.heard + link.limit.seconds]
+        if link.stalled_since is not None:
+            times.append(link.stalled_since + self._flag_s)
+        return times
+
+    # --- orders ------------------------------------------------------------------------------------------------
+
+    def assign(self, order: Assign, now: float) -> None:
+        """The coordinator gives us a place."""
+        if self.state is State.ENDED or (self.order and order.epoch < self.order.epoch):
+            return
+        self.order = order
+        self._unanswered = None
+        wanted = {peer.member: peer for peer in (*order.standbys, order.parent) if peer}
+        self._close_unwanted(wanted)
+        self._redials = {member: redial for member, redial in self._redials.items() if member in wanted}
+        if order.parent:
+            self._go_to(order.parent, now)
+        for peer in order.standbys:
+            self._keep_warm(peer, now)
+
+    def _close_unwanted(self, wanted: dict[int, Peer]) -> None:
+        for link in list(self.links.values()):
+            peer = wanted.get(link.peer.member)
+            if peer:
+                link.peer = peer
+            elif link is not self.current:
+                self._hang(link)
+
+    def _go_to(self, peer: Peer, now: float) -> None:
+        """Make ``peer`` our parent: at once if we have none, else only when it delivers."""
+        self._target = peer.member
+        if self._outage or self.current is None:
+            if self.state is State.WAITING:
+                self.state = State.CONNECTING
+            if self._outage and self.current and self.current.peer.member == peer.member:
+                self._outage.queue = self._sources()
+                return
+            reason = self._outage.reason if self._outage else "unreachable"
+            self._begin_outage(reason, now, first=peer)
+        elif self.current.peer.member != peer.member:
+            self._ask_peer(peer, now)
+
+    def _keep_warm(self, peer: Peer, now: float) -> None:
+        if self._link_to(peer.member) is None and peer.member not in self._redials:
+            self._dial(peer, feed=False, now=now)
+
+    # --- what links say ----------------------------------------------------------------------------------------
+
+    def heartbeat(self, number: int, stalled: bool, now: float) -> None:
+        """A parent said that it lives; with ``stalled``, that nothing reaches it."""
+        link = self._heard(number, now)
+        if link is None:
+            return
+        if link.phase is Phase.DIALLING:
+            self._answered(link, now)
+        if not stalled:
+            link.stalled_since = None
+        elif link.stalled_since is None:
+            link.stalled_since = now
+        if link is self.current:
+            self._current_spoke(link)
+        elif link.phase is Phase.ASKED:
+            self._asked_spoke(link, now)
+
+    def data(self, number: int, advanced: bool, now: float) -> None:
+        """Records came; ``advanced``: at least one of them was new."""
+        link = self._heard(number, now)
+        if link is None:
+            return
+        if advanced:
+            link.stalled_since = None
+        if link is self.current:
+            if advanced and self.state is not State.STREAMING:
+                self._current_spoke(link)
+        elif link.phase is Phase.ASKED and (advanced or self._outage is None):
+            self._win(link, now)
+
+    def _heard(self, number: int, now: float) -> Link | None:
+        link = self.links.get(number)
+        if link is None or self.state is State.ENDED:
+            return None
+        if link is self.current:
+            link.limit.gap(now - link.heard)
+        link.heard = now
+        return link
+
+    def _answered(self, link: Link, now: float) -> None:
+        """The first word on a dialled link: the door is open."""
+        link.phase = Phase.ASKED if link.feed else Phase.IDLE
+        self._redials.pop(link.peer.member, None)
+        if self._outage and not link.feed:
+            # a standby became warm while we look for a source: ask it at once
+            self._outage.queue.insert(0, link.peer)
+            self._outage.next_try = now
+
+    def _current_spoke(self, link: Link) -> None:
+        """The parent is heard: healthy, or alive and stalled itself."""
+        if link.stalled_since is None:
+            self._recovered()
+            self.state = State.STREAMING
+        elif self._outage is None:
+            self.state = State.STALLED
+
+    def _recovered(self) -> None:
+        """The parent delivers after all: a false alarm; whoever was asked may rest."""
+        if self._outage is None:
+            return
+        self._outage = None
+        for link in list(self.links.values()):
+            ordered = link.peer.member == self._target
+            if link is not self.current and link.feed and not ordered:
+                self._rest(link)
+
+    def _asked_spoke(self, link: Link, now: float) -> None:
+        """Somebody we asked lives. Is that enough to move there?"""
+        if link.gone is not None:
+            return
+        sound = link.stalled_since is None
+        if self.current is None:
+            self._win(link, now)  # stalled or not: we have nothing, and holding still below it keeps the branch whole
+        elif self._outage is None:
+            if sound:  # ordered to move while the old parent is well
+                self._win(link, now)
+        elif not sound:
+            self._outage.next_try = max(self._outage.next_try, link.asked_at + self._flag_s)
+        elif self._hopeless(self.current, now):
+            self._win(link, now)
+
+    @staticmethod
+    def _hopeless(link: Link, now: float) -> bool:
+        """The stream may be idle; then no record decides between the old parent and a living standby, but this."""
+        return link.stalled_since is not None or now - link.heard >= 2 * link.limit.seconds
+
+    def _win(self, link: Link, now: float) -> None:
+        """From now on ``link`` feeds us."""
+        old, outage = self.current, self._outage
+        was = old.peer.member if old else (outage.parent if outage else None)
+        self.current, self._outage = link, None
+        link.phase = Phase.FEEDING
+        link.feed = True
+        link.limit = SilenceLimit(self._silence_s)
+        self.state = State.STREAMING if link.stalled_since is None else State.STALLED
+        ordered = self.order is not None and self.order.parent is not None
+        by_order = ordered and link.peer.member == self._target
+        reason = "first" if was is None else "order" if outage is None or was == link.peer.member else outage.reason
+        self._actions.append(Fed(link.peer.member, was, reason))
+        for other in list(self.links.values()):
+            if other is not link and (other.feed or other is old):
+                self._rest(other)
+        if outage and not by_order:
+            self._complain(Complain(outage.parent, _ms(now - outage.heard), outage.reason, link.peer.member), now)
+
+    def _rest(self, link: Link) -> None:
+        """Not needed for feeding: warm if it is (or was) one of ours, else closed."""
+        order = self.order
+        known = order and (
+            any(peer.member == link.peer.member for peer in order.standbys)
+            or (order.parent and order.parent.member == link.peer.member)
+        )
+        if known:
+            link.feed = False
+            if link.phase is not Phase.DIALLING:
+                link.phase = Phase.IDLE
+            self._actions.append(Hush(link.number))
+        else:
+            self._hang(link)
+
+    # --- what breaks -------------------------------------------------------------------------------------------
+
+    def lost(self, number: int, reason: Reason, now: float) -> None:
+        """A link is closed, could not be opened, or was refused: the shell has nothing more to close."""
+        link = self.links.pop(number, None)
+        if link is None or self.state is State.ENDED:
+            return
+        if link is self.current:
+            self.current = None
+            self._begin_outage(reason, now, parent=link.peer.member, heard=link.heard)
+            return
+        if self._is_standby(link.peer.member):
+            self._plan_redial(link.peer.member, now)
+        if not link.feed:
+            return
+        if self._outage:
+            self._outage.next_try = min(self._outage.next_try, now)
+            self._try_next(now)
+        elif link.peer.member == self._target:
+            self._complain(Complain(link.peer.member, 0.0, reason, self.parent), now)
+            self._plan_redial(link.peer.member, now)
+
+    def refused(self, number: int, code: RefuseCode, oldest: int, now: float) -> None:
+        """The other side said no. After GONE the link stays open: it has nothing older than ``oldest``."""
+        if code is not RefuseCode.GONE:
+            self.lost(number, "refused", now)
+            return
+        link = self._heard(number, now)
+        if link is None:
+            return
+        if link.phase is Phase.DIALLING:
+            self._answered(link, now)
+        link.gone = oldest
+        if link is self.current or (self.current and not self._outage):
+            # nobody else to ask for it: take the loss from whoever feeds us
+            self._actions.append(Ask(number, oldest=True))
+        elif self._outage:
+            self._outage.next_try = min(self._outage.next_try, now)
+            self._try_next(now)
+
+    def ended(self, now: float) -> None:
+        """END has arrived: nothing is awaited any more. Links stay as they are until the shell closes them."""
+        self.state = State.ENDED
+        self._outage = None
+        self._unanswered = None
+
+    # --- outages -----------------------------------------------------------------------------------------------
+
+    def _begin_outage(
+        self,
+        reason: Reason,
+        now: float,
+        first: Peer | None = None,
+        parent: int | None = None,
+        heard: float | None = None,
+    ) -> None:
+        before = self._outage
+        if before and parent is None:
+            parent, heard = before.parent, before.heard
+        self._outage = Outage(
+            reason=reason,
+            parent=parent,
+            heard=now if heard is None else heard,
+            queue=[first] if first else [],
+            next_try=now,
+            complain_at=now + (COMPLAIN_AFTER if parent is not None else 4 * COMPLAIN_EVERY),
+        )
+        if self.state is not State.CONNECTING:
+            self.state = State.SWITCHING
+        self._outage.queue += self._sources(skip=first)
+        self._try_next(now)
+
+    def _sources(self, skip: Peer | None = None) -> list[Peer]:
+        """The predefined list: warm standbys, the others, the parent, fallbacks; each once, without the current."""
+        order = self.order
+        if order is None:
+            return []
+        standbys = sorted(order.standbys, key=lambda peer: not self._is_warm(peer.member))
+        listed = [*standbys, *([order.parent] if order.parent else []), *order.fallbacks]
+        seen = {self.parent, skip.member if skip else None}
+        queue = []
+        for peer in listed:
+            if peer.member not in seen:
+                seen.add(peer.member)
+                queue.append(peer)
+        return queue
+
+    def _try_next(self, now: float) -> None:
+        """Ask the next of the list; at its end pause, and begin again."""
+        outage = self._outage
+        if outage is None or now < outage.next_try:
+            return
+        if not outage.queue:
+            if self._take_loss(now):
+                outage.next_try = now + DIAL_LIMIT
+                return
+            pause = min(FIRST_PAUSE * 2**outage.rounds, LONGEST_PAUSE) * (0.5 + self._jitter())
+            outage.rounds = min(outage.rounds + 1, 10)
+            outage.queue = self._sources()
+            outage.next_try = now + pause
+            return
+        peer = outage.queue.pop(0)
+        outage.next_try = now + self._patience(peer)
+        self._ask_peer(peer, now)
+
+    def _patience(self, peer: Peer) -> float:
+        """How long this one has before the next is asked as well."""
+        if self.state is State.CONNECTING:
+            return CONNECT_PATIENCE
+        if self._link_to(peer.member) is None:
+            return DIAL_PATIENCE
+        return max(self._silence_s, DIAL_PATIENCE / 2)
+
+    def _take_loss(self, now: float) -> bool:
+        """All were asked and some said GONE: go on with the one that has most. True: asked."""
+        gone = [link for link in self.links.values() if link.gone is not None and link.phase is Phase.ASKED]
+        if not gone:
+            return False
+        best = min(gone, key=lambda link: (link.gone, link.number))
+        best.gone = None
+        best.asked_at = now
+        self._actions.append(Ask(best.number, oldest=True))
+        return True
+
+    def _ask_peer(self, peer: Peer, now: float) -> None:
+        link = self._link_to(peer.member)
+        if link is None:
+            self._redials.pop(peer.member, None)
+            self._dial(peer, feed=True, now=now)
+        elif link.phase is Phase.IDLE:
+            link.phase = Phase.ASKED
+            link.feed = True
+            link.asked_at = now
+            self._actions.append(Ask(link.number))
+        elif link.phase is Phase.DIALLING and not link.feed:
+            # its HELLO said IDLE; once it answers it will be asked
+            link.feed = True
+            self._actions.append(Ask(link.number))
+
+    def _dial(self, peer: Peer, feed: bool, now: float) -> None:
+        self._numbers += 1
+        limit = SilenceLimit(self._silence_s)
+        link = Link(self._numbers, peer, Phase.DIALLING, now, limit, asked_at=now, feed=feed)
+        self.links[link.number] = link
+        self._actions.append(Dial(link.number, peer, feed))
+
+    def _hang(self, link: Link) -> None:
+        self.links.pop(link.number, None)
+        if link is self.current:
+            self.current = None
+        self._actions.append(Hang(link.number))
+
+    def _complain(self, complaint: Complain, now: float) -> None:
+        self._actions.append(complaint)
+        self._unanswered = complaint
+        self._complain_at = now + COMPLAIN_EVERY
+
+    # --- time --------------------------------------------------------------------------------------------------
+
+    def tick(self, now: float) -> None:
+        """Do what is due."""
+        if self.state is State.ENDED:
+            return
+        if self._deadline is not None and now - self._deadline > LATE:
+            self._forgive(now - self._deadline)
+        self._deadline = None
+        self._check_current(now)
+        self._check_links(now)
+        self._check_complaints(now)
+        self._check_redials(now)
+        self._try_next(now)
+
+    def _forgive(self, late: float) -> None:
+        """We slept: nobody was silent for that time, we did not listen."""
+        for link in self.links.values():
+            link.heard += late
+
+    def _check_current(self, now: float) -> None:
+        link = self.current
+        if link is None or self._outage:
+            return
+        silent = now - link.heard
+        flagged = link.stalled_since is not None and now - link.stalled_since >= self._flag_s
+        if silent >= link.limit.seconds:
+            self._actions.append(Silent(link.peer.member, _ms(silent)))
+        elif not flagged:
+            return
+        self._begin_outage("silence", now, parent=link.peer.member, heard=link.heard)
+
+    def _check_links(self, now: float) -> None:
+        for link in list(self.links.values()):
+            if link is self.current and not self._outage:
+                continue
+            quiet_for = now - (link.asked_at if link.phase is Phase.DIALLING else link.heard)
+            limit = DIAL_LIMIT if link.phase is Phase.DIALLING else self._standby_s
+            if link is self.current:
+                limit = max(limit, DIAL_LIMIT)
+            if quiet_for < limit:
+                continue
+            self._actions.append(Hang(link.number))
+            self.lost(link.number, "unreachable" if link.phase is Phase.DIALLING else "silence", now)
+
+    def _check_complaints(self, now: float) -> None:
+        outage = self._outage
+        if outage and now >= outage.complain_at:
+            outage.complain_at = now + COMPLAIN_EVERY
+            if outage.parent is not None or self._target is not None:
+                parent = outage.parent if outage.parent is not None else self._target
+                self._actions.append(Complain(parent, _ms(now - outage.heard), outage.reason))
+        elif self._unanswered and now >= self._complain_at:
+            self._complain(self._unanswered, now)
+
+    def _check_redials(self, now: float) -> None:
+        for member, redial in list(self._redials.items()):
+            if now < redial.due or self._link_to(member):
+                continue
+            peer = self._ordered_peer(member)
+            if peer is None:
+                del self._redials[member]
+                continue
+            feed = member == self._target and member != self.parent and self._outage is None
+            redial.due = now + DIAL_LIMIT + LONGEST_PAUSE  # until it answers or fails
+            self._dial(peer, feed=feed, now=now)
+
+    def _plan_redial(self, member: int, now: float) -> None:
+        failures = self._redials[member].failures + 1 if member in self._redials else 0
+        pause = min(FIRST_PAUSE * 2**failures, 2 * LONGEST_PAUSE) * (0.5 + self._jitter())
+        self._redials[member] = Redial(now + pause, min(failures, 10))
+
+    # --- small questions ---------------------------------------------------------------------------------------
+
+    def _link_to(self, member: int) -> Link | None:
+        return next((link for link in self.links.values() if link.peer.member == member), None)
+
+    def _is_warm(self, member: int) -> bool:
+        link = self._link_to(member)
+        return link is not None and link.phase is Phase.IDLE
+
+    def _is_standby(self, member: int) -> bool:
+        return self.order is not None and any(peer.member == member for peer in self.order.standbys)
+
+    def _ordered_peer(self, member: int) -> Peer | None:
+        if self.order is None:
+            return None
+        wanted = (*self.order.standbys, *([self.order.parent] if self.order.parent else []))
+        return next((peer for peer in wanted if peer.member == member), None)
+
+
+def _ms(seconds: float) -> float:
+    return round(max(seconds, 0.0) * 1000, 3)
