@@ -13,6 +13,7 @@ local f = {
   kind = ProtoField.uint8("overlaycast.kind", "Kind", base.DEC, KINDS),
   flags = ProtoField.uint8("overlaycast.flags", "Flags", base.HEX),
   stalled = ProtoField.bool("overlaycast.stalled", "Stalled", 8, nil, 0x01),
+  seek = ProtoField.bool("overlaycast.seek", "Seek", 8, nil, 0x02),
   code = ProtoField.uint8("overlaycast.refuse_code", "Refusal", base.DEC, REFUSALS),
   incarnation = ProtoField.uint16("overlaycast.incarnation", "Incarnation"),
   length = ProtoField.uint32("overlaycast.length", "Payload length"),
@@ -60,7 +61,10 @@ local function dissect_frame(buffer, pinfo, root)
   local tree = root:add(overlaycast, buffer(0, HEADER + length), "overlaycast " .. name)
   tree:add(f.kind, buffer(0, 1))
   local flags = tree:add(f.flags, buffer(1, 1))
-  if kind == 5 then flags:add(f.stalled, buffer(1, 1)) end
+  if kind == 5 then
+    flags:add(f.stalled, buffer(1, 1))
+    flags:add(f.seek, buffer(1, 1))
+  end
   if kind == 7 then flags:add(f.code, buffer(1, 1)) end
   tree:add(f.incarnation, buffer(2, 2))
   tree:add(f.length, buffer(4, 4))
