@@ -1,0 +1,207 @@
+"""A run lives in namespaces of its own, and dies with the command that started it, however that ends.
+
+Owns: the second start of a command inside fresh mount, pid and net namespaces (and a user namespace where we
+are not root), and the way it is told to stop. Refuses: machines that forbid it, by ``MissingError`` that says
+which switch helps.
+
+Invariants: inside, the command is process 1, so the kernel kills everything in there with it; it has a
+private ``/run`` (so ``ip netns`` is empty and its own) and a live ``lo``; the outer process never leaves
+before the inside is gone; if the outer one is killed with SIGKILL, the kernel kills ``unshare``, and
+``unshare``'s child with it (PR_SET_PDEATHSIG twice).
+
+The wish to stop crosses as the end of a pipe: it cannot be missed, and comes true also when the outer process
+dies.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import signal
+import subprocess
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from types import FrameType
+from typing import Final
+
+from overlaycast.errors import LabError, MissingError
+
+_STOP_FD: Final = "OVERLAYCAST_LAB_STOP_FD"
+_OUTSIDE: Final = "OVERLAYCAST_LAB_OUTSIDE"
+GRACE_S: Final = 15.0
+"""What the inside gets to clean up after it was told to stop, before it is killed."""
+
+_INSIDE: Final = 'mount -t tmpfs -o mode=0755 tmpfs /run && ip link set lo up && exec "$@"'
+
+
+def is_isolated() -> bool:
+    """Return True inside ``run_isolated``: marked so, and really in another network than outside."""
+    outside = os.environ.get(_OUTSIDE)
+    return outside is not None and outside != _network()
+
+
+def run_isolated(argv: Sequence[str], *, env: dict[str, str] | None = None, grace_s: float = GRACE_S) -> int:
+    """Run a command in namespaces of its own and return its exit code.
+
+    SIGINT or SIGTERM to us tells the inside to stop (see ``stop_requested``); a second one, or the end of ``grace_s``
+    seconds, kills it. Must be called from the main thread.
+
+    Args:
+        argv: the whole command, such as ``[sys.executable, "-m", "overlaycast", "lab", "run", …]``.
+        env: its environment; ours unless told.
+        grace_s: patience after the wish to stop.
+
+    Returns:
+        The command's exit code; 130 or 143 after SIGINT or SIGTERM to us.
+
+    Raises:
+        MissingError: this machine or this account does not allow it; says what to do.
+    """
+    flags = _flags()
+    _probe(flags)
+    inner, outer = os.pipe()
+    environment = dict(os.environ if env is None else env)
+    environment[_STOP_FD] = str(inner)
+    environment[_OUTSIDE] = _network()
+    command = ["setpriv", "--pdeathsig", "KILL", "--", "unshare", *flags, "--kill-child=KILL", "--mount-proc", "--"]
+    command += ["sh", "-c", _INSIDE, "sh", *argv]
+    stopper = _Stopper(outer)
+    try:
+        with stopper:
+            # a session of its own: Ctrl-C at the terminal reaches us alone, and we pass it on in our way
+            process = subprocess.Popen(command, env=environment, pass_fds=(inner,), start_new_session=True)
+            os.close(inner)
+            code = _wait(process, stopper, grace_s)
+    finally:
+        stopper.tell()
+    if stopper.signal is not None:
+        return 128 + stopper.signal
+    return code if code >= 0 else 128 - code
+
+
+class _Stopper:
+    """Signal handlers for the outer process while the inside runs."""
+
+    def __init__(self, pipe: int) -> None:
+        self._pipe = pipe
+        self.signal: int | None = None
+        self.again = False
+        self._before: dict[int, object] = {}
+
+    def __enter__(self) -> _Stopper:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            self._before[number] = signal.signal(number, self._on_signal)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)  # type: ignore[arg-type]
+
+    def _on_signal(self, number: int, _: FrameType | None) -> None:
+        self.again = self.signal is not None
+        self.signal = number
+        self.tell()
+
+    def tell(self) -> None:
+        """Close our end of the pipe: the inside reads its end."""
+        if self._pipe >= 0:
+            os.close(self._pipe)
+            self._pipe = -1
+
+
+def _wait(process: subprocess.Popen[bytes], stopper: _Stopper, grace_s: float) -> int:
+    left = grace_s
+    while True:
+        try:
+            # signal handlers run between the waits; Popen.wait with a timeout polls, so its steps bound the delay
+            return process.wait(timeout=0.25)
+        except subprocess.TimeoutExpired:
+            if stopper.signal is None:
+                continue
+            left -= 0.25
+            if stopper.again or left <= 0:
+                process.kill()  # unshare dies, and the kernel takes its child and all below along
+                return process.wait()
+
+
+def _flags() -> list[str]:
+    flags = ["--mount", "--pid", "--net", "--fork"]
+    return flags if os.geteuid() == 0 else ["--user", "--map-root-user", *flags]
+
+
+def _network() -> str:
+    return os.readlink("/proc/self/ns/net")
+
+
+def _probe(flags: Sequence[str]) -> None:
+    for program, package in (
+        ("unshare", "util-linux"),
+        ("setpriv", "util-linux"),
+        ("ip", "iproute2"),
+        ("mount", "mount"),
+    ):
+        if shutil.which(program) is None:
+            raise MissingError(f"the lab needs {program}; install it with: apt-get install {package}")
+    tried = subprocess.run(
+        ["unshare", *flags, "--mount-proc", "true"],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if tried.returncode != 0:
+        complaint = tried.stderr.strip().splitlines()
+        raise MissingError(f"cannot make namespaces ({complaint[-1] if complaint else 'no reason given'}); {_advice()}")
+
+
+def _advice() -> str:
+    if os.geteuid() == 0:
+        return "this container forbids it even to root: start it with CAP_SYS_ADMIN (docker run --privileged)"
+    switches = (
+        ("kernel/unprivileged_userns_clone", "0", "1"),
+        ("kernel/apparmor_restrict_unprivileged_userns", "1", "0"),
+        ("user/max_user_namespaces", "0", "15000"),
+    )
+    for name, bad, good in switches:
+        with suppress(OSError):
+            if Path("/proc/sys", name).read_text().strip() == bad:
+                return f"run it with sudo, or allow it: sudo sysctl -w {name.replace('/', '.')}={good}"
+    return "run it with sudo"
+
+
+def stop_fd() -> int:
+    """Return the descriptor that becomes readable (its end) when the inside shall stop.
+
+    Raises:
+        LabError: we are not inside.
+    """
+    text = os.environ.get(_STOP_FD)
+    if text is None or not is_isolated():
+        raise LabError("not inside run_isolated: there is nobody who could ask to stop")
+    return int(text)
+
+
+def stop_requested(loop: asyncio.AbstractEventLoop | None = None) -> asyncio.Event:
+    """Return an event that is set when the outer process asks to stop, dies, or we get SIGINT or SIGTERM ourselves.
+
+    As process 1 we only get signals that we handle; so call this early. Outside ``run_isolated`` only signals count.
+
+    Args:
+        loop: the running loop unless told.
+    """
+    loop = loop or asyncio.get_running_loop()
+    event = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, event.set)
+    if is_isolated():
+        fd = stop_fd()
+        os.set_inheritable(fd, False)  # the programs of the experiment have no business with it
+
+        def told() -> None:
+            loop.remove_reader(fd)  # the end of a pipe stays readable for ever
+            event.set()
+
+        loop.add_reader(fd, told)
+    return event

@@ -1,0 +1,111 @@
+"""Network namespaces of the calling thread: make one, enter it, come back.
+
+Owns: the file descriptors of namespaces. Invariant: a thread that left its own namespace is back when the
+``with`` ends, whatever happened in it; where that is impossible the process ends, for it would touch the
+wrong network. See setns(2), network_namespaces(7): a namespace lives as long as a descriptor, socket or
+process holds it.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from overlaycast.errors import LabError
+
+_CLONE_NEWNET: Final = 0x40000000
+_MS_BIND: Final = 4096
+_OWN: Final = "/proc/thread-self/ns/net"
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+class Namespace:
+    """A network namespace, held open until ``close``."""
+
+    __slots__ = ("fd", "name")
+
+    def __init__(self, name: str) -> None:
+        """Make a new, empty namespace; the calling thread stays where it is.
+
+        Raises:
+            LabError: the kernel refused.
+        """
+        self.name = name
+        home = os.open(_OWN, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            _call(_libc.unshare(_CLONE_NEWNET), f"{name}: cannot make a network namespace")
+            self.fd = os.open(_OWN, os.O_RDONLY | os.O_CLOEXEC)
+        finally:
+            _return(home)
+
+    @contextmanager
+    def entered(self) -> Iterator[None]:
+        """Have the calling thread in the namespace: sockets made and programs started inside the ``with`` belong to it.
+
+        Nothing may be awaited inside; another task would run in the wrong network.
+        """
+        home = os.open(_OWN, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            self.enter()
+            yield
+        finally:
+            _return(home)
+
+    def enter(self) -> None:
+        """Move the calling thread here for good (a thread that serves this namespace alone)."""
+        _call(_libc.setns(self.fd, _CLONE_NEWNET), f"{self.name}: cannot enter its network namespace")
+
+    def pin(self, folder: Path) -> None:
+        """Make it known to ``ip netns``. Only below a mount of our own: a bind mount outlives a crash."""
+        folder.mkdir(exist_ok=True)
+        target = folder / self.name
+        target.touch()
+        source = f"/proc/self/fd/{self.fd}".encode()
+        _call(_libc.mount(source, str(target).encode(), None, _MS_BIND, None), f"{target}: cannot bind")
+
+    def unpin(self, folder: Path) -> None:
+        """Undo ``pin``."""
+        target = folder / self.name
+        _call(_libc.umount2(str(target).encode(), 2), f"{target}: cannot unbind")
+        target.unlink()
+
+    def write_sysctls(self, values: dict[str, str]) -> None:
+        """Write settings below /proc/sys/net, which shows the calling thread's namespace.
+
+        Raises:
+            LabError: names the setting.
+        """
+        with self.entered():
+            for key, value in values.items():
+                try:
+                    Path("/proc/sys/net", key).write_text(value)
+                except OSError as error:
+                    raise LabError(
+                        f"{self.name}: /proc/sys/net/{key}: cannot write {value}: {error.strerror}"
+                    ) from error
+
+    def read_sysctl(self, key: str) -> str:
+        """Return a setting below /proc/sys/net."""
+        with self.entered():
+            return Path("/proc/sys/net", key).read_text().strip()
+
+    def close(self) -> None:
+        """Let go; the kernel removes the namespace when nobody else holds it."""
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
+
+
+def _return(home: int) -> None:
+    if _libc.setns(home, _CLONE_NEWNET) != 0:
+        os._exit(70)  # this thread would go on in another network: worse than dying
+    os.close(home)
+
+
+def _call(result: int, what: str) -> None:
+    if result != 0:
+        raise LabError(f"{what}: {os.strerror(ctypes.get_errno())}")

@@ -1,0 +1,171 @@
+"""The shaping of a built network: one interface over all means. Apply, change, cut, read back, tell how it
+went.
+
+Owns: which means each link has, and the shape it has now. Refuses: a change that the link's means cannot make
+(``LabError`` that says how to ask for it beforehand), and tc's refusals. The decisions are ``shaping.py``'s.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import fields, replace
+from typing import Any, Final
+
+from overlaycast.errors import LabError
+from overlaycast.lab.graph import Link
+from overlaycast.lab.namespaces import Namespace
+from overlaycast.lab.shaping import Means, Shape, shape, tc_commands, tc_differences
+from overlaycast.lab.topology import Topology
+from overlaycast.lab.wireclient import Direction, WireProcess
+
+LATE_P99_MS: Final = 5.0
+"""A run in which the wire was later than this for one frame in a hundred was not on the network that it asked for."""
+
+
+class Shaper:
+    """The shaping of one network."""
+
+    def __init__(
+        self,
+        topology: Topology,
+        means: Mapping[str, Means],
+        namespaces: Mapping[str, Namespace],
+        wire: WireProcess | None,
+    ) -> None:
+        """Take over a network whose interfaces are there; ``wire`` carries the links whose means say so already."""
+        self._topology = topology
+        self._namespaces = namespaces
+        self._wire = wire
+        self.means = dict(means)
+        self._now: dict[tuple[str, Direction], Shape] = {}
+        for link in topology.links:
+            self._now[link.name, "ab"], self._now[link.name, "ba"] = link.ab, link.ba
+
+    def asked(self, link: str, direction: Direction) -> Shape:
+        """Return the shape a direction shall have now."""
+        return self._now[link, direction]
+
+    def apply(self) -> None:
+        """Give every kernel-shaped link its shape.
+
+        Raises:
+            LabError: tc's complaint.
+        """
+        lines: dict[str, list[str]] = defaultdict(list)
+        for link in self._topology.links:
+            for node, wish in ((link.a, link.ab), (link.b, link.ba)):
+                name = self._topology.interface(link.name, node).name
+                lines[node] += tc_commands(self.means[link.name], name, wish)
+        _tc_batch({node: text for node, text in lines.items() if text}, self._namespaces)
+
+    def change(self, link: Link, direction: Direction, **wishes: Any) -> Shape:
+        """Change what is named of one direction's shape; return the new one, which holds from now on.
+
+        Raises:
+            LabError: this link's means cannot.
+            ConfigError: a value out of bounds.
+        """
+        before = {field.name: getattr(self._now[link.name, direction], field.name) for field in fields(Shape)}
+        wish = shape(f"link {link.name}", **{**before, **wishes})
+        means = self.means[link.name]
+        if means == "wire" and self._wire is not None:
+            self._wire.change(link.name, direction, wish)
+        elif means == "netem" or (means == "tbf" and not wish.impaired and wish.rate_mbit):
+            source = link.a if direction == "ab" else link.b
+            name = self._topology.interface(link.name, source).name
+            _tc_batch({source: tc_commands(means, name, wish)}, self._namespaces)
+        elif wish != self._now[link.name, direction]:
+            raise LabError(
+                f"link {link.name}: shaped by {means}, which cannot become {wish.as_dict()};"
+                " name the link as changeable when the network is built"
+            )
+        self._now[link.name, direction] = wish
+        return wish
+
+    def set_down(self, link: str, down: bool) -> None:
+        """Lose what is on its way on a cut wire. The interfaces are the network's."""
+        if self.means[link] == "wire" and self._wire is not None:
+            self._wire.set_down(link, down)
+
+    def read_back(self) -> list[str]:
+        """Return what differs between what was asked and what the kernel and the wire say; empty where nothing does."""
+        differences: list[str] = []
+        told = self._tc_shown()
+        carried = self._wire.status()["links"] if self._wire is not None else {}
+        for link in self._topology.links:
+            means = self.means[link.name]
+            for node, direction in ((link.a, "ab"), (link.b, "ba")):
+                wish = self._now[link.name, direction]  # type: ignore[index]
+                name = self._topology.interface(link.name, node).name
+                if means == "netem" or (means == "tbf" and wish.rate_mbit):
+                    found = tc_differences(means, name, wish, told[node])
+                    differences += [f"link {link.name}: {text}" for text in found]
+                elif means == "wire" and Shape(**carried[link.name][direction]["shape"]) != replace(wish):
+                    differences.append(f"link {link.name}: {direction}: the wire has another shape than asked")
+        return differences
+
+    def _tc_shown(self) -> dict[str, str]:
+        shaped = {name for name, means in self.means.items() if means in ("netem", "tbf")}
+        nodes = {end.node for end in self._topology.interfaces if end.link in shaped}
+        running = {}
+        for node in sorted(nodes):
+            with self._namespaces[node].entered():
+                running[node] = subprocess.Popen(["tc", "-j", "qdisc", "show"], stdout=subprocess.PIPE, text=True)
+        return {node: process.communicate()[0] for node, process in running.items()}
+
+    def status(self) -> dict[str, Any]:
+        """Return how the shaping went: the means of each link, the wire's own account, and ``valid``."""
+        used: dict[str, Any] = {"means": dict(self.means), "wire": None, "valid": True}
+        if self._wire is not None:
+            wire = self._wire.status()
+            used["wire"] = wire
+            used["valid"] = wire["lateness_ms"]["p99"] <= LATE_P99_MS
+        return used
+
+    def reset(self) -> None:
+        """Start the wire's account of lateness and load anew (after the fidelity check, whose bursts are no run)."""
+        if self._wire is not None:
+            self._wire.reset()
+
+    def close(self) -> None:
+        """End the wire."""
+        if self._wire is not None:
+            self._wire.close()
+
+
+def netem_works() -> bool:
+    """Return whether the kernel has netem, by trying it on ``lo`` of a namespace of its own."""
+    scratch = Namespace("probe")
+    try:
+        with scratch.entered():
+            tried = subprocess.run(
+                ["tc", "qdisc", "add", "dev", "lo", "root", "netem", "delay", "1ms"], capture_output=True, check=False
+            )
+    finally:
+        scratch.close()
+    return tried.returncode == 0
+
+
+def _tc_batch(lines: Mapping[str, list[str]], namespaces: Mapping[str, Namespace]) -> None:
+    running: list[tuple[str, subprocess.Popen[str]]] = []
+    for node in lines:
+        with namespaces[node].entered():
+            process = subprocess.Popen(
+                ["tc", "-batch", "-"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+        assert process.stdin is not None
+        process.stdin.write("\n".join(lines[node]) + "\n")
+        process.stdin.close()
+        process.stdin = None
+        running.append((node, process))
+    refused = [(node, process.communicate()[1].strip(), process.returncode) for node, process in running]
+    for node, complaint, code in refused:
+        if code:
+            raise LabError(f"{node}: tc: {json.dumps(complaint.splitlines()[:1])} for {lines[node]}")
