@@ -79,13 +79,22 @@ def faults_seen(recording: Recording) -> tuple[FaultSeen, ...]:
 
 
 def _scenes(recording: Recording) -> Iterator[Scene]:
-    hosts = {journal.member: host for host, journal in recording.journals.items() if journal.member is not None}
+    hosts = _names(recording)
     faults = sorted(recording.faults, key=lambda fault: fault.at)
     gone: set[str] = set()
     for fault, following in zip(faults, [*faults[1:], None], strict=True):
         if fault.takes_away:
             gone.add(fault.target)
         yield Scene(recording, fault, following.at if following else ended(recording), frozenset(gone), hosts)
+
+
+def _names(recording: Recording) -> dict[int, str]:
+    """Return ``{member: host}`` from all that was observed; ids are never used twice."""
+    trees = [recording.start_tree]
+    for fault in recording.faults:
+        trees += [fault.before, fault.after or fault.before]
+    names = {place.id: place.host for tree in trees for place in tree.places}
+    return names | {one.member: host for host, one in recording.journals.items() if one.member is not None}
 
 
 def _seen(scene: Scene) -> FaultSeen:

@@ -10,6 +10,7 @@ import operator
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from itertools import pairwise
 from statistics import fmean
 from typing import Final
 
@@ -129,7 +130,15 @@ def _link(recording: Recording, stream: Curve, link: LinkSeen, t0: float, t1: fl
         bytes_ba=round(ba.between(t0, last)),
         copies_ab=_rounded(_over_all(ab, stream, t0, last)),
         copies_ba=_rounded(_over_all(ba, stream, t0, last)),
+        unicast_ab=_star(recording, link.a, link.b),
+        unicast_ba=_star(recording, link.b, link.a),
     )
+
+
+def _star(recording: Recording, a: str, b: str) -> int:
+    """Return how many receivers the source would reach over this direction of a link."""
+    routes = (recording.network.route(recording.cast.source, host) for host in recording.cast.peers)
+    return sum((a, b) in pairwise(route) for route in routes)
 
 
 def _over_all(wire: Curve, stream: Curve, t0: float, t1: float) -> float | None:
@@ -167,10 +176,10 @@ def _stretches(recording: Recording) -> list[float]:
     for host in recording.cast.peers:
         along, here, seen = 0.0, host, {host}
         while here in edges and edges[here] not in seen:
-            along += network.delay_ms(edges[here], here)
+            along += network.delays.get((edges[here], here), 0.0)
             here = edges[here]
             seen.add(here)
-        direct = network.delay_ms(source, host)
+        direct = network.delays.get((source, host), 0.0)
         if here == source and direct > 0:
             found.append(along / direct)
     return found

@@ -8,7 +8,6 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
 from typing import Any
 
 from overlaycast.lab.experiment import Cast, Experiment
@@ -46,21 +45,32 @@ class LinkSeen:
 
 @dataclass(frozen=True, slots=True)
 class NetworkSeen:
-    """The network that was built; ``paths`` holds the nodes between any two members' hosts, both included."""
+    """The network that was built.
+
+    Attributes:
+        nodes: hosts and routers.
+        links: the cables between them.
+        paths: for two members' hosts, the names of the links from the first to the second.
+        delays: for two members' hosts, the one-way delay asked of that path, in ms.
+    """
 
     nodes: tuple[NodeSeen, ...]
     links: tuple[LinkSeen, ...]
     paths: Mapping[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
+    delays: Mapping[tuple[str, str], float] = field(default_factory=dict)
 
     def site_of(self, host: str) -> str | None:
         """Return the site of a host."""
         return next((node.site for node in self.nodes if node.name == host), None)
 
-    def delay_ms(self, a: str, b: str) -> float:
-        """Return the one-way delay asked of the path from a to b."""
-        delays = {frozenset((link.a, link.b)): link.delay_ms for link in self.links}
-        path = self.paths.get((a, b), ())
-        return sum(delays.get(frozenset(pair), 0.0) for pair in pairwise(path))
+    def route(self, a: str, b: str) -> tuple[str, ...]:
+        """Return the nodes from a to b, both included; only a when the path is not known."""
+        ends = {link.name: (link.a, link.b) for link in self.links}
+        nodes = [a]
+        for name in self.paths.get((a, b), ()):
+            left, right = ends[name]
+            nodes.append(right if nodes[-1] == left else left)
+        return tuple(nodes)
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,7 +58,11 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True)
 class LinkUse:
-    """What crossed a link while the stream ran. ``site_uplink`` names the site behind it; copies as in ``copies``."""
+    """What crossed a link while the stream ran. ``site_uplink`` names the site behind it; copies as in ``copies``.
+
+    ``unicast_ab`` and ``unicast_ba`` are what a star would need: the receivers that the source reaches over this link.
+    Multicast needs one copy wherever a star needs any.
+    """
 
     name: str
     a: str
@@ -70,6 +74,8 @@ class LinkUse:
     bytes_ba: int
     copies_ab: float | None
     copies_ba: float | None
+    unicast_ab: int
+    unicast_ba: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,195 @@
+"""The report: one HTML file with everything in it, no file or address beside it. Pure.
+
+Owns: what the template is given. The template owns looks and order, ``words`` the sentences, ``picture`` and ``charts``
+the drawings.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any, Final
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from overlaycast.lab.metrics import METRICS
+from overlaycast.lab.recording import NetworkSeen
+from overlaycast.lab.report import charts, words
+from overlaycast.lab.report.charts import Mark
+from overlaycast.lab.report.layout import lay_out
+from overlaycast.lab.report.picture import draw
+from overlaycast.lab.result import Delivery, FaultSeen, Result
+from overlaycast.lab.series import Picture, Series
+
+SILENCE_MS: Final = 40.0
+"""Silences from here on are drawn; shorter ones are the scheduler's."""
+IDLE: Final = 0.02
+"""Links that carried less than this of a copy are counted, not listed."""
+
+
+def render(result: Result, series: Series, network: NetworkSeen) -> str:
+    """Return the report's HTML."""
+    environment = Environment(
+        loader=PackageLoader("overlaycast.lab.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["number"] = words.number
+    marks = _marks(result)
+    length = len(series.source_mbit) * series.step_s
+    return environment.get_template("report.html.j2").render(
+        result=result,
+        passed=result.verdict == "passed",
+        verdict=words.verdict(result),
+        failures=words.failures(result),
+        figures=words.figures(result),
+        expectations=_expectations(result),
+        pictures=_pictures(result, series, network),
+        axis=charts.axis(length, marks),
+        receivers=_receivers(result, series, marks),
+        uplinks=_uplinks(result, series, marks),
+        faults=[_fault(number, fault) for number, fault in enumerate(result.faults, 1)],
+        links=_links(result),
+        idle_links=sum(not _used(link) for link in result.links),
+        fidelity=[_fidelity(entry) for entry in result.fidelity],
+        shaping=json.dumps(result.shaping, indent=1),
+        silence_ms=SILENCE_MS,
+    )
+
+
+def _marks(result: Result) -> tuple[Mark, ...]:
+    found = []
+    for index, fault in enumerate(result.faults, 1):
+        until = fault.healed_s
+        if until is None and fault.recovered_ms is not None:
+            until = fault.at_s + fault.recovered_ms / 1000
+        found.append(Mark(index, fault.at_s, until))
+    return tuple(found)
+
+
+def _expectations(result: Result) -> list[dict[str, Any]]:
+    return [
+        {
+            "words": METRICS[one.metric].words,
+            "metric": one.metric,
+            "fault": one.fault,
+            "asked": words.asked(one),
+            "measured": words.measured(one),
+            "ok": one.ok,
+        }
+        for one in sorted(result.expectations, key=lambda one: one.ok)
+    ]
+
+
+def _pictures(result: Result, series: Series, network: NetworkSeen) -> list[dict[str, Any]]:
+    layout = lay_out(network, result.source)
+    before: Picture | None = None
+    found = []
+    for picture in series.pictures:
+        moved = 0 if before is None else sum(before.edges.get(one) != by for one, by in picture.edges.items())
+        found.append(
+            {
+                "label": picture.label,
+                "at_s": picture.at_s,
+                "svg": draw(network, layout, picture, before),
+                "moved": moved,
+            }
+        )
+        before = picture
+    return found
+
+
+def _receivers(result: Result, series: Series, marks: Sequence[Mark]) -> list[dict[str, Any]]:
+    lines = {receiver.host: receiver for receiver in series.receivers}
+    full = 1.6 * max(result.rate_mbit, 0.001)
+    parents = {member.host: member.parent_host for member in result.members}
+    primaries = {member.host for member in result.members if member.primary}
+    found = []
+    for one in sorted(result.delivery, key=lambda one: (one.site or "", one.host)):
+        line = lines[one.host]
+        chart = charts.timeline(line.rate_mbit, line.gap_ms, series.step_s, full, marks, SILENCE_MS)
+        found.append(
+            {
+                "one": one,
+                "parent": parents.get(one.host),
+                "primary": one.host in primaries,
+                "chart": chart,
+                "state": _state(one, result.faults),
+            }
+        )
+    return found
+
+
+def _state(one: Delivery, faults: Sequence[FaultSeen]) -> str:
+    if not one.survived:
+        hit = next((str(number) for number, fault in enumerate(faults, 1) if fault.target == one.host), "?")
+        return f"taken away by fault {hit}"
+    if one.error:
+        return one.error
+    return "whole" if one.sha256_ok and one.lost == 0 else "not whole" if one.finished else "did not finish"
+
+
+def _uplinks(result: Result, series: Series, marks: Sequence[Mark]) -> list[dict[str, Any]]:
+    full = 2.2 * max(result.rate_mbit, 0.001)
+    by_site = {site.site: site for site in result.sites}
+    return [
+        {
+            "site": site,
+            "use": by_site.get(site),
+            "after": [
+                (number, fault.inbound_copies[site])
+                for number, fault in enumerate(result.faults, 1)
+                if site in fault.inbound_copies
+            ],
+            "chart": charts.timeline(rates, (), series.step_s, full, marks, SILENCE_MS),
+        }
+        for site, rates in sorted(series.uplinks.items())
+    ]
+
+
+def _fault(number: int, fault: FaultSeen) -> dict[str, Any]:
+    return {
+        "number": number,
+        "fault": fault,
+        "title": words.fault_title(fault),
+        "story": words.fault_story(fault),
+    }
+
+
+def _used(link: Any) -> bool:
+    return max(link.copies_ab or 0.0, link.copies_ba or 0.0) > IDLE
+
+
+def _links(result: Result) -> list[dict[str, Any]]:
+    used = sorted((link for link in result.links if _used(link)), key=words.link_order)
+    numbers = [value for link in used for value in (link.copies_ab or 0, link.copies_ba or 0)]
+    most = max([2.0, *numbers, *(max(link.unicast_ab, link.unicast_ba) for link in used if link.site_uplink)])
+    rows = []
+    for link in used:
+        for start, end, copies, star in (
+            (link.a, link.b, link.copies_ab, link.unicast_ab),
+            (link.b, link.a, link.copies_ba, link.unicast_ba),
+        ):
+            if (copies or 0.0) > IDLE:
+                bar = charts.copies_bar(copies, star, most)
+                rows.append(
+                    {"link": link, "start": start, "end": end, "copies": copies, "star": star, "bar": bar}
+                )  # fmt: skip
+    return rows
+
+
+def _fidelity(entry: dict[str, Any]) -> dict[str, Any]:
+    def said(values: Any) -> str:
+        if not isinstance(values, dict):
+            return str(values)
+        return ", ".join(f"{name} {words.number(value) if isinstance(value, int | float) else value}"
+                         for name, value in values.items() if value is not None)  # fmt: skip
+
+    return {
+        "link": entry.get("link", "–"),
+        "asked": said(entry.get("asked", "")),
+        "measured": said(entry.get("measured", "")),
+        "ok": bool(entry.get("ok", True)),
+    }

@@ -1,0 +1,146 @@
+"""A result in words: the verdict, the figures that matter, what each fault did. Pure.
+
+Owns: the sentences that the report and the terminal share. Refuses: to praise; a sentence says what was measured.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from overlaycast.lab.metrics import METRICS
+from overlaycast.lab.result import FaultSeen, Judged, LinkUse, Result
+
+ACTIONS = {
+    "kill": "{target} was killed",
+    "leave": "{target} left",
+    "freeze": "{target} was frozen",
+    "link-down": "the link of {target} went down",
+    "coordinator-kill": "the coordinator was killed",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One number at the top of the report."""
+
+    value: str
+    words: str
+    good: bool | None = None
+
+
+def number(value: float | None, unit: str = "") -> str:
+    """Return a figure for people: few digits, thin space before the unit, a dash for what is not known."""
+    if value is None:
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    size = abs(value)
+    text = f"{value:,.0f}" if size >= 100 or value == int(value) else f"{value:.1f}" if size >= 10 else f"{value:.2f}"
+    return f"{text.replace(',', ' ')} {unit}" if unit else text.replace(",", " ")
+
+
+def counted(count: int, one: str, many: str | None = None) -> str:
+    """Return ``1 record``, ``2 records``."""
+    return f"{count} {one if count == 1 else many or one + 's'}"
+
+
+def verdict(result: Result) -> str:
+    """Return the sentence that the report begins with."""
+    survivors = result.survivors()
+    whole = sum(one.sha256_ok and one.lost == 0 for one in survivors)
+    if whole == len(survivors):
+        text = f"All {len(survivors)} surviving receivers have the stream, bit for bit."
+    else:
+        text = f"{whole} of {len(survivors)} surviving receivers have the stream, bit for bit."
+    gaps = [one.longest_gap_ms for one in survivors if one.longest_gap_ms is not None]
+    if gaps:
+        text += f" The longest silence at any of them was {number(max(gaps), 'ms')}."
+    return text
+
+
+def failures(result: Result) -> tuple[str, ...]:
+    """Return one line for each expectation that was not met."""
+    return tuple(f"{METRICS[one.metric].words}: {asked(one)}, measured {measured(one)}" for one in broken(result))
+
+
+def broken(result: Result) -> tuple[Judged, ...]:
+    """Return the expectations that were not met."""
+    return tuple(one for one in result.expectations if not one.ok)
+
+
+def asked(one: Judged) -> str:
+    """Return what was asked, ``≤ 1 000 ms`` or ``= yes``."""
+    sign = {"==": "=", "!=": "≠", "<=": "≤", ">=": "≥"}.get(one.op, one.op)
+    return f"{sign} {number(one.limit, one.unit)}"
+
+
+def measured(one: Judged) -> str:
+    """Return what was measured."""
+    return "nothing to measure" if one.value is None else number(one.value, one.unit)
+
+
+def figures(result: Result) -> tuple[Figure, ...]:
+    """Return the numbers at the top of the report."""
+    survivors = result.survivors()
+    whole = sum(one.sha256_ok and one.lost == 0 for one in survivors)
+    lost, twice = sum(one.lost for one in survivors), sum(one.duplicated for one in survivors)
+    gaps = [one.longest_gap_ms for one in survivors if one.longest_gap_ms is not None]
+    entered = [site.inbound_copies for site in result.sites if site.inbound_copies is not None]
+    found = [
+        Figure(f"{whole}/{len(survivors)}", "surviving receivers whole", whole == len(survivors)),
+        Figure(number(lost), "records lost", lost == 0),
+        Figure(number(twice), "records twice", twice == 0),
+        Figure(number(max(gaps) if gaps else None, "ms"), "longest silence"),
+    ]
+    if entered:
+        found.append(Figure(f"{max(entered):.2f}", "most copies into a site before the first fault"))
+    return tuple(found)
+
+
+def fault_title(fault: FaultSeen) -> str:
+    """Return what was done, ``202a was killed``."""
+    return ACTIONS.get(fault.action, fault.action + " {target}").format(target=fault.target)
+
+
+def fault_story(fault: FaultSeen) -> str:
+    """Return what became of it in a few sentences."""
+    if fault.action == "coordinator-kill":
+        back = f"It was back {number(fault.recovered_ms, 'ms')} later. " if fault.recovered_ms is not None else ""
+        return f"{back}{_moves(fault)}"
+    if not fault.affected:
+        return f"Nobody was fed through it. {_moves(fault)}"
+    text = f"{counted(fault.affected, 'receiver')} behind it fell silent. "
+    if fault.detected_ms is not None:
+        text += f"The first child acted after {number(fault.detected_ms, 'ms')}; "
+    if fault.recovered_ms is None:
+        return text + f"not all received again. {_moves(fault)}"
+    return text + f"all received again after {number(fault.recovered_ms, 'ms')}. {_moves(fault)}{_heirs(fault)}"
+
+
+def _moves(fault: FaultSeen) -> str:
+    if not fault.moved:
+        return "Nobody changed its parent. "
+    rest = []
+    if fault.moved_below_top:
+        rest.append(f"{fault.moved_below_top} of them below a branch's top")
+    if fault.moved_while_well:
+        rest.append(f"{fault.moved_while_well} of them with a living parent")
+    return f"{counted(fault.moved, 'member')} changed parent{', ' + ', '.join(rest) if rest else ''}. "
+
+
+def _heirs(fault: FaultSeen) -> str:
+    parts = []
+    for group in fault.orphans:
+        if group.heir is None:
+            parts.append(f"In {group.site} no single heir took over. ")
+        elif len(group.hosts) == 1:
+            parts.append(f"In {group.site} {group.heir} is fed by {group.heir_fed_by}. ")
+        else:
+            others = "its siblings by it" if group.siblings_by_heir else "its siblings are not all fed by it"
+            parts.append(f"In {group.site} the heir {group.heir} is fed by {group.heir_fed_by}, {others}. ")
+    return "".join(parts)
+
+
+def link_order(link: LinkUse) -> tuple[bool, float, str]:
+    """Return the order of links in a list: sites' uplinks first, then by use."""
+    return link.site_uplink is None, -max(link.copies_ab or 0.0, link.copies_ba or 0.0), link.name
