@@ -1,0 +1,248 @@
+"""Is this the network that was asked for? Proven before every run; a wrong one is refused, not reported.
+
+Owns: what is checked, the tolerances, and the verdict; the datagrams are ``probes.py``'s. Refuses with
+``LabError``, naming the link or the pair: hosts that do not reach each other, multicast that passes a router,
+settings that read back wrongly, delay, rate or loss off by more than the tolerance in three attempts.
+
+Which links are measured: all that a user-space wire or netem shapes; of those that the kernel's tbf or
+nothing shapes, two of each class (same means, same shape), and all are read back.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from statistics import median
+from typing import Any, Final
+
+from overlaycast.errors import LabError
+from overlaycast.lab import probes
+from overlaycast.lab.network import Network
+from overlaycast.lab.probes import PAYLOAD, MulticastFinding, Way
+from overlaycast.lab.shaping import SLOW_MBIT, Means, Shape
+
+ATTEMPTS: Final = 3
+_OF_EACH_CLASS: Final = 2
+_TRAIN_S: Final = 0.04
+_TRAIN_FRAMES: Final = 24
+_AT_ONCE_MBIT: Final = 450.0
+_LOSS_PROBES: Final = 400
+_LOSS_SECONDS: Final = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Tolerance:
+    """How far off a link may be.
+
+    Attributes:
+        delay_ms: median one-way delay against the asked, either way; jitter comes on top.
+        rate: relative, for links below ``SLOW_MBIT``.
+        fast_rate: relative, for those above, where the machine itself is in the way.
+        sigmas: of the binomial, for loss and duplication.
+    """
+
+    delay_ms: float = 1.0
+    rate: float = 0.05
+    fast_rate: float = 0.25
+    sigmas: float = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class LinkFidelity:
+    """One direction of a link, asked against measured (delay_ms, rate_mbit, loss, duplicate, as far as asked)."""
+
+    link: str
+    direction: str
+    means: Means
+    asked: dict[str, Any]
+    measured: dict[str, float]
+    ok: bool
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Fidelity:
+    """The whole check.
+
+    Attributes:
+        links: per measured direction.
+        hosts: how many reached each other.
+        multicast_blocked: True if nothing passed a router while every LAN's control was heard.
+        multicast_forwarding: routers whose kernel forwards multicast.
+        tolerance: what was allowed.
+    """
+
+    links: tuple[LinkFidelity, ...]
+    hosts: int
+    multicast_blocked: bool
+    multicast_forwarding: tuple[str, ...]
+    tolerance: Tolerance
+
+    def as_dict(self) -> dict[str, Any]:
+        """As JSON."""
+        return asdict(self)
+
+
+def check(network: Network, tolerance: Tolerance | None = None, *, multicast_blocked: bool = True) -> Fidelity:
+    """Check a network that was just built; takes a few seconds at most for some dozens of links.
+
+    Args:
+        network: built, with all links up.
+        tolerance: how far off it may be.
+        multicast_blocked: False for the baseline whose routers shall forward multicast.
+
+    Raises:
+        LabError: the network is not the one that was asked for; names the first thing that is wrong.
+    """
+    allowed = tolerance or Tolerance()
+    differences = network.shaper.read_back()
+    if differences:
+        raise LabError(f"fidelity: {differences[0]}")
+    missing = probes.unreachable(network)
+    if missing:
+        raise LabError(f"fidelity: {len(missing)} pairs of hosts do not reach each other, first {missing[0]}")
+    forwarding = _forwarding(network)
+    found = probes.multicast(network)
+    if multicast_blocked:
+        _refuse_multicast(found, forwarding)
+    links = measure(network, allowed)
+    wrong = [row for row in links if not row.ok]
+    if wrong:
+        raise LabError(f"fidelity: link {wrong[0].link} ({wrong[0].direction}, {wrong[0].means}): {wrong[0].why}")
+    network.shaper.reset()
+    hosts = len(network.topology.hosts())
+    return Fidelity(links, hosts, not found.leaks and not found.deaf, forwarding, allowed)
+
+
+def _forwarding(network: Network) -> tuple[str, ...]:
+    """Return the routers whose kernel forwards multicast."""
+    return tuple(
+        router.name
+        for router in network.topology.routers
+        if network.namespace(router.name).read_sysctl("ipv4/conf/all/mc_forwarding") != "0"
+    )
+
+
+def _refuse_multicast(found: MulticastFinding, forwarding: Sequence[str]) -> None:
+    if forwarding:
+        raise LabError(f"fidelity: router {forwarding[0]} forwards multicast (mc_forwarding)")
+    if found.deaf:
+        raise LabError(f"fidelity: multicast is not heard even within the LAN of {found.deaf[0]}: nothing proven")
+    if found.leaks:
+        raise LabError(f"fidelity: multicast from the LAN of {found.leaks[0][0]} reached that of {found.leaks[0][1]}")
+
+
+def measure(network: Network, tolerance: Tolerance) -> tuple[LinkFidelity, ...]:
+    """Measure the links that ``representatives`` names; those off are measured again, up to ``ATTEMPTS`` times."""
+    rows = _measure(network, representatives(network), tolerance)
+    for _ in range(ATTEMPTS - 1):
+        wrong = [number for number, row in enumerate(rows) if not row.ok]
+        for number in wrong:  # one at a time: whatever else was going on is no excuse any more
+            again = probes.way(network, network.topology.link(rows[number].link), rows[number].direction)  # type: ignore[arg-type]
+            rows[number] = _measure(network, [again], tolerance)[0]
+    return tuple(rows)
+
+
+def representatives(network: Network) -> list[Way]:
+    """Return the directions to measure."""
+    seen: dict[tuple[Means, Shape, Shape], int] = defaultdict(int)
+    chosen = []
+    for link in network.topology.links:
+        means = network.shaper.means[link.name]
+        kind = (means, link.ab, link.ba)
+        seen[kind] += 1
+        if means in ("wire", "netem") or seen[kind] <= _OF_EACH_CLASS:
+            chosen += [probes.way(network, link, "ab"), probes.way(network, link, "ba")]
+    return [each for each in chosen if network.shaper.asked(each.link, each.direction).loss < 1.0]
+
+
+def _measure(network: Network, ways: Sequence[Way], tolerance: Tolerance) -> list[LinkFidelity]:
+    asked = [network.shaper.asked(each.link, each.direction) for each in ways]
+    delays = probes.delays_ms(network, ways)
+    measured: list[dict[str, float]] = [{"delay_ms": round(median(d), 3)} if d else {} for d in delays]
+    _measure_losses(network, ways, asked, measured)
+    for group in rate_groups(asked):
+        trains = [train_bytes(asked[number]) for number in group]
+        found = probes.rates_mbit(network, [ways[number] for number in group], trains)
+        for number, rate in zip(group, found, strict=True):
+            measured[number]["rate_mbit"] = round(rate, 3)
+    rows = []
+    for each, wish, values in zip(ways, asked, measured, strict=True):
+        why = judge(wish, values, tolerance)
+        means = network.shaper.means[each.link]
+        rows.append(LinkFidelity(each.link, each.direction, means, wish.as_dict(), values, not why, why))
+    return rows
+
+
+def _measure_losses(
+    network: Network, ways: Sequence[Way], asked: Sequence[Shape], measured: Sequence[dict[str, float]]
+) -> None:
+    lossy = [number for number, wish in enumerate(asked) if wish.loss or wish.duplicate]
+    if not lossy:
+        return
+    counts = [loss_probes(asked[number]) for number in lossy]
+    found = probes.losses(network, [ways[number] for number in lossy], counts)
+    for number, sent, (arrived, doubled) in zip(lossy, counts, found, strict=True):
+        measured[number].update(
+            loss=round(1 - arrived / sent, 4), duplicate=round(doubled / max(1, arrived), 4), probes=float(sent)
+        )
+
+
+def loss_probes(wish: Shape) -> int:
+    """Return how many small datagrams are sent to see a loss: fewer where the rate is low."""
+    if wish.rate_mbit is None:
+        return _LOSS_PROBES
+    return max(20, min(_LOSS_PROBES, int(wish.rate_mbit * 1e6 / 8 * _LOSS_SECONDS / 100)))
+
+
+def train_bytes(wish: Shape) -> int:
+    """Return the payload of a rate probe: some 40 ms of it, no more than most of the queue, whole frames."""
+    rate = wish.rate_mbit or 0.0
+    frames = max(_TRAIN_FRAMES, int(rate * 125_000 * _TRAIN_S / PAYLOAD))
+    return PAYLOAD * max(8, min(frames, int(0.8 * wish.queue / (PAYLOAD + probes.HEADERS))))
+
+
+def rate_groups(asked: Sequence[Shape]) -> list[list[int]]:
+    """Return which directions are measured at the same time: so many that the machine keeps up with their sum."""
+    groups: list[list[int]] = []
+    room = 0.0
+    for number, wish in enumerate(asked):
+        if wish.rate_mbit is None:
+            continue
+        if not groups or wish.rate_mbit > room:
+            groups.append([])
+            room = _AT_ONCE_MBIT
+        groups[-1].append(number)
+        room -= wish.rate_mbit
+    return groups
+
+
+def judge(wish: Shape, measured: dict[str, float], tolerance: Tolerance) -> str:
+    """Return what is off by more than the tolerance, in one line; empty if nothing is."""
+    if "delay_ms" not in measured:
+        return "no probe came through"
+    # what a probe itself takes to be sent is part of the delay
+    itself = 8e-3 * (16 + probes.HEADERS) / wish.rate_mbit if wish.rate_mbit else 0.0
+    off = measured["delay_ms"] - wish.delay_ms - itself
+    if abs(off) > tolerance.delay_ms + wish.jitter_ms:
+        return f"delay asked {wish.delay_ms:g} ms, measured {measured['delay_ms']:g}"
+    for name in ("loss", "duplicate"):
+        probability, sent = getattr(wish, name), measured.get("probes", 0.0)
+        spread = tolerance.sigmas * math.sqrt(probability * (1 - probability) * sent) + 1
+        if sent and abs(measured[name] - probability) * sent > spread:
+            return f"{name} asked {probability:g}, measured {measured[name]:g} over {sent:g} probes"
+    if wish.rate_mbit is not None:
+        return _judge_rate(wish.rate_mbit, wish.loss, measured.get("rate_mbit", 0.0), tolerance)
+    return ""
+
+
+def _judge_rate(asked: float, loss: float, measured: float, tolerance: Tolerance) -> str:
+    relative = tolerance.rate if asked < SLOW_MBIT else tolerance.fast_rate
+    expected = asked * (1 - loss) if loss < 0.5 else None
+    # a lost frame does not use the line, so with loss the rate of what arrives lies between the two
+    low = (expected or 0.0) * (1 - relative) if loss else asked * (1 - relative)
+    if not low <= measured <= asked * (1 + relative):
+        return f"rate asked {asked:g} Mbit/s, measured {measured:g}"
+    return ""
