@@ -13,7 +13,8 @@ Host 0 is the source, 1..n the members. The coordinator sits where the source do
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from overlaycast.errors import ConfigError
@@ -79,10 +80,10 @@ class Draw:
         """The hosts that are members (backups too); the source is not."""
         return range(1, len(self.places))
 
-    def elsewhere(self, extra: int, seed: int) -> tuple[int, ...]:
-        """Return hosts 1..n's places drawn again: where ``extra`` newcomers come up, by a seed of their own."""
-        rng = random.Random(f"newcomers {seed}")
-        return tuple(rng.choice(self.members) for _ in range(extra))
+    def seated(self, seats: Sequence[int], backups: frozenset[int]) -> Draw:
+        """Return the same network with other hosts: the first is the source; each sits where host ``seats[i]`` does."""
+        places = tuple(self.places[seat] for seat in seats)
+        return replace(self, places=places, sites=tuple(self.sites[seat] for seat in seats), backups=backups)
 
 
 def on_map(router_map: RouterMap, members: int, seed: int, uplink_mbit: float | None) -> Draw:

@@ -24,7 +24,7 @@ from overlaycast.lab.simulate.routes import Hop
 
 @dataclass(frozen=True, slots=True)
 class Metrics:
-    """One system on one draw. Delays in ms; ``planned_rate_mbit`` is None where no link has a rate."""
+    """One system on one draw. Delays in ms; The last two are None where no link has a rate."""
 
     stress_mean: float
     stress_max: int
@@ -44,19 +44,21 @@ class Metrics:
     out_degree_max: int
     source_out_degree: int
     planned_rate_mbit: float | None
+    load_max: float | None
 
     def document(self) -> dict[str, float | int | None]:
         """Return it for JSON, rounded to what a reader can use."""
         return {k: round(v, 4) if isinstance(v, float) else v for k, v in asdict(self).items()}
 
 
-def of_tree(draw: Draw, parent: Sequence[int | None], multicast_cost: int) -> Metrics:
+def of_tree(draw: Draw, parent: Sequence[int | None], multicast_cost: int, rate_mbit: float) -> Metrics:
     """Measure a tree of unicast connections.
 
     Args:
         draw: the network and its hosts.
         parent: per host, who feeds it; None for the source and for hosts that take no part.
         multicast_cost: the cost of IP multicast's tree on the same draw, for the ratio.
+        rate_mbit: the stream's rate, for the load.
 
     Raises:
         ValueError: a cycle, or a member whose chain of parents does not end at the source.
@@ -84,12 +86,12 @@ def of_tree(draw: Draw, parent: Sequence[int | None], multicast_cost: int) -> Me
         outbound_max=max(leaving.values(), default=0),
         depth=max((depth[c] for c in order), default=0),
         degrees=(max(degrees.values(), default=0), degrees[0]),
-        rate=_planned_rate(draw, parent, order, load),
+        rates=(_planned_rate(draw, parent, order, load), _load_max(draw, load, rate_mbit)),
         multicast_cost=multicast_cost,
     )
 
 
-def of_multicast(draw: Draw) -> Metrics:
+def of_multicast(draw: Draw, rate_mbit: float) -> Metrics:
     """Measure IP multicast's shortest-path tree: one copy on each link that leads to a member."""
     order = [member for member in draw.members if member not in draw.backups]
     load: Counter[Hop] = Counter()
@@ -106,7 +108,7 @@ def of_multicast(draw: Draw) -> Metrics:
         outbound_max=int(bool(entered)),
         depth=1,
         degrees=(1, 1),
-        rate=min(rates, default=None),
+        rates=(min(rates, default=None), _load_max(draw, load, rate_mbit)),
         multicast_cost=load.total(),
     )
 
@@ -119,7 +121,7 @@ def _measured(
     outbound_max: int,
     depth: int,
     degrees: tuple[int, int],
-    rate: float | None,
+    rates: tuple[float | None, float | None],
     multicast_cost: int,
 ) -> Metrics:
     stretch = sorted(delay / draw.delay_ms(0, member) for member, delay in delays.items())
@@ -147,7 +149,8 @@ def _measured(
         depth=depth,
         out_degree_max=degrees[0],
         source_out_degree=degrees[1],
-        planned_rate_mbit=rate,
+        planned_rate_mbit=rates[0],
+        load_max=rates[1],
     )
 
 
@@ -196,3 +199,9 @@ def _planned_rate(draw: Draw, parent: Sequence[int | None], order: Sequence[int]
         if hop in shares
     )
     return min(crossed, default=None)
+
+
+def _load_max(draw: Draw, load: Counter[Hop], rate_mbit: float) -> float | None:
+    lines = draw.net.lines
+    shares = (count * rate_mbit / rate for hop, count in load.items() if (rate := lines[hop].rate_mbit) is not None)
+    return max(shares, default=None)
