@@ -184,8 +184,10 @@ def load_topology(path: str | Path, name: str | None = None) -> Topology:
     """Return the topology in a file.
 
     Args:
-        path: a ``.py`` in Mininet's custom format (``topos = {name: class}``), its class derived from ``RoutedTopo``.
-        name: which of several; may be left out where there is one, or one that is called like the file.
+        path: a ``.py`` in Mininet's custom format (``topos = {name: class}``), its class derived from ``RoutedTopo``;
+            or a ``.graphml`` map.
+        name: which of several; may be left out where there is one, or one that is called like the file. For a map:
+            where hosts go, in the words of ``zoo.py``.
 
     Raises:
         ConfigError: no such file, not of a known kind, or not a network that can be built.
@@ -227,4 +229,11 @@ def _from_class(file: Path, name: str, make: Any, base: type[RoutedTopo]) -> Top
     return made.topology(name)
 
 
+def _load_map(file: Path, name: str | None) -> Topology:
+    from overlaycast.lab.zoo import load_zoo
+
+    return load_zoo(file, name)
+
+
 LOADERS[".py"] = _load_python
+LOADERS[".graphml"] = _load_map
