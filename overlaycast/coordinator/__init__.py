@@ -1,0 +1,1 @@
+"""The shell around the brain: authenticates, measures, carries messages, keeps state. It decides nothing."""

@@ -128,8 +128,10 @@ class Tracer:
         if _contradicts(found, known, last):
             self._memory.forget(target)
             return None
-        reached = found.reached or known.reached
-        return Route(target, known.routers, reached, shared=True)
+        to_target = found.rtt_ms[last:] if found.reached else known.rtt_ms[last:]
+        return Route(
+            target, known.routers, found.reached or known.reached, known.rtt_ms[:last] + to_target, shared=True
+        )
 
     async def _run(self, source: str, trace: Trace) -> Route:
         async with self._slots:

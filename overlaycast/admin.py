@@ -1,0 +1,277 @@
+"""``overlaycast group …``: administration of groups over the coordinator's HTTP API.
+
+Owns: its options, one request each, and what is printed. Refuses: state of its own.
+
+What a script needs stands alone on stdout: ``create`` prints the join token and nothing else; ``--json`` prints what
+the coordinator said. Everything else is for people.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import httpx
+from pydantic import Field, ValidationError
+from pydantic_settings import CliPositionalArg
+
+from overlaycast.errors import ConfigError
+from overlaycast.settings import Settings, load, one_line
+from overlaycast.wire.group import GroupName, GroupSettings
+
+_TIMEOUT_S: Final = 10.0
+
+
+class AdminSettings(Settings):
+    """Groups of a coordinator."""
+
+    coordinator: str = Field(
+        "http://127.0.0.1:8470", description="http://HOST:PORT, or unix:FILE for the socket in its state folder"
+    )
+    admin_token_file: Path = Field(
+        Path("~/.local/state/overlaycast/admin.token"), description="the file that the coordinator made at first start"
+    )
+    json_output: bool = Field(False, alias="json", description="print what the coordinator says, as JSON")
+
+
+class CreateSettings(AdminSettings):
+    """Make a group and print its join token, alone, on standard output."""
+
+    name: CliPositionalArg[GroupName] = Field(description="the group's name")
+    set: list[str] = Field([], description="KEY=VALUE, a setting of the group; may be repeated")
+    token_ttl: float | None = Field(None, gt=0, description="seconds after which the token lets nobody new in")
+
+
+class ListSettings(AdminSettings):
+    """List all groups."""
+
+
+class GroupCommandSettings(AdminSettings):
+    """Show, draw, follow or delete one group."""
+
+    name: CliPositionalArg[GroupName] = Field(description="the group's name")
+
+
+class EventsSettings(GroupCommandSettings):
+    """Print what happened in a group."""
+
+    since: int = Field(0, ge=0, description="number of the first event")
+    limit: int = Field(1000, ge=1, le=10_000, description="most events to print")
+
+
+def main(argv: list[str]) -> int:
+    """Run ``overlaycast group COMMAND`` and return 0.
+
+    Raises:
+        ConfigError: wrong options, coordinator not reachable, token not accepted, no such group.
+    """
+    usage = f"usage: overlaycast group {{{','.join(_COMMANDS)}}} [options]"
+    if not argv or argv[0] in ("-h", "--help"):
+        print(f"{usage}\n\n'overlaycast group COMMAND --help' tells what a command takes.")
+        return 0 if argv else 2
+    if argv[0] not in _COMMANDS:
+        raise ConfigError(f"overlaycast group: no command {argv[0]!r}; accepted: {', '.join(_COMMANDS)}")
+    _COMMANDS[argv[0]](argv[1:], f"overlaycast group {argv[0]}")
+    return 0
+
+
+# --- commands --------------------------------------------------------------------------------------------------
+
+
+def _create(argv: list[str], prog: str) -> None:
+    settings = load(CreateSettings, argv, prog, "group")
+    wanted = _group_settings(settings.set, prog)
+    body: dict[str, Any] = {"name": settings.name, "settings": wanted.model_dump(exclude_unset=True)}
+    if settings.token_ttl is not None:
+        body["token_ttl_s"] = settings.token_ttl
+    made = _ask(settings, "POST", "/v1/groups", body)
+    print(json.dumps(made) if settings.json_output else made["token"])
+
+
+def _list(argv: list[str], prog: str) -> None:
+    settings = load(ListSettings, argv, prog, "group")
+    answer = _ask(settings, "GET", "/v1/groups")
+    if settings.json_output:
+        print(json.dumps(answer))
+        return
+    rows: list[tuple[str, ...]] = [("NAME", "MODE", "EPOCH", "MEMBERS", "CONNECTED")]
+    rows += [tuple(str(g[key]) for key in ("name", "mode", "epoch", "members", "connected")) for g in answer["groups"]]
+    _print_columns(rows)
+
+
+def _show(argv: list[str], prog: str) -> None:
+    settings = load(GroupCommandSettings, argv, prog, "group")
+    answer = _ask(settings, "GET", f"/v1/groups/{settings.name}")
+    if settings.json_output:
+        print(json.dumps(answer))
+        return
+    expires = answer.pop("token_expires")
+    answer["token"] = "does not expire" if expires is None else f"expires {_local_time(expires)}"
+    answer["created"] = _local_time(answer["created"])
+    flat = {**answer, **answer.pop("settings")}
+    _print_columns([(key, str(value)) for key, value in flat.items() if key != "settings"])
+
+
+def _tree(argv: list[str], prog: str) -> None:
+    settings = load(GroupCommandSettings, argv, prog, "group")
+    answer = _ask(settings, "GET", f"/v1/groups/{settings.name}/tree")
+    if settings.json_output:
+        print(json.dumps(answer))
+        return
+    from rich.console import Console
+
+    Console(highlight=False).print(_drawn(settings.name, answer))
+
+
+def _events(argv: list[str], prog: str) -> None:
+    settings = load(EventsSettings, argv, prog, "group")
+    path = f"/v1/groups/{settings.name}/events?since={settings.since}&limit={settings.limit}"
+    answer = _ask(settings, "GET", path)
+    if settings.json_output:
+        print(json.dumps(answer))
+        return
+    for event in answer["events"]:
+        member = "" if event["member"] is None else f"member {event['member']}"
+        details = json.dumps(event["details"]) if event["details"] else ""
+        print(f"{event['n']:>6}  {_local_time(event['t'])}  {event['kind']:<14}  {member:<12}  {details}".rstrip())
+
+
+def _delete(argv: list[str], prog: str) -> None:
+    settings = load(GroupCommandSettings, argv, prog, "group")
+    answer = _ask(settings, "DELETE", f"/v1/groups/{settings.name}")
+    if settings.json_output:
+        print(json.dumps(answer))
+
+
+_COMMANDS: Final[dict[str, Callable[[list[str], str], None]]] = {
+    "create": _create,
+    "list": _list,
+    "show": _show,
+    "tree": _tree,
+    "events": _events,
+    "delete": _delete,
+}
+
+
+# --- the request -----------------------------------------------------------------------------------------------
+
+
+def _ask(settings: AdminSettings, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+    token = _admin_token(settings.admin_token_file.expanduser())
+    base, transport = _reach(settings.coordinator)
+    try:
+        with httpx.Client(base_url=base, transport=transport, timeout=_TIMEOUT_S, trust_env=False) as http:
+            answer = http.request(method, path, json=body, headers={"Authorization": f"Bearer {token}"})
+            said = answer.json()
+    except httpx.HTTPError as error:
+        reason = str(error) or type(error).__name__
+        raise ConfigError(f"coordinator: {settings.coordinator}: not reachable: {reason}") from None
+    except ValueError:
+        raise ConfigError(f"coordinator: {settings.coordinator}: this is no overlaycast coordinator") from None
+    if answer.status_code == 401:
+        raise ConfigError(f"admin-token-file: {settings.admin_token_file}: the coordinator does not accept this token")
+    if answer.is_error or not isinstance(said, dict):
+        text = said.get("error", said) if isinstance(said, dict) else said
+        raise ConfigError(f"coordinator: {text!s:.300}")
+    return said
+
+
+def _reach(coordinator: str) -> tuple[str, httpx.HTTPTransport | None]:
+    if coordinator.startswith("unix:"):
+        file = str(Path(coordinator.removeprefix("unix:")).expanduser())
+        return "http://coordinator", httpx.HTTPTransport(uds=file)
+    try:
+        parts = urlsplit(coordinator)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port is None or parts.port > 0)
+    except ValueError:
+        usable = False
+    if not usable:
+        raise ConfigError(f"coordinator: {coordinator}: accepted: http://HOST:PORT or unix:FILE")
+    return coordinator.rstrip("/"), None
+
+
+def _admin_token(path: Path) -> str:
+    try:
+        token = path.read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"admin-token-file: {path}: {getattr(error, 'strerror', None) or 'not text'}") from None
+    if not token or not token.isascii() or len(token.split()) != 1:
+        raise ConfigError(f"admin-token-file: {path}: accepted: a file with one token in it")
+    return token
+
+
+def _group_settings(pairs: list[str], prog: str) -> GroupSettings:
+    values: dict[str, str] = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals:
+            raise ConfigError(f"{prog}: set: {pair}: accepted: KEY=VALUE")
+        values[key.strip().replace("-", "_")] = value.strip()
+    unknown = sorted(set(values) - set(GroupSettings.model_fields))
+    if unknown:
+        accepted = ", ".join(GroupSettings.model_fields)
+        raise ConfigError(f"{prog}: set: {unknown[0]}: unknown setting; accepted: {accepted}")
+    try:
+        return GroupSettings.model_validate(values)
+    except ValidationError as error:
+        raise ConfigError(f"{prog}: set: {one_line(error)}") from None
+
+
+# --- drawing ---------------------------------------------------------------------------------------------------
+
+
+def _drawn(name: str, answer: dict[str, Any]) -> Any:
+    """Return a group's tree for the terminal: who feeds whom, and who still waits for a place."""
+    from rich.tree import Tree
+
+    members = {member["id"]: member for member in answer["members"]}
+    children: dict[int | None, list[dict[str, Any]]] = {}
+    for member in sorted(members.values(), key=lambda m: (m.get("rank") or 0, m["id"])):
+        children.setdefault(member.get("parent"), []).append(member)
+    drawing = Tree(f"[bold]{name}[/bold]  epoch {answer['epoch']}, {len(members)} members")
+    seen: set[int] = set()
+
+    # a stack, not recursion: a chain may be as deep as the group's depth limit, and a wrong answer deeper still
+    tops = [m for m in children.get(None, [])] + [
+        m for m in members.values() if m.get("parent") not in {None, *members}
+    ]
+    todo = [(drawing, member) for member in reversed(tops)]
+    while todo:
+        branch, member = todo.pop()
+        if member["id"] in seen:
+            continue
+        seen.add(member["id"])
+        below = branch.add(_label(member, members))
+        todo += [(below, child) for child in reversed(children.get(member["id"], []))]
+    return drawing
+
+
+def _label(member: dict[str, Any], members: dict[int, dict[str, Any]]) -> str:
+    from rich.markup import escape
+
+    marks = [str(member.get("role", "?"))]
+    if member.get("primary"):
+        marks.append("primary")
+    if member.get("site"):
+        marks.append(f"site {member['site']}")
+    standbys = [str(members[s]["name"]) if s in members else str(s) for s in member.get("standbys") or []]
+    if standbys:
+        marks.append("standby " + ", ".join(standbys))
+    state = str(member.get("state", ""))
+    shown = f"[red]{escape(state)}[/red]" if state.lower() in ("suspect", "dead") else f"[dim]{escape(state)}[/dim]"
+    host = f" [dim]{escape(str(member['host']))}[/dim]" if member.get("host") else ""
+    return f"[bold]{escape(str(member['name']))}[/bold]{host}  {escape(', '.join(marks))}  {shown}".rstrip()
+
+
+def _local_time(at: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at))
+
+
+def _print_columns(rows: list[tuple[str, ...]]) -> None:
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    for row in rows:
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())

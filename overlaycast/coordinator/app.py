@@ -1,0 +1,83 @@
+"""The coordinator as an ASGI application: puts its parts together and gives each a beginning and an end.
+
+Owns: what is opened and closed, in which order. Refuses: everything else; see ``http`` for tools, ``door`` for members.
+OpenAPI is at ``/docs``.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from fastapi import FastAPI, WebSocket
+
+from overlaycast import __version__
+from overlaycast.coordinator.bodies import BoundedBodies
+from overlaycast.coordinator.brain import BrainMaker
+from overlaycast.coordinator.door import Door
+from overlaycast.coordinator.folder import StateFolder
+from overlaycast.coordinator.groups import Groups
+from overlaycast.coordinator.http import admin_routes, open_routes, say_errors_in_one_line
+from overlaycast.coordinator.journal import JournalFile
+from overlaycast.coordinator.measure import Measurer
+from overlaycast.coordinator.secret import hash_of
+from overlaycast.coordinator.settings import CoordinatorSettings
+from overlaycast.coordinator.store import Store
+from overlaycast.discovery.client import TraceClient
+
+log = logging.getLogger(__name__)
+
+
+def _log_failure(error: BaseException) -> None:
+    log.critical("a group's loop failed", exc_info=error)
+
+
+def create_app(
+    settings: CoordinatorSettings,
+    folder: StateFolder,
+    maker: BrainMaker,
+    on_failure: Callable[[BaseException], None] = _log_failure,
+) -> FastAPI:
+    """Return the coordinator on an open state folder. ``app.state.groups`` are its groups.
+
+    Args:
+        settings: bounds, journal, whether to trace.
+        folder: open and locked; the caller closes it.
+        maker: how brains are made.
+        on_failure: told when a group's loop fails; the caller then ends the process.
+
+    Raises:
+        ConfigError: the state or the journal cannot be used.
+    """
+    journal = JournalFile(settings.journal)
+    store = Store(folder.database)
+    tracer = TraceClient() if settings.trace else None
+    groups = Groups(settings, store, maker, Measurer(tracer, settings.measure_at_once), journal, on_failure)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        async with AsyncExitStack() as stack:
+            stack.callback(store.close)
+            stack.callback(journal.close)
+            if tracer is not None:
+                stack.push_async_callback(tracer.close)
+                await tracer.start()
+            await stack.enter_async_context(groups.running())
+            yield
+
+    app = FastAPI(title="overlaycast coordinator", version=__version__, lifespan=lifespan)
+    app.state.groups = groups
+    app.state.admin_token_hash = hash_of(folder.admin_token)
+    app.add_middleware(BoundedBodies)
+    say_errors_in_one_line(app)
+    app.include_router(open_routes)
+    app.include_router(admin_routes)
+    door = Door(groups, settings)
+
+    async def member(socket: WebSocket) -> None:
+        """One member's control link."""
+        await door.serve(socket)
+
+    app.add_api_websocket_route("/v1/member", member)
+    return app

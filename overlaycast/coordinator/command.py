@@ -1,0 +1,95 @@
+"""``overlaycast coordinator``: from options to a serving process, and to its end.
+
+Owns: the order of start and stop, and the one line that says where it listens. Refuses: the work itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import resource
+import socket
+import sys
+
+from overlaycast.coordinator.folder import StateFolder, open_folder
+from overlaycast.coordinator.settings import CoordinatorSettings, Endpoint
+from overlaycast.discovery.tracer import need_raw_sockets
+from overlaycast.errors import MissingError
+from overlaycast.settings import load
+
+log = logging.getLogger(__name__)
+
+
+def main(argv: list[str]) -> int:
+    """Run the coordinator until SIGTERM or SIGINT; return 0, or 1 if it failed while running.
+
+    Raises:
+        ConfigError: an option, the state folder or the address cannot be used.
+        MissingError: no raw sockets, and ``--no-trace`` was not given.
+    """
+    settings = load(CoordinatorSettings, argv, "overlaycast coordinator")
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    if settings.trace:
+        _need_tracing()
+    folder = open_folder(settings.state)
+    try:
+        return _serve(settings, folder)
+    finally:
+        folder.close()
+
+
+def _need_tracing() -> None:
+    try:
+        need_raw_sockets()
+    except MissingError as error:
+        raise MissingError(f"{error}; or start with --no-trace, and members' places stay unknown") from None
+
+
+def _serve(settings: CoordinatorSettings, folder: StateFolder) -> int:
+    # bad input is told before the second that these imports take
+    from overlaycast.coordinator.serving import listen_local, listen_tcp
+
+    sockets = [listen_tcp(settings.endpoint)]
+    try:
+        sockets.append(listen_local(folder.socket))
+        _allow_many_files()
+        return asyncio.run(_run(settings, folder, sockets))
+    finally:
+        for sock in sockets:
+            sock.close()
+        folder.socket.unlink(missing_ok=True)
+
+
+async def _run(settings: CoordinatorSettings, folder: StateFolder, sockets: list[socket.socket]) -> int:
+    from overlaycast.coordinator.app import create_app
+    from overlaycast.coordinator.overlays import OverlayMaker
+    from overlaycast.coordinator.serving import make_server
+
+    failures: list[BaseException] = []
+
+    def fail(error: BaseException) -> None:
+        log.critical("a group cannot go on; the coordinator ends here", exc_info=error)
+        failures.append(error)
+        server.should_exit = True
+
+    app = create_app(settings, folder, OverlayMaker(), fail)
+    server = make_server(app, app.state.groups.stop_listening)
+    host, port = sockets[0].getsockname()[:2]
+    print(
+        f"coordinator: listening on {Endpoint(host, port)} and {folder.socket}; "
+        f"admin token in {folder.token_file}; traceroute {'on' if settings.trace else 'off'}",
+        file=sys.stderr,
+        flush=True,
+    )
+    try:
+        await server.serve(sockets=sockets)
+    except SystemExit:  # uvicorn's way to say that the application did not start; it has said why
+        return 1
+    return 1 if failures else 0
+
+
+def _allow_many_files() -> None:
+    # a member is a file descriptor; the usual soft limit of 1024 is not a limit that anybody chose
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

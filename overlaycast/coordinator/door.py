@@ -1,0 +1,80 @@
+"""The members' door: one WebSocket from its first message to its end.
+
+Owns: the order of things on one link: subscribe, be let in or refused, talk, be gone. Refuses: what is said (the
+driver and the brain), and who is let in (``groups``).
+
+Invariants: whichever of reading and writing ends first ends the other; a member that was let in is always reported as
+gone, once; no more than ``UNSUBSCRIBED_LIMIT`` links are open that have not said who they are.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Final
+
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from overlaycast.coordinator.driver import refusal
+from overlaycast.coordinator.groups import Groups
+from overlaycast.coordinator.link import MemberLink
+from overlaycast.coordinator.settings import CoordinatorSettings
+from overlaycast.errors import RefusedError, RemoteProtocolError
+
+log = logging.getLogger(__name__)
+
+UNSUBSCRIBED_LIMIT: Final = 1024
+_TRY_AGAIN: Final = 1013
+
+
+class Door:
+    """Lets members in."""
+
+    def __init__(self, groups: Groups, settings: CoordinatorSettings) -> None:
+        self._groups = groups
+        self._settings = settings
+        self._newcomers = asyncio.Semaphore(UNSUBSCRIBED_LIMIT)
+
+    async def serve(self, socket: WebSocket) -> None:
+        """Serve one link until it ends."""
+        if self._newcomers.locked():
+            await socket.close(_TRY_AGAIN, "too many newcomers")
+            return
+        await socket.accept()
+        link = MemberLink(socket, self._settings)
+        writer = asyncio.create_task(link.write_all())
+        reader = asyncio.create_task(self._listen(link))
+        try:
+            await asyncio.wait({reader, writer}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            reader.cancel()
+            await asyncio.wait({reader})
+            if not reader.cancelled() and (error := reader.exception()) is not None:
+                link.cut("the coordinator failed")
+                log.critical("a link failed", exc_info=error)
+            await asyncio.wait({writer})
+
+    async def _listen(self, link: MemberLink) -> None:
+        try:
+            async with self._newcomers:
+                request = await link.subscription()
+            driver, member = self._groups.subscribe(request, link)
+        except RefusedError as error:
+            await _last_word(link, error)
+            return
+        except WebSocketDisconnect:
+            link.cut("gone")
+            return
+        try:
+            async for message in link.messages():
+                await driver.said(member, link, message)
+            link.cut("gone")
+        except RemoteProtocolError as error:
+            await _last_word(link, RefusedError("bad-message", str(error)))
+        finally:
+            await driver.gone(member, link)
+
+
+async def _last_word(link: MemberLink, error: RefusedError) -> None:
+    link.send(refusal(error))
+    await asyncio.Event().wait()  # for the writer, which ends us when it has said it

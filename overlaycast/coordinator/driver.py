@@ -1,0 +1,333 @@
+"""The only loop: what members say goes into the brain, what the brain says goes out, and its timer is re-armed.
+
+Owns: one group's brain, its members' links, the order "think, keep, send", and the group's events. Refuses: deciding
+anything about places, and who may be a member (``groups``).
+
+Invariants:
+- What a crash must not take is committed before the first message that follows from it is sent. So a coordinator that
+  comes back never hands out an epoch, a rank or a member id twice.
+- Keeping costs at most one part in ``_KEEP_SHARE`` of the time: with very many members several turns are kept, and
+  their messages sent, together.
+- A member has one link; a newer one replaces it, and what the older still says is dropped.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Final
+
+from overlaycast.coordinator.brain import Brain, BrainMaker
+from overlaycast.coordinator.journal import EventLog
+from overlaycast.coordinator.link import MemberLink, Traffic
+from overlaycast.coordinator.measure import EchoInbox, Found, Measurer
+from overlaycast.coordinator.secret import hash_of, matches, new_token
+from overlaycast.coordinator.store import GroupRow, Store
+from overlaycast.errors import RefusedError
+from overlaycast.wire.messages import (
+    CoordinatorMessage,
+    EchoReply,
+    Ended,
+    MemberMessage,
+    Ping,
+    Refused,
+    Resume,
+    Subscribe,
+    Welcome,
+)
+
+_INBOX_LIMIT: Final = 4096
+_TURN_LIMIT: Final = 1024
+_KEEP_SHARE: Final = 5
+_SHORTEST_WAIT: Final = 0.002
+"""A deadline in the past must not turn the loop into a busy one."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Said:
+    member: int
+    link: MemberLink
+    message: MemberMessage
+
+
+@dataclass(frozen=True, slots=True)
+class _Gone:
+    member: int
+    link: MemberLink
+
+
+@dataclass(frozen=True, slots=True)
+class _Measured:
+    member: int
+    link: MemberLink
+    found: Found
+
+
+@dataclass(frozen=True, slots=True)
+class _Joined:
+    """Wakes the loop: the brain was already told, because the link waits for its member id."""
+
+
+_Item = _Said | _Gone | _Measured | _Joined
+
+
+@dataclass(slots=True)
+class _Seat:
+    """A member's place in the shell: its link and the echo replies that measuring waits for."""
+
+    link: MemberLink
+    echoes: EchoInbox
+    role: str
+
+
+class GroupDriver:
+    """One group's shell. ``run`` is its loop; everything else is called by links and HTTP routes."""
+
+    def __init__(
+        self,
+        row: GroupRow,
+        maker: BrainMaker,
+        store: Store,
+        events: EventLog,
+        measurer: Measurer,
+        clock: Callable[[], float],
+    ) -> None:
+        self.row = row
+        self._maker = maker
+        self._store = store
+        self.log = events
+        self._measurer = measurer
+        self._clock = clock
+        kept = store.snapshot(row.name)
+        self.brain: Brain = (
+            maker.new(row.settings, row.key) if kept is None else maker.restore(row.settings, row.key, kept[0], clock())
+        )
+        self._secrets = store.secrets(row.name)
+        self._seats: dict[int, _Seat] = {}
+        self._inbox: asyncio.Queue[_Item] = asyncio.Queue(_INBOX_LIMIT)
+        self._outbox: list[tuple[int, CoordinatorMessage]] = []
+        self._measuring: set[asyncio.Task[None]] = set()
+        if len(self._secrets) > 64 + 2 * len(self._seats):
+            self._forget_secrets()
+        self._unkept = False
+        self._keep_not_before = 0.0
+        self._past = Traffic()
+        self.closing = False
+
+    # --- called by links ---------------------------------------------------------------------------------------
+
+    def subscribe(self, request: Subscribe, link: MemberLink) -> int:
+        """Make an authenticated subscriber a member again, or a new one, and return its id.
+
+        Raises:
+            RefusedError: there is a source already.
+        """
+        now = self._clock()
+        member = self._resumed(request, now)
+        if member is None:
+            if request.role == "source" and self._source_linked():
+                raise RefusedError("source-taken", f"group {self.row.name} has a source already")
+            member = self.brain.join(request, now)
+            secret = new_token()
+            self._secrets[member] = hash_of(secret)
+            self._store.add_secret(self.row.name, member, self._secrets[member])
+            kind = "connected"
+        else:
+            assert request.resume is not None
+            secret = request.resume.secret
+            kind = "resumed"
+        self._seat(member, link, request.role)
+        self.log.add(now, kind, member, {"name": request.name, "role": request.role, "host": link.host})
+        # not sent before it is kept, like everything else
+        self._outbox.insert(0, (member, Welcome(member=member, secret=secret, settings=self.row.settings)))
+        self._unkept = True
+        with suppress(asyncio.QueueFull):  # if it is full the loop is awake anyway
+            self._inbox.put_nowait(_Joined())
+        return member
+
+    async def said(self, member: int, link: MemberLink, message: MemberMessage) -> None:
+        """Take a member's message; waits while too much is unheard, so that the member has to wait as well."""
+        if self.closing:
+            return
+        if isinstance(message, EchoReply):
+            seat = self._seats.get(member)
+            if seat is not None and seat.link is link:
+                seat.echoes.put(message)
+            return
+        await self._inbox.put(_Said(member, link, message))
+
+    async def gone(self, member: int, link: MemberLink) -> None:
+        """Take note that a link has ended."""
+        if self.closing:
+            return
+        await self._inbox.put(_Gone(member, link))
+
+    # --- called by HTTP routes and the registry ----------------------------------------------------------------
+
+    @property
+    def connected(self) -> int:
+        """How many members have a link."""
+        return len(self._seats)
+
+    def traffic(self) -> Traffic:
+        """Return what has crossed this group's control links since the start of the coordinator."""
+        total = Traffic(self._past.messages_in, self._past.messages_out, self._past.bytes_in, self._past.bytes_out)
+        for seat in self._seats.values():
+            _add(total, seat.link.traffic)
+        return total
+
+    def end(self, reason: str) -> None:
+        """Tell all members that the group is over, and close their links."""
+        self.closing = True
+        for seat in self._seats.values():
+            seat.link.send(Ended(reason=reason))
+
+    async def run(self) -> None:
+        """Turn the loop until cancelled. What a member waits for was kept before it was sent, so any moment will do."""
+        try:
+            while True:
+                self._turn(await self._next_items())
+        finally:
+            for task in self._measuring:
+                task.cancel()
+
+    # --- the loop ----------------------------------------------------------------------------------------------
+
+    async def _next_items(self) -> list[_Item]:
+        items: list[_Item] = []
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._wait_s()):
+                items.append(await self._inbox.get())
+        while len(items) < _TURN_LIMIT and not self._inbox.empty():
+            items.append(self._inbox.get_nowait())
+        return items
+
+    def _wait_s(self) -> float | None:
+        deadlines = [self.brain.next_deadline()]
+        if self._unkept:
+            deadlines.append(self._keep_not_before)
+        due = min((deadline for deadline in deadlines if deadline is not None), default=None)
+        return None if due is None else max(due - self._clock(), _SHORTEST_WAIT)
+
+    def _turn(self, items: list[_Item]) -> None:
+        now = self._clock()
+        for item in items:
+            self._apply(item, now)
+        self.brain.tick(now)
+        self._collect()
+        if self._unkept and now < self._keep_not_before:
+            return
+        if self._unkept:
+            self._keep(now)
+        self._deliver()
+
+    def _apply(self, item: _Item, now: float) -> None:
+        if isinstance(item, _Joined):
+            return
+        seat = self._seats.get(item.member)
+        if seat is None or seat.link is not item.link:
+            # said by a link that a newer one has replaced
+            if isinstance(item, _Measured):
+                self._start_measuring(item.member)
+            return
+        match item:
+            case _Said():
+                self.brain.receive(item.member, item.message, now)
+            case _Gone():
+                self._unseat(item.member)
+                self.log.add(now, "disconnected", item.member, {})
+                self.brain.disconnected(item.member, now)
+                self._unkept = True
+            case _Measured():
+                found = item.found
+                rtt, rate = found.performance.rtt_ms, found.performance.rate_mbit
+                self.log.add(
+                    now,
+                    "measured",
+                    item.member,
+                    {"path": found.path, "reached": found.reached, "rtt_ms": rtt, "rate_mbit": rate},
+                )
+                self.brain.measured(item.member, self._maker.measurement(found.path, found.hops_ms, rtt, rate), now)
+                self._unkept = True
+
+    def _collect(self) -> None:
+        for member, message in self.brain.messages_to_send():
+            self._outbox.append((member, message))
+            self._unkept = self._unkept or not isinstance(message, Ping)
+        for event in self.brain.events():
+            self.log.add(event.at, event.kind, event.member, event.details)
+        for member in self.brain.measurements_wanted():
+            self._start_measuring(member)
+
+    def _keep(self, now: float) -> None:
+        started = time.perf_counter()
+        self._store.save_snapshot(self.row.name, self.brain.snapshot(), self.log.next_number)
+        if len(self._secrets) > 64 + 2 * len(self._seats):
+            self._forget_secrets()
+        self._unkept = False
+        self._keep_not_before = now + _KEEP_SHARE * (time.perf_counter() - started)
+
+    def _deliver(self) -> None:
+        outbox, self._outbox = self._outbox, []
+        for member, message in outbox:
+            seat = self._seats.get(member)
+            if seat is not None:
+                seat.link.send(message)
+
+    # --- seats -------------------------------------------------------------------------------------------------
+
+    def _resumed(self, request: Subscribe, now: float) -> int | None:
+        resume = request.resume
+        if resume is None or not self.proves(resume) or not self.brain.resume(request, now):
+            return None
+        return resume.member
+
+    def proves(self, resume: Resume) -> bool:
+        """Return whether this is the secret of the member that it says it is."""
+        kept = self._secrets.get(resume.member)
+        return kept is not None and matches(resume.secret, kept)
+
+    def _forget_secrets(self) -> None:
+        known = {int(member["id"]) for member in self.brain.members()}
+        self._secrets = {member: secret for member, secret in self._secrets.items() if member in known}
+        self._store.drop_secrets(self.row.name, known)
+
+    def _source_linked(self) -> bool:
+        return any(seat.role == "source" for seat in self._seats.values())
+
+    def _seat(self, member: int, link: MemberLink, role: str) -> None:
+        if member in self._seats:
+            self._unseat(member).cut("replaced by a newer link")
+        self._seats[member] = _Seat(link, EchoInbox(), role)
+
+    def _unseat(self, member: int) -> MemberLink:
+        link = self._seats.pop(member).link
+        _add(self._past, link.traffic)
+        return link
+
+    def _start_measuring(self, member: int) -> None:
+        seat = self._seats.get(member)
+        if seat is None:
+            return
+        task = asyncio.create_task(self._measure(member, seat))
+        self._measuring.add(task)
+        task.add_done_callback(self._measuring.discard)
+
+    async def _measure(self, member: int, seat: _Seat) -> None:
+        found = await self._measurer.measure(seat.link, seat.echoes)
+        await self._inbox.put(_Measured(member, seat.link, found))
+
+
+def _add(total: Traffic, more: Traffic) -> None:
+    total.messages_in += more.messages_in
+    total.messages_out += more.messages_out
+    total.bytes_in += more.bytes_in
+    total.bytes_out += more.bytes_out
+
+
+def refusal(error: RefusedError) -> Refused:
+    """Return a refusal as the message that says it."""
+    return Refused.model_validate({"code": error.code, "reason": str(error)[:300]})

@@ -1,0 +1,183 @@
+"""All groups of one coordinator: made, found, brought back, ended; and the gate that a subscriber passes.
+
+Owns: the set of groups, their loops, and authentication. Refuses: what happens inside a group (``driver``).
+
+Invariants: nobody becomes a member without a token that matches, is not expired, and names its group; a group that was
+created is there after any crash; a loop that fails ends the coordinator, it is not logged away.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Final
+
+from overlaycast.coordinator.brain import BrainMaker
+from overlaycast.coordinator.clock import Clock
+from overlaycast.coordinator.driver import GroupDriver
+from overlaycast.coordinator.journal import RESTART_GAP, EventLog, JournalFile
+from overlaycast.coordinator.link import MemberLink
+from overlaycast.coordinator.measure import Measurer
+from overlaycast.coordinator.secret import hash_of, matches, new_token
+from overlaycast.coordinator.settings import CoordinatorSettings
+from overlaycast.coordinator.store import GroupRow, Store
+from overlaycast.errors import ConfigError, RefusedError
+from overlaycast.wire.group import GroupSettings
+from overlaycast.wire.messages import Address, Subscribe
+
+_ANY_HOST: Final = frozenset({"", "0.0.0.0", "::"})
+_CLOSE_LIMIT: Final = 3.0
+
+
+@dataclass(slots=True)
+class _Running:
+    driver: GroupDriver
+    loop: asyncio.Task[None]
+
+
+class Groups:
+    """The groups of one coordinator.
+
+    Args:
+        settings: bounds.
+        store: what is kept.
+        maker: how brains are made.
+        measurer: measures members, for all groups.
+        journal: where events go.
+        on_failure: called once with the exception when a group's loop fails.
+    """
+
+    def __init__(
+        self,
+        settings: CoordinatorSettings,
+        store: Store,
+        maker: BrainMaker,
+        measurer: Measurer,
+        journal: JournalFile,
+        on_failure: Callable[[BaseException], None],
+    ) -> None:
+        self._settings = settings
+        self._store = store
+        self._maker = maker
+        self._measurer = measurer
+        self._journal = journal
+        self._on_failure = on_failure
+        self._clock = Clock()
+        self._groups: dict[str, _Running] = {}
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Bring back what is kept, and turn all loops until the end of the context."""
+        for row in self._store.groups():
+            self._start(row)
+        try:
+            yield
+        finally:
+            loops = [running.loop for running in self._groups.values()]
+            for loop in loops:
+                loop.cancel()
+            await asyncio.gather(*loops, return_exceptions=True)
+
+    def create(self, name: str, settings: GroupSettings, token_ttl_s: float | None) -> str:
+        """Make a group and return its join token, which is kept nowhere.
+
+        Raises:
+            ConfigError: there is such a group already, or there are too many.
+        """
+        if name in self._groups:
+            raise ConfigError(f"group {name} exists already")
+        if len(self._groups) >= self._settings.groups_limit:
+            raise ConfigError(f"{len(self._groups)} groups exist; accepted: up to {self._settings.groups_limit}")
+        token = new_token()
+        now = self._clock()
+        expires = None if token_ttl_s is None else now + token_ttl_s
+        row = GroupRow(name, settings, secrets.token_bytes(32), hash_of(token), expires, now)
+        self._store.add_group(row)
+        self._start(row).log.add(now, "created", None, {"settings": settings.model_dump(exclude_defaults=True)})
+        return token
+
+    async def delete(self, name: str) -> None:
+        """End a group: its members are told, then it is forgotten.
+
+        Raises:
+            KeyError: no such group.
+        """
+        running = self._groups.pop(name)
+        driver = running.driver
+        driver.log.add(self._clock(), "deleted", None, {})
+        driver.end("the group was deleted")
+        running.loop.cancel()
+        await asyncio.wait([running.loop], timeout=_CLOSE_LIMIT)
+        self._store.delete_group(name)
+
+    def all(self) -> list[GroupDriver]:
+        """Return all groups, by name."""
+        return [self._groups[name].driver for name in sorted(self._groups)]
+
+    def get(self, name: str) -> GroupDriver:
+        """Return one group.
+
+        Raises:
+            KeyError: no such group.
+        """
+        return self._groups[name].driver
+
+    def stop_listening(self) -> None:
+        """From now on a link that ends says nothing about its member: it is we who go."""
+        for running in self._groups.values():
+            running.driver.closing = True
+
+    def subscribe(self, request: Subscribe, link: MemberLink) -> tuple[GroupDriver, int]:
+        """Let a subscriber in, as a new member or as the one it was (Fig. 4, 402 and 404).
+
+        Raises:
+            RefusedError: and why; it is no member then.
+        """
+        running = self._groups.get(request.group)
+        if running is None:
+            raise RefusedError("unknown-group", f"no group {request.group}")
+        driver = running.driver
+        try:
+            self._authenticate(request, driver)
+            if driver.connected >= self._settings.members_limit:
+                raise RefusedError("full", f"group {request.group} is full: {driver.connected} members")
+        except RefusedError as error:
+            details = {"code": error.code, "name": request.name, "host": link.host}
+            driver.log.add(self._clock(), "refused", None, details)
+            raise
+        return driver, driver.subscribe(_with_hosts(request, link.host), link)
+
+    def _authenticate(self, request: Subscribe, driver: GroupDriver) -> None:
+        row = driver.row
+        if not matches(request.token, row.token):
+            raise RefusedError("bad-token", f"this token does not open group {row.name}")
+        # who is a member already, and can prove it, is not locked out by the end of the invitation
+        member_already = request.resume is not None and driver.proves(request.resume)
+        if not member_already and row.expires is not None and self._clock() >= row.expires:
+            raise RefusedError("expired-token", f"the token of group {row.name} has expired")
+
+    def _start(self, row: GroupRow) -> GroupDriver:
+        kept = self._store.snapshot(row.name)
+        events = EventLog(row.name, self._journal, 0 if kept is None else kept[1] + RESTART_GAP)
+        driver = GroupDriver(row, self._maker, self._store, events, self._measurer, self._clock)
+        if kept is not None:
+            events.add(self._clock(), "restored", None, {"members": len(driver.brain.members())})
+        loop = asyncio.create_task(driver.run(), name=f"group {row.name}")
+        loop.add_done_callback(self._loop_done)
+        self._groups[row.name] = _Running(driver, loop)
+        return driver
+
+    def _loop_done(self, loop: asyncio.Task[None]) -> None:
+        if not loop.cancelled() and (error := loop.exception()) is not None:
+            self._on_failure(error)
+
+
+def _with_hosts(request: Subscribe, seen: str) -> Subscribe:
+    """Return the request with the address that we see put in where the member named none."""
+    addresses = tuple(
+        Address(host=seen, port=address.port) if address.host in _ANY_HOST else address for address in request.addresses
+    )
+    return request.model_copy(update={"addresses": addresses})

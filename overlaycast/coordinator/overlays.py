@@ -1,0 +1,32 @@
+"""The real brain, as the shell makes it. The only file of the shell that knows where the brain lives."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from overlaycast.coordinator.brain import Brain
+from overlaycast.overlay.members import Measurement
+from overlaycast.overlay.overlay import Overlay
+from overlaycast.wire.group import GroupSettings
+
+
+class OverlayMaker:
+    """Makes an ``Overlay`` per group."""
+
+    def new(self, settings: GroupSettings, key: bytes) -> Brain:
+        """Return the brain of a new group; ``key`` (32 secret bytes) makes its grants."""
+        return Overlay(settings, key)
+
+    def restore(self, settings: GroupSettings, key: bytes, snapshot: dict[str, Any], now: float) -> Brain:
+        """Return the brain that wrote ``snapshot``, at ``now``."""
+        return Overlay.restore(settings, key, snapshot, now)
+
+    def measurement(
+        self,
+        path: tuple[str | None, ...],
+        hops_ms: tuple[float | None, ...],
+        rtt_ms: float | None,
+        rate_mbit: float | None,
+    ) -> Measurement:
+        """Return what was found out about a member in the brain's own form."""
+        return Measurement(path=path, hops_ms=hops_ms, rtt_ms=rtt_ms, rate_mbit=rate_mbit)

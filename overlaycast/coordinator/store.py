@@ -1,0 +1,146 @@
+"""What must outlive a crash: groups, token hashes, members' secrets, and the brain's snapshots, in SQLite.
+
+Owns: the schema, and that each change is whole or absent. Refuses: what a snapshot means; it is JSON to the store.
+
+Invariants: a method that returns has committed, so a ``kill -9`` at any moment loses nothing that was reported as
+done. No token and no secret is ever stored, only their hashes.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from pydantic import ValidationError
+
+from overlaycast.errors import ConfigError
+from overlaycast.wire.group import GroupSettings
+
+SCHEMA_VERSION: Final = 1
+_SCHEMA: Final = """
+CREATE TABLE groups (
+    name TEXT PRIMARY KEY, settings TEXT NOT NULL, key BLOB NOT NULL,
+    token BLOB NOT NULL, expires REAL, created REAL NOT NULL
+) STRICT;
+CREATE TABLE snapshots (
+    name TEXT PRIMARY KEY REFERENCES groups ON DELETE CASCADE, body TEXT NOT NULL, events INTEGER NOT NULL
+) STRICT;
+CREATE TABLE members (
+    name TEXT NOT NULL REFERENCES groups ON DELETE CASCADE, member INTEGER NOT NULL, secret BLOB NOT NULL,
+    PRIMARY KEY (name, member)
+) STRICT, WITHOUT ROWID;
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class GroupRow:
+    """A group as it is kept: ``token`` and the 32-byte ``key`` of its grants are secret, the token only as a hash."""
+
+    name: str
+    settings: GroupSettings
+    key: bytes
+    token: bytes
+    expires: float | None
+    created: float
+
+
+class Store:
+    """The database of one state folder.
+
+    Raises:
+        ConfigError: the file is not ours, is of a later version, or cannot be used.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        with self._complaints():
+            self._db = sqlite3.connect(path, isolation_level=None)
+            self._db.execute("PRAGMA journal_mode = WAL")
+            # safe against the death of this process; a power cut may take the last moments, never the consistency
+            self._db.execute("PRAGMA synchronous = NORMAL")
+            self._db.execute("PRAGMA foreign_keys = ON")
+            self._prepare()
+
+    def close(self) -> None:
+        """Close the database."""
+        self._db.close()
+
+    def groups(self) -> list[GroupRow]:
+        """Return all groups, oldest first."""
+        with self._complaints():
+            rows = self._db.execute(
+                "SELECT name, settings, key, token, expires, created FROM groups ORDER BY created, name"
+            ).fetchall()
+            return [GroupRow(row[0], GroupSettings.model_validate_json(row[1]), *row[2:]) for row in rows]
+
+    def add_group(self, row: GroupRow) -> None:
+        """Keep a new group."""
+        with self._db:
+            self._db.execute(
+                "INSERT INTO groups (name, settings, key, token, expires, created) VALUES (?, ?, ?, ?, ?, ?)",
+                (row.name, row.settings.model_dump_json(), row.key, row.token, row.expires, row.created),
+            )
+
+    def delete_group(self, name: str) -> None:
+        """Forget a group and everything about it."""
+        self._db.execute("DELETE FROM groups WHERE name = ?", (name,))
+
+    def save_snapshot(self, name: str, snapshot: dict[str, Any], events: int) -> None:
+        """Keep a group's newest snapshot, and the number of its next event."""
+        body = json.dumps(snapshot, separators=(",", ":"))
+        self._db.execute(
+            "INSERT INTO snapshots (name, body, events) VALUES (?, ?, ?)"
+            " ON CONFLICT (name) DO UPDATE SET body = excluded.body, events = excluded.events",
+            (name, body, events),
+        )
+
+    def snapshot(self, name: str) -> tuple[dict[str, Any], int] | None:
+        """Return the newest snapshot of a group and the number of its next event, if there is one."""
+        with self._complaints():
+            row = self._db.execute("SELECT body, events FROM snapshots WHERE name = ?", (name,)).fetchone()
+            return None if row is None else (json.loads(row[0]), row[1])
+
+    def add_secret(self, name: str, member: int, secret: bytes) -> None:
+        """Keep the hash of a member's secret."""
+        self._db.execute("INSERT INTO members (name, member, secret) VALUES (?, ?, ?)", (name, member, secret))
+
+    def drop_secrets(self, name: str, keep: set[int]) -> None:
+        """Forget the secrets of all members of a group but those in ``keep``."""
+        gone = [(name, member) for member in self.secrets(name) if member not in keep]
+        with self._transaction():
+            self._db.executemany("DELETE FROM members WHERE name = ? AND member = ?", gone)
+
+    def secrets(self, name: str) -> dict[int, bytes]:
+        """Return the hashes of the secrets of a group's members."""
+        return dict(self._db.execute("SELECT member, secret FROM members WHERE name = ?", (name,)))
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self._db.execute("ROLLBACK")
+            raise
+        self._db.execute("COMMIT")
+
+    def _prepare(self) -> None:
+        version = self._db.execute("PRAGMA user_version").fetchone()[0]
+        if version == SCHEMA_VERSION:
+            return
+        if version != 0:
+            raise ConfigError(f"{self._path}: state of version {version}; accepted: up to {SCHEMA_VERSION}")
+        self._db.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
+
+    @contextmanager
+    def _complaints(self) -> Iterator[None]:
+        try:
+            yield
+        except (sqlite3.Error, ValidationError, ValueError) as error:
+            first = str(error).splitlines()[0]
+            raise ConfigError(f"{self._path}: this state cannot be used: {first}") from None

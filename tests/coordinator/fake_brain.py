@@ -1,0 +1,138 @@
+"""A brain small enough to see through: everybody is measured once, then fed by the first source."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from overlaycast.wire.group import GroupSettings
+from overlaycast.wire.messages import Assign, CoordinatorMessage, Leaving, MemberMessage, Ping, Released, Subscribe
+
+
+@dataclass(frozen=True, slots=True)
+class FakeEvent:
+    at: float
+    kind: str
+    member: int | None
+    details: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class FakeMeasurement:
+    path: tuple[str | None, ...]
+    hops_ms: tuple[float | None, ...]
+    rtt_ms: float | None
+    rate_mbit: float | None
+
+
+class FakeBrain:
+    """``ping_after`` seconds after a report a Ping is due, so that the driver's timer can be seen to work."""
+
+    ping_after = 0.05
+
+    def __init__(self, settings: GroupSettings, key: bytes) -> None:
+        assert len(key) == 32
+        self.settings = settings
+        self.epoch = 0
+        self.last = 0
+        self.records: dict[int, dict[str, Any]] = {}
+        self.received: list[tuple[int, MemberMessage]] = []
+        self.gone: list[int] = []
+        self._out: list[tuple[int, CoordinatorMessage]] = []
+        self._wanted: list[int] = []
+        self._events: list[FakeEvent] = []
+        self._pings: dict[int, float] = {}
+
+    def join(self, request: Subscribe, now: float) -> int:
+        self.last += 1
+        host = request.addresses[0].host if request.addresses else None
+        self.records[self.last] = {"id": self.last, "name": request.name, "host": host, "role": request.role}
+        self._wanted.append(self.last)
+        self._events.append(FakeEvent(now, "joined", self.last, {}))
+        return self.last
+
+    def resume(self, request: Subscribe, now: float) -> bool:
+        assert request.resume is not None
+        if request.resume.member not in self.records:
+            return False
+        self._events.append(FakeEvent(now, "back", request.resume.member, {}))
+        return True
+
+    def measured(self, member: int, measurement: FakeMeasurement, now: float) -> None:
+        if member not in self.records:
+            return
+        self.records[member]["rtt_ms"] = measurement.rtt_ms
+        self.records[member]["path"] = measurement.path
+        self.epoch += 1
+        self._out.append((member, Assign(epoch=self.epoch, rank=member, depth=1, parent=None)))
+
+    def receive(self, sender: int, message: MemberMessage, now: float) -> None:
+        self.received.append((sender, message))
+        if isinstance(message, Leaving):
+            self._out.append((sender, Released()))
+            return
+        if getattr(message, "lost", 0) == 666:
+            raise AssertionError("a broken invariant")
+        self._pings[sender] = now + self.ping_after
+
+    def disconnected(self, member: int, now: float) -> None:
+        self.gone.append(member)
+
+    def tick(self, now: float) -> None:
+        for member, due in list(self._pings.items()):
+            if due <= now:
+                del self._pings[member]
+                self._out.append((member, Ping(nonce=1)))
+
+    def next_deadline(self) -> float | None:
+        return min(self._pings.values(), default=None)
+
+    def messages_to_send(self) -> list[tuple[int, CoordinatorMessage]]:
+        out, self._out = self._out, []
+        return out
+
+    def measurements_wanted(self) -> list[int]:
+        wanted, self._wanted = self._wanted, []
+        return wanted
+
+    def events(self) -> list[FakeEvent]:
+        events, self._events = self._events, []
+        return events
+
+    def snapshot(self) -> dict[str, Any]:
+        return {"epoch": self.epoch, "last": self.last, "records": {str(k): v for k, v in self.records.items()}}
+
+    def members(self) -> list[dict[str, Any]]:
+        return list(self.records.values())
+
+    def tree(self) -> dict[str, Any]:
+        return {"epoch": self.epoch, "root": None, "members": self.members()}
+
+    def counters(self) -> dict[str, Any]:
+        return {"moves": 0}
+
+
+class FakeMaker:
+    """Makes fake brains and remembers them by the order in which they were made."""
+
+    def __init__(self) -> None:
+        self.made: list[FakeBrain] = []
+
+    def new(self, settings: GroupSettings, key: bytes) -> FakeBrain:
+        self.made.append(FakeBrain(settings, key))
+        return self.made[-1]
+
+    def restore(self, settings: GroupSettings, key: bytes, snapshot: dict[str, Any], now: float) -> FakeBrain:
+        brain = self.new(settings, key)
+        brain.epoch, brain.last = snapshot["epoch"], snapshot["last"]
+        brain.records = {int(k): v for k, v in snapshot["records"].items()}
+        return brain
+
+    def measurement(
+        self,
+        path: tuple[str | None, ...],
+        hops_ms: tuple[float | None, ...],
+        rtt_ms: float | None,
+        rate_mbit: float | None,
+    ) -> FakeMeasurement:
+        return FakeMeasurement(path, hops_ms, rtt_ms, rate_mbit)
