@@ -78,8 +78,14 @@ def build(recording: Recording) -> Result:
         control=Control(recording.control_bytes, recording.control_messages),
     )
     judged = expectations(result, experiment.expect)
-    passed = bool(judged) and all(one.ok for one in judged)
-    return replace(result, expectations=judged, verdict="passed" if passed else "failed")
+    return replace(result, expectations=judged, verdict=_verdict(judged, recording.shaping.get("valid", True)))
+
+
+def _verdict(judged: Sequence[Judged], valid: bool) -> str:
+    """A network that was not what it claimed to be proves nothing, neither for nor against."""
+    if not valid:
+        return "invalid"
+    return "passed" if judged and all(one.ok for one in judged) else "failed"
 
 
 def expectations(result: Result, asked: Sequence[Expectation]) -> tuple[Judged, ...]:

@@ -205,7 +205,7 @@ class Judged:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """One run, concluded. ``verdict`` is ``passed`` or ``failed``."""
+    """One run, concluded. ``verdict``: ``passed``, ``failed``, or ``invalid`` (the emulated network was late)."""
 
     experiment: str
     title: str

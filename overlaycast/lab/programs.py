@@ -1,0 +1,139 @@
+"""The commands of a run, as a user would type them. Pure.
+
+Owns: the words of each command line. Refuses: anything that a user could not do from a shell: no imports of the
+programs, no private options.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from overlaycast.lab.experiment import Cast, Experiment, FileStream, MediaStream, SyntheticStream
+
+PORT: Final = 8470
+
+
+def overlaycast(*words: str) -> list[str]:
+    """Return ``overlaycast …`` as run by this very interpreter."""
+    return [sys.executable, "-m", "overlaycast.cli", *words]
+
+
+@dataclass(frozen=True, slots=True)
+class Folders:
+    """Where a run keeps what. ``state`` must be short: a Unix socket lies in it."""
+
+    out: Path
+    state: Path
+
+    @property
+    def logs(self) -> Path:
+        """What the programs said."""
+        return self.out / "logs"
+
+    @property
+    def journals(self) -> Path:
+        """What the programs wrote down."""
+        return self.out / "journals"
+
+    @property
+    def received(self) -> Path:
+        """What the receivers wrote."""
+        return self.out / "received"
+
+    @property
+    def socket(self) -> Path:
+        """The coordinator's local socket."""
+        return self.state / "admin.sock"
+
+    @property
+    def admin_token(self) -> Path:
+        """The coordinator's admin token."""
+        return self.state / "admin.token"
+
+    def journal(self, host: str) -> Path:
+        """Return a member's journal."""
+        return self.journals / f"{host}.jsonl"
+
+    def output(self, host: str) -> Path:
+        """Return a receiver's file."""
+        return self.received / host
+
+    def make(self) -> None:
+        """Make the folders."""
+        for folder in (self.out, self.logs, self.journals, self.received):
+            folder.mkdir(parents=True, exist_ok=True)
+        self.state.mkdir(parents=True, exist_ok=True, mode=0o700)
+
+
+@dataclass(frozen=True, slots=True)
+class Membership:
+    """What every member of the run is told."""
+
+    group: str
+    coordinator: str
+    token: str
+
+    def words(self, host: str, folders: Folders) -> list[str]:
+        """Return the options that all members share."""
+        member = [self.group, "--coordinator", self.coordinator, "--token", self.token]
+        return [*member, "--name", host, "--journal", str(folders.journal(host))]
+
+
+def coordinator(folders: Folders) -> list[str]:
+    """Return the command of the coordinator."""
+    journal = folders.journals / "coordinator.jsonl"
+    words = ("--listen", f"0.0.0.0:{PORT}", "--state", str(folders.state), "--journal", str(journal))
+    return overlaycast("coordinator", *words)
+
+
+def create_group(experiment: Experiment, cast: Cast, folders: Folders) -> list[str]:
+    """Return the command that makes the group and prints its join token."""
+    settings = experiment.group.model_dump(include=experiment.group.model_fields_set)
+    if "start_members" not in settings and experiment.arrival.kind == "at-once":
+        settings["start_members"] = len(cast.peers)
+    words = ["--admin-token-file", str(folders.admin_token), "--coordinator", f"http://127.0.0.1:{PORT}"]
+    for name, value in settings.items():
+        words += ["--set", f"{name}={value}"]
+    return overlaycast("group", "create", experiment.name, *words)
+
+
+def send(experiment: Experiment, host: str, membership: Membership, folders: Folders, file: Path) -> list[str]:
+    """Return the command of the source."""
+    stream = experiment.stream
+    words = [*membership.words(host, folders)]
+    words[1:1] = [str(file)]
+    words += ["--mode", experiment.group.mode]
+    rate = _rate(stream)
+    if rate is not None:
+        words += ["--rate", f"{rate:g}M"]
+    if stream.record_size is not None:
+        words += ["--record-size", str(stream.record_size)]
+    return overlaycast("send", *words)
+
+
+def _rate(stream: MediaStream | SyntheticStream | FileStream) -> float | None:
+    """A video goes by its own clock; everything else by the rate that was asked for."""
+    return None if isinstance(stream, MediaStream) else stream.rate_mbit
+
+
+def join(host: str, membership: Membership, folders: Folders) -> list[str]:
+    """Return the command of a receiver."""
+    return overlaycast("join", *membership.words(host, folders), "--output", str(folders.output(host)))
+
+
+def backup(host: str, membership: Membership, folders: Folders) -> list[str]:
+    """Return the command of a backup relay."""
+    return overlaycast("relay", *membership.words(host, folders), "--backup")
+
+
+def shown(words: Sequence[str]) -> str:
+    """Return a command as a user would type it, without its token."""
+    start = words.index("overlaycast.cli") + 1 if "overlaycast.cli" in words else 0
+    plain = [*words[start:]]
+    if "--token" in plain:
+        plain[plain.index("--token") + 1] = "…"
+    return " ".join(["overlaycast", *plain])
