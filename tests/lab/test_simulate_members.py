@@ -1,0 +1,284 @@
+"""The simulated agent by itself: what it does with orders, and what a parent's death costs. One path is 10 ms."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from overlaycast.errors import LocalProtocolError
+from overlaycast.lab.simulate.agenda import Agenda
+from overlaycast.lab.simulate.member import Member
+from overlaycast.lab.simulate.node import HOLD_S, REPEAT_S, Node
+from overlaycast.wire.group import GroupSettings
+from overlaycast.wire.messages import (
+    Accept,
+    Address,
+    Assign,
+    Begin,
+    Leaving,
+    MemberMessage,
+    NotReceiving,
+    Peer,
+    Ping,
+    Pong,
+    Released,
+    Report,
+    Revoke,
+)
+
+PATH_S = 0.01
+S = 9  # the source; the others are 1 to 5
+SILENCE_S = GroupSettings().silence_ms / 1000
+FLAG_S = GroupSettings().flag_s
+
+
+class Town:
+    """Members with one delay between all of them, and no coordinator: the test gives the orders."""
+
+    def __init__(self) -> None:
+        self.settings = GroupSettings()
+        self.agenda = Agenda()
+        self.said: list[tuple[int, MemberMessage]] = []
+        self.feeds: list[tuple[int, int | None, int, float | None]] = []
+        self.members: dict[int, Member] = {}
+        for ident in (S, 1, 2, 3, 4, 5):
+            self.members[ident] = Member(self, ident, ident, "source" if ident == S else "peer")
+
+    @property
+    def now(self) -> float:
+        return self.agenda.now
+
+    def after(self, delay_s: float, call: Any, *args: object) -> None:
+        self.agenda.after(delay_s, call, *args)
+
+    def delay_s(self, a: Node, b: Node) -> float:
+        return PATH_S
+
+    def node(self, ident: int) -> Node:
+        return self.members[ident]
+
+    def tell(self, sender: Member, message: MemberMessage) -> None:
+        self.said.append((sender.ident, message))
+
+    def fed(self, member: Node, old: int | None, new: int, gap_s: float | None) -> None:
+        self.feeds.append((member.ident, old, new, gap_s))
+
+    # --- the test's words -----------------------------------------------------------------------------------------
+
+    def assign(self, child: int, parent: int, standbys: tuple[int, ...] = (), epoch: int = 1, rank: int = 0) -> None:
+        for other in (parent, *standbys):
+            self.accept(other, child, epoch)
+        place = Assign(
+            epoch=epoch,
+            rank=rank or child * 10,
+            depth=1,
+            parent=peer(parent, child),
+            standbys=tuple(peer(standby, child) for standby in standbys),
+        )
+        self.members[child].receive(place)
+
+    def accept(self, parent: int, child: int, epoch: int = 1) -> None:
+        self.members[parent].receive(Accept(epoch=epoch, child=child, name=f"m{child}", grant=grant(parent, child)))
+
+    def run(self, seconds: float) -> None:
+        self.agenda.run(self.now + seconds)
+
+    def begin(self) -> None:
+        self.members[S].receive(Begin(epoch=1, incarnation=0, next_seq=1))
+
+    def feeder(self, ident: int) -> int | None:
+        return self.members[ident].feeder
+
+    def complaints(self, ident: int) -> list[NotReceiving]:
+        return [message for who, message in self.said if who == ident and isinstance(message, NotReceiving)]
+
+    def moves(self, ident: int) -> list[tuple[int | None, int]]:
+        return [(old, new) for who, old, new, _ in self.feeds if who == ident and old not in (None, new)]
+
+    def gap(self, ident: int) -> float:
+        return next(gap for who, _, _, gap in reversed(self.feeds) if who == ident and gap is not None)
+
+
+def grant(parent: int, child: int) -> str:
+    return f"{parent:016x}{child:016x}"
+
+
+def peer(parent: int, child: int) -> Peer:
+    address = Address(host="192.0.2.1", port=8471)
+    return Peer(
+        member=parent, name=f"m{parent}", addresses=(address,), grant=grant(parent, child), rank=parent * 10 % 90
+    )
+
+
+@pytest.fixture
+def town() -> Town:
+    """The source feeds 1 and 2; 1 feeds 3, whose standby is 2; 3 feeds 4. Data flows."""
+    made = Town()
+    made.assign(1, S)
+    made.assign(2, S)
+    made.assign(3, 1, standbys=(2,))
+    made.assign(4, 3)
+    made.run(0.2)
+    made.begin()
+    made.run(0.2)
+    assert all(made.members[ident].flowing for ident in (S, 1, 2, 3, 4))
+    made.said.clear()
+    return made
+
+
+def test_a_reset_parent_costs_one_round_trip(town: Town) -> None:
+    town.members[1].die("reset")
+    town.run(1.0)
+    assert town.feeder(3) == 2
+    assert town.gap(3) == pytest.approx(2 * PATH_S)
+    assert town.complaints(3)[0].now_from == 2
+
+
+def test_a_silent_parent_costs_the_silence_more(town: Town) -> None:
+    town.members[1].die("silent")
+    town.run(1.0)
+    assert town.gap(3) == pytest.approx(SILENCE_S + 2 * PATH_S)
+
+
+def test_only_the_top_of_a_broken_branch_moves(town: Town) -> None:
+    town.members[1].die("silent")
+    town.run(1.0)
+    assert town.moves(3) == [(1, 2)]
+    assert town.moves(4) == []
+    assert town.complaints(4) == []
+    assert town.gap(4) == pytest.approx(SILENCE_S + 2 * PATH_S)
+
+
+def test_a_stalled_parent_is_held_on_to(town: Town) -> None:
+    town.assign(4, 3, standbys=(2,), epoch=2)
+    town.run(0.1)
+    for ident in (S, 1):
+        town.members[ident].die("silent")
+    town.run(FLAG_S - 0.2)
+    assert town.moves(4) == []
+
+
+def test_the_error_is_repeated_until_an_order_comes(town: Town) -> None:
+    town.members[1].die("reset")
+    town.run(3.5 * REPEAT_S)
+    before = len(town.complaints(3))
+    assert before == 4
+    town.assign(3, 2, epoch=2)
+    town.run(3 * REPEAT_S)
+    assert len(town.complaints(3)) == before
+    assert town.moves(3) == [(1, 2)]  # adopted where it went by itself
+
+
+def test_without_standby_it_says_so_and_waits_for_a_place(town: Town) -> None:
+    town.members[3].die("reset")
+    town.run(1.0)
+    assert not town.members[4].flowing
+    assert town.complaints(4)[0].now_from is None
+    town.assign(4, 2, epoch=2)
+    town.run(0.2)
+    assert town.feeder(4) == 2
+    assert town.members[4].flowing
+
+
+def test_an_ordered_move_is_seamless_and_closes_the_old_link(town: Town) -> None:
+    town.assign(3, 2, epoch=2)
+    town.run(0.2)
+    assert town.feeder(3) == 2
+    assert town.feeds[-1] == (3, 1, 2, None)
+    assert 3 not in town.members[1].downs
+    assert town.complaints(3) == []
+
+
+def test_an_order_to_a_dead_parent_leaves_it_where_it_is_well(town: Town) -> None:
+    town.members[5].die("reset")
+    town.assign(3, 5, epoch=2)
+    town.run(1.0)
+    assert town.feeder(3) == 1
+    assert town.members[3].flowing
+    assert town.complaints(3)[0].now_from == 1
+
+
+def test_an_older_order_changes_nothing(town: Town) -> None:
+    town.assign(3, 1, standbys=(2,), epoch=5)
+    town.assign(3, S, epoch=4)
+    town.run(0.5)
+    assert town.feeder(3) == 1
+
+
+def test_a_child_waits_for_its_grant_and_is_refused_after_a_while() -> None:
+    town = Town()
+    town.members[1].receive(Assign(epoch=1, rank=10, depth=1, parent=peer(S, 1)))
+    town.run(HOLD_S / 2)
+    assert town.feeder(1) is None
+    town.accept(S, 1)
+    town.run(0.1)
+    assert town.feeder(1) == S
+    town.members[2].receive(Assign(epoch=1, rank=20, depth=1, parent=peer(S, 2)))
+    town.run(HOLD_S + 1)
+    assert town.feeder(2) is None
+    assert town.complaints(2)[0].reason == "refused"
+
+
+def test_nobody_feeds_who_does_not_rank_below(town: Town) -> None:
+    town.accept(4, 2)
+    town.members[2].receive(Assign(epoch=2, rank=40, depth=1, parent=peer(4, 2)))  # 4's own rank is 40
+    town.run(1.0)
+    assert town.feeder(2) == S
+    assert town.complaints(2)[0].reason == "refused"
+
+
+def test_a_revoked_standby_is_dialled_again(town: Town) -> None:
+    assert town.members[3].ups == {1: True, 2: True}
+    town.members[2].receive(Revoke(epoch=2, child=3))
+    town.run(2 * PATH_S)
+    assert 2 not in town.members[3].ups
+    town.accept(2, 3)
+    town.run(2 * REPEAT_S)
+    assert town.members[3].ups == {1: True, 2: True}
+
+
+def test_a_ping_is_answered_and_reports_tell_the_truth(town: Town) -> None:
+    town.members[3].receive(Ping(nonce=9))
+    town.members[3].report()
+    pong, report = (message for who, message in town.said if who == 3)
+    assert isinstance(pong, Pong)
+    assert (pong.nonce, pong.parent) == (9, 1)
+    assert isinstance(report, Report)
+    assert (report.parent, report.state, report.standbys_ready) == (1, "streaming", (2,))
+    assert report.latency_p50_ms == pytest.approx(2 * PATH_S * 1000)
+    assert [entry.child for entry in report.children] == [4]
+
+
+def test_who_leaves_stays_until_it_is_released(town: Town) -> None:
+    town.members[1].leave()
+    assert isinstance(town.said[-1][1], Leaving)
+    town.run(0.5)
+    assert town.members[1].flowing
+    town.assign(3, 2, epoch=2)
+    town.run(0.2)
+    town.members[1].receive(Released())
+    town.run(0.5)
+    assert not town.members[1].alive
+    assert town.complaints(3) == []
+    assert town.members[3].flowing
+
+
+def test_the_dead_say_nothing(town: Town) -> None:
+    town.members[3].die("reset")
+    town.said.clear()
+    town.members[3].receive(Ping(nonce=1))
+    town.members[3].report()
+    town.members[3].leave()
+    assert [who for who, _ in town.said if who == 3] == []
+
+
+def test_time_never_runs_backwards() -> None:
+    agenda = Agenda()
+    seen: list[int] = []
+    for number in (1, 2, 3):
+        agenda.after(1.0, seen.append, number)
+    agenda.run(1.0)
+    assert seen == [1, 2, 3]
+    with pytest.raises(LocalProtocolError):
+        agenda.after(-0.1, seen.append, 4)
