@@ -136,6 +136,7 @@ class Network:
         self._stack.callback(self._shaper.close)
         self._shaper.apply()
         self._nodes = {name: LabNode(name, self._namespaces[name]) for name in self._plans}
+        self._mininet = BuiltMininet(self.topology, self._nodes, self)
 
     def _make_node(self, plan: NodePlan) -> None:
         namespace = Namespace(plan.node)
@@ -225,7 +226,7 @@ class Network:
     def mininet(self) -> BuiltMininet:
         """The same network as Mininet's object, for its command line."""
         if self._mininet is None:
-            self._mininet = BuiltMininet(self.topology, self._nodes, self)
+            raise LabError("the network is not built")
         return self._mininet
 
     # -- links ---------------------------------------------------------------------------------------------------

@@ -181,11 +181,8 @@ def ip_batch(plan: NodePlan) -> list[str]:
         lines.append(f"link add {plan.lan.device} address {plan.lan.mac} type bridge mcast_snooping 0")
     for end in plan.interfaces:
         master = f" master {end.bridge}" if end.bridge else ""
-        lines += [
-            f"link set {end.name} down",
-            f"link set {end.name} address {end.mac}{master}",
-            f"link set {end.name} up",
-        ]
+        # not down and up again: the kernel may tell the bridge of that only a second later
+        lines.append(f"link set {end.name} address {end.mac}{master} up")
     if plan.lan is not None and plan.lan.bridged:
         lines.append(f"link set {plan.lan.device} up")
     lines += [f"address replace {a.address}/{a.prefix} dev {a.device}" for a in plan.addresses]

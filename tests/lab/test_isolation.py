@@ -1,0 +1,156 @@
+"""A run in namespaces of its own: exit codes, the wish to stop, and nothing left whatever kills it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from overlaycast.errors import LabError, MissingError
+from overlaycast.lab import isolation
+
+PROGRAMS = Path(__file__).parent / "programs"
+ISOLATE = [sys.executable, str(PROGRAMS / "isolate.py")]
+HOLD = [*ISOLATE, sys.executable, str(PROGRAMS / "hold_network.py")]
+PATIENCE = 60.0
+
+
+def world() -> dict[str, object]:
+    """What must be the same outside before and after."""
+    commands = (["ip", "netns"], ["ip", "-o", "link"], ["tc", "qdisc"])
+    told = {" ".join(c): subprocess.run(c, capture_output=True, text=True, check=True).stdout for c in commands}
+    return {**told, "mounts": Path("/proc/self/mounts").read_text(), "run": sorted(os.listdir("/run"))}
+
+
+def marked(token: str) -> list[str]:
+    """The command lines of all processes that were started with this token in their environment."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit() or int(entry.name) == os.getpid():
+            continue
+        try:
+            if token.encode() in (entry / "environ").read_bytes():
+                found.append((entry / "cmdline").read_bytes().replace(b"\0", b" ").decode())
+        except OSError:
+            continue
+    return found
+
+
+@contextmanager
+def started(command: list[str]) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """A command whose output ends when the last process that inherited it is gone."""
+    token = f"TOKEN{uuid4().hex}"
+    env = {**os.environ, "OVERLAYCAST_TEST": token}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=env) as process:
+        try:
+            yield process, token
+        finally:
+            process.kill()
+
+
+def ready(process: subprocess.Popen[str]) -> dict[str, object]:
+    assert process.stdout is not None
+    line: dict[str, object] = json.loads(process.stdout.readline())
+    return line
+
+
+@pytest.mark.lab
+def test_the_exit_code_is_the_commands() -> None:
+    code = "import os, sys; sys.exit(7 if os.getpid() == 1 else 1)"
+    assert subprocess.run([*ISOLATE, sys.executable, "-c", code], check=False, timeout=PATIENCE).returncode == 7
+
+
+@pytest.mark.lab
+def test_a_command_that_is_killed_inside_is_told_by_its_signal() -> None:
+    code = "import ctypes; ctypes.string_at(0)"
+    done = subprocess.run([*ISOLATE, sys.executable, "-c", code], check=False, timeout=PATIENCE, capture_output=True)
+    assert done.returncode == 128 + signal.SIGSEGV
+
+
+@pytest.mark.lab
+def test_inside_is_another_network_with_a_live_loopback() -> None:
+    code = (
+        "from overlaycast.lab.isolation import is_isolated; import os, socket;"
+        "s = socket.create_server(('127.0.0.1', 0)); c = socket.create_connection(s.getsockname(), 5);"
+        "assert is_isolated() and os.listdir('/run') == []; names = [n for _, n in socket.if_nameindex()];"
+        "assert 'lo' in names and not [n for n in names if n.startswith('eth')], names"
+    )
+    assert not isolation.is_isolated()
+    assert subprocess.run([*ISOLATE, sys.executable, "-c", code], check=False, timeout=PATIENCE).returncode == 0
+
+
+@pytest.mark.lab
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_polite_end_cleans_up_and_keeps_the_code(number: signal.Signals) -> None:
+    before = world()
+    with started(HOLD) as (process, token):
+        assert ready(process)["answered"] is True
+        process.send_signal(number)
+        assert process.stdout is not None
+        assert json.loads(process.stdout.readline()) == {"stopped": True}
+        assert process.stdout.read() == ""  # the end: nobody holds the output any more
+        assert process.wait(PATIENCE) == 128 + number
+        assert marked(token) == []
+    assert world() == before
+
+
+@pytest.mark.lab
+def test_nothing_is_left_after_kill_9_of_the_runner() -> None:
+    before = world()
+    with started(HOLD) as (process, token):
+        assert ready(process) == {"ready": True, "answered": True, "namespaces": 30}
+        assert len(marked(token)) > 5, "there was something to leave behind"
+        process.kill()
+        assert process.stdout is not None
+        assert process.stdout.read() == ""
+        process.wait(PATIENCE)
+        assert marked(token) == []
+    assert world() == before
+
+
+@pytest.mark.lab
+def test_a_command_that_does_not_want_to_stop_is_killed_after_the_grace(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TEST_GRACE_S", "0.5")
+    code = "import signal; signal.signal(15, signal.SIG_IGN); print('{}', flush=True); signal.pause()"
+    with started([*ISOLATE, sys.executable, "-c", code]) as (process, token):
+        ready(process)
+        process.terminate()
+        assert process.wait(PATIENCE) == 128 + signal.SIGTERM
+        assert marked(token) == []
+
+
+@pytest.mark.lab
+def test_two_at_once_do_not_see_each_other() -> None:
+    with started(HOLD) as (first, _), started(HOLD) as (second, _):
+        both = [ready(first), ready(second)]
+        assert both == [{"ready": True, "answered": True, "namespaces": 30}] * 2
+        first.kill()
+        assert second.poll() is None
+        second.terminate()
+        assert second.stdout is not None
+        assert json.loads(second.stdout.readline()) == {"stopped": True}
+
+
+@pytest.mark.lab
+def test_a_missing_program_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    with pytest.raises(MissingError, match="needs unshare; install it with: apt-get install util-linux"):
+        isolation.run_isolated(["true"])
+
+
+def test_there_is_no_stop_descriptor_outside() -> None:
+    with pytest.raises(LabError, match="not inside"):
+        isolation.stop_fd()
+
+
+def test_the_marker_alone_does_not_make_it_isolated(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OVERLAYCAST_LAB_OUTSIDE", os.readlink("/proc/self/ns/net"))
+    assert not isolation.is_isolated()
