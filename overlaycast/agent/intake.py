@@ -36,15 +36,15 @@ class Arrival:
     """What one read brought: new records and their payload bytes, doubles, and what was said on the link.
 
     ``first_us`` and ``last_us`` are the source's times of the first and the last new record (0: none).
-    ``lost`` counts numbers that the link jumped over and that the ring will therefore never hold.
+    ``lost`` has the ranges ``(first, after)`` that the link jumped over and that the ring will therefore never hold.
     """
 
     records: int = 0
     bytes: int = 0
     duplicates: int = 0
-    lost: int = 0
     first_us: int = 0
     last_us: int = 0
+    lost: list[tuple[int, int]] = field(default_factory=list)
     said: list[Heartbeat | Refuse] = field(default_factory=list)
 
 
@@ -216,7 +216,7 @@ class Intake:
         if wanted is not None and (seq <= wanted or not self._may_skip(wanted, seq)):
             return
         if wanted is not None:
-            arrival.lost += seq - wanted
+            arrival.lost.append((wanted, seq))
         old = self._ring.head
         carried = bytes(old.memory[old.complete : old.complete + self._partial])
         self._ring.anchor(seq)

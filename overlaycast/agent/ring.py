@@ -114,6 +114,7 @@ class Ring:
         self.next_seq: int | None = None
         self.end: End | None = None
         self.writer: Writer | None = None
+        self.began_at: int | None = None
         self.evicted = 0
         self._most = slabs
         self._slab_bytes = slab_bytes
@@ -137,9 +138,25 @@ class Ring:
         return self.next_seq or 0
 
     @property
+    def capacity_bytes(self) -> int:
+        """What the ring holds when it is full."""
+        return self._most * self._slab_bytes
+
+    @property
     def memory_bytes(self) -> int:
         """Bytes allocated for slabs, spare ones included."""
         return (len(self._slabs) + len(self._spare)) * self._slab_bytes
+
+    def first_frame(self) -> tuple[int, int]:
+        """Return incarnation and payload length of the oldest frame held.
+
+        Raises:
+            LocalProtocolError: nothing is held.
+        """
+        if not self._slabs[0].complete:
+            raise LocalProtocolError("the ring is empty")
+        _, _, incarnation, length, _, _ = HEADER.unpack_from(self._slabs[0].memory, 0)
+        return incarnation, length
 
     # --- writing ---------------------------------------------------------------------------------------------
 
@@ -150,7 +167,7 @@ class Ring:
             LocalProtocolError: ``seq`` would go back.
         """
         if self.next_seq is None:
-            self.next_seq = self.head.first_seq = self.head.next_seq = seq
+            self.next_seq = self.began_at = self.head.first_seq = self.head.next_seq = seq
             for cursor in self._cursors:
                 cursor.seek = seq
             return
@@ -288,6 +305,19 @@ class Ring:
             cursor.behind = seq
             return
         cursor.slab, cursor.offset, cursor.behind = slab.number, slab.offset_of(seq), None
+
+    def finish(self, cursor: Cursor) -> None:
+        """The reader is about to be moved: if it has a part of a frame, keep the rest of that frame as its tail."""
+        if cursor.behind is not None or cursor.tail is not None:
+            return
+        slab = self._slabs[cursor.slab - self._slabs[0].number]
+        if cursor.offset >= slab.complete:
+            return
+        _, start, stop = slab.seq_at(cursor.offset)
+        if start != cursor.offset:
+            cursor.tail = memoryview(bytes(slab.memory[cursor.offset : stop]))
+            cursor.offset = stop
+            self._cross(cursor)
 
     def drop(self, cursor: Cursor) -> None:
         """Forget a cursor."""

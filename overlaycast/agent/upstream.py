@@ -178,6 +178,7 @@ class Upstream:
         self.links: dict[int, Link] = {}
         self.current: Link | None = None
         self.state = State.WAITING
+        self.listening = True
         self._silence_s = silence_s
         self._standby_s = max(1.0, 4 * STANDBY_SLOWDOWN * heartbeat_s)
         self._flag_s = flag_s
@@ -219,7 +220,7 @@ class Upstream:
         return self._deadline
 
     def _deadlines(self) -> list[float]:
-        if self.state is State.ENDED:
+        if self.state is State.ENDED or not self.listening:
             return []
         times = [redial.due for redial in self._redials.values()]
         for link in self.links.values():
@@ -258,6 +259,11 @@ class Upstream:
             self._go_to(order.parent, now)
         for peer in order.standbys:
             self._keep_warm(peer, now)
+
+    def new_identity(self) -> None:
+        """We are a new member: orders count from the beginning again; what feeds us goes on."""
+        self.order = None
+        self._unanswered = None
 
     def _close_unwanted(self, wanted: dict[int, Peer]) -> None:
         for link in list(self.links.values()):
@@ -578,6 +584,11 @@ class Upstream:
         self._check_redials(now)
         self._try_next(now)
 
+    def heard_all(self, now: float) -> None:
+        """We listen again after a pause of our own: silence counts from now."""
+        for link in self.links.values():
+            link.heard = now
+
     def _forgive(self, late: float) -> None:
         """We slept: nobody was silent for that time, we did not listen."""
         for link in self.links.values():
@@ -585,7 +596,7 @@ class Upstream:
 
     def _check_current(self, now: float) -> None:
         link = self.current
-        if link is None or self._outage:
+        if link is None or self._outage or not self.listening:
             return
         silent = now - link.heard
         flagged = link.stalled_since is not None and now - link.stalled_since >= self._flag_s
@@ -597,7 +608,7 @@ class Upstream:
 
     def _check_links(self, now: float) -> None:
         for link in list(self.links.values()):
-            if link is self.current and not self._outage:
+            if (link is self.current and not self._outage) or not self.listening:
                 continue
             quiet_for = now - (link.asked_at if link.phase is Phase.DIALLING else link.heard)
             limit = DIAL_LIMIT if link.phase is Phase.DIALLING else self._standby_s

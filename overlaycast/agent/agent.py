@@ -1,0 +1,493 @@
+"""One node: source, peer and relay are the same; they differ in what feeds it and where its data goes.
+
+Owns: the wiring of control link, uplink, downstream, input, sink and figures, and when the node ends. Refuses: to
+decide about parents (``upstream``) or to look into records. Every task lives in one group; a defect in a callback
+ends the node, it is not logged and forgotten.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import signal
+import socket
+import stat
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import IO, Any, Final
+
+from overlaycast.agent.archive import FileArchive
+from overlaycast.agent.control import ControlLink
+from overlaycast.agent.downstream import Downstream
+from overlaycast.agent.figures import Figures
+from overlaycast.agent.intake import Arrival
+from overlaycast.agent.journal import Journal
+from overlaycast.agent.media import FileInput, Input
+from overlaycast.agent.options import NodeOptions, SendOptions
+from overlaycast.agent.ring import SLAB_BYTES, Ring
+from overlaycast.agent.sink import Sink
+from overlaycast.agent.sockets import split_host_port
+from overlaycast.agent.source import SourcePump, schedule_for
+from overlaycast.agent.uplink import Uplink
+from overlaycast.errors import ConfigError, OverlaycastError
+from overlaycast.wire.frames import EDGE, OLDEST
+from overlaycast.wire.group import GroupSettings, MemberLimits
+from overlaycast.wire.messages import (
+    VERSION,
+    Accept,
+    Address,
+    Assign,
+    Begin,
+    CoordinatorMessage,
+    Done,
+    Ended,
+    Failed,
+    Leaving,
+    MemberMessage,
+    Ping,
+    Pong,
+    Released,
+    Resume,
+    Revoke,
+    Role,
+    Subscribe,
+    Welcome,
+)
+
+LEAVE_S: Final = 5.0
+"""Longest stay after ``Leaving`` without ``Released``."""
+LINGER_S: Final = 5.0
+"""Longest stay for children that do not get on with the end of the stream."""
+PROGRESS_S: Final = 1.0
+SAMPLE_S: Final = 0.2
+FLUSH_S: Final = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """What a node is started with: all of it checked and open."""
+
+    options: NodeOptions
+    role: Role
+    journal: Journal
+    port: socket.socket
+    descriptor: int | None = None
+    source: Input | None = None
+
+
+class Agent:
+    """The node. ``run`` returns the exit code."""
+
+    def __init__(self, setup: Setup) -> None:
+        self.setup = setup
+        self.options = setup.options
+        self.member: int | None = None
+        self.settings = GroupSettings()
+        self.ring = Ring(max(2, setup.options.ring_mb * (1 << 20) // SLAB_BYTES))
+        self.uplink: Uplink | None = None
+        self.downstream: Downstream | None = None
+        self.sink: Sink | None = None
+        self.pump: SourcePump | None = None
+        self.archive: FileArchive | None = None
+        self._spool: IO[bytes] | None = None
+        self._secret = ""
+        self.epoch = 0
+        self._rank = 0
+        self._rng = random.Random()
+        self.loop = asyncio.get_running_loop()
+        self._outcome: asyncio.Future[int] = self.loop.create_future()
+        self._children_changed = asyncio.Event()
+        self._released = asyncio.Event()
+        self._leaving = False
+        self._ending = False
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self.control = ControlLink(
+            setup.options.coordinator, self._subscription, self._heard, self.say, self._rng
+        )
+        self.figures = Figures(self)
+
+    # --- life --------------------------------------------------------------------------------------------------
+
+    async def run(self) -> int:
+        """Join, and stay until the stream has ended, we are told to go, or we cannot go on."""
+        self.loop.set_exception_handler(self._defect)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self.loop.add_signal_handler(number, self._asked_to_go, number)
+        self.journal("start", pid=os.getpid(), role=self.setup.role, name=self.options.name, group=self.options.group)
+        self.spawn(self.control.run())
+        try:
+            return await self._outcome
+        except OverlaycastError as error:
+            self.journal("error", reason=str(error))
+            raise
+        finally:
+            await self._close()
+
+    def spawn(self, work: Coroutine[Any, Any, Any]) -> None:
+        """Run a task for as long as the node lives; its failure ends the node."""
+        task = self.loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._reap)
+
+    def _reap(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._fail(error)
+
+    def _fail(self, error: BaseException) -> None:
+        if not self._outcome.done():
+            self._outcome.set_exception(error)
+
+    def _defect(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        error = context.get("exception")
+        self._fail(error if isinstance(error, Exception) else RuntimeError(str(context.get("message"))))
+
+    def finish(self, code: int, line: str | None = None) -> None:
+        """End with this exit code, and one line for people."""
+        if self._outcome.done():
+            return
+        if line:
+            self.journal("error", reason=line)
+            print(f"overlaycast: {line}", file=sys.stderr)
+        self._outcome.set_result(code)
+
+    async def _close(self) -> None:
+        try:
+            async with asyncio.timeout(FLUSH_S):
+                await self.control.flushed()
+        except TimeoutError:
+            pass
+        if self.uplink:
+            self.uplink.close()
+        if self.downstream:
+            self.downstream.close()
+        self.figures.summary()
+        if self.sink:
+            self.sink.close()
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.remove_done_callback(self._reap)
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _asked_to_go(self, number: int) -> None:
+        if self._leaving and number == signal.SIGINT:
+            self.finish(130)
+        elif not self._leaving:
+            self._leaving = True
+            self.spawn(self._leave(0))
+
+    async def _leave(self, code: int, line: str | None = None) -> None:
+        """Go properly: children are moved first, what is held is forwarded until then."""
+        if self.pump:
+            self.pump.stop()  # a source ends its stream; its END takes it from there
+            return
+        if self.downstream:
+            self.downstream.leaving = True
+        if self.control.connected:
+            self.control.send(Leaving())
+            try:
+                async with asyncio.timeout(LEAVE_S):
+                    await self._released.wait()
+            except TimeoutError:
+                self.say("not released in time, going")
+        if self.sink and not self.sink.failed:
+            await self._within(FLUSH_S, self.sink.drained())
+        self.finish(code, line)
+
+    @staticmethod
+    async def _within(seconds: float, work: Coroutine[Any, Any, None]) -> bool:
+        try:
+            async with asyncio.timeout(seconds):
+                await work
+        except TimeoutError:
+            return False
+        return True
+
+    # --- speaking ----------------------------------------------------------------------------------------------
+
+    def say(self, line: str) -> None:
+        """One line for people."""
+        self.figures.line(line)
+
+    def journal(self, kind: str, **fields: object) -> None:
+        """One line for machines."""
+        self.setup.journal.write(kind, **fields)
+
+    def tell(self, message: MemberMessage) -> None:
+        """Something for the coordinator."""
+        self.control.send(message)
+
+    def _subscription(self) -> Subscribe:
+        options = self.options
+        resume = None
+        if self.member is not None:
+            parent = self.uplink.machine.parent if self.uplink else None
+            resume = Resume(
+                member=self.member,
+                secret=self._secret,
+                epoch=self.epoch,
+                rank=self._rank,
+                parent=parent,
+                next_seq=self.figures.next_seq,
+            )
+        return Subscribe(
+            version=VERSION,
+            group=options.group,
+            token=options.token,
+            name=options.name,
+            role=self.setup.role,
+            addresses=(self._address(),),
+            limits=MemberLimits(upload_mbit=options.upload_mbit, out_degree=options.out_degree),
+            resume=resume,
+        )
+
+    def _address(self) -> Address:
+        host = self.options.advertise
+        if host is None and self.options.listen is not None:
+            host = split_host_port(self.options.listen, "listen")[0]
+            host = "" if host in ("0.0.0.0", "::", "*") else host
+        return Address(host=host or "", port=self.setup.port.getsockname()[1])
+
+    # --- what the coordinator says -----------------------------------------------------------------------------
+
+    def _heard(self, message: CoordinatorMessage) -> None:
+        match message:
+            case Welcome():
+                self._welcome(message)
+            case Assign():
+                self._assign(message)
+            case Accept():
+                self._down().accept(message)
+            case Revoke():
+                self._down().revoke(message)
+            case Begin():
+                self._begin(message)
+            case Ping():
+                parent = self.uplink.machine.parent if self.uplink else None
+                self.tell(Pong(nonce=message.nonce, next_seq=self.figures.next_seq, parent=parent))
+            case Released():
+                self._released.set()
+            case Ended():
+                done = self.ring.end is not None
+                self.finish(0 if done else 1, None if done else f"the group is over: {message.reason}")
+
+    def _down(self) -> Downstream:
+        if self.downstream is None:
+            raise ConfigError("the coordinator gave an order before its welcome")
+        return self.downstream
+
+    def _welcome(self, message: Welcome) -> None:
+        known = self.member
+        self.member, self._secret = message.member, message.secret
+        if known == message.member:
+            return
+        self.journal("welcome", member=message.member)
+        self.say(f"member {message.member} of {self.options.group}")
+        if known is None:
+            self._build(message.settings)
+        elif self.uplink:
+            self.uplink.machine.new_identity()
+            self.epoch = 0
+
+    def _build(self, settings: GroupSettings) -> None:
+        """The group's settings are known: put the parts together."""
+        self.settings = settings
+        heartbeat_s = settings.heartbeat_ms / 1000
+        self.downstream = Downstream(
+            self.setup.port, self.ring, heartbeat_s, self.options.max_children, self._starved, self._children_moved
+        )
+        if self.setup.role == "source":
+            self._prepare_source(settings)
+        else:
+            mark = 0 if settings.mode == "file" else OLDEST if settings.start_from == "oldest" else EDGE
+            self.uplink = Uplink(
+                self.ring, settings, mark, self, self.spawn, self._rng, self.options.congestion
+            )
+            self._prepare_sink(settings)
+        self.spawn(self._beat(heartbeat_s))
+        self.spawn(self._every(PROGRESS_S, self._tell_progress))
+        self.spawn(self._every(SAMPLE_S, self.figures.sample))
+        self.spawn(self._every(settings.report_ms / 1000, self.figures.report))
+
+    def _prepare_sink(self, settings: GroupSettings) -> None:
+        """Where data goes; in a file group also where late children are served from."""
+        descriptor = self.setup.descriptor
+        if settings.mode == "file":
+            if descriptor is None:  # a relay keeps the file as well, under no name
+                self._spool = tempfile.TemporaryFile(prefix="overlaycast-")  # noqa: SIM115 (lives as long as we do)
+                descriptor = self._spool.fileno()
+            elif not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise ConfigError("output: accepted in a file group is a regular file: late children read from it")
+            self._serve_from(descriptor, 0)
+        if descriptor is not None:
+            self.sink = Sink(self.ring, descriptor, self._sink_failed, self._sink_wrote)
+
+    def _prepare_source(self, settings: GroupSettings) -> None:
+        options, source = self.options, self.setup.source
+        if not isinstance(options, SendOptions) or source is None:
+            raise ConfigError("a source needs an input")
+        if options.mode not in (None, settings.mode):
+            raise ConfigError(f"mode: the group is {settings.mode}, accepted: {settings.mode} (got {options.mode})")
+        if settings.mode == "file":
+            if not isinstance(source, FileInput):
+                raise ConfigError("file: accepted in a file group is a regular file, it may have to be read again")
+            self._serve_from(source.descriptor, options.record_size)
+        schedule = schedule_for(settings.mode, source, options.rate)
+        whole = settings.mode == "file"
+        self.pump = SourcePump(
+            self.ring, source, schedule, options.record_size, self._pushed, self._room if whole else None
+        )
+
+    def _serve_from(self, descriptor: int, record_size: int) -> None:
+        self.archive = FileArchive(descriptor, self.ring, record_size, lambda: time.time_ns() // 1000)
+        self._down().archive = self.archive
+
+    # --- orders ------------------------------------------------------------------------------------------------
+
+    def _assign(self, order: Assign) -> None:
+        if order.epoch < self.epoch:
+            return
+        self.epoch, self._rank = order.epoch, order.rank
+        self.journal(
+            "assign",
+            epoch=order.epoch,
+            parent=order.parent.member if order.parent else None,
+            rank=order.rank,
+            depth=order.depth,
+            primary=order.primary,
+            standbys=[peer.member for peer in order.standbys],
+        )
+        self.figures.learn_names(order)
+        self._down().set_rank(order.rank)
+        if self.uplink and not self._ending:
+            self.uplink.assign(order)
+
+    def _begin(self, order: Begin) -> None:
+        if self.pump is None or self.figures.begun:
+            return
+        self.figures.begun = True
+        if self.archive:
+            self.archive.incarnation = order.incarnation
+        self.journal("begin", next_seq=order.next_seq, incarnation=order.incarnation)
+        self.say(f"sending from record {order.next_seq}")
+        self.spawn(self._send(self.pump, order))
+
+    async def _send(self, pump: SourcePump, order: Begin) -> None:
+        await pump.run(order.incarnation, order.next_seq)
+        await self._end_of_stream()
+
+    # --- data --------------------------------------------------------------------------------------------------
+
+    def received(self, arrival: Arrival) -> float | None:
+        """A parent link was read: forward first, then everything else."""
+        if self.downstream:
+            self.downstream.pump()
+        gap_ms = self.figures.arrived(arrival)
+        if self.archive and not self.archive.record_size and arrival.records:
+            self.archive.incarnation, self.archive.record_size = self.ring.first_frame()
+        if self.sink and arrival.records:
+            self.sink.wake()
+            self._brake()
+        if self.ring.end is not None and not self._ending:
+            self._ending = True
+            self.spawn(self._end_of_stream())
+        return gap_ms
+
+    def _brake(self) -> None:
+        """File mode: our own disk is behind; what it has not got must not leave the ring."""
+        if self.archive and self.sink and self.uplink and self.sink.lag_bytes > self.ring.capacity_bytes // 2:
+            self.uplink.pause()
+
+    def _sink_wrote(self) -> None:
+        if self.sink and self.uplink and self.uplink.paused and self.sink.lag_bytes < self.ring.capacity_bytes // 4:
+            self.uplink.go_on()
+
+    def _pushed(self) -> None:
+        if self.downstream:
+            self.downstream.pump()
+
+    async def _room(self) -> None:
+        """File mode: the fastest child reads from the ring, not from the disk."""
+        while self.downstream and self.downstream.least_lag() >= self.ring.capacity_bytes // 2:
+            self._children_changed.clear()
+            await self._children_changed.wait()
+
+    def _starved(self) -> bool:
+        return self.uplink.machine.starved if self.uplink else False
+
+    def starved_changed(self) -> None:
+        """The children must know before they act."""
+        if self.downstream:
+            self.downstream.tell_state()
+
+    def parent_changed(self) -> None:
+        """The coordinator must know at once (Fig. 9B)."""
+        self.figures.parent_changed()
+        self.loop.call_soon(self.figures.report)
+
+    async def _beat(self, every: float) -> None:
+        while True:
+            await asyncio.sleep(every)
+            if self.downstream:
+                self.downstream.beat()
+
+    def _tell_progress(self) -> None:
+        if self.uplink:
+            self.uplink.progress()
+
+    @staticmethod
+    async def _every(seconds: float, what: Callable[[], None]) -> None:
+        while True:
+            await asyncio.sleep(seconds)
+            what()
+
+    # --- the end -----------------------------------------------------------------------------------------------
+
+    def _children_moved(self) -> None:
+        self._children_changed.set()
+
+    async def _end_of_stream(self) -> None:
+        """END is in the ring: see our own copy home, then the children's, then go."""
+        code, line = 0, None
+        if self.sink:
+            await self.sink.drained()
+            if self.sink.failed:
+                return  # _sink_failed ends us
+        ok = self.figures.verdict()
+        if not ok:
+            code, line = 1, self.figures.complaint()
+        end = self.ring.end
+        if end is not None:
+            self.journal("end", next_seq=end.seq, sha256=end.digest.hex())
+        if (sha256 := self.figures.sha256()) is not None:
+            self.tell(Done(next_seq=self.figures.next_seq, sha256=sha256, ok=ok))
+        self.figures.report()
+        await self._children_have_all()
+        self.finish(code, line)
+
+    async def _children_have_all(self) -> None:
+        """Wait until every child has END, or none has got on for a while."""
+        last = -1
+        while self.downstream and not self.downstream.all_have(self.ring.position):
+            if self.downstream.progress() == last:
+                self.say("children do not get on, going")
+                return
+            last = self.downstream.progress()
+            await self._within(LINGER_S, self._children_there())
+
+    async def _children_there(self) -> None:
+        while self.downstream and not self.downstream.all_have(self.ring.position):
+            self._children_changed.clear()
+            await self._children_changed.wait()
+
+    def _sink_failed(self, reason: str) -> None:
+        line = f"output: {reason}"
+        self.tell(Failed(reason=line[:200]))
+        if not self._leaving:
+            self._leaving = True
+            self.spawn(self._leave(1, line))

@@ -1,0 +1,277 @@
+"""One connection from a child: a cursor into the ring, pumped into a socket until it blocks.
+
+Owns: the socket, the cursor, and the order of bytes on the link: the rest of a begun frame, then our own small
+frames, then records. Refuses: to hold anything back for a slow child; the ring moves its cursor (live), or the
+archive serves it (file).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable
+from typing import Final, Protocol
+
+from overlaycast.agent.grants import Admission
+from overlaycast.agent.ring import Cursor, Gone, Ring
+from overlaycast.errors import RemoteProtocolError
+from overlaycast.wire.frames import (
+    EDGE,
+    IDLE,
+    OLDEST,
+    Decoder,
+    Frame,
+    Heartbeat,
+    Refuse,
+    RefuseCode,
+    Start,
+    Stop,
+    encode,
+)
+
+BATCH: Final = 1 << 20
+"""Most bytes offered to one ``sendmsg``."""
+TURN: Final = 4 * BATCH
+"""Most bytes for one child before the others have their turn."""
+
+
+class Archive(Protocol):
+    """Where records are read that the ring holds no longer (file mode)."""
+
+    def frames(self, seq: int, limit: int) -> tuple[memoryview, int]:
+        """Return whole frames from ``seq`` on, about ``limit`` bytes, and the number after the last."""
+
+
+class ChildLink:
+    """A hop downwards.
+
+    Args:
+        sock: connected, tuned, its HELLO read.
+        decoder: the one that read the HELLO, with what may have come after it.
+        starved: tells whether nothing reaches us from above (the stalled flag).
+        on_closed: told once when the link is gone.
+        on_progress: told when the child says how far it is, and when it took what had been waiting.
+    """
+
+    def __init__(
+        self,
+        sock: socket.socket,
+        decoder: Decoder,
+        admission: Admission,
+        ring: Ring,
+        archive: Archive | None,
+        starved: Callable[[], bool],
+        on_closed: Callable[[ChildLink, str], None],
+        on_progress: Callable[[ChildLink], None],
+    ) -> None:
+        self.admission = admission
+        self.cursor: Cursor | None = None
+        self.next_seq = 0
+        self.bytes_out = 0
+        self.skipped_before = 0
+        self.sent_at = 0.0
+        self._sock: socket.socket | None = sock
+        self._decoder = decoder
+        self._ring = ring
+        self._archive = archive
+        self._starved = starved
+        self._on_closed = on_closed
+        self._on_progress = on_progress
+        self._unsent = bytearray()
+        self._old_frames: memoryview | None = None
+        self._blocked = False
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(sock, self._readable)
+
+    @property
+    def member(self) -> int:
+        """The child's member id."""
+        return self.admission.child
+
+    @property
+    def feeding(self) -> bool:
+        """It wants records (a warm standby's child does not)."""
+        return self.cursor is not None
+
+    @property
+    def skipped(self) -> int:
+        """Records that this child was too slow for."""
+        return self.skipped_before + (self.cursor.skipped if self.cursor else 0)
+
+    # --- what the child asks -----------------------------------------------------------------------------------
+
+    def begin(self, resume_from: int) -> None:
+        """Answer HELLO or START: take the place asked for, and say which record comes next."""
+        self._leave_cursor()
+        if resume_from != IDLE:
+            try:
+                self.cursor = self._place(resume_from)
+            except Gone as gone:
+                self._unsent += encode(Refuse(RefuseCode.GONE, gone.oldest))
+        if self.cursor is None or self.cursor.seek is None:
+            self._unsent += self._heartbeat()
+        self.pump()
+
+    def _place(self, resume_from: int) -> Cursor:
+        keeps = self._archive is not None
+        if resume_from == EDGE:
+            return self._ring.cursor_at_edge(keeps)
+        if resume_from == OLDEST:
+            return self._ring.cursor(self._ring.oldest, keeps)
+        return self._ring.cursor(resume_from, keeps)
+
+    def _leave_cursor(self) -> None:
+        """Give the cursor up; a frame that is half sent must be finished first."""
+        cursor, self.cursor = self.cursor, None
+        if cursor is None:
+            return
+        self._ring.finish(cursor)
+        self._ring.drop(cursor)
+        self.skipped_before += cursor.skipped
+        rest = cursor.tail if cursor.tail is not None else self._rest_of_old_frames()
+        self._old_frames = None
+        if rest is not None:
+            # a tail exists only while none of our own frames is half sent: it goes first
+            self._unsent[:0] = rest
+
+    def _rest_of_old_frames(self) -> memoryview | None:
+        return self._old_frames
+
+    def _readable(self) -> None:
+        if self._sock is None:
+            return
+        try:
+            data = self._sock.recv(65536)
+            if not data:
+                self.close("closed by the child")
+                return
+            for frame in self._decoder.feed(data):
+                self._hear(frame)
+        except BlockingIOError:
+            return
+        except (OSError, RemoteProtocolError) as error:
+            self.close(str(error))
+
+    def _hear(self, frame: Frame) -> None:
+        match frame:
+            case Start():
+                self.begin(frame.resume_from)
+            case Stop():
+                self._leave_cursor()
+                self.pump()
+            case Heartbeat():
+                self.next_seq = frame.next_seq
+                self._on_progress(self)
+            case _:
+                raise RemoteProtocolError(f"{type(frame).__name__} from a child")
+
+    # --- sending -----------------------------------------------------------------------------------------------
+
+    def _heartbeat(self, seek: int | None = None) -> bytes:
+        ring = self._ring
+        number = ring.position if seek is None else seek
+        return encode(Heartbeat(number, ring.oldest, self._starved(), seek is not None))
+
+    def breathe(self, now: float, every: float) -> None:
+        """Send a heartbeat if nothing was sent for ``every`` seconds."""
+        if now - self.sent_at >= every and not self._blocked and not self._unsent:
+            self._unsent += self._heartbeat()
+            self.pump()
+
+    def pump(self) -> None:
+        """Send what there is until the socket takes no more."""
+        if self._blocked or self._sock is None:
+            return
+        turn = TURN
+        try:
+            while turn > 0 and (views := self._next_bytes()):
+                offered = sum(map(len, views))
+                sent = self._sock.sendmsg(views)
+                self._took(sent)
+                turn -= sent
+                if sent < offered:
+                    break
+            else:
+                if turn > 0:
+                    return
+        except BlockingIOError:
+            pass
+        except OSError as error:
+            self.close(error.strerror or "reset")
+            return
+        self._blocked = True
+        self._loop.add_writer(self._sock, self._writable)
+
+    def _writable(self) -> None:
+        self._blocked = False
+        if self._sock is not None:
+            self.pump()
+            if not self._blocked and self._sock is not None:
+                self._loop.remove_writer(self._sock)
+            self._on_progress(self)
+
+    def _next_bytes(self) -> list[memoryview] | list[bytearray]:
+        """Return what goes next on the link."""
+        cursor = self.cursor
+        if cursor is not None and cursor.tail is not None and self._old_frames is None:
+            return [cursor.tail]
+        if self._old_frames is not None:
+            return [self._old_frames]
+        if cursor is not None and cursor.seek is not None:
+            self._unsent += self._heartbeat(cursor.seek)
+            cursor.seek = None
+        if self._unsent:
+            return [bytearray(self._unsent)]
+        if cursor is None:
+            return []
+        if cursor.behind is not None:
+            return self._read_back(cursor)
+        return self._ring.pieces(cursor, BATCH)
+
+    def _read_back(self, cursor: Cursor) -> list[memoryview]:
+        if self._ring.rejoin(cursor):
+            return self._ring.pieces(cursor, BATCH)
+        if self._archive is None or cursor.behind is None:
+            return []
+        frames, after = self._archive.frames(cursor.behind, BATCH)
+        if not frames:
+            return []
+        cursor.behind = after
+        self._old_frames = frames
+        return [frames]
+
+    def _took(self, sent: int) -> None:
+        self.bytes_out += sent
+        self.sent_at = self._loop.time()
+        cursor = self.cursor
+        if cursor is not None and cursor.tail is not None and self._old_frames is None:
+            self._ring.advance(cursor, sent)
+        elif self._old_frames is not None:
+            self._old_frames = self._old_frames[sent:] or None
+        elif self._unsent:
+            del self._unsent[:sent]
+        elif cursor is not None:
+            self._ring.advance(cursor, sent)
+
+    # --- the end -----------------------------------------------------------------------------------------------
+
+    def refuse(self, code: RefuseCode) -> None:
+        """Say no and close."""
+        self._leave_cursor()
+        self._unsent += encode(Refuse(code, self._ring.oldest))
+        self.pump()
+        self.close(code.name)
+
+    def close(self, why: str) -> None:
+        """Close the link."""
+        sock, self._sock = self._sock, None
+        if sock is None:
+            return
+        self._loop.remove_reader(sock)
+        self._loop.remove_writer(sock)
+        sock.close()
+        if self.cursor is not None:
+            self._ring.drop(self.cursor)
+            self.skipped_before += self.cursor.skipped
+            self.cursor = None
+        self._on_closed(self, why)

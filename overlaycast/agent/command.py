@@ -1,0 +1,84 @@
+"""The commands ``send``, ``join`` and ``relay``: options in, exit code out.
+
+Owns: what is checked before anything connects (the input, the output, the data port), and the event loop. Refuses:
+everything else; the agent does it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from typing import Final
+
+import uvloop
+
+from overlaycast.agent.agent import Agent, Setup
+from overlaycast.agent.control import websocket_url
+from overlaycast.agent.journal import Journal
+from overlaycast.agent.media import Input, SyntheticInput, open_input
+from overlaycast.agent.options import JoinOptions, NodeOptions, RelayOptions, SendOptions
+from overlaycast.agent.sockets import open_data_port
+from overlaycast.errors import ConfigError
+from overlaycast.settings import load
+from overlaycast.wire.messages import Role
+
+SWITCH_INTERVAL_S: Final = 0.0005
+"""The sink's thread gives the interpreter back so soon when the data path wants it (Python's default is ten times)."""
+
+
+def send(argv: list[str]) -> int:
+    """Run a source."""
+    options = load(SendOptions, argv, "overlaycast send")
+    return _run(options, "source", source=_open_source(options))
+
+
+def join(argv: list[str]) -> int:
+    """Run a peer."""
+    options = load(JoinOptions, argv, "overlaycast join")
+    return _run(options, "peer", output=options.output)
+
+
+def relay(argv: list[str]) -> int:
+    """Run a planted server."""
+    options = load(RelayOptions, argv, "overlaycast relay")
+    return _run(options, "backup" if options.backup else "relay")
+
+
+def _open_source(options: SendOptions) -> Input:
+    if options.synthetic is None:
+        return open_input(options.file, options.record_size)
+    if options.rate is None:
+        raise ConfigError("rate: required with --synthetic, as in --rate 8M")
+    return SyntheticInput(int(options.synthetic * options.rate * 125_000))
+
+
+def _run(options: NodeOptions, role: Role, output: str | None = None, source: Input | None = None) -> int:
+    websocket_url(options.coordinator)
+    journal = Journal(options.journal)
+    port = open_data_port(options.listen)
+    descriptor = _open_output(output) if output is not None else None
+    setup = Setup(options, role, journal, port, descriptor, source)
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            return runner.run(_main(setup))
+    finally:
+        port.close()
+        journal.close()
+
+
+async def _main(setup: Setup) -> int:
+    return await Agent(setup).run()
+
+
+def _open_output(output: str) -> int:
+    if output == "-":
+        return sys.stdout.fileno()
+    # a regular file is read again for late children (file mode); pipes and devices are only written
+    special = os.path.exists(output) and not os.path.isfile(output)
+    access = os.O_WRONLY if special else os.O_RDWR
+    try:
+        return os.open(output, access | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+    except OSError as error:
+        raise ConfigError(f"output: {output}: {error.strerror}") from None

@@ -1,0 +1,187 @@
+"""The control link: one WebSocket to the coordinator, opened again and again for as long as the agent runs.
+
+Owns: connecting, subscribing, resuming, and what is said while the link is down (what must arrive is kept, what is
+only news is dropped). Refuses: to stop the data plane: streams go on without a coordinator.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import deque
+from collections.abc import Callable
+from typing import Final
+
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import InvalidURI, WebSocketException
+
+from overlaycast.errors import ConfigError, RefusedError, RemoteProtocolError
+from overlaycast.wire.messages import (
+    MAX_MESSAGE,
+    CoordinatorMessage,
+    Done,
+    EchoReply,
+    EchoRequest,
+    Failed,
+    Leaving,
+    MemberMessage,
+    Refused,
+    Subscribe,
+    Welcome,
+    decode_from_coordinator,
+    encode,
+)
+
+OPEN_S: Final = 5.0
+FIRST_PAUSE_S: Final = 0.1
+LONGEST_PAUSE_S: Final = 3.0
+REMIND_S: Final = 5.0
+"""Seconds between two lines on stderr about a coordinator that cannot be reached."""
+MOST_WAITING: Final = 256
+"""Messages that wait for a slow link; older news gives way."""
+WELCOME_S: Final = 10.0
+
+_Kept = (Done, Failed, Leaving)
+
+
+def websocket_url(coordinator: str) -> str:
+    """Return where members connect, for ``http://HOST:PORT``.
+
+    Raises:
+        ConfigError: it is something else.
+    """
+    for scheme, websocket in (("http://", "ws://"), ("https://", "wss://")):
+        if coordinator.startswith(scheme) and len(coordinator) > len(scheme):
+            return websocket + coordinator[len(scheme) :].rstrip("/") + "/v1/member"
+    raise ConfigError(f"coordinator: accepted is http://HOST:PORT or https://HOST:PORT (got {coordinator!r})")
+
+
+class ControlLink:
+    """The member's end.
+
+    Args:
+        subscribe: makes the first message of each connection, with ``resume`` when there is a place to resume.
+        on_message: told each message in order, Welcome included.
+        warn: prints one line for people.
+    """
+
+    def __init__(
+        self,
+        coordinator: str,
+        subscribe: Callable[[], Subscribe],
+        on_message: Callable[[CoordinatorMessage], None],
+        warn: Callable[[str], None],
+        rng: random.Random,
+    ) -> None:
+        self.connected = False
+        self._coordinator = coordinator
+        self._url = websocket_url(coordinator)
+        self._subscribe = subscribe
+        self._on_message = on_message
+        self._warn = warn
+        self._rng = rng
+        self._waiting: deque[MemberMessage] = deque(maxlen=MOST_WAITING)
+        self._kept: list[MemberMessage] = []
+        self._something = asyncio.Event()
+        self._sent = asyncio.Event()
+        self._warned_at: float | None = None
+
+    def send(self, message: MemberMessage) -> None:
+        """Say something: now if the link is up; else only what must arrive is kept for later."""
+        if isinstance(message, _Kept):
+            self._kept.append(message)
+        if self.connected:
+            self._waiting.append(message)
+            self._something.set()
+
+    async def flushed(self) -> None:
+        """Wait until everything said so far has been handed to the network (returns at once when the link is down)."""
+        while self.connected and self._waiting:
+            self._sent.clear()
+            await self._sent.wait()
+
+    async def run(self) -> None:
+        """Stay connected.
+
+        Raises:
+            RefusedError: the coordinator does not want us.
+        """
+        pause = FIRST_PAUSE_S
+        while True:
+            began = asyncio.get_running_loop().time()
+            try:
+                await self._one_connection()
+            except InvalidURI:
+                raise ConfigError(f"coordinator: {self._coordinator!r} is no address") from None
+            except (OSError, TimeoutError, WebSocketException, RemoteProtocolError) as error:
+                self._remind(error)
+            finally:
+                self.connected = False
+                self._sent.set()
+            if asyncio.get_running_loop().time() - began > OPEN_S:
+                pause = FIRST_PAUSE_S
+            await asyncio.sleep(pause * (0.5 + self._rng.random()))
+            pause = min(2 * pause, LONGEST_PAUSE_S)
+
+    def _remind(self, error: Exception) -> None:
+        now = asyncio.get_running_loop().time()
+        if self._warned_at is None or now - self._warned_at >= REMIND_S:
+            self._warned_at = now
+            why = str(error) or type(error).__name__
+            self._warn(f"coordinator {self._coordinator} not reachable, waiting: {why.splitlines()[0]}")
+
+    async def _one_connection(self) -> None:
+        async with connect(
+            self._url,
+            compression=None,
+            proxy=None,
+            max_size=MAX_MESSAGE,
+            open_timeout=OPEN_S,
+            ping_interval=5,
+            ping_timeout=10,
+            close_timeout=1,
+        ) as link:
+            await link.send(encode(self._subscribe()))
+            async with asyncio.timeout(WELCOME_S):
+                answer = decode_from_coordinator(await link.recv())
+            if isinstance(answer, Refused):
+                raise RefusedError(answer.code, f"coordinator refused: {answer.reason}")
+            if not isinstance(answer, Welcome):
+                raise RemoteProtocolError(f"the coordinator began with {answer.kind}")
+            if self._warned_at is not None:
+                self._warned_at = None
+                self._warn(f"coordinator {self._coordinator} reached")
+            self._waiting.clear()
+            self._waiting.extend(self._kept)
+            self._something.set()
+            self.connected = True
+            self._on_message(answer)
+            await self._talk(link)
+
+    async def _talk(self, link: ClientConnection) -> None:
+        speaking = asyncio.create_task(self._speak(link))
+        try:
+            async for text in link:
+                message = decode_from_coordinator(text)
+                if isinstance(message, EchoRequest):
+                    await link.send(encode(EchoReply(nonce=message.nonce, payload=message.payload)))
+                elif isinstance(message, Refused):
+                    raise RefusedError(message.code, f"coordinator refused: {message.reason}")
+                else:
+                    self._on_message(message)
+        finally:
+            speaking.cancel()
+
+    async def _speak(self, link: ClientConnection) -> None:
+        while True:
+            await self._something.wait()
+            self._something.clear()
+            while self._waiting:
+                message = self._waiting[0]
+                try:
+                    await link.send(encode(message))
+                except WebSocketException:
+                    return
+                if self._waiting and self._waiting[0] is message:
+                    self._waiting.popleft()
+            self._sent.set()

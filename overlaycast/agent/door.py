@@ -1,0 +1,181 @@
+"""The data port: who knocks, who is let in.
+
+Owns: the listening socket and connections that have not yet shown a grant: few, and not for long. Refuses: unknown
+grants (after a moment: Accept and Assign travel on different links, the child may be faster), a child whose rank is
+not above ours, more children than the limit, garbage.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final, Protocol
+
+from overlaycast.agent.grants import Admission, Grants
+from overlaycast.agent.sockets import tune
+from overlaycast.errors import RemoteProtocolError
+from overlaycast.wire.frames import (
+    IDLE,
+    VERSION,
+    Decoder,
+    Frame,
+    Heartbeat,
+    Hello,
+    Refuse,
+    RefuseCode,
+    Start,
+    Stop,
+    encode,
+)
+
+HELLO_S: Final = 2.0
+"""Seconds in which HELLO must have come."""
+HOLD_S: Final = 1.0
+"""Seconds that a HELLO with a grant that nobody has announced (yet) is held."""
+MOST_PENDING: Final = 128
+ACCEPTS_PER_TURN: Final = 16
+
+
+class DoorKeeper(Protocol):
+    """Who decides about those who have shown a grant."""
+
+    def verdict(self, admission: Admission, hello: Hello) -> RefuseCode | None:
+        """None: let it in. May raise nothing."""
+
+    def admitted(self, sock: socket.socket, decoder: Decoder, admission: Admission, resume_from: int) -> None:
+        """It is in; the socket is yours."""
+
+
+@dataclass(slots=True, eq=False)
+class _Guest:
+    sock: socket.socket
+    timer: asyncio.TimerHandle | None = None
+    decoder: Decoder = field(default_factory=Decoder)
+    hello: Hello | None = None
+    resume_from: int = 0
+
+
+class Door:
+    """The listening end."""
+
+    def __init__(self, sock: socket.socket, grants: Grants, keeper: DoorKeeper, ready: Callable[[], bool]) -> None:
+        self.refused = 0
+        self.garbage = 0
+        self._sock = sock
+        self._grants = grants
+        self._keeper = keeper
+        self._ready = ready
+        self._guests: set[_Guest] = set()
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(sock, self._knock)
+
+    @property
+    def pending(self) -> int:
+        """Connections without an accepted HELLO."""
+        return len(self._guests)
+
+    def _knock(self) -> None:
+        for _ in range(ACCEPTS_PER_TURN):
+            try:
+                sock, _ = self._sock.accept()
+            except OSError:
+                return
+            if len(self._guests) >= MOST_PENDING:
+                sock.close()
+                self.refused += 1
+                continue
+            tune(sock)
+            self._welcome(sock)
+
+    def _welcome(self, sock: socket.socket) -> None:
+        guest = _Guest(sock)
+        guest.timer = self._loop.call_later(HELLO_S, self._dismiss, guest)
+        self._guests.add(guest)
+        self._loop.add_reader(sock, self._listen, guest)
+
+    def _listen(self, guest: _Guest) -> None:
+        try:
+            data = guest.sock.recv(4096)
+            frames = guest.decoder.feed(data)
+        except BlockingIOError:
+            return
+        except (OSError, RemoteProtocolError):
+            self.garbage += 1
+            self._dismiss(guest)
+            return
+        if not data:
+            self._dismiss(guest)
+        for frame in frames:
+            if not self._hear(guest, frame):
+                return
+        if frames:
+            self._decide(guest)
+
+    def _hear(self, guest: _Guest, frame: Frame) -> bool:
+        """False: nothing more to be heard from this one."""
+        if guest.hello is None and isinstance(frame, Hello):
+            if frame.version != VERSION:
+                self._dismiss(guest, RefuseCode.VERSION)
+                return False
+            guest.hello, guest.resume_from = frame, frame.resume_from
+            self._stop_timer(guest)
+            guest.timer = self._loop.call_later(HOLD_S, self._dismiss, guest, RefuseCode.UNKNOWN_GRANT)
+            return True
+        if guest.hello is not None and isinstance(frame, (Start, Stop, Heartbeat)):
+            # said while the HELLO is still held: the last word counts
+            if not isinstance(frame, Heartbeat):
+                guest.resume_from = frame.resume_from if isinstance(frame, Start) else IDLE
+            return True
+        self.garbage += 1
+        self._dismiss(guest, RefuseCode.PROTOCOL)
+        return False
+
+    @staticmethod
+    def _stop_timer(guest: _Guest) -> None:
+        if guest.timer is not None:
+            guest.timer.cancel()
+
+    def announced(self) -> None:
+        """A grant was announced, or our own rank is known now: look at those who wait."""
+        for guest in list(self._guests):
+            if guest.hello is not None:
+                self._decide(guest)
+
+    def _decide(self, guest: _Guest) -> None:
+        if guest.hello is None or guest not in self._guests or not self._ready():
+            return
+        admission = self._grants.find(guest.hello.grant)
+        if admission is None:
+            return
+        code = self._keeper.verdict(admission, guest.hello)
+        if code is not None:
+            self._dismiss(guest, code)
+            return
+        self._forget(guest)
+        self._keeper.admitted(guest.sock, guest.decoder, admission, guest.resume_from)
+
+    def _forget(self, guest: _Guest) -> None:
+        self._stop_timer(guest)
+        self._guests.discard(guest)
+        self._loop.remove_reader(guest.sock)
+
+    def _dismiss(self, guest: _Guest, code: RefuseCode | None = None) -> None:
+        if guest not in self._guests:
+            return
+        self._forget(guest)
+        self.refused += 1
+        if code is not None:
+            try:
+                guest.sock.send(encode(Refuse(code)))
+            except OSError:
+                self.garbage += 1
+        guest.sock.close()
+
+    def close(self) -> None:
+        """Let nobody in any more."""
+        self._loop.remove_reader(self._sock)
+        self._sock.close()
+        for guest in list(self._guests):
+            self._dismiss(guest, RefuseCode.LEAVING)

@@ -1,0 +1,178 @@
+"""A member's children: who is let in, what they are told while nothing flows, and how far they are.
+
+Owns: the child links and the door. Refuses: to choose children; the coordinator's Accepts do that. The rank rule is
+kept here as well: nobody is fed whose rank is not above ours, whatever was announced, so that no combination of late
+orders and local switches closes a circle.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable
+from typing import Final
+
+from overlaycast.agent.child_link import Archive, ChildLink
+from overlaycast.agent.door import Door
+from overlaycast.agent.grants import Admission, Grants
+from overlaycast.agent.ring import Ring
+from overlaycast.wire.frames import Decoder, Hello, RefuseCode
+from overlaycast.wire.messages import Accept, ChildReport, Revoke
+
+STANDBY_SLOWDOWN: Final = 10
+REVOKED_S: Final = 3.0
+"""A revoked child that is being fed may be moving: it has so long to leave by itself."""
+
+
+class Downstream:
+    """The forwarding half of a node.
+
+    Args:
+        sock: the listening socket.
+        most: children at once, warm ones included.
+        starved: tells whether nothing reaches us from above.
+        changed: told when a child came, went or said how far it is.
+    """
+
+    def __init__(
+        self,
+        sock: socket.socket,
+        ring: Ring,
+        heartbeat_s: float,
+        most: int,
+        starved: Callable[[], bool],
+        changed: Callable[[], None],
+    ) -> None:
+        self.rank: int | None = None
+        self.leaving = False
+        self.archive: Archive | None = None
+        self.children: dict[int, ChildLink] = {}
+        self.skipped_by_gone = 0
+        self.bytes_out_by_gone = 0
+        self._ring = ring
+        self._heartbeat_s = heartbeat_s
+        self._most = most
+        self._starved = starved
+        self._changed = changed
+        self._grants = Grants()
+        self._beats = 0
+        self._loop = asyncio.get_running_loop()
+        self.door = Door(sock, self._grants, self, lambda: self.rank is not None)
+
+    # --- orders ------------------------------------------------------------------------------------------------
+
+    def accept(self, order: Accept) -> None:
+        """Expect a child."""
+        self._grants.accept(order)
+        self.door.announced()
+
+    def revoke(self, order: Revoke) -> None:
+        """Expect it no more; one that is fed has a moment to leave by itself."""
+        self._grants.revoke(order)
+        child = self.children.get(order.child)
+        if child is not None and child.admission.epoch <= order.epoch:
+            self._loop.call_later(REVOKED_S if child.feeding else 0, self._evict, child)
+
+    def _evict(self, child: ChildLink) -> None:
+        if self.children.get(child.member) is child and self._grants.of_child(child.member) is None:
+            child.refuse(RefuseCode.UNKNOWN_GRANT)
+
+    def set_rank(self, rank: int) -> None:
+        """Our own rank, from the newest order."""
+        self.rank = rank
+        self.door.announced()
+
+    # --- the door ----------------------------------------------------------------------------------------------
+
+    def verdict(self, admission: Admission, hello: Hello) -> RefuseCode | None:
+        """May this one come in?"""
+        if self.leaving:
+            return RefuseCode.LEAVING
+        if self.rank is None or hello.rank <= self.rank:
+            return RefuseCode.RANK
+        if len(self.children) >= self._most and admission.child not in self.children:
+            return RefuseCode.FULL
+        return None
+
+    def admitted(self, sock: socket.socket, decoder: Decoder, admission: Admission, resume_from: int) -> None:
+        """A child has come."""
+        before = self.children.get(admission.child)
+        if before is not None:
+            before.close("came again")
+        child = ChildLink(
+            sock, decoder, admission, self._ring, self.archive, self._starved, self._closed, lambda _: self._changed()
+        )
+        self.children[admission.child] = child
+        child.begin(resume_from)
+        self._changed()
+
+    def _closed(self, child: ChildLink, why: str) -> None:
+        if self.children.get(child.member) is child:
+            del self.children[child.member]
+        self.skipped_by_gone += child.skipped
+        self.bytes_out_by_gone += child.bytes_out
+        self._changed()
+
+    # --- data --------------------------------------------------------------------------------------------------
+
+    def pump(self) -> None:
+        """The ring has something new: send it."""
+        for child in list(self.children.values()):
+            if child.cursor is not None:
+                child.pump()
+
+    def beat(self) -> None:
+        """One heartbeat interval has passed."""
+        self._beats += 1
+        now = self._loop.time()
+        for child in list(self.children.values()):
+            if child.feeding:
+                child.breathe(now, 0.9 * self._heartbeat_s)
+            elif self._beats % STANDBY_SLOWDOWN == 0:
+                child.breathe(now, 0.0)
+
+    def tell_state(self) -> None:
+        """We have become starved, or are no more: the children must know before they act."""
+        for child in list(self.children.values()):
+            child.breathe(self._loop.time(), 0.0)
+
+    # --- figures -----------------------------------------------------------------------------------------------
+
+    @property
+    def feeding(self) -> int:
+        """Children that get records."""
+        return sum(child.feeding for child in self.children.values())
+
+    def all_have(self, next_seq: int) -> bool:
+        """Do all that are connected, warm ones included, expect ``next_seq`` or later?"""
+        return all(child.next_seq >= next_seq for child in self.children.values())
+
+    def progress(self) -> int:
+        """Return a number that grows whenever some child gets on."""
+        return sum(child.next_seq + child.bytes_out for child in self.children.values())
+
+    def least_lag(self) -> int:
+        """Return how many bytes of the ring the fastest child has still to get; 0 without children."""
+        lags = [self._ring.lag_bytes(child.cursor) for child in self.children.values() if child.cursor is not None]
+        return min(lags, default=0)
+
+    def reports(self) -> tuple[ChildReport, ...]:
+        """How far each fed child is, as it says itself."""
+        fed = (child for child in self.children.values() if child.feeding)
+        return tuple(ChildReport(child=child.member, next_seq=child.next_seq) for child in fed)
+
+    @property
+    def skipped(self) -> int:
+        """Records that children were too slow for, over all children."""
+        return self.skipped_by_gone + sum(child.skipped for child in self.children.values())
+
+    @property
+    def bytes_out(self) -> int:
+        """Bytes sent to children."""
+        return self.bytes_out_by_gone + sum(child.bytes_out for child in self.children.values())
+
+    def close(self) -> None:
+        """Close everything."""
+        self.door.close()
+        for child in list(self.children.values()):
+            child.close("leaving")

@@ -1,0 +1,144 @@
+"""What a source sends: a file, standard input, or deterministic bytes; cut into records.
+
+Owns: reading without blocking the loop and the cut into records. Refuses: when to send (``pace``).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import stat
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Final, Protocol
+
+from overlaycast.errors import ConfigError
+
+PORTION: Final = 1 << 18
+"""Bytes read at once, ahead of what is sent."""
+_BLOCK: Final = 1 << 20
+
+
+class Input(Protocol):
+    """Where the stream comes from. ``seekable``: the same bytes can be read again (file mode)."""
+
+    live: bool
+
+    def portions(self) -> AsyncIterator[bytes]:
+        """Return the input, portion by portion; of live input, what has come."""
+
+
+class FileInput:
+    """A regular file."""
+
+    live = False
+
+    def __init__(self, descriptor: int, name: str) -> None:
+        self.descriptor = descriptor
+        self.name = name
+        self.size = os.fstat(descriptor).st_size
+
+    def head(self) -> bytes:
+        """Return the first bytes."""
+        return os.pread(self.descriptor, 4096, 0)
+
+    async def portions(self) -> AsyncIterator[bytes]:
+        """Read ahead in a thread."""
+        loop = asyncio.get_running_loop()
+        offset = 0
+        while data := await loop.run_in_executor(None, os.pread, self.descriptor, PORTION, offset):
+            offset += len(data)
+            yield data
+
+
+class PipeInput:
+    """Standard input that is not a file: whatever comes, when it comes."""
+
+    live = True
+
+    def __init__(self, descriptor: int, most: int) -> None:
+        self._descriptor = descriptor
+        self._most = most
+
+    async def portions(self) -> AsyncIterator[bytes]:
+        """Wait for input and take what is there, at most a record's worth at once."""
+        loop = asyncio.get_running_loop()
+        os.set_blocking(self._descriptor, False)
+        ready = asyncio.Event()
+        loop.add_reader(self._descriptor, ready.set)
+        try:
+            while True:
+                try:
+                    data = os.read(self._descriptor, self._most)
+                except BlockingIOError:
+                    ready.clear()
+                    await ready.wait()
+                    continue
+                if not data:
+                    return
+                yield data
+        finally:
+            loop.remove_reader(self._descriptor)
+
+
+class SyntheticInput:
+    """Deterministic bytes: a pseudo-random block over and over, each portion marked with its number."""
+
+    live = False
+
+    def __init__(self, size: int, seed: int = 1) -> None:
+        self.size = size
+        self._block = random.Random(seed).randbytes(_BLOCK)
+
+    async def portions(self) -> AsyncIterator[bytes]:
+        """Return ``size`` bytes."""
+        done = 0
+        while done < self.size:
+            portion = (done.to_bytes(8, "big") + self._block[8:PORTION])[: self.size - done]
+            done += len(portion)
+            yield portion
+
+
+def open_input(path: str, record_size: int) -> FileInput | PipeInput:
+    """Open a file, or ``-`` for standard input.
+
+    Raises:
+        ConfigError: it cannot be read.
+    """
+    if path == "-":
+        descriptor = sys.stdin.fileno()
+        if stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return FileInput(descriptor, "standard input")
+        return PipeInput(descriptor, record_size)
+    try:
+        descriptor = os.open(Path(path), os.O_RDONLY | os.O_CLOEXEC)
+        kind = os.fstat(descriptor).st_mode
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}") from None
+    if stat.S_ISDIR(kind):
+        raise ConfigError(f"{path}: is a folder; accepted: a file, or - for standard input")
+    if stat.S_ISREG(kind):
+        return FileInput(descriptor, path)
+    return PipeInput(descriptor, record_size)
+
+
+class Cutter:
+    """Bytes in, records out: full ones while they can be, the rest when told."""
+
+    def __init__(self, record_size: int) -> None:
+        self._size = record_size
+        self._held = b""
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """Return the full records that are there now."""
+        data = self._held + data
+        whole = len(data) // self._size * self._size
+        self._held = data[whole:]
+        return [data[at : at + self._size] for at in range(0, whole, self._size)]
+
+    def rest(self) -> list[bytes]:
+        """Return what is left over, as one record, if anything is."""
+        held, self._held = self._held, b""
+        return [held] if held else []

@@ -1,0 +1,207 @@
+"""One connection to a parent or a standby: dialled, greeted, read straight into the ring.
+
+Owns: its socket and what is written to it (HELLO, START, STOP, HEARTBEAT: small, bounded). Refuses: to decide
+anything; what it hears goes to its listener.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable
+from typing import Final, Protocol
+
+from overlaycast.agent.intake import Arrival, Intake
+from overlaycast.agent.ring import Ring
+from overlaycast.agent.sockets import family_of, tune
+from overlaycast.errors import RemoteProtocolError
+from overlaycast.wire.frames import IDLE, Frame, Heartbeat, Hello, Start, Stop, encode
+from overlaycast.wire.messages import Address, Peer
+
+CONNECT_S: Final = 1.5
+"""Seconds that one address has to accept the connection."""
+MOST_UNSENT: Final = 4096
+"""Bytes of our small frames that may wait; a link that takes not even those is dead."""
+
+
+class ParentListener(Protocol):
+    """Who is told what a parent link hears."""
+
+    def arrived(self, link: ParentLink, arrival: Arrival) -> None:
+        """Bytes were read and taken."""
+
+    def lost(self, link: ParentLink, why: str) -> None:
+        """The link is closed: it broke, or it spoke nonsense."""
+
+    def may_skip(self, link: ParentLink, wanted: int, offered: int) -> bool:
+        """The link jumps ahead of what the ring wants: take the loss?"""
+
+
+class ParentLink:
+    """A hop upwards.
+
+    Args:
+        number: the link's number in ``Upstream``.
+        resume: returns the point to go on from, asked when it is sent and not before.
+    """
+
+    def __init__(
+        self, number: int, peer: Peer, ring: Ring, listener: ParentListener, resume: Callable[[], int]
+    ) -> None:
+        self.number = number
+        self.peer = peer
+        self.loss_accepted = False
+        self.bytes_in = 0
+        self.paused = False
+        self._intake = Intake(ring, lambda wanted, offered: listener.may_skip(self, wanted, offered))
+        self._listener = listener
+        self._resume = resume
+        self._sock: socket.socket | None = None
+        self._unsent = bytearray()
+        self._writing = False
+        self._closed = False
+
+    # --- opening -----------------------------------------------------------------------------------------------
+
+    async def dial(self, rank: int, congestion: str | None) -> bool:
+        """Connect to the first address that answers and greet. False: none did."""
+        for address in self.peer.addresses:
+            sock = await self._connect(address, congestion)
+            if sock is not None and self._closed:
+                sock.close()
+                return True
+            if sock is not None:
+                self.adopt(sock, rank)
+                return True
+        return self._closed
+
+    async def _connect(self, address: Address, congestion: str | None) -> socket.socket | None:
+        loop = asyncio.get_running_loop()
+        sock: socket.socket | None = None
+        try:
+            async with asyncio.timeout(CONNECT_S):
+                family, target = await _resolve(address)
+                sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+                tune(sock, congestion)
+                await loop.sock_connect(sock, target)
+                return sock
+        except (OSError, TimeoutError):
+            if sock is not None:
+                sock.close()
+            return None
+
+    def adopt(self, sock: socket.socket, rank: int) -> None:
+        """Greet over a connection that stands."""
+        self._sock = sock
+        resume = self._resume() if self._intake.feeding else IDLE
+        asyncio.get_running_loop().add_reader(sock, self._readable)
+        self._say(Hello(bytes.fromhex(self.peer.grant), rank, resume))
+
+    # --- talking -----------------------------------------------------------------------------------------------
+
+    @property
+    def connected(self) -> bool:
+        """Greeted, not closed."""
+        return self._sock is not None
+
+    def start(self, seq: int | None = None) -> None:
+        """Ask for records from the resume point, or from the mark ``seq``; before the greeting: greet so."""
+        self._intake.feeding = True
+        if self._sock is not None:
+            self._say(Start(self._resume() if seq is None else seq))
+
+    def stop(self) -> None:
+        """Ask for no more records."""
+        self._intake.feeding = False
+        if self._sock is not None:
+            self._say(Stop())
+
+    def progress(self, next_seq: int) -> None:
+        """Tell how far we are (liveness, and what the parent reports about its child)."""
+        if self._sock is not None:
+            self._say(Heartbeat(next_seq))
+
+    def _say(self, frame: Frame) -> None:
+        self._unsent += encode(frame)
+        if not self._writing:
+            self._flush()
+
+    def _flush(self) -> None:
+        if self._sock is None:
+            return
+        loop = asyncio.get_running_loop()
+        try:
+            sent = self._sock.send(self._unsent)
+            del self._unsent[:sent]
+        except BlockingIOError:
+            pass
+        except OSError as error:
+            self._break(error.strerror or "reset")
+            return
+        if len(self._unsent) > MOST_UNSENT:
+            self._break("takes nothing")
+        elif self._unsent and not self._writing:
+            self._writing = True
+            loop.add_writer(self._sock, self._flush)
+        elif not self._unsent and self._writing:
+            self._writing = False
+            loop.remove_writer(self._sock)
+
+    # --- listening ---------------------------------------------------------------------------------------------
+
+    def pause(self) -> None:
+        """Read no more for now (file mode: our own sink is behind)."""
+        if self._sock is not None and not self.paused:
+            self.paused = True
+            asyncio.get_running_loop().remove_reader(self._sock)
+
+    def go_on(self) -> None:
+        """Read again."""
+        if self._sock is not None and self.paused:
+            self.paused = False
+            asyncio.get_running_loop().add_reader(self._sock, self._readable)
+
+    def _readable(self) -> None:
+        if self._sock is None:
+            return
+        try:
+            size = self._sock.recv_into(self._intake.buffer())
+        except BlockingIOError:
+            return
+        except OSError as error:
+            self._break(error.strerror or "reset")
+            return
+        if size == 0:
+            self._break("closed by the other side")
+            return
+        self.bytes_in += size
+        try:
+            arrival = self._intake.received(size)
+        except RemoteProtocolError as error:
+            self._break(str(error))
+            return
+        self._listener.arrived(self, arrival)
+
+    def _break(self, why: str) -> None:
+        if not self._closed:
+            self.close()
+            self._listener.lost(self, why)
+
+    def close(self) -> None:
+        """Close without a word to the listener."""
+        self._closed = True
+        self._intake.close()
+        sock, self._sock = self._sock, None
+        if sock is not None:
+            loop = asyncio.get_running_loop()
+            loop.remove_reader(sock)
+            loop.remove_writer(sock)
+            sock.close()
+
+
+async def _resolve(address: Address) -> tuple[socket.AddressFamily, tuple[str, int]]:
+    family = family_of(address.host)
+    if family is not None:
+        return family, (address.host, address.port)
+    found = await asyncio.get_running_loop().getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
+    return found[0][0], (str(found[0][4][0]), address.port)

@@ -1,0 +1,123 @@
+"""TCP as a hop of ours wants it, and the data port.
+
+Owns: socket options and listening sockets. Refuses: what is said over them.
+
+Send and receive buffers are left to the kernel's autotuning on purpose: a fixed SO_SNDBUF is silently cut to
+``net.core.wmem_max`` (208 KiB as delivered), which would cap a long fat hop. What is bounded is what matters: bytes
+that wait unsent (``TCP_NOTSENT_LOWAT``), so that a heartbeat or a newer record never queues behind much.
+"""
+
+from __future__ import annotations
+
+import errno
+import ipaddress
+import socket
+from typing import Final
+
+from overlaycast.errors import ConfigError
+
+FIRST_PORT: Final = 8471
+LAST_PORT: Final = 8570
+BACKLOG: Final = 128
+NOTSENT_LOWAT: Final = 512 * 1024
+USER_TIMEOUT_MS: Final = 8000
+KEEPALIVE_IDLE_S: Final = 4
+KEEPALIVE_EVERY_S: Final = 1
+KEEPALIVE_PROBES: Final = 4
+
+
+def tune(sock: socket.socket, congestion: str | None = None) -> None:
+    """Set a hop's options: no Nagle, little unsent, half-open connections ended.
+
+    Raises:
+        ConfigError: the kernel does not have this congestion control.
+    """
+    sock.setblocking(False)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, NOTSENT_LOWAT)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, USER_TIMEOUT_MS)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEPALIVE_IDLE_S)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, KEEPALIVE_EVERY_S)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, KEEPALIVE_PROBES)
+    if congestion:
+        set_congestion(sock, congestion)
+
+
+def set_congestion(sock: socket.socket, name: str) -> None:
+    """Choose the congestion control.
+
+    Raises:
+        ConfigError: the kernel does not have it.
+    """
+    try:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, name.encode())
+    except OSError:
+        with open("/proc/sys/net/ipv4/tcp_available_congestion_control") as file:
+            raise ConfigError(f"congestion: no {name!r} here; accepted: {', '.join(file.read().split())}") from None
+
+
+def split_host_port(text: str, field: str) -> tuple[str, int]:
+    """Return host and port of ``HOST:PORT``, ``[HOST]:PORT``; an empty host means all addresses.
+
+    Raises:
+        ConfigError: it is something else.
+    """
+    host, colon, port = text.rpartition(":")
+    host = host.strip("[]")
+    if not colon or not port.isdigit() or int(port) > 65535 or (":" in host and not text.startswith("[")):
+        raise ConfigError(f"{field}: accepted is HOST:PORT or [IPV6]:PORT with a port from 0 to 65535 (got {text!r})")
+    return host, int(port)
+
+
+def open_data_port(listen: str | None) -> socket.socket:
+    """Return the listening socket: what ``listen`` says, else the first free port of the usual range.
+
+    Raises:
+        ConfigError: the port is taken or the address is not one of this host.
+    """
+    if listen is not None:
+        host, port = split_host_port(listen, "listen")
+        return _listen(host, port, listen)
+    for port in range(FIRST_PORT, LAST_PORT + 1):
+        try:
+            return _bound("", port)
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise ConfigError(f"listen: port {port}: {error.strerror}") from None
+    raise ConfigError(f"listen: all ports from {FIRST_PORT} to {LAST_PORT} are taken; give --listen HOST:PORT")
+
+
+def _listen(host: str, port: int, text: str) -> socket.socket:
+    try:
+        return _bound(host, port)
+    except OSError as error:
+        raise ConfigError(f"listen: {text}: {error.strerror or error}") from None
+
+
+def _bound(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET
+    if host in ("", "::") and socket.has_dualstack_ipv6():
+        family, host = socket.AF_INET6, "::"
+    elif ":" in host:
+        family = socket.AF_INET6
+    sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+    try:
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind((host, port))
+        sock.listen(BACKLOG)
+        sock.setblocking(False)
+    except OSError:
+        sock.close()
+        raise
+    return sock
+
+
+def family_of(host: str) -> socket.AddressFamily | None:
+    """Return the family of a literal address, None for a name."""
+    try:
+        return socket.AF_INET6 if ipaddress.ip_address(host).version == 6 else socket.AF_INET
+    except ValueError:
+        return None

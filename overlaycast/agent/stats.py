@@ -1,0 +1,111 @@
+"""What one member saw of the stream: counters, latency, gaps.
+
+Owns: the figures behind reports, journal samples and the summary. Refuses: clocks (times come in) and files. Memory
+is fixed, however long the stream runs.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from typing import Final
+
+_BUCKETS_PER_OCTAVE: Final = 8
+_LEAST_MS: Final = 0.05
+_BOUNDS: Final = [_LEAST_MS * 2 ** (i / _BUCKETS_PER_OCTAVE) for i in range(22 * _BUCKETS_PER_OCTAVE)]
+"""Upper bounds of the histogram's buckets: 0.05 ms to about 200 s, each 9 % above the one before."""
+
+
+class Histogram:
+    """Latencies in milliseconds with a fixed number of buckets; percentiles are exact to 9 %."""
+
+    def __init__(self) -> None:
+        self._counts = [0] * (len(_BOUNDS) + 1)
+        self.total = 0
+        self.maximum = 0.0
+
+    def add(self, ms: float) -> None:
+        """Count one value; a clock that runs behind the source's counts as 0."""
+        ms = max(ms, 0.0)
+        self._counts[bisect_left(_BOUNDS, ms)] += 1
+        self.total += 1
+        self.maximum = max(self.maximum, ms)
+
+    def percentile(self, share: float) -> float | None:
+        """Return the value that ``share`` (0 to 1) of all do not exceed; None without values."""
+        if not self.total:
+            return None
+        left = share * self.total
+        for bound, count in zip(_BOUNDS, self._counts, strict=False):
+            left -= count
+            if left <= 0:
+                return round(min(bound, self.maximum), 3)
+        return round(self.maximum, 3)
+
+
+class Interval:
+    """Figures since the last report or sample."""
+
+    def __init__(self, now: float) -> None:
+        self.since = now
+        self.records = 0
+        self.bytes = 0
+        self.longest_gap_ms = 0.0
+        self.latency = Histogram()
+
+
+class Reception:
+    """What arrives: counted once per read, with the latencies of the first and the last record of each read.
+
+    A gap is the time between two reads that brought new records, from the first record to END.
+    """
+
+    def __init__(self, now: float) -> None:
+        self.records = 0
+        self.bytes = 0
+        self.duplicates = 0
+        self.lost = 0
+        self.longest_gap_ms = 0.0
+        self.longest_gap_at = 0.0
+        self.latency = Histogram()
+        self.last_arrival: float | None = None
+        self.report = Interval(now)
+        self.sample = Interval(now)
+
+    def arrived(
+        self, now: float, wall: float, records: int, size: int, first_us: int, last_us: int
+    ) -> float | None:
+        """Count one read. ``now`` is monotonic, ``wall`` seconds since 1970. Return the gap before it in ms."""
+        gap_ms = None
+        if self.last_arrival is not None:
+            gap_ms = (now - self.last_arrival) * 1000
+            if gap_ms > self.longest_gap_ms:
+                self.longest_gap_ms, self.longest_gap_at = gap_ms, wall
+        self.last_arrival = now
+        self.records += records
+        self.bytes += size
+        late = [wall * 1000 - first_us / 1000]
+        if records > 1:
+            late.append(wall * 1000 - last_us / 1000)
+        for ms in late:
+            self.latency.add(ms)
+        for interval in (self.report, self.sample):
+            interval.records += records
+            interval.bytes += size
+            interval.longest_gap_ms = max(interval.longest_gap_ms, gap_ms or 0.0)
+            for ms in late:
+                interval.latency.add(ms)
+        return gap_ms
+
+    def take_report(self, now: float) -> Interval:
+        """Return the figures since the last report and begin anew."""
+        taken, self.report = self.report, Interval(now)
+        return taken
+
+    def take_sample(self, now: float) -> Interval:
+        """Return the figures since the last sample and begin anew."""
+        taken, self.sample = self.sample, Interval(now)
+        return taken
+
+    def silent_ms(self, now: float) -> float:
+        """Return for how long nothing new has come; 0 before the first record."""
+        return 0.0 if self.last_arrival is None else (now - self.last_arrival) * 1000

@@ -1,0 +1,209 @@
+"""A scripted coordinator: a WebSocket server that speaks wire messages and does what a test tells it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import TypeVar
+
+from websockets.asyncio.server import Server, ServerConnection, serve
+from websockets.exceptions import ConnectionClosed
+
+from overlaycast.wire.group import GroupSettings
+from overlaycast.wire.messages import (
+    Accept,
+    Address,
+    Assign,
+    Begin,
+    CoordinatorMessage,
+    Leaving,
+    MemberMessage,
+    NotReceiving,
+    Peer,
+    Refused,
+    Released,
+    Report,
+    Subscribe,
+    Welcome,
+    decode_from_member,
+    encode,
+)
+
+_M = TypeVar("_M", bound=MemberMessage)
+
+
+@dataclass(eq=False)
+class Member:
+    """What the coordinator knows of one member."""
+
+    id: int
+    subscribe: Subscribe
+    link: ServerConnection
+    rank: int = 0
+    said: list[MemberMessage] = field(default_factory=list)
+    gone: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def send(self, message: CoordinatorMessage) -> None:
+        await self.link.send(encode(message))
+
+
+class FakeCoordinator:
+    """Welcomes everybody; places nobody by itself."""
+
+    def __init__(self, settings: GroupSettings | None = None, refuse: Refused | None = None) -> None:
+        self.settings = settings or GroupSettings()
+        self.refuse = refuse
+        self.members: dict[str, Member] = {}
+        self.subscriptions: list[Subscribe] = []
+        self.epoch = 0
+        self.release = True
+        self._server: Server | None = None
+        self._news = asyncio.Condition()
+        self._port = 0
+
+    async def __aenter__(self) -> FakeCoordinator:
+        await self.start()
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        await self.stop()
+
+    async def start(self) -> None:
+        self._server = await serve(self._serve, "127.0.0.1", self._port, compression=None)
+        self._port = next(iter(self._server.sockets)).getsockname()[1]
+
+    async def stop(self) -> None:
+        if self._server:
+            self._server.close()
+            await self._server.wait_closed()
+            self._server = None
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._port}"
+
+    async def _serve(self, link: ServerConnection) -> None:
+        subscribe = decode_from_member(await link.recv())
+        assert isinstance(subscribe, Subscribe)
+        self.subscriptions.append(subscribe)
+        if self.refuse:
+            await link.send(encode(self.refuse))
+            return
+        member = self.members.get(subscribe.name)
+        if member is None or subscribe.resume is None:
+            member = Member(len(self.members) + 1, subscribe, link)
+            self.members[subscribe.name] = member
+        member.link = link
+        member.gone.clear()
+        await member.send(Welcome(member=member.id, secret="s" * 16, settings=self.settings))
+        await self._notify()
+        try:
+            async for text in link:
+                message = decode_from_member(text)
+                member.said.append(message)
+                await self._notify()
+                if isinstance(message, Leaving) and self.release:
+                    await member.send(Released())
+        except ConnectionClosed:
+            pass
+        finally:
+            member.gone.set()
+            await self._notify()
+
+    async def _notify(self) -> None:
+        async with self._news:
+            self._news.notify_all()
+
+    # --- waiting -----------------------------------------------------------------------------------------------
+
+    async def until(self, true: Callable[[], bool], seconds: float = 20) -> None:
+        async with asyncio.timeout(seconds), self._news:
+            await self._news.wait_for(true)
+
+    async def joined(self, *names: str) -> list[Member]:
+        await self.until(lambda: all(name in self.members for name in names))
+        return [self.members[name] for name in names]
+
+    async def said(self, name: str, kind: type[_M], check: Callable[[_M], bool] = lambda _: True) -> _M:
+        """Wait until ``name`` has said a message of this kind that passes the check; return the newest."""
+
+        def found() -> list[_M]:
+            member = self.members.get(name)
+            return [m for m in member.said if isinstance(m, kind) and check(m)] if member else []
+
+        await self.until(lambda: bool(found()))
+        return found()[-1]
+
+    async def fed_by(self, child: str, parent: str) -> None:
+        """Wait until ``child`` reports that ``parent`` feeds it."""
+        wanted = self.members[parent].id
+
+        def fed() -> bool:
+            reports = [m for m in self.members[child].said if isinstance(m, Report)]
+            return bool(reports) and reports[-1].parent == wanted
+
+        await self.until(fed)
+
+    # --- orders ------------------------------------------------------------------------------------------------
+
+    def grant(self, parent: Member, child: Member) -> str:
+        return f"{parent.id:016x}{child.id:016x}"
+
+    def peer(self, parent: Member, child: Member) -> Peer:
+        address = parent.subscribe.addresses[0]
+        return Peer(
+            member=parent.id,
+            name=parent.subscribe.name,
+            addresses=(Address(host=address.host or "127.0.0.1", port=address.port),),
+            grant=self.grant(parent, child),
+            rank=parent.rank,
+        )
+
+    async def root(self, name: str) -> None:
+        member = self.members[name]
+        member.rank = 0
+        self.epoch += 1
+        await member.send(Assign(epoch=self.epoch, rank=0, depth=0, parent=None))
+
+    async def place(
+        self,
+        child: str,
+        parent: str,
+        standbys: tuple[str, ...] = (),
+        fallbacks: tuple[str, ...] = (),
+        rank: int | None = None,
+    ) -> None:
+        """Accept at parent, standbys and fallbacks; Assign to the child."""
+        self.epoch += 1
+        me, above = self.members[child], self.members[parent]
+        me.rank = rank if rank is not None else max(me.rank, above.rank + (1 << 20))
+        for name in (parent, *standbys, *fallbacks):
+            giver = self.members[name]
+            await giver.send(
+                Accept(
+                    epoch=self.epoch,
+                    child=me.id,
+                    name=child,
+                    grant=self.grant(giver, me),
+                    standby=name != parent,
+                )
+            )
+        await me.send(
+            Assign(
+                epoch=self.epoch,
+                rank=me.rank,
+                depth=1,
+                parent=self.peer(above, me),
+                standbys=tuple(self.peer(self.members[name], me) for name in standbys),
+                fallbacks=tuple(self.peer(self.members[name], me) for name in fallbacks),
+            )
+        )
+
+    async def begin(self, name: str, next_seq: int = 0, incarnation: int = 0) -> None:
+        self.epoch += 1
+        await self.members[name].send(Begin(epoch=self.epoch, incarnation=incarnation, next_seq=next_seq))
+
+    def complaints(self, name: str) -> list[NotReceiving]:
+        return [m for m in self.members[name].said if isinstance(m, NotReceiving)]
