@@ -162,7 +162,7 @@ def test_a_topology_is_taken_as_it_stands() -> None:
     draw = on_topology(load_topology(TOPOLOGIES / "six_sites.py"), 1)
     assert len(draw.members) == 48
     assert len({draw.sites[member] for member in draw.members}) == 6
-    assert draw.trace(1) == ("core", "R1")
+    assert draw.trace(1) == [("core", pytest.approx(2 * LAN_MS)), ("R1", pytest.approx(10 + 2 * LAN_MS))]
     assert draw.bottleneck_mbit(1) == 20
     star = of_tree(draw, unicast(draw), of_multicast(draw, RATE).cost, RATE)
     assert star.inbound_per_site_max == 8

@@ -64,16 +64,26 @@ class Draw:
         """Return the delay between the coordinator and a host, one way."""
         return self.routes.delay_ms(self.control, self.places[host]) + 2 * LAN_MS
 
-    def trace(self, host: int) -> tuple[str, ...]:
-        """Return the routers that a traceroute from the coordinator to a host shows."""
-        nodes = self.routes.nodes(self.control, self.places[host])
-        return tuple(self.net.names[node] for node in nodes if self.net.routers[node])
+    def trace(self, host: int) -> list[tuple[str, float]]:
+        """Return what a traceroute from the coordinator shows: routers, each with its round-trip time in ms."""
+        routes = self.routes
+        nodes = routes.nodes(self.control, self.places[host])
+        return [
+            (self.net.names[node], 2 * (LAN_MS + routes.delay_ms(self.control, node)))
+            for node in nodes
+            if self.net.routers[node]
+        ]
 
     def bottleneck_mbit(self, host: int) -> float:
         """Return the lowest rate on the path from the coordinator to a host."""
         hops = self.routes.hops(self.control, self.places[host])
         rates = (self.net.lines[hop].rate_mbit for hop in hops)
         return min((rate for rate in rates if rate is not None), default=LAN_MBIT)
+
+    @property
+    def is_map(self) -> bool:
+        """Whether sites hang on a map's routers by LAN switches (else: the routers of a topology file)."""
+        return not all(self.net.routers)
 
     @property
     def members(self) -> range:

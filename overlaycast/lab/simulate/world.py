@@ -1,0 +1,241 @@
+"""The overlay's real core among simulated members, in virtual time: the coordinator's shell without its sockets.
+
+Owns: who is there, when messages arrive, and the count of what happens. Decides nothing: places come from
+``Overlay``, failovers from ``Member``. Same draw, same seed, same run.
+
+For small groups every message really goes through the wire's text, both ways, so that nothing passes here that could
+not pass a socket; above ``ENCODE_LIMIT`` members the objects themselves are handed over, which is only faster.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from typing import Any, Final
+
+from overlaycast.lab.simulate.agenda import Agenda
+from overlaycast.lab.simulate.draw import Draw
+from overlaycast.lab.simulate.member import Member
+from overlaycast.lab.simulate.node import Death, Node
+from overlaycast.lab.simulate.tally import FOLLOW_S, Tally
+from overlaycast.overlay.overlay import Measurement, Overlay
+from overlaycast.wire.group import GroupSettings, MemberLimits
+from overlaycast.wire.messages import (
+    VERSION,
+    Address,
+    CoordinatorMessage,
+    MemberMessage,
+    Report,
+    Role,
+    Subscribe,
+    decode_from_coordinator,
+    decode_from_member,
+    encode,
+)
+
+ENCODE_LIMIT: Final = 500
+TRACE_S: Final = 0.2  # a traceroute and an echo take this, and two round trips
+SILENT_CONTROL_S: Final = 5.0  # the coordinator sees after this that a control link is dead that was not reset
+
+
+class World:
+    """One group on one draw."""
+
+    def __init__(self, draw: Draw, settings: GroupSettings, seed: int, anonymous: float = 0.0) -> None:
+        self.draw, self.settings = draw, settings
+        self.agenda = Agenda()
+        self.rng = random.Random(f"world {seed}")
+        self.overlay = Overlay(settings, hashlib.sha256(f"simulation {seed}".encode()).digest())
+        self.members: dict[int, Member] = {}
+        self.tally = Tally()
+        self.begun_at: float | None = None
+        self._encode = len(draw.places) <= ENCODE_LIMIT
+        self._armed: float | None = None
+        self._moved_at: dict[int, float] = {}
+        self._asked_at: dict[int, float] = {}
+        self._names = 0
+        hidden = random.Random(f"anonymous {seed}")
+        self._hidden = {name for name in draw.net.names if hidden.random() < anonymous}
+
+    # --- what members see (``member.ControlLink``) -----------------------------------------------------------------
+
+    @property
+    def now(self) -> float:
+        """Virtual time in seconds."""
+        return self.agenda.now
+
+    def after(self, delay_s: float, call: Any, *args: object) -> None:
+        """Let something happen later."""
+        self.agenda.after(delay_s, call, *args)
+
+    def delay_s(self, a: Node, b: Node) -> float:
+        """Return the delay of the path between two members."""
+        return self.draw.delay_ms(a.seat, b.seat) / 1000
+
+    def node(self, ident: int) -> Node:
+        """Return a member, dead or alive."""
+        return self.members[ident]
+
+    def tell(self, sender: Member, message: MemberMessage) -> None:
+        """Carry a message to the coordinator."""
+        if isinstance(message, Report):
+            self.tally.reports += 1
+        elif message.kind == "not-receiving":
+            self.tally.errors += 1
+        if self._encode:
+            message = decode_from_member(encode(message))
+        self.agenda.after(self._control_s(sender), self._receive, sender, message)
+
+    def fed(self, member: Node, old: int | None, new: int, gap_s: float | None) -> None:
+        """Take note of a new feeder, or of data that comes again."""
+        tally = self.tally
+        if gap_s is not None:
+            tally.gaps.append(gap_s)
+        asked_at = self._asked_at.pop(member.ident, None)
+        if asked_at is not None:
+            tally.first_waits.append(self.now - asked_at)
+        if old is None or old == new:
+            return
+        tally.moves += 1
+        left = self.members[old]
+        if not left.alive or left.leaving or (gap_s or 0) >= self.settings.flag_s:
+            tally.moves_needed += 1
+            self._moved_at[member.ident] = self.now
+        elif self.now - self._moved_at.get(member.ident, -FOLLOW_S) < FOLLOW_S:
+            tally.moves_following += 1
+        else:
+            tally.moves_of_well += 1
+            tally.well_moved.append({"at": round(self.now, 3), "member": member.ident, "from": old, "to": new})
+
+    # --- who comes and goes ------------------------------------------------------------------------------------------
+
+    def join(self, seat: int, role: Role = "peer", limits: MemberLimits | None = None) -> Member:
+        """Let a host subscribe, now. Returns the member."""
+        self._names += 1
+        site = self.draw.sites[seat]
+        host = f"10.{site >> 8 & 255}.{site & 255}.{self._names % 250 + 1}"
+        request = Subscribe(
+            version=VERSION,
+            group="simulation",
+            token="simulation",
+            name=f"m{self._names}",
+            role=role,
+            addresses=(Address(host=host, port=8471),),
+            limits=limits or MemberLimits(),
+        )
+        ident = self.overlay.join(request, self.now)
+        member = Member(self, ident, seat, role)
+        self.members[ident] = member
+        self.tally.joins += 1
+        self._asked_at[ident] = self.now
+        interval_s = self.settings.report_ms / 1000
+        self.agenda.after(interval_s * (0.5 + self.rng.random()), self._report, member)
+        self._pump()
+        return member
+
+    def crash(self, member: Member, death: Death) -> None:
+        """Kill a member."""
+        if not member.alive:
+            return
+        self.tally.crashes += 1
+        self.tally.forwarder_crashes += any(member.downs.values())
+        self._asked_at.pop(member.ident, None)
+        member.die(death)
+        self.agenda.after(SILENT_CONTROL_S if death == "silent" else self._control_s(member), self._gone, member)
+
+    def leave(self, member: Member) -> None:
+        """Let a member go properly."""
+        if member.alive and not member.leaving:
+            self.tally.leaves += 1
+            self._asked_at.pop(member.ident, None)
+            member.leave()
+
+    def present(self) -> list[Member]:
+        """Return the live members that do not go, in order of their ids; the source too."""
+        return [member for member in self.members.values() if member.alive and not member.leaving]
+
+    def unfed(self) -> list[Member]:
+        """Return the live members without data."""
+        return [member for member in self.present() if not member.flowing]
+
+    # --- the coordinator's shell ----------------------------------------------------------------------------------
+
+    def _control_s(self, member: Member) -> float:
+        return self.draw.control_ms(member.seat) / 1000
+
+    def _receive(self, sender: Member, message: MemberMessage) -> None:
+        self.overlay.receive(sender.ident, message, self.now)
+        self._pump()
+
+    def _gone(self, member: Member) -> None:
+        self.overlay.disconnected(member.ident, self.now)
+        self._pump()
+
+    def _report(self, member: Member) -> None:
+        if member.alive:
+            member.report()
+            self.agenda.after(self.settings.report_ms / 1000, self._report, member)
+
+    def _measure(self, member: Member) -> None:
+        if not member.alive:
+            return
+        trace = self.draw.trace(member.seat)
+        found = Measurement(
+            path=tuple(None if name in self._hidden else name for name, _ in trace),
+            rtt_ms=2 * self.draw.control_ms(member.seat),
+            rate_mbit=self.draw.bottleneck_mbit(member.seat),
+            hops_ms=tuple(None if name in self._hidden else ms for name, ms in trace),
+        )
+        self.overlay.measured(member.ident, found, self.now)
+        self._pump()
+
+    def _pump(self) -> None:
+        """Carry out what the core wants: measurements, messages, a timer."""
+        for ident in self.overlay.measurements_wanted():
+            member = self.members.get(ident)
+            if member is not None:
+                self.agenda.after(TRACE_S + 4 * self._control_s(member), self._measure, member)
+        for ident, message in self.overlay.messages_to_send():
+            self._send(ident, message)
+        deadline = self.overlay.next_deadline()
+        if deadline is not None and (self._armed is None or deadline < self._armed):
+            self._armed = deadline
+            self.agenda.after(max(0.0, deadline - self.now), self._tick, deadline)
+
+    def _tick(self, armed: float) -> None:
+        if armed == self._armed:
+            self._armed = None
+            self.overlay.tick(self.now)
+            self._pump()
+
+    def _send(self, ident: int, message: CoordinatorMessage) -> None:
+        member = self.members[ident]
+        self.tally.orders[message.kind] += 1
+        if self._encode:
+            text = encode(message)
+            self.tally.order_bytes += len(text)
+            message = decode_from_coordinator(text)
+        if message.kind == "begin":
+            self.begun_at = self.now
+        self.agenda.after(self._control_s(member), member.receive, message)
+
+    def settle(self) -> Tally:
+        """Return the counts so far, and begin to count anew. Who is without data now counts as a gap until now."""
+        tally, self.tally = self.tally, Tally()
+        tally.gaps += [self.now - member.cut_at for member in self.unfed() if member.cut_at is not None]
+        return tally
+
+    def tree(self) -> tuple[Draw, list[int | None], int]:
+        """Return the tree as the members see it now.
+
+        Returns:
+            A draw of those present whose chain of feeders ends at the source; per host, who feeds it; and how many
+            others there are, who have no feed.
+        """
+        present = {member.ident: member for member in self.present()}
+        fed = [member for member in present.values() if member.latency_ms() is not None]
+        fed.sort(key=lambda member: member.role != "source")
+        number = {member.ident: index for index, member in enumerate(fed)}
+        parents = [None if member.role == "source" else number[member.feeder or 0] for member in fed]
+        backups = frozenset(number[member.ident] for member in fed if member.role == "backup")
+        return self.draw.seated([member.seat for member in fed], backups), parents, len(present) - len(fed)
