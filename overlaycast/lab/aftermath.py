@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from overlaycast.lab.copies import inbound_by_site, stream_curve
 from overlaycast.lab.delivery import (
@@ -82,7 +83,8 @@ def _scenes(recording: Recording) -> Iterator[Scene]:
     hosts = _names(recording)
     faults = sorted(recording.faults, key=lambda fault: fault.at)
     gone: set[str] = set()
-    for fault, following in zip(faults, [*faults[1:], None], strict=True):
+    for fault, following in pairwise([*faults, None]):
+        assert fault is not None
         if fault.takes_away:
             gone.add(fault.target)
         yield Scene(recording, fault, following.at if following else ended(recording), frozenset(gone), hosts)

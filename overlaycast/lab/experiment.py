@@ -26,12 +26,17 @@ Target = Annotated[str, Field(min_length=1, max_length=100)]
 
 def _only_known(model: type[BaseModel], values: Any) -> Any:
     if not isinstance(values, dict):
-        raise PydanticCustomError("unknown_field", "a mapping is accepted, with the fields " + ", ".join(_names(model)))
+        raise _told("a mapping is accepted, with the fields " + ", ".join(_names(model)))
     for key in values:
         if key not in _names(model):
-            accepted = ", ".join(_names(model))
-            raise PydanticCustomError("unknown_field", "unknown field {key}; accepted: " + accepted, {"key": repr(key)})
+            raise _told(f"unknown field {key!r}; accepted: {', '.join(_names(model))}", str(key))
     return values
+
+
+def _told(complaint: str, field: str | None = None) -> PydanticCustomError:
+    """Return a complaint in our own words, about a field of the mapping that is being checked."""
+    place = {} if field is None else {"field": field}
+    return PydanticCustomError("told", "{told}", {"told": complaint, **place})
 
 
 def _names(model: type[BaseModel]) -> list[str]:
@@ -176,13 +181,11 @@ class Expectation(_Part):
     @model_validator(mode="after")
     def _metric_known(self) -> Expectation:
         if self.metric not in METRICS:
-            raise PydanticCustomError(
-                "unknown_field", "{got} is unknown; accepted: " + ", ".join(METRICS), {"got": repr(self.metric)}
-            )
+            raise _told(f"{self.metric!r} is unknown; accepted: {', '.join(METRICS)}", "metric")
         unit = METRICS[self.metric].unit
         if self.unit is not None and self.unit != unit:
             accepted = repr(unit) if unit else "no unit"
-            raise PydanticCustomError("unknown_field", f"{self.metric} is measured in {accepted}, not {self.unit!r}")
+            raise _told(f"{self.metric} is measured in {accepted}, not {self.unit!r}", "unit")
         return self
 
 

@@ -51,19 +51,17 @@ class PlacedYaml:
         try:
             return model.model_validate(self.values)
         except ValidationError as error:
-            first = error.errors(include_url=False)[0]
-            raise self.error(self._real(first["loc"]), _complaint(dict(first))) from None
+            first = dict(error.errors(include_url=False)[0])
+            raise self.error((*self._real(first["loc"]), *_beyond(first)), _complaint(first)) from None
 
     def _real(self, loc: Sequence[str | int]) -> Field:
         """Drop what pydantic adds to a place (tags of unions, names of validators)."""
         here: Any = self.values
         real: list[str | int] = []
-        for index, part in enumerate(loc):
+        for part in loc:
             if _has(here, part):
                 here = here[part]
                 real.append(part)
-            elif index == len(loc) - 1:
-                real.append(part)  # a missing field is named though it is not there
         return tuple(real)
 
 
@@ -140,19 +138,26 @@ def _has(here: Any, part: str | int) -> bool:
     return isinstance(here, list) and isinstance(part, int) and part < len(here)
 
 
+def _beyond(first: dict[str, Any]) -> Field:
+    """Return the field that a complaint about a mapping is really about."""
+    context = first.get("ctx") or {}
+    if first["type"] == "missing":
+        return (first["loc"][-1],)
+    if first["type"] in ("union_tag_not_found", "union_tag_invalid"):
+        return (str(context["discriminator"]).strip("'"),)
+    return (str(context["field"]),) if "field" in context else ()
+
+
 def _complaint(first: dict[str, Any]) -> str:
     kind, context = str(first["type"]), first.get("ctx") or {}
-    if kind == "missing":
+    if kind in ("missing", "union_tag_not_found"):
         return "required"
-    if kind == "union_tag_not_found":
-        return f"{str(context['discriminator']).strip(chr(39))}: required"
     if kind == "union_tag_invalid":
-        field = str(context["discriminator"]).strip("'")
-        return f"{field} {context['tag']!r} is unknown; accepted: {_plain(str(context['expected_tags']))}"
+        return f"{context['tag']!r} is unknown; accepted: {_plain(str(context['expected_tags']))}"
     if kind == "literal_error":
         return f"{first['input']!r} is unknown; accepted: {_plain(str(context['expected']))}"
-    if kind in ("unknown_field", "value_error", "assertion_error"):
-        return str(first["msg"]).removeprefix("Value error, ")
+    if kind == "told":
+        return str(context["told"])
     message = str(first["msg"]).removeprefix("Input ")
     return f"{message} (got {first['input']!r:.80})"
 

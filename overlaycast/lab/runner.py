@@ -193,7 +193,7 @@ class Run:
 
     async def _timeline(self, group: asyncio.TaskGroup) -> None:
         faults = self.plan.experiment.faults
-        following = [fault.at_s for _, fault in faults[1:]] + [self.plan.experiment.stream_s]
+        following = [*[fault.at_s for _, fault in faults[1:]], self.plan.experiment.stream_s][: len(faults)]
         for (name, fault), until_s in zip(faults, following, strict=True):
             await self._streamed_until(self.began_at + fault.at_s)
             before = await self._tree_or_last()
