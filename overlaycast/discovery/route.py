@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 MAX_HOPS: Final = 30
-ROUND_TIMES: Final = (0.5, 1.0, 1.0)
-"""Seconds to wait after each round. The later ones outlast the one second that a Linux router rests between two ICMP
-errors to one destination once its burst is used up (net.ipv4.icmp_ratelimit)."""
+ROUND_TIMES: Final = (0.4, 0.9, 1.1, 0.6)
+"""Seconds to wait after each round. The first repeats what was lost. The later ones come a second apart: so long does
+a Linux router rest between two ICMP errors to one destination once its burst is used up (net.ipv4.icmp_ratelimit)."""
 BEYOND: Final = 3
 """Hops beyond the last one that answered which are asked again while the target has not answered."""
 

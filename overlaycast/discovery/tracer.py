@@ -128,10 +128,7 @@ class Tracer:
         if _contradicts(found, known, last):
             self._memory.forget(target)
             return None
-        to_target = found.rtt_ms[last:] if found.reached else known.rtt_ms[last:]
-        return Route(
-            target, known.routers, found.reached or known.reached, known.rtt_ms[:last] + to_target, shared=True
-        )
+        return Route(target, known.routers, found.reached, known.rtt_ms[:last] + found.rtt_ms[last:], shared=True)
 
     async def _run(self, source: str, trace: Trace) -> Route:
         async with self._slots:
