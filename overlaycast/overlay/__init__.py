@@ -1,0 +1,11 @@
+"""The brain: who feeds whom, decided without a clock, without chance and without I/O.
+
+``Overlay`` (overlay.py) is the one object that shells talk to; ``Measurement`` and ``Event`` are its vocabulary.
+The other modules own one idea each and share the state of one group, ``group.Group``.
+"""
+
+from overlaycast.overlay.group import Event
+from overlaycast.overlay.members import Measurement
+from overlaycast.overlay.overlay import Overlay
+
+__all__ = ["Event", "Measurement", "Overlay"]

@@ -1,0 +1,150 @@
+"""The state that all rules of one group share.
+
+Owns: the table of members, the tree, the places, timers, what is to be said and what has happened. Refuses: rules;
+each of those is a module of its own that takes a ``Group``.
+
+Invariants: ids only grow; the epoch only grows, by one for each batch of orders.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from overlaycast.overlay.locality import Places
+from overlaycast.overlay.members import Member, State
+from overlaycast.overlay.timers import Timers
+from overlaycast.overlay.tree import Tree
+from overlaycast.wire.group import GroupSettings
+from overlaycast.wire.messages import CoordinatorMessage
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happened, for people and tools. ``at`` is the caller's clock."""
+
+    at: float
+    kind: str
+    member: int | None
+    details: dict[str, Any]
+
+
+@dataclass(slots=True)
+class Complaint:
+    """An error that was set aside (Fig. 8, 818), to be looked at again."""
+
+    reporter: int
+    parent: int
+    at: float
+
+
+@dataclass(slots=True)
+class Inquiry:
+    """Fig. 8, 808: a parent was accused, and has been asked whether it lives."""
+
+    parent: int
+    asked_at: float
+    nonce: int
+    reporters: dict[int, int] = field(default_factory=dict)
+    """Who accused it, each with the nonce of its own ping."""
+    answered: set[int] = field(default_factory=set)
+
+
+@dataclass(slots=True, eq=False)
+class Group:
+    """One group's state. Times are seconds of the caller's clock."""
+
+    settings: GroupSettings
+    key: bytes
+    members: dict[int, Member] = field(default_factory=dict)
+    next_id: int = 1
+    epoch: int = 0
+    tree: Tree = field(init=False)
+    places: Places = field(default_factory=Places)
+    timers: Timers = field(default_factory=Timers)
+    servers: list[Member] = field(default_factory=list)
+    """Backup servers, in the order in which they came."""
+    planted: dict[int, Member] = field(default_factory=dict)
+    """Relays and backup servers: the start waits for their measurements."""
+    # start-up and the source
+    started: bool = False
+    begun: bool = False
+    begin_wanted: bool = False
+    measured_peers: int = 0
+    source_since: float = 0.0
+    incarnation: int = -1
+    next_seq: int = 0
+    stream_mbit: float | None = None
+    """The rate at which the source really sends, as it reports."""
+    unconfirmed: set[int] = field(default_factory=set)
+    """Members placed at the start that have not said yet that they are there."""
+    asked: dict[int, int] = field(default_factory=dict)
+    """Nonces of the pings that ask a returned source's former children how far they are."""
+    # to do
+    dirty: dict[int, bool] = field(default_factory=dict)
+    """Members whose order has to be looked at; True: it is sent even if nothing has changed."""
+    outbox: list[tuple[int, CoordinatorMessage]] = field(default_factory=list)
+    wanted: list[int] = field(default_factory=list)
+    log: list[Event] = field(default_factory=list)
+    waiting: dict[int, None] = field(default_factory=dict)
+    """Members without a parent that want one, in the order in which they lost or never had it."""
+    room_changed: bool = False
+    """Somebody may have room who had none: those who wait are looked at again."""
+    replan: dict[int, None] = field(default_factory=dict)
+    """Forwarders whose death has to be planned anew."""
+    revocations: dict[int, list[int]] = field(default_factory=dict)
+    """Per child: former parents that are told to forget it once it has settled."""
+    fallback_load: dict[int, int] = field(default_factory=dict)
+    """Per member: on how many predefined lists it is."""
+    releasing: dict[int, set[int]] = field(default_factory=dict)
+    """Per leaver: the children that have not said yet that they are fed by others."""
+    # watching
+    nonces: int = 0
+    inquiries: dict[int, Inquiry] = field(default_factory=dict)
+    set_aside: dict[int, Complaint] = field(default_factory=dict)
+    sweep_queue: list[int] = field(default_factory=list)
+    counts: dict[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.tree = Tree(self.settings.depth_limit)
+
+    @property
+    def source(self) -> Member | None:
+        """The member that feeds the group, alive or missed."""
+        return self.tree.root
+
+    def living(self, member_id: int | None) -> Member | None:
+        """Return the member if it is known and alive."""
+        member = self.members.get(member_id) if member_id else None
+        return member if member is not None and member.alive else None
+
+    def nonce(self) -> int:
+        """Return a number for a ping that nobody has had."""
+        self.nonces += 1
+        return self.nonces
+
+    def note(self, at: float, kind: str, member: Member | None, **details: Any) -> None:
+        """Record that something happened, and count it."""
+        self.counts[kind] = self.counts.get(kind, 0) + 1
+        self.log.append(Event(at, kind, member.id if member else None, details))
+
+    def touch(self, member: Member, force: bool = False) -> None:
+        """Have the member's order looked at when messages are next drained."""
+        self.dirty[member.id] = force or self.dirty.get(member.id, False)
+
+    def forget(self, member: Member, state: State) -> None:
+        """Take a member that has no relations any more out of the table."""
+        member.become(state)
+        self.places.leave(member)
+        self.members.pop(member.id, None)
+        self.dirty.pop(member.id, None)
+        self.waiting.pop(member.id, None)
+        self.set_aside.pop(member.id, None)
+        self.inquiries.pop(member.id, None)
+        self.revocations.pop(member.id, None)
+        self.fallback_load.pop(member.id, None)
+        self.planted.pop(member.id, None)
+        self.releasing.pop(member.id, None)
+        self.unconfirmed.discard(member.id)
+        if member in self.servers:
+            self.servers.remove(member)

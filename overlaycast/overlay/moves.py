@@ -1,0 +1,57 @@
+"""The only way in which the plan changes: a member is hung somewhere, or taken off.
+
+Owns: that tree, link counts, lists of candidates, promises and pending orders change together. Refuses: choosing.
+"""
+
+from __future__ import annotations
+
+from overlaycast.overlay import candidates, promises
+from overlaycast.overlay.group import Group
+from overlaycast.overlay.locality import distance_ms
+from overlaycast.overlay.members import Member, State
+
+HOP_MS = 0.2
+"""What one more hop costs in a host that forwards, beside the way."""
+
+
+def hang(group: Group, member: Member, parent: Member) -> None:
+    """Make the orphan (with its branch) a child of ``parent``.
+
+    Raises:
+        LocalProtocolError: an invariant of the tree would break; nothing has changed.
+    """
+    before = member.rank
+    group.tree.attach(member, parent, distance_ms(parent, member) + HOP_MS)
+    group.places.carry(parent.place, member.place, 1)
+    group.waiting.pop(member.id, None)
+    if member.state is State.JOINING:
+        member.become(State.ACTIVE)
+    if member.rank != before:
+        promises.drop_overtaken(group, member)
+    promises.join(group, member)
+    group.touch(member)
+    if member.degree:
+        candidates.offer(member)
+
+
+def take_off(group: Group, member: Member, alone: bool = True) -> Member | None:
+    """Take the member with its branch off its parent; return the parent it had.
+
+    ``alone``: its siblings stay, and get another heir if it was theirs; otherwise they are expected to follow it.
+    """
+    parent = member.parent
+    if parent is None:
+        return None
+    group.places.carry(parent.place, member.place, -1)
+    group.tree.detach(member)
+    promises.part(group, member, parent, alone)
+    candidates.offer(parent)
+    group.room_changed = True
+    return parent
+
+
+def enter(group: Group, member: Member) -> None:
+    """Make known that a member may have children from now on, or again."""
+    if member.degree and (member.parent is not None or member.role == "source"):
+        candidates.offer(member)
+        group.room_changed = True

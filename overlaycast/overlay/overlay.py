@@ -1,0 +1,303 @@
+"""The facade: one group's brain, as the coordinator's shell (and any simulation) talks to it.
+
+Owns: the five verbs (``receive``, ``disconnected``, ``tick``, ``next_deadline``, ``messages_to_send``), joining and
+measuring, and what outlives a crash. Refuses: I/O, clocks, chance; the same calls give the same answers.
+
+``now`` is seconds of a clock that never goes back, also across restarts. Member ids are never reused. After any call
+drain ``messages_to_send()``, ``measurements_wanted()`` and ``events()``, and re-arm for ``next_deadline()``. Orders are
+made when messages are drained: many changes between two drains are one epoch, and a member is told once.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from overlaycast.overlay import capacity, improve, moves, orders, promises, repair, snapshots, start, views, watch
+from overlaycast.overlay.group import Event, Group
+from overlaycast.overlay.members import SERVERS, Measurement, Member, State
+from overlaycast.wire.group import GroupSettings
+from overlaycast.wire.messages import (
+    CoordinatorMessage,
+    Done,
+    Failed,
+    Leaving,
+    MemberMessage,
+    NotReceiving,
+    Pong,
+    Released,
+    Report,
+    Subscribe,
+)
+
+RELEASE_S = 3.0
+"""A leaver is let go after so long, even if a child still names it."""
+
+
+class Overlay:
+    """One group.
+
+    Args:
+        settings: the group's.
+        key: 32 secret bytes; grants are keyed hashes.
+    """
+
+    def __init__(self, settings: GroupSettings, key: bytes) -> None:
+        self._group = Group(settings, key)
+
+    # --- members come ------------------------------------------------------------------------------------------
+
+    def join(self, request: Subscribe, now: float) -> int:
+        """Make an authenticated subscriber a member and return its id; it will be measured, then placed."""
+        group = self._group
+        member = Member(group.next_id, request.name, request.role)
+        group.next_id += 1
+        group.members[member.id] = member
+        _describe(member, request)
+        member.joined_epoch = group.epoch
+        member.heard_at = now
+        member.degree = capacity.degree(group, member)
+        if member.role in SERVERS:
+            group.planted[member.id] = member
+        if member.role == "backup":
+            group.servers.append(member)
+        if member.role == "source":
+            start.source_came(group, member, now)
+            start.maybe_start(group, now)
+        group.wanted.append(member.id)
+        group.note(now, "joined", member, name=member.name, role=member.role)
+        if not group.timers.armed("sweep"):
+            group.timers.arm(now + watch.SWEEP_S, "sweep")
+        return member.id
+
+    def resume(self, request: Subscribe, now: float) -> bool:
+        """Take back a member whose link was down; False: it is not one (any more).
+
+        Raises:
+            ValueError: the request does not resume anything.
+        """
+        group = self._group
+        if request.resume is None:
+            raise ValueError("a request without `resume` joins")
+        member = group.living(request.resume.member)
+        if member is None or member.role != request.role:
+            return False
+        group.epoch = max(group.epoch, request.resume.epoch)
+        member.connected = True
+        _describe(member, request)
+        group.timers.cancel("lost", member.id)
+        member.rank = max(member.rank, request.resume.rank)
+        member.next_seq = max(member.next_seq, request.resume.next_seq)
+        watch.heard(group, member, now)
+        feeder = group.living(request.resume.parent)
+        if feeder is not None and member.parent is not None and feeder is not member.parent:
+            watch.adopt(group, member, feeder, now)
+        repair.home(group, member)
+        moves.enter(group, member)
+        if member.parent is not None or member.role == "source":
+            orders.repeat(group, member)
+        if not member.measured:
+            group.wanted.append(member.id)
+        group.note(now, "resumed", member)
+        return True
+
+    def measured(self, member_id: int, measurement: Measurement, now: float) -> None:
+        """Take what was found out about a member; the first time, it gets its place (Fig. 4), or all do (Fig. 5)."""
+        group = self._group
+        member = group.living(member_id)
+        if member is None:
+            return
+        first = not member.measured
+        _locate(group, member, measurement)
+        if not first:
+            return
+        group.measured_peers += member.role == "peer"
+        if member.role == "source":
+            moves.enter(group, member)
+        if not group.started:
+            start.maybe_start(group, now)
+        else:
+            repair.home(group, member)
+
+    # --- the five verbs ----------------------------------------------------------------------------------------
+
+    def receive(self, sender: int, message: MemberMessage, now: float) -> None:
+        """Take what a member says."""
+        group = self._group
+        member = group.living(sender)
+        if member is None:
+            return
+        watch.heard(group, member, now)
+        if isinstance(message, Report):
+            watch.report(group, member, message, now)
+            if group.releasing:
+                self._release_if_free(member, now)
+        elif isinstance(message, NotReceiving):
+            watch.not_receiving(group, member, message, now)
+        elif isinstance(message, Pong):
+            watch.pong(group, member, message, now)
+        elif isinstance(message, Leaving):
+            self._leave(member, now, "leaving", "")
+        elif isinstance(message, Failed):
+            self._leave(member, now, "failed", message.reason)
+        elif isinstance(message, Done) and not member.done:
+            member.done = True
+            group.note(now, "done", member, ok=message.ok, next_seq=message.next_seq, sha256=message.sha256)
+
+    def disconnected(self, member: int, now: float) -> None:
+        """A control link is gone; see ``watch.link_lost``."""
+        found = self._group.living(member)
+        if found is not None and found.connected:
+            watch.link_lost(self._group, found, now)
+
+    def tick(self, now: float) -> None:
+        """Do what is due."""
+        for kind, member_id in self._group.timers.due(now):
+            self._due(kind, member_id, now)
+
+    def next_deadline(self) -> float | None:
+        """Return when ``tick`` is wanted next."""
+        return self._group.timers.next()
+
+    def messages_to_send(self) -> list[tuple[int, CoordinatorMessage]]:
+        """Return, and forget, what has to be sent, in order."""
+        group = self._group
+        repair.house_waiting(group)
+        promises.plan_all(group)
+        out: list[tuple[int, CoordinatorMessage]] = []
+        orders.flush(group, out)
+        out += group.outbox
+        group.outbox = []
+        return out
+
+    # --- what else the shell drains and shows ------------------------------------------------------------------
+
+    def measurements_wanted(self) -> list[int]:
+        """Return, and forget, the members that have to be measured."""
+        wanted, self._group.wanted = self._group.wanted, []
+        return wanted
+
+    def events(self) -> list[Event]:
+        """Return, and forget, what has happened."""
+        log, self._group.log = self._group.log, []
+        return log
+
+    @property
+    def epoch(self) -> int:
+        """The newest batch of orders."""
+        return self._group.epoch
+
+    def snapshot(self) -> dict[str, Any]:
+        """Return what must outlive a crash, as JSON-able values."""
+        return snapshots.dump(self._group)
+
+    @classmethod
+    def restore(cls, settings: GroupSettings, key: bytes, snapshot: dict[str, Any], now: float) -> Overlay:
+        """Return the brain that made the snapshot; all members are expected to resume."""
+        overlay = cls(settings, key)
+        snapshots.load(overlay._group, snapshot, now)
+        return overlay
+
+    def members(self) -> list[dict[str, Any]]:
+        """Return all members for people: Fig. 6B, in order of id."""
+        return views.members(self._group)
+
+    def tree(self) -> dict[str, Any]:
+        """Return the tree for people: epoch, root, and every member's place."""
+        return views.tree(self._group)
+
+    def counters(self) -> dict[str, Any]:
+        """Return how often what has happened, and how many there are."""
+        return views.counters(self._group)
+
+    # --- inside ------------------------------------------------------------------------------------------------
+
+    def _due(self, kind: str, member_id: int, now: float) -> None:
+        group = self._group
+        if kind == "start":
+            start.maybe_start(group, now, at_last=True)
+        elif kind == "begin":
+            start.begin(group, now)
+        elif kind == "sweep":
+            watch.sweep(group, now)
+        elif kind == "improve":
+            improve.step(group, now)
+        elif (member := group.living(member_id)) is not None:
+            self._due_for(kind, member, now)
+
+    def _due_for(self, kind: str, member: Member, now: float) -> None:
+        group = self._group
+        if kind == "lost":
+            watch.still_lost(group, member, now)
+        elif kind == "aside":
+            watch.look_again(group, member, now)
+        elif kind == "release":
+            self._release(member)
+        elif kind == "inquiry" and (inquiry := group.inquiries.get(member.id)) is not None:
+            watch.conclude(group, inquiry, now)
+
+    def _leave(self, member: Member, now: float, kind: str, reason: str) -> None:
+        """Children first; the leaver is let go when none of them names it any more."""
+        group = self._group
+        if member.leaving:
+            return
+        member.leaving = True
+        group.note(now, kind, member, reason=reason, children=len(member.children))
+        if member.role == "source":
+            self._release(member)
+            return
+        moved = repair.regraft(group, member, leaving=True)
+        group.waiting.pop(member.id, None)
+        group.releasing[member.id] = {child.id for child in moved if not child.done}
+        if group.releasing[member.id]:
+            group.timers.arm(now + RELEASE_S, "release", member.id)
+        else:
+            self._release(member)
+
+    def _release_if_free(self, child: Member, now: float) -> None:
+        for leaver_id in list(self._group.releasing):
+            children = self._group.releasing[leaver_id]
+            if child.id in children and child.fed_by != leaver_id:
+                children.discard(child.id)
+                leaver = self._group.living(leaver_id)
+                if not children and leaver is not None:
+                    self._release(leaver)
+
+    def _release(self, member: Member) -> None:
+        self._group.releasing.pop(member.id, None)
+        self._group.timers.cancel("release", member.id)
+        self._group.outbox.append((member.id, Released()))
+
+
+def _describe(member: Member, request: Subscribe) -> None:
+    member.addresses = tuple((address.host, address.port) for address in request.addresses)
+    member.reachable = request.reachable and bool(member.addresses)
+    member.upload_mbit = request.limits.upload_mbit
+    member.out_degree = request.limits.out_degree
+
+
+def _locate(group: Group, member: Member, measurement: Measurement) -> None:
+    """Put the member at its place; one that was there before keeps its tree edge, only the counts move."""
+    for other in member.children:
+        group.places.carry(member.place, other.place, -1)
+    if member.parent is not None:
+        group.places.carry(member.parent.place, member.place, -1)
+    if member.measured:
+        group.places.leave(member)
+    if measurement.rtt_ms is not None:
+        member.rtt_ms = measurement.rtt_ms
+    if measurement.rate_mbit is not None:
+        member.rate_mbit = measurement.rate_mbit
+    if group.settings.strategy == "performance":
+        member.place = group.places.root
+    else:
+        member.place = group.places.locate(measurement, member.addresses)
+    member.measured = True
+    group.places.enter(member)
+    if member.parent is not None:
+        group.places.carry(member.parent.place, member.place, 1)
+    for other in member.children:
+        group.places.carry(member.place, other.place, 1)
+    member.degree = max(capacity.degree(group, member), len(member.children))
+
+
+__all__ = ["Event", "Measurement", "Overlay", "State"]

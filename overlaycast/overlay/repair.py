@@ -1,0 +1,125 @@
+"""Branches whose top has lost its feeder are hung elsewhere in one piece (Fig. 8, 810 to 814).
+
+Owns: where each child of a failed, leaving or distrusted forwarder goes. Refuses: deciding that somebody failed.
+
+The order of preference: where the child already is by itself (local failover), where the plan sends it (its standby),
+else a new choice. So the coordinator confirms what the data plane has done, and nobody is moved twice.
+"""
+
+from __future__ import annotations
+
+from overlaycast.overlay import moves, orders, placement, promises
+from overlaycast.overlay.group import Group
+from overlaycast.overlay.members import Member, State
+from overlaycast.overlay.tree import top
+
+
+def usable(group: Group, child: Member, parent: Member | None) -> bool:
+    """Whether the child may hang there now, promised or not."""
+    return (
+        parent is not None
+        and parent is not child
+        and parent.trusted
+        and top(parent) is group.source
+        and group.tree.fits(child, parent)
+    )
+
+
+def regraft(group: Group, forwarder: Member, leaving: bool = False) -> list[Member]:
+    """Take a forwarder out of the tree and hang its children elsewhere; return those who were moved.
+
+    ``leaving``: it goes on forwarding for a while, so that the heir may take its very place.
+    """
+    children = sorted(forwarder.children, key=lambda child: child.rank)
+    wishes = {child.id: _wishes(group, forwarder, child, leaving) for child in children}
+    moves.take_off(group, forwarder)
+    promises.withdraw(group, forwarder)
+    for child in children:
+        moves.take_off(group, child)
+        if child.done:
+            continue
+        if not settle(group, child, wishes[child.id]):
+            placement.place(group, child, (forwarder,))
+    return children
+
+
+def settle(group: Group, child: Member, wishes: list[Member]) -> bool:
+    """Hang an orphan from the first of these that may take it; False: none may."""
+    for wish in wishes:
+        if usable(group, child, wish):
+            moves.hang(group, child, wish)
+            return True
+    return False
+
+
+def _wishes(group: Group, forwarder: Member, child: Member, leaving: bool) -> list[Member]:
+    wishes = list(child.standbys)
+    if leaving and forwarder.parent is not None and not any(one.parent is forwarder for one in wishes):
+        wishes.insert(0, forwarder.parent)
+    fed_by = group.living(child.fed_by)
+    if fed_by is not None and fed_by is not forwarder and not leaving:
+        wishes.insert(0, fed_by)
+    return wishes
+
+
+def suspect(group: Group, member: Member, now: float, reason: str) -> None:
+    """Give a silent member's children to others; the member itself waits outside until it is heard again."""
+    if member.state is State.ACTIVE:
+        member.become(State.SUSPECT)
+    member.failures += 1
+    had = bool(member.children)
+    moved = regraft(group, member)
+    group.waiting.pop(member.id, None)
+    group.note(now, "suspect", member, reason=reason, moved=[child.id for child in moved])
+    if had:
+        group.timers.arm(now + CALM_S, "calm")
+
+
+CALM_S = 30.0
+"""Nothing is improved for so long after a repair."""
+
+
+def trust(group: Group, member: Member, now: float) -> None:
+    """A suspect is heard again: it gets a place like a newcomer, with no children."""
+    member.become(State.ACTIVE)
+    group.note(now, "back", member)
+    home(group, member)
+
+
+def home(group: Group, member: Member) -> None:
+    """Find a place for a member without one, if it is to have one."""
+    if member.parent is not None or member.role == "source" or member.leaving or member.done:
+        return
+    if not group.started or not member.measured:
+        return
+    if member.role == "backup":
+        placement.place_server(group, member)
+    else:
+        placement.place(group, member)
+    if member.parent is not None:
+        group.touch(member, force=True)
+
+
+def bury(group: Group, member: Member, state: State, now: float) -> None:
+    """A member is gone for good."""
+    moved = regraft(group, member)
+    orders.dismiss(group, member)
+    promises.release(group, member)
+    group.forget(member, state)
+    kind = "left" if state is State.LEFT else "dead"
+    group.note(now, kind, member, name=member.name, moved=[child.id for child in moved])
+    if moved:
+        group.timers.arm(now + CALM_S, "calm")
+
+
+def house_waiting(group: Group) -> None:
+    """Those who wait for a place are looked at again when somebody may have one."""
+    if not group.waiting or not group.room_changed:
+        return
+    group.room_changed = False
+    for member_id in list(group.waiting)[:256]:
+        member = group.living(member_id)
+        if member is None or member.state is State.SUSPECT or member.parent is not None:
+            group.waiting.pop(member_id, None)
+            continue
+        home(group, member)

@@ -1,0 +1,175 @@
+"""What outlives a crash of the coordinator, as JSON-able values.
+
+Owns: the format, with its version, and the way back. Refuses: storage. Kept are ids, epoch, places, the tree and its
+ranks; promises and orders are kept as they were told, so that nobody well is moved or told anything new by a restart.
+Times of the watch (flags, inquiries, under-performance) start afresh: what is still wrong will be told again.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from overlaycast.errors import ConfigError
+from overlaycast.overlay import candidates, capacity
+from overlaycast.overlay.group import Group
+from overlaycast.overlay.locality import Key, Place
+from overlaycast.overlay.members import NO_MEMBERS, SERVERS, Member, State
+from overlaycast.overlay.tree import check
+from overlaycast.overlay.watch import SWEEP_S
+
+VERSION = 1
+RETURN_FACTOR = 6.0
+"""After a restart members have so many times ``lost_after_s`` to come back."""
+
+_PLAIN = (
+    *("id", "name", "role", "reachable", "upload_mbit", "out_degree", "joined_epoch"),
+    *("rtt_ms", "rate_mbit", "measured", "rank", "edge_ms", "order_epoch"),
+    *("fed_by", "next_seq", "failures", "leaving", "done", "status"),
+)
+
+
+def dump(group: Group) -> dict[str, Any]:
+    """Return the snapshot."""
+    source = group.source
+    places = sorted(group.places.known.values(), key=lambda place: place.depth)
+    number = {id(place): index for index, place in enumerate(dict.fromkeys(places))}
+    return {
+        "version": VERSION,
+        "next_id": group.next_id,
+        "epoch": group.epoch,
+        "order": group.tree.order,
+        "started": group.started,
+        "begun": group.begun,
+        "begin_wanted": group.begin_wanted,
+        "incarnation": group.incarnation,
+        "next_seq": max(group.next_seq, *(m.next_seq for m in group.members.values())) if group.members else 0,
+        "nonces": group.nonces,
+        "source": source.id if source else None,
+        "places": [_place(place, number) for place in dict.fromkeys(places)],
+        "members": [_member(member, number) for member in group.members.values()],
+        "waiting": list(group.waiting),
+    }
+
+
+def _place(place: Place, number: dict[int, int]) -> list[Any]:
+    above = number[id(place.parent)] if place.parent else None
+    key = list(place.key) if isinstance(place.key, tuple) else place.key
+    return [key, place.name, above, place.delay_ms, place.timed, place.heard, place.rate_mbit]
+
+
+def _member(member: Member, number: dict[int, int]) -> dict[str, Any]:
+    return {
+        **{name: getattr(member, name) for name in _PLAIN},
+        "state": int(member.state),
+        "addresses": [list(address) for address in member.addresses],
+        "place": number[id(member.place)] if member.place else None,
+        "parent": member.parent.id if member.parent else None,
+        "standbys": [[s.id, c] for s, c in zip(member.standbys, member.counted, strict=True)],
+        "fallbacks": [one.id for one in member.fallbacks],
+        "sent": member.sent,
+    }
+
+
+def load(group: Group, snapshot: dict[str, Any], now: float) -> None:
+    """Fill a new group from a snapshot.
+
+    Raises:
+        ConfigError: the snapshot is of another version.
+        LocalProtocolError: the tree in it is broken.
+    """
+    if snapshot.get("version") != VERSION:
+        raise ConfigError(f"snapshot of version {snapshot.get('version')}; accepted: {VERSION}")
+    for name in ("next_id", "epoch", "started", "begun", "begin_wanted", "incarnation", "next_seq", "nonces"):
+        setattr(group, name, snapshot[name])
+    group.tree.order = snapshot["order"]
+    places = _load_places(group, snapshot["places"])
+    for kept in snapshot["members"]:
+        _load_member(group, kept, places, now)
+    by_rank = sorted(snapshot["members"], key=lambda kept: kept["rank"])
+    source = snapshot["source"]
+    if source is not None:
+        group.tree.plant(group.members[source])
+    for kept in by_rank:
+        _link(group, kept)
+    _measure_tree(group, by_rank)
+    _finish(group, snapshot, now)
+
+
+def _load_places(group: Group, kept: list[list[Any]]) -> list[Place]:
+    places: list[Place] = []
+    for key, name, above, delay, timed, heard, rate in kept:
+        place = group.places.root
+        if above is not None:
+            frozen: Key = tuple(key) if isinstance(key, list) else key
+            place = group.places.add(frozen, places[above], name)
+        place.delay_ms, place.timed, place.heard, place.rate_mbit = delay, timed, heard, rate
+        places.append(place)
+    return places
+
+
+def _load_member(group: Group, kept: dict[str, Any], places: list[Place], now: float) -> None:
+    member = Member(kept["id"], kept["name"], kept["role"])
+    for name in _PLAIN:
+        setattr(member, name, kept[name])
+    member.state = State(kept["state"])
+    member.connected = False
+    member.addresses = tuple((host, port) for host, port in kept["addresses"])
+    member.place = None if kept["place"] is None else places[kept["place"]]
+    parent, rank, standbys, fallbacks, primary = kept["sent"] or (0, 0, (), (), False)
+    member.sent = (parent, rank, tuple(standbys), tuple(fallbacks), primary) if kept["sent"] else ()
+    member.heard_at = now
+    group.members[member.id] = member
+    group.measured_peers += member.measured and member.role == "peer"
+    if member.role in SERVERS:
+        group.planted[member.id] = member
+    if member.role == "backup":
+        group.servers.append(member)
+    if member.measured:
+        group.places.enter(member)
+
+
+def _link(group: Group, kept: dict[str, Any]) -> None:
+    member = group.members[kept["id"]]
+    for standby_id, counts in kept["standbys"]:
+        standby = group.members[standby_id]
+        member.standbys, member.counted = (*member.standbys, standby), (*member.counted, counts)
+        if standby.wards is NO_MEMBERS:
+            standby.wards = []
+        standby.wards.append(member)
+        standby.promised += counts
+    member.fallbacks = tuple(group.members[one] for one in kept["fallbacks"] if one in group.members)
+    for one in member.fallbacks:
+        group.fallback_load[one.id] = group.fallback_load.get(one.id, 0) + 1
+    if kept["parent"] is not None:
+        parent = group.members[kept["parent"]]
+        member.parent = parent
+        if parent.children is NO_MEMBERS:
+            parent.children = []
+        parent.children.append(member)
+        group.places.carry(parent.place, member.place, 1)
+
+
+def _measure_tree(group: Group, by_rank: list[dict[str, Any]]) -> None:
+    """Heights and sizes from the leaves up: a parent ranks below its children."""
+    for kept in reversed(by_rank):
+        member = group.members[kept["id"]]
+        member.degree = max(capacity.degree(group, member), len(member.children))
+        if member.parent is not None:
+            member.parent.size += member.size
+            member.parent.height = max(member.parent.height, member.height + 1)
+    check(group.tree, iter(group.members.values()))
+
+
+def _finish(group: Group, snapshot: dict[str, Any], now: float) -> None:
+    grace = RETURN_FACTOR * group.settings.lost_after_s
+    for member in group.members.values():
+        if member.degree and (member.parent is not None or member is group.source):
+            candidates.offer(member)
+        if member is not group.source:
+            group.timers.arm(now + grace, "lost", member.id)
+    group.waiting = dict.fromkeys(snapshot["waiting"])
+    if group.begin_wanted:
+        group.timers.arm(now + group.settings.lost_after_s, "begin")
+    if group.source is not None and not group.started:
+        group.timers.arm(now + group.settings.start_timeout_s, "start")
+    group.timers.arm(now + SWEEP_S, "sweep")

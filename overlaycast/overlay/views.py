@@ -1,0 +1,86 @@
+"""The group as people and tools see it (HTTP, reports). Owns: shapes and names. Refuses: secrets, changes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from overlaycast.overlay.group import Group
+from overlaycast.overlay.members import Member
+from overlaycast.overlay.tree import depth
+
+
+def members(group: Group) -> list[dict[str, Any]]:
+    """Return Fig. 6B of every member, in order of id."""
+    return [_record(group, group.members[member_id]) for member_id in sorted(group.members)]
+
+
+def _record(group: Group, member: Member) -> dict[str, Any]:
+    return {
+        **_seat(group, member),
+        "connected": member.connected,
+        "reachable": member.reachable,
+        "addresses": [f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in member.addresses],
+        "performance": {"rtt_ms": member.rtt_ms, "rate_mbit": member.rate_mbit},
+        "transmit_mbit": _rounded(member.transmit_mbit),
+        "receive_mbit": _rounded(member.receive_mbit),
+        "routers": [place.name for place in member.place.up() if place.parent is not None] if member.place else [],
+        "children": sorted(child.id for child in member.children),
+        "degree": member.degree,
+        "next_seq": member.next_seq,
+        "fed_by": member.fed_by or None,
+        "status": member.status,
+        "failures": member.failures,
+    }
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 3)
+
+
+def _seat(group: Group, member: Member) -> dict[str, Any]:
+    return {
+        "id": member.id,
+        "name": member.name,
+        "host": member.addresses[0][0] if member.addresses else None,
+        "role": member.role,
+        "site": group.places.site(member.place).label if member.place else None,
+        "parent": member.parent.id if member.parent else None,
+        "rank": member.rank,
+        "depth": depth(member),
+        "primary": member.primary,
+        "standbys": [standby.id for standby in member.standbys],
+        "state": _state(member),
+    }
+
+
+def _state(member: Member) -> str:
+    if member.done:
+        return "DONE"
+    return "LEAVING" if member.leaving else member.state.name
+
+
+def tree(group: Group) -> dict[str, Any]:
+    """Return who is fed by whom: epoch, the root's id, and every member's seat in order of id."""
+    root = group.source
+    return {
+        "epoch": group.epoch,
+        "root": root.id if root else None,
+        "members": [_seat(group, group.members[member_id]) for member_id in sorted(group.members)],
+    }
+
+
+def counters(group: Group) -> dict[str, Any]:
+    """Return counts of what has happened since this coordinator started, and of what there is."""
+    root = group.source
+    return {
+        "events": dict(sorted(group.counts.items())),
+        "epoch": group.epoch,
+        "members": len(group.members),
+        "placed": root.size if root else 0,
+        "waiting": len(group.waiting),
+        "primaries": sum(child.role != "backup" for child in root.children) if root else 0,
+        "depth": root.height if root else 0,
+        "started": group.started,
+        "begun": group.begun,
+        "incarnation": group.incarnation,
+    }

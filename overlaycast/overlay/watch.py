@@ -1,0 +1,321 @@
+"""Reports, errors, pings: what members tell, and what follows (Fig. 7, Fig. 8).
+
+Owns: who under-performs, who is accused, whose errors are set aside. Refuses: choosing parents.
+
+Invariants: an error from inside a broken branch is set aside until its top is mended or its flag runs out, and then
+looked at again; an accused parent is asked whether it lives before its other children are moved, unless its control
+link is gone as well; a receiver that was moved and still gets too little is moved again ever more rarely.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from overlaycast.overlay import moves, orders, placement, repair, start
+from overlaycast.overlay.group import Complaint, Group, Inquiry
+from overlaycast.overlay.members import Member, State
+from overlaycast.overlay.tree import ancestors
+from overlaycast.wire.messages import NotReceiving, Ping, Pong, Report
+
+PING_S: Final = 1.0
+"""How long an accused member has to answer."""
+RATE_MEMORY: Final = 0.3
+"""Weight of the newest report in the running rates."""
+SWEEP_S: Final = 1.0
+SWEEP_SHARE: Final = 8
+"""One sweep looks at this part of the members, so that a large group is never looked at all at once."""
+SILENT_REPORTS: Final = 5
+DRIFT_S: Final = 3.0
+"""So long a member may be fed by another than its parent before it is told again."""
+
+
+# --- Fig. 7 ---------------------------------------------------------------------------------------------------------
+
+
+def report(group: Group, member: Member, message: Report, now: float) -> None:
+    """Fig. 7, 700 to 710: keep what the report says, and move the receiver if it has gone on too low for too long."""
+    member.status = message.state
+    member.next_seq = max(member.next_seq, message.next_seq)
+    member.fed_by = message.parent or 0
+    if member.role == "source":
+        _source_report(group, message)
+        return
+    for entry in message.children:
+        child = group.members.get(entry.child)
+        if child is not None and entry.next_seq > child.next_seq:
+            child.next_seq, child.heard_at = entry.next_seq, now
+    parent = member.parent
+    if parent is None or message.epoch < member.order_epoch:
+        return
+    if message.parent == parent.id:
+        _in_place(group, member, parent, message, now)
+    elif message.parent is not None and now - max(member.moved_at, 0.0) > DRIFT_S:
+        _drifted(group, member, message.parent, now)
+
+
+def _source_report(group: Group, message: Report) -> None:
+    if message.interval_ms > 0 and message.bytes:
+        rate = message.bytes * 8e-3 / message.interval_ms
+        before = group.stream_mbit
+        group.stream_mbit = rate if before is None else before + RATE_MEMORY * (rate - before)
+
+
+def _in_place(group: Group, member: Member, parent: Member, message: Report, now: float) -> None:
+    if member.id in group.revocations:
+        orders.settle(group, member)
+    if group.unconfirmed:
+        start.confirmed(group, member, now)
+    if message.state == "streaming" and member.id in group.set_aside:
+        del group.set_aside[member.id]
+    if message.interval_ms <= 0 or message.state in ("waiting", "ended", "switching"):
+        member.slow_since = None
+        return
+    rate = message.bytes * 8e-3 / message.interval_ms
+    member.receive_mbit = _blend(member.receive_mbit, rate)
+    parent.transmit_mbit = _blend(parent.transmit_mbit, rate)
+    if not _too_slow(group, member, parent, rate):
+        member.slow_since = None
+    elif member.slow_since is None:
+        member.slow_since = now
+    elif now - member.slow_since >= group.settings.slow_after_s * (1 << min(member.moves, 6)):
+        _move_receiver(group, member, parent, now)
+
+
+def _blend(before: float | None, rate: float) -> float:
+    return rate if before is None else before + RATE_MEMORY * (rate - before)
+
+
+def _too_slow(group: Group, member: Member, parent: Member, rate: float) -> bool:
+    if not group.begun or parent.slow_since is not None:
+        # what the parent does not get it cannot give: only the top of a slow branch is moved
+        return False
+    settings = group.settings
+    if settings.mode == "file":
+        return rate == 0 and parent.next_seq > member.next_seq
+    expected = settings.rate_mbit if group.stream_mbit is None else min(settings.rate_mbit, group.stream_mbit)
+    return rate < settings.rate_threshold * expected
+
+
+def _move_receiver(group: Group, member: Member, parent: Member, now: float) -> None:
+    """Fig. 7, 706."""
+    member.slow_since = None
+    rank_before = member.rank
+    moves.take_off(group, member)
+    found = placement.choose(group, member, (parent,))
+    moves.hang(group, member, found or parent)
+    if found is None:
+        return
+    member.moves += 1
+    member.moved_at = now
+    group.note(now, "slow", member, was=parent.id, now=found.id, rank_grew=member.rank != rank_before)
+
+
+def _drifted(group: Group, member: Member, fed_by: int, now: float) -> None:
+    """It has the newest order and is fed by somebody else: adopt that if the plan allows it, else tell it again."""
+    feeder = group.living(fed_by)
+    member.moved_at = now
+    expected = feeder is not None and (feeder in member.standbys or feeder in member.fallbacks)
+    if expected and feeder is not None and adopt(group, member, feeder, now):
+        return
+    group.touch(member, force=True)
+
+
+# --- Fig. 8 ---------------------------------------------------------------------------------------------------------
+
+
+def not_receiving(group: Group, member: Member, message: NotReceiving, now: float) -> None:
+    """Fig. 8, 802 to 818."""
+    if member.role == "source" or member.leaving:
+        return
+    parent = member.parent
+    if message.epoch < member.order_epoch and (parent is None or message.parent != parent.id):
+        return  # about an order that a newer one, on its way, replaces
+    member.fed_by = message.now_from or 0
+    member.status = "streaming" if message.now_from else "stalled"
+    if parent is None:
+        group.room_changed = True
+        return
+    if message.now_from is None and _flagged(member, now):
+        _set_aside(group, member, parent, now)
+        return
+    member.flag_until = now + group.settings.flag_s
+    group.note(
+        now,
+        "not-receiving",
+        member,
+        parent=parent.id,
+        reason=message.reason,
+        now_from=message.now_from,
+        next_seq=message.next_seq,
+    )
+    feeder = group.living(message.now_from)
+    if feeder is parent:
+        group.touch(member, force=True)
+        return
+    if feeder is not None:
+        adopt(group, member, feeder, now)
+    accuse(group, parent, member, now)
+
+
+def _flagged(member: Member, now: float) -> bool:
+    return any(above.flag_until > now for above in ancestors(member))
+
+
+def _set_aside(group: Group, member: Member, parent: Member, now: float) -> None:
+    if member.id not in group.set_aside:
+        group.set_aside[member.id] = Complaint(member.id, parent.id, now)
+        until = max(above.flag_until for above in ancestors(member))
+        group.timers.arm(until, "aside", member.id)
+    group.counts["set-aside"] = group.counts.get("set-aside", 0) + 1
+
+
+def look_again(group: Group, member: Member, now: float) -> None:
+    """A flag has run out: an error that was set aside counts now, unless data flows again."""
+    complaint = group.set_aside.pop(member.id, None)
+    if complaint is None or member.parent is None or member.status == "streaming":
+        return
+    member.flag_until = now + group.settings.flag_s
+    accuse(group, member.parent, member, now)
+
+
+def adopt(group: Group, member: Member, feeder: Member, now: float) -> bool:
+    """Confirm a local failover: the member's plan becomes what it did by itself."""
+    if not repair.usable(group, member, feeder):
+        return False
+    was = moves.take_off(group, member, alone=False)
+    moves.hang(group, member, feeder)
+    member.moved_at = now
+    group.note(now, "failover", member, was=was.id if was else None, now=feeder.id)
+    group.timers.arm(now + repair.CALM_S, "calm")
+    return True
+
+
+def accuse(group: Group, parent: Member, reporter: Member, now: float) -> None:
+    """Fig. 8, 808: find out which of the two has failed."""
+    if parent.role == "source" and not parent.connected:
+        return  # all wait for the source
+    if not parent.connected:
+        repair.suspect(group, parent, now, "its child is not fed and its control link is gone")
+        return
+    inquiry = group.inquiries.get(parent.id)
+    if inquiry is None:
+        inquiry = Inquiry(parent.id, now, group.nonce())
+        group.inquiries[parent.id] = inquiry
+        group.outbox.append((parent.id, Ping(nonce=inquiry.nonce)))
+        group.timers.arm(now + PING_S, "inquiry", parent.id)
+    if reporter.id not in inquiry.reporters:
+        nonce = group.nonce()
+        inquiry.reporters[reporter.id] = nonce
+        group.outbox.append((reporter.id, Ping(nonce=nonce)))
+
+
+def pong(group: Group, member: Member, message: Pong, now: float) -> None:
+    """An answer to a ping: of the source's former children, or of those who accuse and are accused."""
+    member.next_seq = max(member.next_seq, message.next_seq)
+    if start.told(group, message.nonce, message.next_seq, now):
+        return
+    for inquiry in list(group.inquiries.values()):
+        if message.nonce == inquiry.nonce:
+            inquiry.answered.add(inquiry.parent)
+        elif inquiry.reporters.get(member.id) == message.nonce:
+            inquiry.answered.add(member.id)
+        else:
+            continue
+        if len(inquiry.answered) == len(inquiry.reporters) + 1:
+            conclude(group, inquiry, now)
+
+
+def conclude(group: Group, inquiry: Inquiry, now: float) -> None:
+    """All have answered, or time is up: whoever has not has failed."""
+    group.inquiries.pop(inquiry.parent, None)
+    group.timers.cancel("inquiry", inquiry.parent)
+    parent = group.living(inquiry.parent)
+    if parent is None:
+        return
+    group.replan[parent.id] = None
+    if inquiry.parent not in inquiry.answered and parent.role != "source":
+        repair.suspect(group, parent, now, "accused and silent")
+        return
+    for reporter_id in inquiry.reporters:
+        reporter = group.living(reporter_id)
+        if reporter is None:
+            continue
+        if reporter_id not in inquiry.answered:
+            repair.suspect(group, reporter, now, "accused its parent and is silent itself")
+        elif reporter.parent is parent and reporter.status != "streaming":
+            _new_sender(group, reporter, parent, now)
+
+
+def _new_sender(group: Group, reporter: Member, parent: Member, now: float) -> None:
+    """Fig. 8, 814: both live, the way between them does not."""
+    parent.failures += 1
+    wishes = [one for one in (group.living(reporter.fed_by), *reporter.standbys) if one is not None]
+    moves.take_off(group, reporter)
+    if not repair.settle(group, reporter, [one for one in wishes if one is not parent]):
+        found = placement.choose(group, reporter, (parent,))
+        moves.hang(group, reporter, found or parent)
+    reporter.moved_at = now
+    group.touch(reporter, force=True)
+    new = reporter.parent
+    group.note(now, "new-sender", reporter, was=parent.id, now=new.id if new else None)
+    group.timers.arm(now + repair.CALM_S, "calm")
+
+
+# --- control links --------------------------------------------------------------------------------------------------
+
+
+def heard(group: Group, member: Member, now: float) -> None:
+    """Anything from a member shows that it lives."""
+    member.heard_at = now
+    if member.state is State.SUSPECT and member.connected:
+        repair.trust(group, member, now)
+
+
+def link_lost(group: Group, member: Member, now: float) -> None:
+    """A control link has ended. That alone moves nobody: data may flow on, and the member may come back."""
+    member.connected = False
+    if member.leaving or member.done:
+        if member.role != "source":
+            repair.bury(group, member, State.LEFT, now)
+        return
+    if any(child.status == "stalled" for child in member.children) and member.role != "source":
+        repair.suspect(group, member, now, "its control link is gone and a child is not fed")
+    group.timers.arm(now + group.settings.lost_after_s, "lost", member.id)
+
+
+def still_lost(group: Group, member: Member, now: float) -> None:
+    """The control link stayed away: the member is gone, unless those next to it see its data."""
+    if member.connected or member.role == "source":
+        return
+    if _data_seen(group, member, now):
+        group.timers.arm(now + group.settings.lost_after_s, "lost", member.id)
+        return
+    repair.bury(group, member, State.DEAD, now)
+
+
+def _data_seen(group: Group, member: Member, now: float) -> bool:
+    recent = now - max(group.settings.lost_after_s, 3 * group.settings.report_ms / 1000)
+    if member.heard_at > recent:
+        return True
+    return any(
+        child.fed_by == member.id and child.status == "streaming" and child.heard_at > recent and child.connected
+        for child in member.children
+    )
+
+
+def sweep(group: Group, now: float) -> None:
+    """Ask those who have said nothing for long, and give up those who did not answer (a link can be dead unnoticed)."""
+    group.timers.arm(now + SWEEP_S, "sweep")
+    if not group.sweep_queue:
+        group.sweep_queue = list(group.members)
+    share = max(64, len(group.members) // SWEEP_SHARE)
+    batch, group.sweep_queue = group.sweep_queue[:share], group.sweep_queue[share:]
+    limit = max(group.settings.lost_after_s, SILENT_REPORTS * group.settings.report_ms / 1000)
+    for member_id in batch:
+        member = group.living(member_id)
+        if member is None or not member.connected or member.role == "source" or now - member.heard_at < limit:
+            continue
+        if now - member.heard_at < 2 * limit + SWEEP_SHARE * SWEEP_S:
+            group.outbox.append((member.id, Ping(nonce=group.nonce())))
+        elif member.state is State.ACTIVE and member.parent is not None and not _data_seen(group, member, now):
+            repair.suspect(group, member, now, "silent for too long")

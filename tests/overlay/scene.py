@@ -1,0 +1,227 @@
+"""A small stage for the brain: members that obey every order at once, and a clock that the test turns.
+
+Owns: what a well-behaved agent and shell would answer. Refuses: deciding; every decision under test is the overlay's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from overlaycast.overlay import Event, Measurement, Overlay
+from overlaycast.wire.group import GroupSettings, MemberLimits
+from overlaycast.wire.messages import (
+    Address,
+    Assign,
+    Begin,
+    ChildReport,
+    CoordinatorMessage,
+    MemberMessage,
+    NotReceiving,
+    Ping,
+    Pong,
+    Report,
+    Subscribe,
+    decode_from_coordinator,
+    encode,
+)
+
+KEY = bytes(range(32))
+
+
+@dataclass
+class Actor:
+    """One member as the stage knows it: the newest order, and whether it answers."""
+
+    id: int
+    name: str
+    role: str
+    order: Assign | None = None
+    epoch: int = 0
+    parent: int | None = None
+    next_seq: int = 0
+    answers: bool = True
+    heard: list[CoordinatorMessage] = field(default_factory=list)
+
+
+class Scene:
+    """An overlay with its members. Every order that it sends passes the wire's text, as it would a socket."""
+
+    def __init__(self, **settings: Any) -> None:
+        self.settings = GroupSettings(**settings)
+        self.overlay = Overlay(self.settings, KEY)
+        self.now = 100.0
+        self.actors: dict[int, Actor] = {}
+        self.sent: list[tuple[int, CoordinatorMessage]] = []
+        self.events: list[Event] = []
+
+    # --- members ---------------------------------------------------------------------------------------------
+
+    def join(
+        self,
+        name: str,
+        path: Iterable[str | None] = (),
+        role: str = "peer",
+        rtt_ms: float | None = 10.0,
+        rate_mbit: float | None = 100.0,
+        reachable: bool = True,
+        hops_ms: tuple[float | None, ...] = (),
+        measure: bool = True,
+        host: str | None = None,
+        **limits: Any,
+    ) -> Actor:
+        """Subscribe a member and, unless told otherwise, measure it."""
+        number = len(self.actors) + 1
+        request = Subscribe(
+            version=1,
+            group="g",
+            token="t",
+            name=name,
+            role=role,  # type: ignore[arg-type]
+            addresses=(Address(host=host or f"10.{number >> 8}.{number & 255}.2", port=8471),),
+            limits=MemberLimits(**limits),
+            reachable=reachable,
+        )
+        actor = Actor(self.overlay.join(request, self.now), name, role)
+        self.actors[actor.id] = actor
+        if measure:
+            self.measure(actor, path, rtt_ms, rate_mbit, hops_ms)
+        return actor
+
+    def measure(
+        self,
+        actor: Actor,
+        path: Iterable[str | None],
+        rtt_ms: float | None = 10.0,
+        rate_mbit: float | None = 100.0,
+        hops_ms: tuple[float | None, ...] = (),
+    ) -> None:
+        """Tell the overlay what was found out about a member."""
+        self.overlay.measured(actor.id, Measurement(tuple(path), rtt_ms, rate_mbit, hops_ms), self.now)
+        self.deliver()
+
+    def __getitem__(self, name: str) -> Actor:
+        return next(actor for actor in reversed(self.actors.values()) if actor.name == name)
+
+    # --- time and messages -------------------------------------------------------------------------------------
+
+    def deliver(self, obey: bool = True) -> list[tuple[int, CoordinatorMessage]]:
+        """Carry the overlay's messages to the members, and their answers back, until all is quiet."""
+        everything = []
+        while batch := self.overlay.messages_to_send():
+            everything += batch
+            self.sent += batch
+            for member, message in batch:
+                again = decode_from_coordinator(encode(message))
+                actor = self.actors[member]
+                actor.heard.append(again)
+                if obey and actor.answers:
+                    self._obey(actor, again)
+        self.events += self.overlay.events()
+        self.overlay.measurements_wanted()
+        return everything
+
+    def _obey(self, actor: Actor, message: CoordinatorMessage) -> None:
+        if isinstance(message, Assign) and message.epoch >= actor.epoch:
+            actor.order, actor.epoch = message, message.epoch
+            actor.parent = message.parent.member if message.parent else None
+            self.report(actor)
+        elif isinstance(message, Ping):
+            self.say(actor, Pong(nonce=message.nonce, next_seq=actor.next_seq, parent=actor.parent))
+        elif isinstance(message, Begin):
+            actor.next_seq = max(actor.next_seq, message.next_seq)
+
+    def say(self, actor: Actor, message: MemberMessage) -> None:
+        """Let a member say something, without delivering what follows."""
+        self.overlay.receive(actor.id, message, self.now)
+
+    def report(self, actor: Actor, mbit: float | None = None, state: str = "streaming", **more: Any) -> None:
+        """Let a member report a second of the stream at its rate, or at another."""
+        rate = self.settings.rate_mbit if mbit is None else mbit
+        children = tuple(
+            ChildReport(child=one.id, next_seq=one.next_seq) for one in self.actors.values() if one.parent == actor.id
+        )
+        fields: dict[str, Any] = {
+            "epoch": actor.epoch,
+            "parent": actor.parent,
+            "state": state,
+            "next_seq": actor.next_seq,
+            "interval_ms": 1000,
+            "bytes": int(rate * 125_000),
+            "records": 1,
+            "children": children,
+        }
+        self.say(actor, Report(**(fields | more)))
+
+    def complain(self, actor: Actor, now_from: Actor | None = None, reason: str = "silence") -> None:
+        """Let a member tell that its parent is silent, and where it went."""
+        message = NotReceiving(
+            epoch=actor.epoch,
+            parent=actor.parent,
+            next_seq=actor.next_seq,
+            silent_ms=80,
+            reason=reason,  # type: ignore[arg-type]
+            now_from=now_from.id if now_from else None,
+        )
+        if now_from is not None:
+            actor.parent = now_from.id
+        self.say(actor, message)
+
+    def pass_time(self, seconds: float, reports: bool = True) -> None:
+        """Let time pass in steps of at most a second; members that answer report once a step."""
+        end = self.now + seconds
+        while self.now < end:
+            due = self.overlay.next_deadline()
+            step = min(end, self.now + 1.0)
+            self.now = max(self.now, min(step, due)) if due is not None and due < step else step
+            self.overlay.tick(self.now)
+            if reports and self.now == step:
+                for actor in list(self.actors.values()):
+                    if actor.answers:
+                        actor.next_seq += 100
+                        self.report(actor)
+            self.deliver()
+
+    def kill(self, actor: Actor) -> None:
+        """A member dies and its control link with it."""
+        actor.answers = False
+        self.overlay.disconnected(actor.id, self.now)
+        self.deliver()
+
+    # --- looking ---------------------------------------------------------------------------------------------------
+
+    def parents(self) -> dict[str, str | None]:
+        """Return the plan: each member's name and its parent's."""
+        seats = {seat["id"]: seat for seat in self.overlay.tree()["members"]}
+        return {
+            seat["name"]: seats[seat["parent"]]["name"] if seat["parent"] in seats else None for seat in seats.values()
+        }
+
+    def children(self, name: str) -> list[str]:
+        """Return the names of a member's children, by name."""
+        return sorted(child for child, parent in self.parents().items() if parent == name)
+
+    def kinds(self) -> list[str]:
+        """Return the kinds of the events so far."""
+        return [event.kind for event in self.events]
+
+
+FIGURE_2A = {
+    **{f"a{n}": ("srv", "core", "B", "A") for n in (1, 2, 3)},
+    **{f"b{n}": ("srv", "core", "B", f"L{n}") for n in (1, 2, 3)},
+    **{f"c{n}": ("srv", "core", "C") for n in (1, 2, 3)},
+    **{f"d{n}": ("srv", "core", "D") for n in (1, 2, 3)},
+    **{f"e{n}": ("srv", "core", "E") for n in (1, 2)},
+}
+
+
+def figure_2a(backup: bool = True, **settings: Any) -> Scene:
+    """Return the seed's Figure 2A, all subscribed and measured: 14 clients in 4 sites, uplinks of 20 Mbit/s."""
+    scene = Scene(**({"rate_mbit": 8.4, "default_out_degree": 3, "start_members": len(FIGURE_2A)} | settings))
+    scene.join("source", ("srv",), "source", rtt_ms=0.2, rate_mbit=300)
+    if backup:
+        scene.join("backup", ("srv", "core"), "backup", rtt_ms=4.2, rate_mbit=90)
+    for name, path in FIGURE_2A.items():
+        scene.join(name, path, rtt_ms=14.5, rate_mbit=18)
+    return scene
