@@ -110,6 +110,7 @@ class GroupDriver:
         self._inbox: asyncio.Queue[_Item] = asyncio.Queue(_INBOX_LIMIT)
         self._outbox: list[tuple[int, CoordinatorMessage]] = []
         self._measuring: set[asyncio.Task[None]] = set()
+        self._to_measure: list[int] = []
         if len(self._secrets) > 64 + 2 * len(self._seats):
             self._forget_secrets()
         self._unkept = False
@@ -259,8 +260,7 @@ class GroupDriver:
             self._unkept = self._unkept or not isinstance(message, Ping)
         for event in self.brain.events():
             self.log.add(event.at, event.kind, event.member, event.details)
-        for member in self.brain.measurements_wanted():
-            self._start_measuring(member)
+        self._to_measure += self.brain.measurements_wanted()
 
     def _keep(self, now: float) -> None:
         started = time.perf_counter()
@@ -276,6 +276,10 @@ class GroupDriver:
             seat = self._seats.get(member)
             if seat is not None:
                 seat.link.send(message)
+        # an echo goes out by itself, at once: not before the welcome that a newcomer waits for
+        wanted, self._to_measure = self._to_measure, []
+        for member in wanted:
+            self._start_measuring(member)
 
     # --- seats -------------------------------------------------------------------------------------------------
 
