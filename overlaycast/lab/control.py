@@ -88,6 +88,8 @@ def parse_tree(answer: dict[str, Any], site_of: Callable[[str], str | None]) -> 
         LabError: it lacks a field.
     """
     try:
+        # a host whose link broke while it joined is there twice until the first is given up: the newest counts
+        newest = {str(one["name"]): one for one in sorted(answer["members"], key=lambda one: int(one["id"]))}
         places = tuple(
             Place(
                 id=int(one["id"]),
@@ -101,7 +103,7 @@ def parse_tree(answer: dict[str, Any], site_of: Callable[[str], str | None]) -> 
                 standbys=tuple(one.get("standbys") or ()),
                 state=str(one.get("state", "")),
             )
-            for one in answer["members"]
+            for one in newest.values()
         )
         return Tree(int(answer["epoch"]), places)
     except (KeyError, TypeError, ValueError) as error:

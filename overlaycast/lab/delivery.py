@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from overlaycast.lab.journals import Begin, End, Error, Journal, Lost, Sample, Summary, Welcome
-from overlaycast.lab.recording import Curve, FileSeen, Recording
+from overlaycast.lab.recording import FileSeen, Recording
 from overlaycast.lab.result import Delivery, Latency
 
 NOTHING = Journal("")
@@ -70,7 +70,7 @@ def _unfinished(journal: Journal) -> Summary:
     lost = sum(entry.to_seq - entry.from_seq for entry in journal.all(Lost))
     return Summary(
         t=last.t,
-        next_seq=last.next_seq,
+        next_seq=last.records + lost,  # what was read but not written yet died with it
         received=last.records,
         lost=lost,
         bytes=last.bytes,
@@ -137,22 +137,21 @@ def duplicated_between(journal: Journal, t0: float, t1: float) -> int:
     """Return the records that reached the sink twice in a window.
 
     A sample says how many records were written and which number comes next: what was written beyond the numbers that
-    passed, losses set aside, was written twice.
+    passed, losses set aside, was written twice. The sink lags behind, so the surplus is told late, never early.
     """
-    surplus = _surplus(journal)
-    return max(0, round(surplus.at(t1) - surplus.at(t0)))
+    return max(0, _surplus(journal, t1) - _surplus(journal, t0))
 
 
-def _surplus(journal: Journal) -> Curve:
-    times, values = [], []
-    losses = journal.all(Lost)
+def _surplus(journal: Journal, until: float) -> int:
+    summary, losses = journal.last(Summary), journal.all(Lost)
+    first = summary.first_seq if summary and summary.first_seq is not None else 0
+    most = 0
     for sample in journal.all(Sample):
-        if sample.next_seq is None:
+        if sample.next_seq is None or sample.t > until:
             continue
         lost = sum(loss.to_seq - loss.from_seq for loss in losses if loss.to_seq <= sample.next_seq)
-        times.append(sample.t)
-        values.append(float(sample.records - sample.next_seq + lost))
-    return Curve(tuple(times), tuple(values))
+        most = max(most, sample.records - (sample.next_seq - first) + lost)
+    return most
 
 
 def longest_gap(journal: Journal, t0: float, t1: float) -> float | None:

@@ -170,7 +170,7 @@ def _tree(recording: Recording) -> TreeSeen:
     return TreeSeen(
         epoch=tree.epoch,
         depth=max((place.depth for place in tree.places), default=0),
-        primaries=sum(place.primary for place in tree.places),
+        primaries=sum(place.primary for place in tree.places if place.role == "peer"),
         stretch=Stretch(_rounded(fmean(ratios)) if ratios else None, _rounded(p95)),
     )
 

@@ -41,12 +41,12 @@ def _table(*columns: str) -> Table:
 
 
 def receivers(result: Result) -> Table:
-    """Return a line for every receiver."""
-    table = _table("site", "receiver", "fed by", ">received", ">lost", ">twice", ">longest gap", ">p50", "file")
+    """Return a line for every receiver; a star marks the primaries."""
+    table = _table("site", "host", "fed by", ">records", ">lost", ">twice", ">gap", ">p50", "file")
     fed_by = {member.host: member for member in result.members}
     for one in sorted(result.delivery, key=lambda one: (one.site or "", one.host)):
         member = fed_by.get(one.host)
-        parent = (member.parent_host or "–") + (" (primary)" if member.primary else "") if member else "–"
+        parent = (member.parent_host or "–") + ("*" if member.primary else "") if member else "–"
         counts = (words.number(one.received), str(one.lost), str(one.duplicated))
         times = (words.number(one.longest_gap_ms, "ms"), words.number(one.latency_ms.p50, "ms"))
         table.add_row(one.site or "–", one.host, parent, *counts, *times, _file(one), style=_style(one))
@@ -65,12 +65,12 @@ def _file(one: Delivery) -> str:
 
 def faults(result: Result) -> Table:
     """Return a line for every fault."""
-    table = _table(">at", "fault", "what", ">behind it", ">detected", ">recovered", ">moved", ">lost")
+    table = _table(">at", "what", ">behind it", ">detected", ">recovered", ">moved", ">lost")
     for fault in result.faults:
         when = words.number(fault.at_s, "s")
         took = (words.number(fault.detected_ms, "ms"), words.number(fault.recovered_ms, "ms"))
         what = words.fault_title(fault)
-        table.add_row(when, fault.id, what, str(fault.affected), *took, str(fault.moved), str(fault.lost))
+        table.add_row(when, what, str(fault.affected), *took, str(fault.moved), str(fault.lost))
     return table
 
 
