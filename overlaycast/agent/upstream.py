@@ -335,7 +335,7 @@ class Upstream:
         """The first word on a dialled link: the door is open."""
         link.phase = Phase.ASKED if link.feed else Phase.IDLE
         self._redials.pop(link.peer.member, None)
-        if self._outage and not link.feed:
+        if self._outage and not link.feed and self.state is not State.CONNECTING:
             # a standby became warm while we look for a source: ask it at once
             self._outage.queue.insert(0, link.peer)
             self._outage.next_try = now

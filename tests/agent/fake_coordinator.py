@@ -178,7 +178,11 @@ class FakeCoordinator:
         """Accept at parent, standbys and fallbacks; Assign to the child."""
         self.epoch += 1
         me, above = self.members[child], self.members[parent]
-        me.rank = rank if rank is not None else max(me.rank, above.rank + (1 << 20))
+        if rank is not None:
+            me.rank = rank
+        elif me.rank <= above.rank:
+            # later ones rank higher, so that an earlier sibling may be the standby
+            me.rank = max(member.rank for member in self.members.values()) + (1 << 20)
         for name in (parent, *standbys, *fallbacks):
             giver = self.members[name]
             await giver.send(

@@ -31,9 +31,10 @@ class AgentProcess:
         words += ["--listen", "127.0.0.1:0", "--journal", str(journal)]
         if command == "join":
             words += ["--output", str(out)]
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "overlaycast.cli", *words, stderr=asyncio.subprocess.PIPE, **streams
-        )
+        with (folder / f"{name}.err").open("wb") as err:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "overlaycast.cli", *words, stderr=err, **streams
+            )
         return cls(name, process, out, journal)
 
     def signal(self, number: signal.Signals) -> None:
@@ -42,15 +43,20 @@ class AgentProcess:
     async def ended(self, seconds: float = 30) -> tuple[int, str]:
         """Wait for the end; return exit code and stderr."""
         async with asyncio.timeout(seconds):
-            _, err = await self.process.communicate()
+            await self.process.wait()
         assert self.process.returncode is not None
-        return self.process.returncode, err.decode()
+        return self.process.returncode, self.stderr
 
     async def end(self) -> None:
         """Whatever it does: no process is left behind."""
         if self.process.returncode is None:
             self.process.kill()
-            await self.process.communicate()
+            await self.process.wait()
+
+    @property
+    def stderr(self) -> str:
+        """What it has said to people so far."""
+        return self.journal.with_suffix(".err").read_text()
 
     def lines(self, kind: str) -> list[dict[str, Any]]:
         """Return the journal's lines of one kind."""
