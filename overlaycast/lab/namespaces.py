@@ -19,6 +19,7 @@ from overlaycast.errors import LabError
 
 _CLONE_NEWNET: Final = 0x40000000
 _MS_BIND: Final = 4096
+_MNT_DETACH: Final = 2
 _OWN: Final = "/proc/thread-self/ns/net"
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -60,18 +61,11 @@ class Namespace:
         _call(_libc.setns(self.fd, _CLONE_NEWNET), f"{self.name}: cannot enter its network namespace")
 
     def pin(self, folder: Path) -> None:
-        """Make it known to ``ip netns``. Only below a mount of our own: a bind mount outlives a crash."""
-        folder.mkdir(exist_ok=True)
+        """Make it known to ``ip netns``, in a folder of ``names``."""
         target = folder / self.name
         target.touch()
         source = f"/proc/self/fd/{self.fd}".encode()
         _call(_libc.mount(source, str(target).encode(), None, _MS_BIND, None), f"{target}: cannot bind")
-
-    def unpin(self, folder: Path) -> None:
-        """Undo ``pin``."""
-        target = folder / self.name
-        _call(_libc.umount2(str(target).encode(), 2), f"{target}: cannot unbind")
-        target.unlink()
 
     def write_sysctls(self, values: dict[str, str]) -> None:
         """Write settings below /proc/sys/net, which shows the calling thread's namespace.
@@ -98,6 +92,21 @@ class Namespace:
         if self.fd >= 0:
             os.close(self.fd)
             self.fd = -1
+
+
+@contextmanager
+def names(folder: Path) -> Iterator[None]:
+    """Have a folder for names of namespaces, on a mount of its own, which goes with all binds below it in one step.
+
+    Only in a mount namespace of our own: binds outlive a crash.
+    """
+    folder.mkdir(exist_ok=True)
+    path = str(folder).encode()
+    _call(_libc.mount(b"tmpfs", path, b"tmpfs", 0, b"mode=0755"), f"{folder}: cannot mount")
+    try:
+        yield
+    finally:
+        _call(_libc.umount2(path, _MNT_DETACH), f"{folder}: cannot unmount")
 
 
 def _return(home: int) -> None:

@@ -23,7 +23,7 @@ from overlaycast.lab import netlink
 from overlaycast.lab.graph import Link
 from overlaycast.lab.isolation import is_isolated
 from overlaycast.lab.mininetface import BuiltMininet, LabNode, check_programs, stop_all
-from overlaycast.lab.namespaces import Namespace
+from overlaycast.lab.namespaces import Namespace, names
 from overlaycast.lab.netlink import Device, Netlink, Request
 from overlaycast.lab.plan import KernelSettings, NodePlan, node_plans
 from overlaycast.lab.shaper import Shaper, netem_works
@@ -126,6 +126,7 @@ class Network:
 
     def _build(self) -> None:
         _raise_descriptor_limit()
+        self._stack.enter_context(names(_NETNS))
         for plan in self._plans.values():
             self._make_node(plan)
         means = self._choose_means()
@@ -142,7 +143,6 @@ class Network:
         namespace = Namespace(plan.node)
         self._stack.callback(namespace.close)
         namespace.pin(_NETNS)
-        self._stack.callback(namespace.unpin, _NETNS)
         namespace.write_sysctls(self._settings.sysctls(plan.router))
         with namespace.entered():
             self._sockets[plan.node] = Netlink(plan.node)
