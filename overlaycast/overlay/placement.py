@@ -1,4 +1,4 @@
-"""Chooses a parent (Fig. 4, 410), and the order in which many are placed (Fig. 5, 504 to 510).
+"""Chooses a parent (Fig. 4, 410).
 
 Owns: preference. Refuses: changing anything but through ``moves``; breaking what ``tree`` guards.
 
@@ -11,42 +11,59 @@ forward, and sites hang from the source as long as it has places, from one anoth
 
 from __future__ import annotations
 
-import heapq
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Final
 
 from overlaycast.overlay import candidates, moves
 from overlaycast.overlay.capacity import UNLIMITED, room, uplink_copies
 from overlaycast.overlay.group import Group
-from overlaycast.overlay.locality import Place, distance_ms, reach_ms
+from overlaycast.overlay.locality import Place, distance_ms
 from overlaycast.overlay.members import Member
 from overlaycast.overlay.tree import ceiling, delay_ms
 
 STRETCH: Final = 1.35
-SITE_STRETCH: Final = 3.0
+SITE_STRETCH: Final = 2.0
 SLACK_MS: Final = 1.0
 FAILURE_MS: Final = 5.0
 """What a failure in the past costs a candidate, for each doubling of the branch that it would get."""
 SCAN_LIMIT: Final = 4096
-COARSE_MS: Final = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What a search keeps to beside the limits: how deep the member may hang, and how many slots members of a place
+    keep for their own neighbours that have not been placed yet."""
+
+    deepest: int = 1 << 30
+    keep: Mapping[Place | None, int] | None = None
+
+
+FREE: Final = Rules()
 
 
 class _Search:
     """One member's search for a parent."""
 
-    def __init__(self, group: Group, member: Member, avoid: Iterable[Member] = ()) -> None:
+    def __init__(self, group: Group, member: Member, avoid: Iterable[Member] = (), rules: Rules = FREE) -> None:
         self.group = group
         self.member = member
         self.avoid = tuple(avoid)
         self.ceiling = ceiling(member)
-        self.depth_left = group.tree.depth_limit - 1 - member.height
+        self.depth_left = min(group.tree.depth_limit - member.height, rules.deepest) - 1
+        self.keep = rules.keep
         source = group.source
         direct = distance_ms(source, member) if source is not None else 0.0
         self.direct = direct + moves.HOP_MS + SLACK_MS
 
     def accepts(self, candidate: Member) -> bool:
         """Whether the candidate may feed the member at all, promises to others kept."""
-        if candidate.spare <= 0 or not candidate.trusted:
+        spare = candidate.spare
+        if spare <= 0 or not candidate.trusted:
+            return False
+        if spare <= _for_siblings(candidate):
+            return False
+        if self.keep and candidate.place is not self.member.place and spare <= self.keep.get(candidate.place, 0):
             return False
         return self.possible(candidate) and room(self.group, candidate.place, self.member.place)
 
@@ -102,14 +119,25 @@ class _Search:
         return cost, best
 
 
-def choose(group: Group, member: Member, avoid: Iterable[Member] = ()) -> Member | None:
+def _for_siblings(candidate: Member) -> int:
+    """Slots that an heir keeps for siblings that may still come: neighbours, while their parent has room."""
+    parent = candidate.parent
+    if parent is None or parent.place is not candidate.place or parent.children[0] is not candidate:
+        return 0
+    return 0 if parent.role == "source" else parent.degree - len(parent.children)
+
+
+def choose(group: Group, member: Member, avoid: Iterable[Member] = (), rules: Rules = FREE) -> Member | None:
     """Return the parent for an orphan (with its branch), or None if nobody may take it.
 
     Peers and planted servers first, then backup servers, then, in groups small enough to look at everybody, whoever
     has a place left that is promised to others.
     """
-    search = _Search(group, member, avoid)
+    search = _Search(group, member, avoid, rules)
     best = search.run()
+    if best is None and rules is not FREE:
+        search = _Search(group, member, avoid)
+        best = search.run()
     if best is not None:
         return best
     for server in sorted(group.servers, key=lambda one: (len(one.children), one.id)):
@@ -129,9 +157,9 @@ def _last_resort(group: Group, search: _Search) -> Member | None:
     return min(found, key=lambda item: item[:3])[3] if found else None
 
 
-def place(group: Group, member: Member, avoid: Iterable[Member] = ()) -> bool:
+def place(group: Group, member: Member, avoid: Iterable[Member] = (), rules: Rules = FREE) -> bool:
     """Place one orphan (Fig. 4, 408 to 416); False: it has to wait."""
-    parent = choose(group, member, avoid)
+    parent = choose(group, member, avoid, rules)
     if parent is None:
         group.waiting[member.id] = None
         return False
@@ -139,65 +167,7 @@ def place(group: Group, member: Member, avoid: Iterable[Member] = ()) -> bool:
     return True
 
 
-# --- many at once (Fig. 5) ------------------------------------------------------------------------------------------
-
-
-def place_all(group: Group, members: Iterable[Member]) -> None:
-    """Place many in one go: servers, then by place from the core outwards, the largest branch first, forwarders before
-    those who only receive; within a place the best come first, so that they are fed first and feed the others."""
-    forwarders: dict[Place, list[Member]] = {}
-    receivers: list[Member] = []
-    for member in members:
-        if member.role == "backup":
-            place_server(group, member)
-        elif member.degree:
-            forwarders.setdefault(member.place or group.places.root, []).append(member)
-        else:
-            receivers.append(member)
-    for where in _outwards(group, forwarders):
-        for member in sorted(forwarders[where], key=lambda one: merit(group, one)):
-            place(group, member)
-    for member in sorted(receivers, key=lambda one: merit(group, one)):
-        place(group, member)
-
-
-def _outwards(group: Group, wanted: dict[Place, list[Member]]) -> list[Place]:
-    """Return the wanted places, each after those above it, and places of larger branches first."""
-    inside: set[int] = set()
-    for where in wanted:
-        for above in where.up():
-            if above.order in inside:
-                break
-            inside.add(above.order)
-    root = group.places.root
-    queue = [(-root.count, root.label, root.order, root)]
-    found = []
-    while queue:
-        where = heapq.heappop(queue)[3]
-        if where in wanted:
-            found.append(where)
-        for child in where.children:
-            if child.order in inside:
-                heapq.heappush(queue, (-child.count, child.label, child.order, child))
-    return found
-
-
-def merit(group: Group, member: Member) -> tuple[object, ...]:
-    """Return the order within a place: planted servers, then the better performing, the stronger, by name.
-
-    Performance is compared in coarse steps, for an echo is noisy; strategy "location" leaves it out.
-    """
-    reach: float = 0
-    rate: float = 0
-    if group.settings.strategy != "location":
-        reach = round(reach_ms(member) / COARSE_MS)
-        rate = -_octave(member.rate_mbit or group.settings.rate_mbit, group.settings.rate_mbit)
-    return (member.role != "relay", member.failures, reach, rate, -member.degree, member.name, member.id)
-
-
-def _octave(rate_mbit: float, stream_mbit: float) -> int:
-    """How many copies of the stream an echo shows, in doublings, and not more than a host is asked for."""
-    return min(int(rate_mbit / stream_mbit), 4).bit_length()
+# --- servers ----------------------------------------------------------------------------------------------------
 
 
 def place_server(group: Group, server: Member) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from overlaycast.overlay import capacity, moves, orders, placement, promises
+from overlaycast.overlay import capacity, many, moves, orders, promises
 from overlaycast.overlay.group import Group
 from overlaycast.overlay.members import Member, State
 from overlaycast.wire.messages import Begin, Ping
@@ -80,7 +80,7 @@ def maybe_start(group: Group, now: float, at_last: bool = False) -> bool:
     group.timers.cancel("start")
     ready = [one for one in group.members.values() if one.measured and one.role != "source"]
     moves.enter(group, source)
-    placement.place_all(group, ready)
+    many.place_all(group, ready)
     group.note(now, "placed", None, members=len(ready), waiting=len(group.waiting))
     group.unconfirmed = {one.id for one in ready if one.parent is not None}
     group.begin_wanted = True
