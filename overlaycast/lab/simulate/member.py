@@ -129,6 +129,7 @@ class Member(Node):
         self.rank = max(self.rank, order.rank)
         self.assigned, self.standbys, self.fallbacks = order.parent, order.standbys, order.fallbacks
         self._answered = True
+        self.look_anew()
         wanted = {peer.member for peer in self.standbys}
         if order.parent is not None:
             wanted.add(order.parent.member)

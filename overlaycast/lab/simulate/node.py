@@ -146,9 +146,12 @@ class Node(ABC):
             self._dial(peer, active=True)
 
     def accepted(self, parent: int) -> None:
-        """A parent has let us in."""
+        """A parent has let us in. A standby that becomes warm in the middle of an outage is asked at once."""
         if self.alive and parent in self.ups:
             self.ups[parent] = True
+            if self._search is not None and not self.flowing:
+                other = self.world.node(parent)
+                self.world.after(self.world.delay_s(self, other), other.start, self.ident)
 
     def refused(self, parent: int) -> None:
         """A parent has not let us in."""
@@ -264,6 +267,11 @@ class Node(ABC):
             self._begin_search()
             self.world.after(COMPLAIN_S, self._still_without, self._outage, reason)
             self._next(self._outage)
+
+    def look_anew(self) -> None:
+        """Whom to ask has changed."""
+        if self._search is not None:
+            self._begin_search()
 
     def _begin_search(self) -> None:
         warm = [peer for peer in self.standbys if self.ups.get(peer.member)]
