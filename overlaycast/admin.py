@@ -20,7 +20,7 @@ from pydantic import Field, ValidationError
 from pydantic_settings import CliPositionalArg
 
 from overlaycast.errors import ConfigError
-from overlaycast.settings import Settings, load, one_line
+from overlaycast.settings import Settings, load
 from overlaycast.wire.group import GroupName, GroupSettings
 
 _TIMEOUT_S: Final = 10.0
@@ -218,7 +218,8 @@ def _group_settings(pairs: list[str], prog: str) -> GroupSettings:
     try:
         return GroupSettings.model_validate(values)
     except ValidationError as error:
-        raise ConfigError(f"{prog}: set: {one_line(error)}") from None
+        first = error.errors(include_url=False)[0]
+        raise ConfigError(f"{prog}: set: {first['loc'][0]}: {first['msg']} (got {first['input']!r:.80})") from None
 
 
 # --- drawing ---------------------------------------------------------------------------------------------------

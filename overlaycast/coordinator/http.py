@@ -133,14 +133,14 @@ async def show_metrics(driver: OneGroup) -> dict[str, Any]:
 
 
 def _summary(driver: GroupDriver) -> dict[str, Any]:
-    tree = driver.brain.tree()
+    counts = driver.brain.counters()
     return {
         "name": driver.row.name,
         "mode": driver.row.settings.mode,
-        "epoch": tree["epoch"],
+        "epoch": counts["epoch"],
         "created": driver.row.created,
         "token_expires": driver.row.expires,
-        "members": len(tree["members"]),
+        "members": counts["members"],
         "connected": driver.connected,
     }
 

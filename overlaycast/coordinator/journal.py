@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 from collections import deque
 from collections.abc import Iterable
 from itertools import islice
 from pathlib import Path
-from typing import Any, Final, TextIO
+from typing import Any, Final
 
 from overlaycast.errors import ConfigError
 
@@ -32,10 +33,10 @@ class JournalFile:
     """
 
     def __init__(self, path: Path | None) -> None:
-        self._file: TextIO | None = None
+        self._file: int | None = None
         if path is not None:
             try:
-                self._file = path.open("a", buffering=1)
+                self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
             except OSError as error:
                 raise ConfigError(f"journal: {path}: {error.strerror}") from None
 
@@ -44,15 +45,15 @@ class JournalFile:
         if self._file is None:
             return
         try:
-            self._file.write(json.dumps(fields, separators=(",", ":"), default=str) + "\n")
+            os.write(self._file, json.dumps(fields, separators=(",", ":"), default=str).encode() + b"\n")
         except OSError as error:
             log.error("the journal ends here: %s", error.strerror)
-            self._file = None
+            self.close()
 
     def close(self) -> None:
         """Close the file."""
         if self._file is not None:
-            self._file.close()
+            os.close(self._file)
             self._file = None
 
 

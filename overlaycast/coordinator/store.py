@@ -9,6 +9,7 @@ done. No token and no secret is ever stored, only their hashes.
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -59,6 +60,7 @@ class Store:
     def __init__(self, path: Path) -> None:
         self._path = path
         with self._complaints():
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))  # SQLite's own files beside it take over its mode
             self._db = sqlite3.connect(path, isolation_level=None)
             self._db.execute("PRAGMA journal_mode = WAL")
             # safe against the death of this process; a power cut may take the last moments, never the consistency
@@ -141,6 +143,6 @@ class Store:
     def _complaints(self) -> Iterator[None]:
         try:
             yield
-        except (sqlite3.Error, ValidationError, ValueError) as error:
+        except (OSError, sqlite3.Error, ValidationError, ValueError) as error:
             first = str(error).splitlines()[0]
             raise ConfigError(f"{self._path}: this state cannot be used: {first}") from None

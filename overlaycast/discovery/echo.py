@@ -4,7 +4,8 @@ Owns: what is sent for return, in which order, and the arithmetic. Refuses: link
 
 Three small payloads give the round-trip time (the least of them); two of ``RATE_BYTES``, the second over a window
 that the first has opened, give the rate. The payload crosses the member's access link down and up again, so the rate
-is that of both ways together: ``2 * bytes / (time - round-trip time)``.
+is that of both ways together: ``2 * bytes / (time - round-trip time)``. On links that are much faster than that takes to
+tell from the round-trip time it is a lower bound.
 
 Invariants: at most one request is under way; a reply counts only with its nonce and its whole payload; no more than
 ``SMALL_TIMES * SMALL_BYTES + RATE_TIMES * RATE_BYTES`` characters are ever sent.
@@ -22,7 +23,7 @@ SMALL_TIMES: Final = 3
 SMALL_BYTES: Final = 32
 RATE_TIMES: Final = 2
 RATE_BYTES: Final = 32 * 1024
-RATE_CEILING_MBIT: Final = 100_000.0
+_LEAST_SHARE: Final = 1 / 50
 _SIZES: Final = (SMALL_BYTES,) * SMALL_TIMES + (RATE_BYTES,) * RATE_TIMES
 
 
@@ -78,6 +79,6 @@ class EchoProbe:
 
 
 def _rate_mbit(took: float, rtt: float) -> float:
-    # within the noise of the round-trip time nothing can be said but "very fast"
-    transfer = max(took - rtt, 1e-9)
-    return min(2 * RATE_BYTES * 8 / transfer / 1e6, RATE_CEILING_MBIT)
+    # below some share of the whole the difference is noise: the rate is then a lower bound, and no fancy figure
+    transfer = max(took - rtt, took * _LEAST_SHARE)
+    return 2 * RATE_BYTES * 8 / transfer / 1e6

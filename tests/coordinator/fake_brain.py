@@ -109,7 +109,7 @@ class FakeBrain:
         return {"epoch": self.epoch, "root": None, "members": self.members()}
 
     def counters(self) -> dict[str, Any]:
-        return {"moves": 0}
+        return {"epoch": self.epoch, "members": len(self.records)}
 
 
 class FakeMaker:

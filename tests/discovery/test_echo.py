@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from overlaycast.discovery.echo import RATE_BYTES, RATE_CEILING_MBIT, RATE_TIMES, SMALL_TIMES, EchoProbe, Performance
+from overlaycast.discovery.echo import RATE_BYTES, RATE_TIMES, SMALL_TIMES, EchoProbe, Performance
 from overlaycast.wire.messages import EchoReply, EchoRequest
 
 
@@ -30,8 +30,12 @@ def test_the_figures_are_those_of_the_link(rtt: float, bytes_per_s: float) -> No
     assert found.rtt_ms is not None
     assert found.rate_mbit is not None
     assert found.rtt_ms == pytest.approx(rtt * 1000, rel=0.05, abs=10)
-    # the small payloads are not quite nothing, so the rate may seem a little higher than it is
-    assert bytes_per_s * 8 / 1e6 * 0.99 <= found.rate_mbit <= RATE_CEILING_MBIT
+    true = bytes_per_s * 8 / 1e6
+    # the small payloads are not quite nothing, so the rate may seem a little higher than it is; where the transfer
+    # vanishes beside the round-trip time it is a lower bound
+    assert found.rate_mbit <= true * 1.01
+    if 2 * RATE_BYTES / bytes_per_s > rtt / 40:
+        assert found.rate_mbit >= true * 0.99
     assert len(requests) == SMALL_TIMES + RATE_TIMES
     assert len({request.nonce for request in requests}) == len(requests)
     assert max(len(request.payload) for request in requests) == RATE_BYTES
