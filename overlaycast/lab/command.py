@@ -22,9 +22,9 @@ from overlaycast.errors import ConfigError, LabError, OverlaycastError
 from overlaycast.settings import Settings, load
 
 if TYPE_CHECKING:
+    from overlaycast.lab.course import Plan
     from overlaycast.lab.experiment import Experiment
     from overlaycast.lab.recording import Recording
-    from overlaycast.lab.runner import Plan
 
 PROG: Final = "overlaycast lab"
 RUNS: Final = Path("runs")
@@ -158,7 +158,7 @@ def _discard(plan: Plan) -> None:
 
 
 def _plan(settings: RunSettings, file: Path, number: int) -> Plan:
-    from overlaycast.lab import runner
+    from overlaycast.lab.course import Plan
 
     experiment, topology, cast = _read(file)
     seed = experiment.seed if settings.seed is None else settings.seed
@@ -167,7 +167,7 @@ def _plan(settings: RunSettings, file: Path, number: int) -> Plan:
     else:
         out = settings.out / experiment.name if len(settings.experiments) > 1 else settings.out
     command = f"{PROG} run {file} --seed {seed}"
-    return runner.Plan(file, experiment, topology, cast, out.resolve(), seed, command)
+    return Plan(file, experiment, topology, cast, out.resolve(), seed, command)
 
 
 def _read(file: Path) -> tuple[Experiment, Any, Any]:

@@ -51,7 +51,7 @@ class PlacedYaml:
         try:
             return model.model_validate(self.values)
         except ValidationError as error:
-            first = dict(error.errors(include_url=False)[0])
+            first: dict[str, Any] = dict(error.errors(include_url=False)[0])
             raise self.error((*self._real(first["loc"]), *_beyond(first)), _complaint(first)) from None
 
     def _real(self, loc: Sequence[str | int]) -> Field:

@@ -9,6 +9,8 @@ from typing import Final
 WIDTH: Final = 420.0
 HEIGHT: Final = 26.0
 BARS: Final = 300.0
+LONG_MS: Final = 500.0
+"""A silence of so long is drawn over the whole height."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +30,7 @@ def timeline(
     marks: Sequence[Mark],
     silence_ms: float,
 ) -> str:
-    """Return a receiver's rate as an area, fault lines across it, and its silences as red strokes.
+    """Return a receiver's rate as an area, fault lines across it, and its silences as red strokes, longer ones taller.
 
     Args:
         rates: Mbit/s per step.
@@ -73,9 +75,10 @@ def _band(mark: Mark, length: float, height: float) -> str:
 
 def _silence(at_s: float, gap: float, length: float) -> str:
     x = WIDTH * at_s / length
-    wide = max(3.0, WIDTH * gap / 1000 / length)
+    wide = max(2.4, WIDTH * gap / 1000 / length)
+    tall = min(HEIGHT, 2 + HEIGHT * gap / LONG_MS)
     return (
-        f'<rect class="gap" x="{x - wide / 2:.1f}" y="0" width="{wide:.1f}" height="5">'
+        f'<rect class="gap" x="{x - wide / 2:.1f}" y="0" width="{wide:.1f}" height="{tall:.1f}">'
         f"<title>{gap:.0f} ms without a record</title></rect>"
     )
 

@@ -51,7 +51,8 @@ def render(result: Result, series: Series, network: NetworkSeen) -> str:
         receivers=_receivers(result, series, marks),
         uplinks=_uplinks(result, series, marks),
         faults=[_fault(number, fault) for number, fault in enumerate(result.faults, 1)],
-        links=_links(result),
+        links=[row for row in _links(result) if row["link"].site_uplink],
+        other_links=[row for row in _links(result) if not row["link"].site_uplink],
         idle_links=sum(not _used(link) for link in result.links),
         fidelity=[_fidelity(entry) for entry in result.fidelity],
         shaping=json.dumps(result.shaping, indent=1),
@@ -125,7 +126,7 @@ def _receivers(result: Result, series: Series, marks: Sequence[Mark]) -> list[di
 def _state(one: Delivery, faults: Sequence[FaultSeen]) -> str:
     if not one.survived:
         hit = next((str(number) for number, fault in enumerate(faults, 1) if fault.target == one.host), "?")
-        return f"taken away by fault {hit}"
+        return f"fault {hit}"
     if one.error:
         return one.error
     return "whole" if one.sha256_ok and one.lost == 0 else "not whole" if one.finished else "did not finish"

@@ -151,7 +151,7 @@ def _node(name: str, kind: str, role: str | None, layout: Layout, picture: Pictu
     gone = name in picture.gone
     forwards = any(flow.parent == name for flow in flows)
     looks = "gone" if gone else "planted" if role != "client" else "forwards" if forwards else "leaf"
-    return f'<g class="host {looks}">{_shape(role, at)}{_name(text, role, at, gone)}</g>'
+    return f'<g class="host {looks}">{_shape(role, at)}{_name(text, role, at)}</g>'
 
 
 def _shape(role: str | None, at: Point) -> str:
@@ -160,10 +160,9 @@ def _shape(role: str | None, at: Point) -> str:
     return f'<rect x="{at.x - 7:.1f}" y="{at.y - 7:.1f}" width="14" height="14" rx="3"/>'
 
 
-def _name(text: str, role: str | None, at: Point, gone: bool) -> str:
+def _name(text: str, role: str | None, at: Point) -> str:
     if role == "client":
-        note = ' <tspan class="note">gone</tspan>' if gone else ""
-        return f'<text x="{at.x + 15:.1f}" y="{at.y + 4.5:.1f}">{text}{note}</text>'
+        return f'<text x="{at.x + 15:.1f}" y="{at.y + 4.5:.1f}">{text}</text>'
     return f'<text class="planted" x="{at.x:.1f}" y="{at.y - 12:.1f}">{text}</text>'
 
 

@@ -1,0 +1,267 @@
+"""The course of one run: coordinator, group, members, stream, faults, end, with everything counted on the way.
+
+Owns: the order of things and their time limits. Refuses: to judge, to choose targets, to touch the programs other than
+a user would. Invariant: a program that ends before the stream begins ends the run, and its last words are told.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from overlaycast.errors import LabError
+from overlaycast.lab import processes, programs
+from overlaycast.lab.control import Control
+from overlaycast.lab.experiment import Cast, Experiment
+from overlaycast.lab.injection import Stage
+from overlaycast.lab.network import Network
+from overlaycast.lab.processes import Program
+from overlaycast.lab.programs import Folders, Membership
+from overlaycast.lab.progress import Progress
+from overlaycast.lab.recording import CounterSample, LinkCount
+from overlaycast.lab.targets import EMPTY
+from overlaycast.lab.timeline import Timeline
+from overlaycast.lab.topology import Topology
+from overlaycast.lab.watch import Watch
+
+COUNT_EVERY_S: Final = 0.2
+LOOK_EVERY_S: Final = 0.25
+COORDINATOR_S: Final = 20.0
+GROUP_S: Final = 20.0
+END_S: Final = 8.0
+STATE: Final = Path("/run/overlaycast")
+"""In the private /run of the run: gone with it, and short enough for a socket's name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to run, checked: the experiment and its network, who plays what, where results go."""
+
+    file: Path
+    experiment: Experiment
+    topology: Topology
+    cast: Cast
+    out: Path
+    seed: int
+    command: str
+
+    @property
+    def members(self) -> tuple[str, ...]:
+        """The hosts of all members."""
+        return (self.cast.source, *self.cast.backups, *self.cast.peers)
+
+
+class Run:
+    """One run in progress."""
+
+    def __init__(self, plan: Plan, network: Network, progress: Progress) -> None:
+        """Take over a network that is up and checked."""
+        self.plan = plan
+        self.network = network
+        self.progress = progress
+        self.folders = Folders(plan.out, STATE)
+        self.programs: dict[str, Program] = {}
+        self.coordinator: Program | None = None
+        self.counters: list[CounterSample] = []
+        self.start_tree = EMPTY
+        self.began_at = 0.0
+        self.traffic: tuple[int | None, int | None] = (None, None)
+        self.watch = Watch({host: self.folders.journal(host) for host in plan.members})
+        self.control = Control(self.folders, plan.experiment.name, self._site_of)
+        stage = Stage(self.programs, network, self._access, self._the_coordinator, self.start_coordinator)
+        self.timeline = Timeline(stage, self.control, progress, self._site_of)
+        self._random = random.Random(plan.seed)
+
+    def _access(self, host: str) -> tuple[str, str]:
+        link = self.plan.topology.links_of(host)[0]
+        return link.a, link.b
+
+    def _the_coordinator(self) -> Program:
+        assert self.coordinator is not None
+        return self.coordinator
+
+    def _site_of(self, host: str) -> str | None:
+        return next((node.site for node in self.plan.topology.nodes if node.name == host), None)
+
+    # -- the course of a run -------------------------------------------------------------------------------------
+
+    async def play(self, file: Path) -> None:
+        """Go through the whole run, to the end of the last receiver."""
+        async with self.control, asyncio.TaskGroup() as side:
+            tasks = [side.create_task(self.watch.run()), side.create_task(self._count())]
+            await self.start_coordinator()
+            membership = await self._create_group()
+            async with asyncio.TaskGroup() as faults:
+                await self._start_members(membership, file)
+                await self._wait_for_begin()
+                experiment = self.plan.experiment
+                await self.timeline.play(
+                    experiment.faults, self._streamed_until, self.began_at, experiment.stream_s, faults
+                )
+                await self._wait_for_end()
+            await self._last_look()
+            for task in tasks:
+                task.cancel()
+
+    async def start_coordinator(self) -> None:
+        """Start the coordinator (again) and return once it answers."""
+        host = self.plan.cast.coordinator
+        log = self.folders.logs / "coordinator.log"
+        words = programs.coordinator(self.folders)
+        self.coordinator = processes.start(self.network.host(host), host, words, log)
+        ready = asyncio.create_task(self.control.ready(COORDINATOR_S))
+        over = asyncio.create_task(self.coordinator.wait())
+        await asyncio.wait((ready, over), return_when=asyncio.FIRST_COMPLETED)
+        over.cancel()
+        if not ready.done() or ready.exception() is not None:
+            ready.cancel()
+            raise LabError(f"the coordinator does not answer: {self.coordinator.last_words()}")
+
+    async def _create_group(self) -> Membership:
+        plan, host = self.plan, self.plan.cast.coordinator
+        self.progress.step("creating the group")
+        words = programs.create_group(plan.experiment, plan.cast, self.folders)
+        log = self.folders.logs / "group.log"
+        token = (await processes.output_of(self.network.host(host), host, words, log, GROUP_S)).strip()
+        if not token or len(token.splitlines()) != 1:
+            raise LabError("'overlaycast group create' did not print a join token alone")
+        address = f"http://{plan.topology.address(host)}:{programs.PORT}"
+        return Membership(plan.experiment.name, address, token)
+
+    async def _start_members(self, membership: Membership, file: Path) -> None:
+        plan, cast = self.plan, self.plan.cast
+        self.progress.step(
+            f"starting {len(cast.peers)} receivers, {len(cast.backups)} backup, the source; {file.name} will be sent"
+        )
+        for host in cast.backups:
+            self._start(host, programs.backup(host, membership, self.folders))
+        self._start(cast.source, programs.send(plan.experiment, cast.source, membership, self.folders, file))
+        for host, pause in self._arrivals():
+            await asyncio.sleep(pause)
+            self._start(host, programs.join(host, membership, self.folders))
+
+    def _arrivals(self) -> Iterator[tuple[str, float]]:
+        """Yield each peer with the pause before it; the order is the seed's."""
+        peers = list(self.plan.cast.peers)
+        arrival = self.plan.experiment.arrival
+        if arrival.kind == "at-once":
+            yield from ((host, 0.0) for host in peers)
+            return
+        self._random.shuffle(peers)
+        pause = arrival.over_s / max(1, len(peers) - 1)
+        yield from ((host, pause if index else 0.0) for index, host in enumerate(peers))
+
+    def _start(self, host: str, words: list[str]) -> None:
+        log = self.folders.logs / f"{host}.log"
+        self.programs[host] = processes.start(self.network.host(host), host, words, log)
+
+    async def _wait_for_begin(self) -> None:
+        source, limit = self.plan.cast.source, self.plan.experiment.limits.start_s
+        try:
+            async with asyncio.timeout(limit), asyncio.TaskGroup() as side:
+                telling = side.create_task(self._tell_joined())
+                early = [side.create_task(self._not_before(host)) for host in self.programs]
+                await self.watch.until(lambda: self.watch.seen[source].begin is not None)
+                for task in (telling, *early):
+                    task.cancel()
+        except TimeoutError:
+            raise LabError(f"the source did not begin within {limit:g} s: {self._why_not()}") from None
+        begin = self.watch.seen[source].begin
+        assert begin is not None
+        self.began_at = begin.t
+        self.start_tree = await self.control.tree()
+        depth = max((place.depth for place in self.start_tree.places), default=0)
+        self.progress.step(f"streaming to {len(self.plan.cast.peers)} receivers; the tree is {depth} levels deep")
+
+    async def _tell_joined(self) -> None:
+        expected = len(self.programs)
+        while True:
+            with suppress(LabError):
+                connected = await self.control.connected()
+                self.progress.state(f"{connected} of {expected} members joined", connected / expected)
+            await asyncio.sleep(LOOK_EVERY_S)
+
+    async def _not_before(self, host: str) -> None:
+        code = await self.programs[host].wait()
+        raise LabError(f"{host} ended with {code} before the stream began: {self.programs[host].last_words()}")
+
+    def _why_not(self) -> str:
+        silent = [host for host, seen in self.watch.seen.items() if seen.error]
+        return f"{silent[0]}: {self.watch.seen[silent[0]].error}" if silent else "see the logs"
+
+    # -- the end -------------------------------------------------------------------------------------------------
+
+    async def _streamed_until(self, seconds: float) -> None:
+        """Return so long after the source began, and tell how it goes until then."""
+        total = self.plan.experiment.stream_s
+        while (left := self.began_at + seconds - time.time()) > 0:
+            share = min(1.0, (time.time() - self.began_at) / total) if total else None
+            self.progress.state(self._rates(), share)
+            await asyncio.sleep(min(left, LOOK_EVERY_S))
+
+    def _rates(self) -> str:
+        rates = [self.watch.seen[host].rate_mbit for host in self._receiving()]
+        if not rates:
+            return "nobody is left"
+        seconds = time.time() - self.began_at
+        return f"{seconds:.0f} s  {len(rates)} receivers at {min(rates):.1f} to {max(rates):.1f} Mbit/s"
+
+    def _receiving(self) -> list[str]:
+        return [host for host in self.plan.cast.peers if host not in self.timeline.gone]
+
+    def _is_over(self, host: str) -> bool:
+        return self.watch.seen[host].ended or self.programs[host].returncode is not None
+
+    async def _wait_for_end(self) -> None:
+        experiment, source = self.plan.experiment, self.plan.cast.source
+        limit = None
+        if experiment.stream_s is not None:
+            limit = max(0.0, self.began_at + experiment.stream_s + experiment.limits.end_s - time.time())
+        telling = asyncio.create_task(self._streamed_until(float("inf")))
+        try:
+            async with asyncio.timeout(limit):
+                await self.watch.until(lambda: self._is_over(source))
+                await self.watch.until(lambda: all(self._is_over(host) for host in self._receiving()))
+            self.progress.step("the stream has ended; members are leaving")
+        except TimeoutError:
+            late = [host for host in self._receiving() if not self._is_over(host)]
+            self.progress.event(f"not ended in time: {', '.join(late) or source}", bad=True)
+        finally:
+            telling.cancel()
+
+    async def _last_look(self) -> None:
+        """Note the control plane's cost, then end what is still there: members first, so that they leave properly."""
+        with suppress(LabError):
+            self.traffic = await self.control.traffic()
+        self.counters.append(self._counted())
+        async with asyncio.TaskGroup() as side:
+            for host, program in self.programs.items():
+                side.create_task(self._end(host, program))
+        if self.coordinator is not None:
+            await self.coordinator.end(END_S)
+
+    async def _end(self, host: str, program: Program) -> None:
+        if host in self.timeline.gone:  # nobody hears it say good-bye
+            program.signal(signal.SIGCONT)
+            await program.end(1.0)
+        else:
+            await program.end(END_S)
+
+    async def _count(self) -> None:
+        while True:
+            self.counters.append(self._counted())
+            await asyncio.sleep(COUNT_EVERY_S)
+
+    def _counted(self) -> CounterSample:
+        links = {
+            name: LinkCount(count.ab.bytes, count.ab.packets, count.ba.bytes, count.ba.packets)
+            for name, count in self.network.counters().items()
+        }
+        return CounterSample(time.time(), links)
