@@ -44,6 +44,8 @@ STANDBY_SLOWDOWN: Final = 10
 """Heartbeats of a standby link are so many times rarer."""
 LATE: Final = 0.02
 """A timer so late means that we were not running ourselves; what others did meanwhile we cannot know."""
+GRACE: Final = 0.01
+"""Seconds in which, after that, what they said meanwhile can be read."""
 
 
 class State(Enum):
@@ -222,7 +224,7 @@ class Upstream:
     def _deadlines(self) -> list[float]:
         if self.state is State.ENDED or not self.listening:
             return []
-        times = [redial.due for redial in self._redials.values()]
+        times = [redial.due for member, redial in self._redials.items() if self._link_to(member) is None]
         for link in self.links.values():
             times.extend(self._link_deadlines(link))
         if self._outage:
@@ -469,6 +471,7 @@ class Upstream:
         heard: float | None = None,
     ) -> None:
         before = self._outage
+        self._unanswered = None  # older news; what is said from now on is about this outage
         if before and parent is None:
             parent, heard = before.parent, before.heard
         self._outage = Outage(
@@ -592,16 +595,15 @@ class Upstream:
     def _forgive(self, late: float) -> None:
         """We slept: nobody was silent for that time, we did not listen."""
         for link in self.links.values():
-            link.heard += late
+            link.heard += late + GRACE
 
     def _check_current(self, now: float) -> None:
         link = self.current
         if link is None or self._outage or not self.listening:
             return
-        silent = now - link.heard
-        flagged = link.stalled_since is not None and now - link.stalled_since >= self._flag_s
-        if silent >= link.limit.seconds:
-            self._actions.append(Silent(link.peer.member, _ms(silent)))
+        flagged = link.stalled_since is not None and now >= link.stalled_since + self._flag_s
+        if now >= link.heard + link.limit.seconds:
+            self._actions.append(Silent(link.peer.member, _ms(now - link.heard)))
         elif not flagged:
             return
         self._begin_outage("silence", now, parent=link.peer.member, heard=link.heard)
@@ -610,11 +612,10 @@ class Upstream:
         for link in list(self.links.values()):
             if (link is self.current and not self._outage) or not self.listening:
                 continue
-            quiet_for = now - (link.asked_at if link.phase is Phase.DIALLING else link.heard)
-            limit = DIAL_LIMIT if link.phase is Phase.DIALLING else self._standby_s
-            if link is self.current:
-                limit = max(limit, DIAL_LIMIT)
-            if quiet_for < limit:
+            dialling = link.phase is Phase.DIALLING
+            limit = DIAL_LIMIT if dialling or link is self.current else self._standby_s
+            # sums, as in the deadlines: a difference may round below the limit, and the same moment come for ever
+            if now < (link.asked_at if dialling else link.heard) + limit:
                 continue
             self._actions.append(Hang(link.number))
             self.lost(link.number, "unreachable" if link.phase is Phase.DIALLING else "silence", now)
