@@ -3,10 +3,10 @@
 Owns: preference. Refuses: changing anything but through ``moves``; breaking what ``tree`` guards.
 
 The search goes outwards from the member's own router: whoever has room there feeds it; then the branches of the next
-router up, and so on to the source. The nearest candidate whose planned delay is within ``STRETCH`` of the direct way
-wins: the nearer the feeder, the fewer links carry one more copy. Once a site has its copy, others in it are preferred
-up to ``SITE_STRETCH``, and where the uplink is thin always. So exactly one copy enters a site whose members can
-forward, and sites hang from the source as long as it has places, from one another after that.
+router up, and so on to the source. Of those whose planned delay is within ``STRETCH`` of the direct way, the one wins
+from whom a copy passes the fewest links. Once a site has its copy, others in it are preferred up to ``SITE_STRETCH``,
+and where the uplink is thin always. So exactly one copy enters a site whose members can forward, and sites hang from
+the source as long as it has places, from one another after that.
 """
 
 from __future__ import annotations
@@ -22,12 +22,16 @@ from overlaycast.overlay.locality import Place, distance_ms
 from overlaycast.overlay.members import Member
 from overlaycast.overlay.tree import ceiling, delay_ms
 
-STRETCH: Final = 1.35
+STRETCH: Final = 1.6
 SITE_STRETCH: Final = 2.0
 SLACK_MS: Final = 1.0
 FAILURE_MS: Final = 5.0
 """What a failure in the past costs a candidate, for each doubling of the branch that it would get."""
 SCAN_LIMIT: Final = 4096
+TOO_LONG: Final = 1 << 30
+
+_Found = tuple[int, float, str, int, Member]
+"""Links, delay, name, id, who: the smaller the better."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,31 +96,37 @@ class _Search:
         place = self.member.place or self.group.places.root
         own = candidates.near(place, self.accepts)
         if own:
-            return self._best(own)[1]
+            return min(own, key=lambda one: (self.cost(one), one.name, one.id))
         site = self.group.places.site(place)
         fed = site.inbound > 0 and site.depth > self.group.places.core.depth
-        best: tuple[float, Member] | None = None
+        best: _Found | None = None
         searched: Place | None = None
         for above in place.up():
-            found = candidates.below(above, self.accepts, searched)
-            if above is not place:
-                found += candidates.near(above, self.accepts)
+            if best is not None and best[0] <= place.depth - above.depth:
+                break  # whoever is found from here on is further away
+            for one in self._at(above, place, searched):
+                found = self._judge(one, above)
+                best = found if best is None or found[:4] < best[:4] else best
             searched = above
-            if found:
-                here = self._best(found)
-                if here[0] <= STRETCH * self.direct:
-                    return here[1]
-                best = here if best is None or here[0] < best[0] else best
-            if above is site and fed and best is not None and self._stays(best[0], site):
-                return best[1]
-        return best[1] if best else None
+            if above is site and fed and best is not None and self._stays(best, site):
+                break
+        return best[4] if best else None
 
-    def _stays(self, cost: float, site: Place) -> bool:
-        return cost <= SITE_STRETCH * self.direct or uplink_copies(self.group, site) < UNLIMITED
+    def _at(self, above: Place, place: Place, searched: Place | None) -> list[Member]:
+        found = candidates.below(above, self.accepts, searched)
+        return found if above is place else found + candidates.near(above, self.accepts)
 
-    def _best(self, found: list[Member]) -> tuple[float, Member]:
-        cost, _, _, best = min(((self.cost(one), one.name, one.id, one) for one in found), key=lambda item: item[:3])
-        return cost, best
+    def _judge(self, one: Member, shared: Place) -> _Found:
+        """Links that one more copy passes, if the way is short enough; after all those come the others, by delay."""
+        cost = self.cost(one)
+        if cost > STRETCH * self.direct:
+            return (TOO_LONG, cost, one.name, one.id, one)
+        here, there = self.member.place, one.place
+        links = sum(place.depth - shared.depth for place in (here, there) if place is not None)
+        return (links, cost, one.name, one.id, one)
+
+    def _stays(self, best: _Found, site: Place) -> bool:
+        return best[1] <= SITE_STRETCH * self.direct or uplink_copies(self.group, site) < UNLIMITED
 
 
 def _for_siblings(candidate: Member) -> int:
