@@ -114,7 +114,7 @@ def check(network: Network, tolerance: Tolerance | None = None, *, multicast_blo
     wrong = [row for row in links if not row.ok]
     if wrong:
         raise LabError(f"fidelity: link {wrong[0].link} ({wrong[0].direction}, {wrong[0].means}): {wrong[0].why}")
-    network.shaper.reset()
+    network.reset_account()
     hosts = len(network.topology.hosts())
     return Fidelity(links, hosts, not found.leaks and not found.deaf, forwarding, allowed)
 

@@ -94,6 +94,7 @@ class Network:
         self._down: set[str] = set()
         self._shaper: Shaper | None = None
         self._mininet: BuiltMininet | None = None
+        self._overruns_before = 0
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
@@ -288,6 +289,24 @@ class Network:
                 device = self._sockets[end].devices()[self.topology.interface(link.name, end).name]
                 found.append(device.up and device.carrier)
         return all(found)
+
+    def account(self) -> dict[str, Any]:
+        """Return how the shaping went since the last ``reset_account``, for the result.
+
+        ``means`` per link; ``wire``: lateness, load, priority, frames by fate (None without a wire); ``overrun``:
+        frames that the wire did not take in time; ``valid``: False if the machine was too slow for this network.
+        """
+        status = self.shaper.status()
+        overrun = self._overruns() - self._overruns_before
+        return {**status, "overrun": overrun, "valid": status["valid"] and overrun == 0}
+
+    def reset_account(self) -> None:
+        """Start lateness, load and overruns anew: the fidelity check's bursts are no part of the run."""
+        self.shaper.reset()
+        self._overruns_before = self._overruns()
+
+    def _overruns(self) -> int:
+        return sum(way.overrun for link in self.counters().values() for way in (link.ab, link.ba))
 
     def _index(self, link: Link, node: str) -> int:
         return self._indices[node][self.topology.interface(link.name, node).name]

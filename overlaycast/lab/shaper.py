@@ -21,6 +21,8 @@ from overlaycast.lab.shaping import Means, Shape, shape, tc_commands, tc_differe
 from overlaycast.lab.topology import Topology
 from overlaycast.lab.wireclient import Direction, WireProcess
 
+BUSIEST: Final = 0.9
+"""Share of a second that the wire may compute; near 0.95 the kernel halts real-time processes (sched_rt_runtime_us)."""
 LATE_P99_MS: Final = 5.0
 """A run in which the wire was later than this for one frame in a hundred was not on the network that it asked for."""
 
@@ -118,12 +120,9 @@ class Shaper:
 
     def status(self) -> dict[str, Any]:
         """Return how the shaping went: the means of each link, the wire's own account, and ``valid``."""
-        used: dict[str, Any] = {"means": dict(self.means), "wire": None, "valid": True}
-        if self._wire is not None:
-            wire = self._wire.status()
-            used["wire"] = wire
-            used["valid"] = wire["lateness_ms"]["p99"] <= LATE_P99_MS
-        return used
+        wire = self._wire.status() if self._wire is not None else None
+        valid = wire is None or (wire["lateness_ms"]["p99"] <= LATE_P99_MS and wire["peak_busy"] <= BUSIEST)
+        return {"means": dict(self.means), "wire": wire, "valid": valid}
 
     def reset(self) -> None:
         """Start the wire's account of lateness and load anew (after the fidelity check, whose bursts are no run)."""

@@ -29,7 +29,7 @@ from overlaycast.lab.pipe import Pipe
 from overlaycast.lab.shaping import Shape
 from overlaycast.lab.timerfd import Timer
 
-EARLY_NS: Final = 150_000
+EARLY_NS: Final = 200_000
 _FRAME_LIMIT: Final = 65_550
 _READS_IN_A_ROW: Final = 16
 _BIN_NS: Final = 10_000

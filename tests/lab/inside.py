@@ -1,13 +1,22 @@
-"""Tests that need a network of their own run themselves again inside ``run_isolated``."""
+"""Tests that need a network of their own run inside ``run_isolated``: all of a file together, once per session.
+
+``@inside`` marks them. The first of a file that pytest comes to starts another pytest, in fresh namespaces, for all
+of the file that were selected; each then reports what became of it there.
+"""
 
 from __future__ import annotations
 
 import functools
 import os
 import sys
+import tempfile
+from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 from typing import ParamSpec
+from xml.etree import ElementTree
+
+import pytest
 
 from overlaycast.lab.isolation import is_isolated, run_isolated
 
@@ -15,9 +24,12 @@ P = ParamSpec("P")
 ROOT = Path(__file__).parents[2]
 FIGURE_2A = ROOT / "topologies" / "figure_2a.py"
 
+_selected: dict[str, list[str]] = defaultdict(list)
+_outcomes: dict[str, dict[str, str]] = {}
+
 
 def inside(test: Callable[P, None]) -> Callable[P, None]:
-    """Make a test start pytest for itself alone in fresh namespaces; its output is captured as the test's."""
+    """Have a test run in namespaces of its file's own."""
 
     @functools.wraps(test)
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
@@ -25,8 +37,37 @@ def inside(test: Callable[P, None]) -> Callable[P, None]:
             test(*args, **kwargs)
             return
         node = os.environ["PYTEST_CURRENT_TEST"].rpartition(" (")[0]
-        command = [sys.executable, "-m", "pytest", "-q", "--no-header", "-p", "no:cacheprovider"]
-        code = run_isolated([*command, str(ROOT / node)])
-        assert code == 0, f"inside its namespaces the test ended with exit code {code}; its report is above"
+        file, _, name = node.partition("::")
+        if file not in _outcomes:
+            _outcomes[file] = _run(_selected.get(file) or [node])
+        complaint = _outcomes[file].get(name, "did not run inside its namespaces; see the first test of this file")
+        assert not complaint, complaint
 
+    run.inside = True  # type: ignore[attr-defined]
     return run
+
+
+def select(items: list[pytest.Item]) -> None:
+    """Take note of what is going to run (``conftest.py`` calls it after all deselection)."""
+    for item in items:
+        if getattr(getattr(item, "function", None), "inside", False):
+            _selected[item.nodeid.partition("::")[0]].append(item.nodeid)
+
+
+def _run(nodes: list[str]) -> dict[str, str]:
+    """Return each test's complaint by its name, empty where it passed."""
+    with tempfile.TemporaryDirectory() as folder:
+        report = Path(folder, "report.xml")
+        command = [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-q",
+            "--no-header",
+            "-p",
+            "no:cacheprovider",
+            f"--junitxml={report}",
+        ]
+        run_isolated([*command, *(str(ROOT / node) for node in nodes)])
+        cases = ElementTree.parse(report).iter("testcase") if report.exists() else ()
+        return {str(case.get("name")): "\n".join(child.text or child.tag for child in case) for case in cases}
