@@ -166,6 +166,8 @@ def _plan(settings: RunSettings, file: Path, number: int) -> Plan:
         out = RUNS / f"{experiment.name}-{datetime.now():%Y%m%d-%H%M%S}"
     else:
         out = settings.out / experiment.name if len(settings.experiments) > 1 else settings.out
+    if out.resolve().is_relative_to("/run"):
+        raise ConfigError(f"{PROG} run: out: {out}: a run has a /run of its own; accepted: a folder elsewhere")
     command = f"{PROG} run {file} --seed {seed}"
     return Plan(file, experiment, topology, cast, out.resolve(), seed, command)
 

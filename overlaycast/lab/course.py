@@ -113,7 +113,7 @@ class Run:
     async def start_coordinator(self) -> None:
         """Start the coordinator (again) and return once it answers."""
         host = self.plan.cast.coordinator
-        log = self.folders.logs / "coordinator.log"
+        log = self.folders.log(programs.COORDINATOR)
         words = programs.coordinator(self.folders)
         self.coordinator = processes.start(self.network.host(host), host, words, log)
         ready = asyncio.create_task(self.control.ready(COORDINATOR_S))
@@ -128,7 +128,7 @@ class Run:
         plan, host = self.plan, self.plan.cast.coordinator
         self.progress.step("creating the group")
         words = programs.create_group(plan.experiment, plan.cast, self.folders)
-        log = self.folders.logs / "group.log"
+        log = self.folders.log(programs.GROUP)
         token = (await processes.output_of(self.network.host(host), host, words, log, GROUP_S)).strip()
         if not token or len(token.splitlines()) != 1:
             raise LabError("'overlaycast group create' did not print a join token alone")
@@ -159,8 +159,7 @@ class Run:
         yield from ((host, pause if index else 0.0) for index, host in enumerate(peers))
 
     def _start(self, host: str, words: list[str]) -> None:
-        log = self.folders.logs / f"{host}.log"
-        self.programs[host] = processes.start(self.network.host(host), host, words, log)
+        self.programs[host] = processes.start(self.network.host(host), host, words, self.folders.log(host))
 
     async def _wait_for_begin(self) -> None:
         source, limit = self.plan.cast.source, self.plan.experiment.limits.start_s

@@ -15,6 +15,10 @@ from typing import Final
 from overlaycast.lab.experiment import Cast, Experiment, FileStream, MediaStream, SyntheticStream
 
 PORT: Final = 8470
+COORDINATOR: Final = "coordinator"
+GROUP: Final = "group"
+"""What logs and journals of these two are called; a member's are called after its host."""
+RESULTS: Final = ("result.json", "series.json", "events.jsonl", "report.html")
 
 
 def overlaycast(*words: str) -> list[str]:
@@ -62,11 +66,20 @@ class Folders:
         """Return a receiver's file."""
         return self.received / host
 
-    def make(self) -> None:
-        """Make the folders."""
+    def log(self, host: str) -> Path:
+        """Return what a program said."""
+        return self.logs / f"{host}.log"
+
+    def make(self, members: Sequence[str]) -> None:
+        """Make the folders, and take away what an earlier run wrote there: programs append to their journals."""
         for folder in (self.out, self.logs, self.journals, self.received):
             folder.mkdir(parents=True, exist_ok=True)
         self.state.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for host in (*members, COORDINATOR, GROUP):
+            for file in (self.journal(host), self.log(host), self.output(host)):
+                file.unlink(missing_ok=True)
+        for name in RESULTS:
+            (self.out / name).unlink(missing_ok=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +98,8 @@ class Membership:
 
 def coordinator(folders: Folders) -> list[str]:
     """Return the command of the coordinator."""
-    journal = folders.journals / "coordinator.jsonl"
-    words = ("--listen", f"0.0.0.0:{PORT}", "--state", str(folders.state), "--journal", str(journal))
+    journal = str(folders.journal(COORDINATOR))
+    words = ("--listen", f"0.0.0.0:{PORT}", "--state", str(folders.state), "--journal", journal)
     return overlaycast("coordinator", *words)
 
 

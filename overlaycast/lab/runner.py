@@ -46,7 +46,7 @@ async def run(plan: Plan, progress: Progress) -> Recording:
         progress.step("checking that it is the network that was asked for")
         checked = await asyncio.to_thread(fidelity.check, network)
         one = Run(plan, network, progress)
-        one.folders.make()
+        one.folders.make(plan.members)
         with _one_error():
             await one.play(file)
         progress.step("reading journals and files")
