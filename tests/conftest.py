@@ -1,0 +1,9 @@
+"""What all tests share."""
+
+from __future__ import annotations
+
+import asyncio
+
+# Without this pytest-asyncio asks for "the" event loop where there is none yet, which makes one that nobody ever closes;
+# the garbage collector then finds it in the middle of some test, and blames that.
+asyncio.set_event_loop(None)
