@@ -22,14 +22,16 @@ from typing import IO, Any, Final
 
 from overlaycast.agent.archive import FileArchive
 from overlaycast.agent.control import ControlLink
+from overlaycast.agent.departure import Departure
 from overlaycast.agent.downstream import Downstream
 from overlaycast.agent.figures import Figures
 from overlaycast.agent.intake import Arrival
 from overlaycast.agent.journal import Journal
 from overlaycast.agent.media import FileInput, Input
 from overlaycast.agent.options import NodeOptions, SendOptions
-from overlaycast.agent.ring import SLAB_BYTES, Ring
+from overlaycast.agent.ring import Ring
 from overlaycast.agent.sink import Sink
+from overlaycast.agent.slab import SLAB_BYTES
 from overlaycast.agent.sockets import split_host_port
 from overlaycast.agent.source import SourcePump, schedule_for
 from overlaycast.agent.uplink import Uplink
@@ -43,10 +45,7 @@ from overlaycast.wire.messages import (
     Assign,
     Begin,
     CoordinatorMessage,
-    Done,
     Ended,
-    Failed,
-    Leaving,
     MemberMessage,
     Ping,
     Pong,
@@ -58,10 +57,6 @@ from overlaycast.wire.messages import (
     Welcome,
 )
 
-LEAVE_S: Final = 5.0
-"""Longest stay after ``Leaving`` without ``Released``."""
-LINGER_S: Final = 5.0
-"""Longest stay for children that do not get on with the end of the stream."""
 PROGRESS_S: Final = 1.0
 SAMPLE_S: Final = 0.2
 FLUSH_S: Final = 1.0
@@ -100,15 +95,13 @@ class Agent:
         self._rng = random.Random()
         self.loop = asyncio.get_running_loop()
         self._outcome: asyncio.Future[int] = self.loop.create_future()
-        self._children_changed = asyncio.Event()
-        self._released = asyncio.Event()
-        self._leaving = False
-        self._ending = False
+        self.children_changed = asyncio.Event()
         self._tasks: set[asyncio.Task[Any]] = set()
         self.control = ControlLink(
             setup.options.coordinator, self._subscription, self._heard, self.say, self._rng
         )
         self.figures = Figures(self)
+        self.departure = Departure(self)
 
     # --- life --------------------------------------------------------------------------------------------------
 
@@ -116,7 +109,7 @@ class Agent:
         """Join, and stay until the stream has ended, we are told to go, or we cannot go on."""
         self.loop.set_exception_handler(self._defect)
         for number in (signal.SIGTERM, signal.SIGINT):
-            self.loop.add_signal_handler(number, self._asked_to_go, number)
+            self.loop.add_signal_handler(number, self.departure.asked, number)
         self.journal("start", pid=os.getpid(), role=self.setup.role, name=self.options.name, group=self.options.group)
         self.spawn(self.control.run())
         try:
@@ -173,40 +166,6 @@ class Agent:
             task.remove_done_callback(self._reap)
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-
-    def _asked_to_go(self, number: int) -> None:
-        if self._leaving and number == signal.SIGINT:
-            self.finish(130)
-        elif not self._leaving:
-            self._leaving = True
-            self.spawn(self._leave(0))
-
-    async def _leave(self, code: int, line: str | None = None) -> None:
-        """Go properly: children are moved first, what is held is forwarded until then."""
-        if self.pump:
-            self.pump.stop()  # a source ends its stream; its END takes it from there
-            return
-        if self.downstream:
-            self.downstream.leaving = True
-        if self.control.connected:
-            self.control.send(Leaving())
-            try:
-                async with asyncio.timeout(LEAVE_S):
-                    await self._released.wait()
-            except TimeoutError:
-                self.say("not released in time, going")
-        if self.sink and not self.sink.failed:
-            await self._within(FLUSH_S, self.sink.drained())
-        self.finish(code, line)
-
-    @staticmethod
-    async def _within(seconds: float, work: Coroutine[Any, Any, None]) -> bool:
-        try:
-            async with asyncio.timeout(seconds):
-                await work
-        except TimeoutError:
-            return False
-        return True
 
     # --- speaking ----------------------------------------------------------------------------------------------
 
@@ -271,7 +230,7 @@ class Agent:
                 parent = self.uplink.machine.parent if self.uplink else None
                 self.tell(Pong(nonce=message.nonce, next_seq=self.figures.next_seq, parent=parent))
             case Released():
-                self._released.set()
+                self.departure.released.set()
             case Ended():
                 done = self.ring.end is not None
                 self.finish(0 if done else 1, None if done else f"the group is over: {message.reason}")
@@ -299,7 +258,7 @@ class Agent:
         self.settings = settings
         heartbeat_s = settings.heartbeat_ms / 1000
         self.downstream = Downstream(
-            self.setup.port, self.ring, heartbeat_s, self.options.max_children, self._starved, self._children_moved
+            self.setup.port, self.ring, heartbeat_s, self.options.max_children, self._starved, self.children_changed.set
         )
         if self.setup.role == "source":
             self._prepare_source(settings)
@@ -325,7 +284,7 @@ class Agent:
                 raise ConfigError("output: accepted in a file group is a regular file: late children read from it")
             self._serve_from(descriptor, 0)
         if descriptor is not None:
-            self.sink = Sink(self.ring, descriptor, self._sink_failed, self._sink_wrote)
+            self.sink = Sink(self.ring, descriptor, self.departure.sink_failed, self._sink_wrote)
 
     def _prepare_source(self, settings: GroupSettings) -> None:
         options, source = self.options, self.setup.source
@@ -364,7 +323,7 @@ class Agent:
         )
         self.figures.learn_names(order)
         self._down().set_rank(order.rank)
-        if self.uplink and not self._ending:
+        if self.uplink and not self.departure.ending:
             self.uplink.assign(order)
 
     def _begin(self, order: Begin) -> None:
@@ -379,7 +338,7 @@ class Agent:
 
     async def _send(self, pump: SourcePump, order: Begin) -> None:
         await pump.run(order.incarnation, order.next_seq)
-        await self._end_of_stream()
+        await self.departure.end_of_stream()
 
     # --- data --------------------------------------------------------------------------------------------------
 
@@ -393,9 +352,9 @@ class Agent:
         if self.sink and arrival.records:
             self.sink.wake()
             self._brake()
-        if self.ring.end is not None and not self._ending:
-            self._ending = True
-            self.spawn(self._end_of_stream())
+        if self.ring.end is not None and not self.departure.ending:
+            self.departure.ending = True
+            self.spawn(self.departure.end_of_stream())
         return gap_ms
 
     def _brake(self) -> None:
@@ -414,8 +373,8 @@ class Agent:
     async def _room(self) -> None:
         """File mode: the fastest child reads from the ring, not from the disk."""
         while self.downstream and self.downstream.least_lag() >= self.ring.capacity_bytes // 2:
-            self._children_changed.clear()
-            await self._children_changed.wait()
+            self.children_changed.clear()
+            await self.children_changed.wait()
 
     def _starved(self) -> bool:
         return self.uplink.machine.starved if self.uplink else False
@@ -445,49 +404,3 @@ class Agent:
         while True:
             await asyncio.sleep(seconds)
             what()
-
-    # --- the end -----------------------------------------------------------------------------------------------
-
-    def _children_moved(self) -> None:
-        self._children_changed.set()
-
-    async def _end_of_stream(self) -> None:
-        """END is in the ring: see our own copy home, then the children's, then go."""
-        code, line = 0, None
-        if self.sink:
-            await self.sink.drained()
-            if self.sink.failed:
-                return  # _sink_failed ends us
-        ok = self.figures.verdict()
-        if not ok:
-            code, line = 1, self.figures.complaint()
-        end = self.ring.end
-        if end is not None:
-            self.journal("end", next_seq=end.seq, sha256=end.digest.hex())
-        if (sha256 := self.figures.sha256()) is not None:
-            self.tell(Done(next_seq=self.figures.next_seq, sha256=sha256, ok=ok))
-        self.figures.report()
-        await self._children_have_all()
-        self.finish(code, line)
-
-    async def _children_have_all(self) -> None:
-        """Wait until every child has END, or none has got on for a while."""
-        last = -1
-        while self.downstream and not self.downstream.all_have(self.ring.position):
-            if self.downstream.progress() == last:
-                self.say("children do not get on, going")
-                return
-            last = self.downstream.progress()
-            await self._within(LINGER_S, self._children_there())
-
-    async def _children_there(self) -> None:
-        while self.downstream and not self.downstream.all_have(self.ring.position):
-            self._children_changed.clear()
-            await self._children_changed.wait()
-
-    def _sink_failed(self, reason: str) -> None:
-        line = f"output: {reason}"
-        self.tell(Failed(reason=line[:200]))
-        if not self._leaving:
-            self._leaving = True
-            self.spawn(self._leave(1, line))

@@ -8,7 +8,8 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 
-from overlaycast.agent.ring import MAX_FRAME, Ring
+from overlaycast.agent.ring import Ring
+from overlaycast.agent.slab import MAX_FRAME
 from overlaycast.wire.frames import HEADER_SIZE, MAX_RECORD, data_header
 
 

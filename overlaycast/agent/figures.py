@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from overlaycast.agent.intake import Arrival
 from overlaycast.agent.stats import Reception
-from overlaycast.agent.upstream import State
+from overlaycast.agent.switching import State
 from overlaycast.wire.messages import Assign, Report
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class Figures:
     def __init__(self, node: Agent) -> None:
         self.begun = False
         self._node = node
-        self._time = node.loop.time
+        self._time = time.monotonic  # the loop's own clock counts whole milliseconds
         self._reception = Reception(self._time())
         self._lost = 0
         self._names: dict[int, str] = {}

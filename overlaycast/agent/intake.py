@@ -15,7 +15,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from overlaycast.agent.ring import LEAST_ROOM, Ring
+from overlaycast.agent.ring import Ring
+from overlaycast.agent.slab import LEAST_ROOM
 from overlaycast.errors import RemoteProtocolError
 from overlaycast.wire.frames import (
     HEADER,

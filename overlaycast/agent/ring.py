@@ -1,8 +1,8 @@
 """The last megabytes of a group's stream, kept once, read by any number of cursors.
 
-Owns: slabs (fixed pieces of memory that hold whole DATA and END frames, byte for byte as they arrived), the sparse
-index from record number to place, cursors, and the rule for a cursor that is too slow: it loses its place to the
-newest data, and only it. Refuses: I/O, clocks, the meaning of a record.
+Owns: slabs (fixed pieces of memory that hold whole DATA and END frames, byte for byte as they arrived), cursors, and
+the rule for a cursor that is too slow: it loses its place to the newest data, and only it. Refuses: I/O, clocks, the
+meaning of a record.
 
 Invariants
 - Within a slab the numbers are contiguous; a hole in the stream lies between two slabs only.
@@ -13,20 +13,13 @@ Invariants
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections import deque
-from dataclasses import dataclass, field
-from typing import Final, Protocol
+from dataclasses import dataclass
+from typing import Protocol
 
+from overlaycast.agent.slab import INDEX_EVERY, LEAST_ROOM, SLAB_BYTES, Slab
 from overlaycast.errors import LocalProtocolError
-from overlaycast.wire.frames import HEADER, HEADER_SIZE, MAX_RECORD, End, data_header, encode
-
-MAX_FRAME: Final = HEADER_SIZE + MAX_RECORD
-SLAB_BYTES: Final = 1 << 20
-LEAST_ROOM: Final = 2 * MAX_FRAME
-"""A read is offered at least this much: small reads cost as many calls as large ones (silly window)."""
-INDEX_EVERY: Final = 1 << 16
-"""Bytes between two entries of a slab's index; a search walks at most so far over frame headers."""
+from overlaycast.wire.frames import HEADER, HEADER_SIZE, End, data_header, encode
 
 
 class Gone(Exception):
@@ -35,46 +28,6 @@ class Gone(Exception):
     def __init__(self, oldest: int) -> None:
         super().__init__(f"the oldest record held is {oldest}")
         self.oldest = oldest
-
-
-@dataclass(slots=True, eq=False)
-class Slab:
-    """One piece of memory with whole frames in ``[0, complete)``; records ``first_seq`` .. ``next_seq - 1``."""
-
-    number: int
-    memory: bytearray
-    first_seq: int
-    next_seq: int
-    complete: int = 0
-    pins: int = 0
-    index: list[tuple[int, int]] = field(default_factory=list)
-    next_mark: int = 0
-
-    def offset_of(self, seq: int) -> int:
-        """Return where record ``seq`` starts; ``complete`` for the number after the last."""
-        if seq >= self.next_seq:
-            return self.complete
-        place = bisect_right(self.index, (seq, SLAB_BYTES)) - 1
-        at, offset = self.index[place]
-        while at < seq:
-            offset += HEADER_SIZE + frame_length(self.memory, offset)
-            at += 1
-        return offset
-
-    def seq_at(self, offset: int) -> tuple[int, int, int]:
-        """Return number, start and stop of the frame that covers ``offset`` (below ``complete``)."""
-        place = bisect_right(self.index, offset, key=lambda entry: entry[1]) - 1
-        seq, start = self.index[place]
-        while True:
-            stop = start + HEADER_SIZE + frame_length(self.memory, start)
-            if offset < stop:
-                return seq, start, stop
-            seq, start = seq + 1, stop
-
-
-def frame_length(memory: bytearray | memoryview, offset: int) -> int:
-    """Return the payload length in the header at ``offset``."""
-    return int.from_bytes(memory[offset + 4 : offset + 8], "big")
 
 
 class Writer(Protocol):
@@ -419,13 +372,3 @@ class Ring:
         """Give pinned spans back."""
         for slab, _, _ in spans:
             slab.pins -= 1
-
-
-def records(memory: bytearray | memoryview, start: int, stop: int) -> list[tuple[int, int, int, int]]:
-    """Return ``(kind, seq, incarnation, payload length)`` of the frames in ``[start, stop)``, in order."""
-    found = []
-    while start < stop:
-        kind, _, incarnation, length, seq, _ = HEADER.unpack_from(memory, start)
-        found.append((kind, seq, incarnation, length))
-        start += HEADER_SIZE + length
-    return found

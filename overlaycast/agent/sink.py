@@ -16,7 +16,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
-from overlaycast.agent.ring import Ring, Slab
+from overlaycast.agent.ring import Ring
+from overlaycast.agent.slab import Slab
 from overlaycast.wire.frames import HEADER, HEADER_SIZE, Kind
 
 FLUSH_S: Final = 0.02

@@ -59,7 +59,8 @@ class SourcePump:
         self.records = 0
         self.bytes = 0
         self.first_seq = 0
-        self.stopping = False
+        self._stopping = False
+        self._sending: asyncio.Future[None] | None = None
         self._ring = ring
         self._input = source
         self._schedule = schedule
@@ -78,34 +79,42 @@ class SourcePump:
         return self._digest.hexdigest()
 
     async def run(self, incarnation: int, next_seq: int) -> None:
-        """Send the whole input from record ``next_seq`` on, then END."""
+        """Send the whole input from record ``next_seq`` on, then END; after ``stop`` END comes at once."""
         self._incarnation = incarnation
         self.first_seq = next_seq
         self._ring.anchor(next_seq)
+        self._sending = asyncio.ensure_future(self._send_all())
+        try:
+            await self._sending
+        except asyncio.CancelledError:
+            if not self._stopping:
+                self._sending.cancel()
+                raise
+        self._end()
+
+    def stop(self) -> None:
+        """End the stream here: no more records, END next."""
+        self._stopping = True
+        if self._sending is not None:
+            self._sending.cancel()
+
+    async def _send_all(self) -> None:
         async for portion in self._input.portions():
             self._schedule.saw(portion, last=False)
             self._planned += self._cutter.feed(portion)
             if self._input.live:
                 self._planned += self._cutter.rest()
             await self._send_due()
-            if self.stopping:
-                break
         self._schedule.saw(b"", last=True)
-        if not self.stopping:
-            self._planned += self._cutter.rest()
-            await self._send_due()
-        self._end()
-
-    def stop(self) -> None:
-        """End the stream here, at the next record."""
-        self.stopping = True
+        self._planned += self._cutter.rest()
+        await self._send_due()
 
     async def _send_due(self) -> None:
         """Send what is planned and whose time is known, each at its time."""
         sent = 0
         for record in self._planned:
             due = self._schedule.due(self._offset)
-            if due is None or self.stopping:
+            if due is None:
                 break
             await self._wait(due)
             if self._room is not None:

@@ -13,7 +13,8 @@ from typing import Final, Protocol
 from overlaycast.agent.intake import Arrival
 from overlaycast.agent.parent_link import ParentLink
 from overlaycast.agent.ring import Ring
-from overlaycast.agent.upstream import Action, Ask, Complain, Dial, Fed, Hang, Hush, Silent, State, Upstream
+from overlaycast.agent.switching import Action, Ask, Complain, Dial, Fed, Hang, Hush, Silent, State
+from overlaycast.agent.upstream import Upstream
 from overlaycast.wire.frames import OLDEST, Heartbeat, RefuseCode
 from overlaycast.wire.group import GroupSettings
 from overlaycast.wire.messages import Assign, MemberMessage, NotReceiving

@@ -20,15 +20,27 @@ Rules
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from enum import Enum
-from typing import Final, Literal
+from typing import Final
 
+from overlaycast.agent.redial import Redials, pause
 from overlaycast.agent.silence import SilenceLimit
+from overlaycast.agent.switching import (
+    Action,
+    Ask,
+    Complain,
+    Dial,
+    Fed,
+    Hang,
+    Hush,
+    Link,
+    Outage,
+    Phase,
+    Reason,
+    Silent,
+    State,
+)
 from overlaycast.wire.frames import RefuseCode
 from overlaycast.wire.messages import Assign, Peer
-
-Reason = Literal["silence", "reset", "refused", "unreachable", "gone"]
 
 DIAL_PATIENCE: Final = 0.25
 """Seconds that a dialled source has to answer before the next one is asked as well."""
@@ -38,131 +50,14 @@ DIAL_LIMIT: Final = 3.0
 """Seconds after which a dialled link that has not answered is given up."""
 COMPLAIN_AFTER: Final = 0.25
 COMPLAIN_EVERY: Final = 1.0
-FIRST_PAUSE: Final = 0.2
 LONGEST_PAUSE: Final = 2.0
+"""Seconds between two rounds through the list, at most."""
 STANDBY_SLOWDOWN: Final = 10
 """Heartbeats of a standby link are so many times rarer."""
 LATE: Final = 0.02
 """A timer so late means that we were not running ourselves; what others did meanwhile we cannot know."""
 GRACE: Final = 0.01
 """Seconds in which, after that, what they said meanwhile can be read."""
-
-
-class State(Enum):
-    """See the module text."""
-
-    WAITING = "waiting"
-    CONNECTING = "connecting"
-    STREAMING = "streaming"
-    STALLED = "stalled"
-    SWITCHING = "switching"
-    ENDED = "ended"
-
-
-class Phase(Enum):
-    """A link's own state: dialled and unanswered; warm; asked for records; feeding."""
-
-    DIALLING = "dialling"
-    IDLE = "idle"
-    ASKED = "asked"
-    FEEDING = "feeding"
-
-
-@dataclass(frozen=True, slots=True)
-class Dial:
-    """Connect to ``peer`` and say HELLO: with the resume point if ``feed``, else IDLE."""
-
-    link: int
-    peer: Peer
-    feed: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Ask:
-    """START on this link from the resume point, or from the oldest record it has."""
-
-    link: int
-    oldest: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Hush:
-    """STOP on this link: a standby again."""
-
-    link: int
-
-
-@dataclass(frozen=True, slots=True)
-class Hang:
-    """Close this link."""
-
-    link: int
-
-
-@dataclass(frozen=True, slots=True)
-class Complain:
-    """Tell the coordinator ``NotReceiving``."""
-
-    parent: int | None
-    silent_ms: float
-    reason: Reason
-    now_from: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Fed:
-    """From now on ``parent`` feeds us (None: nobody does)."""
-
-    parent: int | None
-    was: int | None
-    reason: Literal["first", "order", "silence", "reset", "refused", "unreachable", "gone"]
-
-
-@dataclass(frozen=True, slots=True)
-class Silent:
-    """Suspicion: ``parent`` has said nothing for so long."""
-
-    parent: int
-    silent_ms: float
-
-
-Action = Dial | Ask | Hush | Hang | Complain | Fed | Silent
-
-
-@dataclass(slots=True)
-class Link:
-    """One connection towards a possible parent, as the machine sees it."""
-
-    number: int
-    peer: Peer
-    phase: Phase
-    heard: float
-    limit: SilenceLimit
-    asked_at: float = 0.0
-    feed: bool = False
-    stalled_since: float | None = None
-    gone: int | None = None
-
-
-@dataclass(slots=True)
-class Outage:
-    """A parent lost or silent: who is still to be asked, and when."""
-
-    reason: Reason
-    parent: int | None
-    heard: float
-    queue: list[Peer]
-    next_try: float
-    complain_at: float
-    rounds: int = 0
-
-
-@dataclass(slots=True)
-class Redial:
-    """A standby that is not connected: when to try again."""
-
-    due: float
-    failures: int = 0
 
 
 class Upstream:
@@ -190,7 +85,7 @@ class Upstream:
         self._unanswered: Complain | None = None
         self._complain_at = 0.0
         self._target: int | None = None
-        self._redials: dict[int, Redial] = {}
+        self._redials = Redials(jitter)
         self._numbers = 0
         self._deadline: float | None = None
 
@@ -224,7 +119,7 @@ class Upstream:
     def _deadlines(self) -> list[float]:
         if self.state is State.ENDED or not self.listening:
             return []
-        times = [redial.due for member, redial in self._redials.items() if self._link_to(member) is None]
+        times = self._redials.deadlines()
         for link in self.links.values():
             times.extend(self._link_deadlines(link))
         if self._outage:
@@ -256,7 +151,7 @@ class Upstream:
         self._unanswered = None
         wanted = {peer.member: peer for peer in (*order.standbys, order.parent) if peer}
         self._close_unwanted(wanted)
-        self._redials = {member: redial for member, redial in self._redials.items() if member in wanted}
+        self._redials.keep_only(wanted)
         if order.parent:
             self._go_to(order.parent, now)
         for peer in order.standbys:
@@ -290,7 +185,7 @@ class Upstream:
             self._ask_peer(peer, now)
 
     def _keep_warm(self, peer: Peer, now: float) -> None:
-        if self._link_to(peer.member) is None and peer.member not in self._redials:
+        if self._link_to(peer.member) is None and not self._redials.planned(peer.member):
             self._dial(peer, feed=False, now=now)
 
     # --- what links say ----------------------------------------------------------------------------------------
@@ -336,7 +231,7 @@ class Upstream:
     def _answered(self, link: Link, now: float) -> None:
         """The first word on a dialled link: the door is open."""
         link.phase = Phase.ASKED if link.feed else Phase.IDLE
-        self._redials.pop(link.peer.member, None)
+        self._redials.answered(link.peer.member)
         if self._outage and not link.feed and self.state is not State.CONNECTING:
             # a standby became warm while we look for a source: ask it at once
             self._outage.queue.insert(0, link.peer)
@@ -426,7 +321,7 @@ class Upstream:
             self._begin_outage(reason, now, parent=link.peer.member, heard=link.heard)
             return
         if self._is_standby(link.peer.member):
-            self._plan_redial(link.peer.member, now)
+            self._redials.failed(link.peer.member, now)
         if not link.feed:
             return
         if self._outage:
@@ -434,7 +329,7 @@ class Upstream:
             self._try_next(now)
         elif link.peer.member == self._target:
             self._complain(Complain(link.peer.member, 0.0, reason, self.parent), now)
-            self._plan_redial(link.peer.member, now)
+            self._redials.failed(link.peer.member, now)
 
     def refused(self, number: int, code: RefuseCode, oldest: int, now: float) -> None:
         """The other side said no. After GONE the link stays open: it has nothing older than ``oldest``."""
@@ -511,10 +406,9 @@ class Upstream:
             if self._take_loss(now):
                 outage.next_try = now + DIAL_LIMIT
                 return
-            pause = min(FIRST_PAUSE * 2**outage.rounds, LONGEST_PAUSE) * (0.5 + self._jitter())
-            outage.rounds = min(outage.rounds + 1, 10)
+            outage.next_try = now + pause(outage.rounds, LONGEST_PAUSE, self._jitter)
+            outage.rounds += 1
             outage.queue = self._sources()
-            outage.next_try = now + pause
             return
         peer = outage.queue.pop(0)
         outage.next_try = now + self._patience(peer)
@@ -542,7 +436,6 @@ class Upstream:
     def _ask_peer(self, peer: Peer, now: float) -> None:
         link = self._link_to(peer.member)
         if link is None:
-            self._redials.pop(peer.member, None)
             self._dial(peer, feed=True, now=now)
         elif link.phase is Phase.IDLE:
             link.phase = Phase.ASKED
@@ -555,6 +448,7 @@ class Upstream:
             self._actions.append(Ask(link.number))
 
     def _dial(self, peer: Peer, feed: bool, now: float) -> None:
+        self._redials.dialled(peer.member)
         self._numbers += 1
         limit = SilenceLimit(self._silence_s)
         link = Link(self._numbers, peer, Phase.DIALLING, now, limit, asked_at=now, feed=feed)
@@ -631,21 +525,13 @@ class Upstream:
             self._complain(self._unanswered, now)
 
     def _check_redials(self, now: float) -> None:
-        for member, redial in list(self._redials.items()):
-            if now < redial.due or self._link_to(member):
-                continue
+        for member in self._redials.due(now):
             peer = self._ordered_peer(member)
-            if peer is None:
-                del self._redials[member]
+            if peer is None or self._link_to(member):
+                self._redials.dialled(member)
                 continue
             feed = member == self._target and member != self.parent and self._outage is None
-            redial.due = now + DIAL_LIMIT + LONGEST_PAUSE  # until it answers or fails
             self._dial(peer, feed=feed, now=now)
-
-    def _plan_redial(self, member: int, now: float) -> None:
-        failures = self._redials[member].failures + 1 if member in self._redials else 0
-        pause = min(FIRST_PAUSE * 2**failures, 2 * LONGEST_PAUSE) * (0.5 + self._jitter())
-        self._redials[member] = Redial(now + pause, min(failures, 10))
 
     # --- small questions ---------------------------------------------------------------------------------------
 

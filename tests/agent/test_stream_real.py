@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import random
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -36,6 +35,10 @@ async def group(settings: GroupSettings | None = None) -> AsyncIterator[tuple[Fa
             for agent in agents:
                 await agent.end()
                 print(agent.name, agent.process.returncode, agent.stderr)  # pytest shows it when a test fails
+
+
+def same(agent: AgentProcess, media: Path) -> bool:
+    return agent.output.read_bytes() == media.read_bytes()
 
 
 Start = Callable[..., Awaitable[AgentProcess]]
@@ -75,7 +78,7 @@ async def test_chain_and_fan_out_deliver_the_file(tmp_path: Path, media: Path) -
         sent = source.summary()
         for peer in peers:
             got = peer.summary()
-            assert peer.output.read_bytes() == media.read_bytes()
+            assert same(peer, media)
             assert got["digest_ok"] is True
             assert got["sha256"] == sent["sha256"]
             assert (got["lost"], got["duplicated"], got["reordered"]) == (0, 0, 0)
@@ -108,7 +111,7 @@ async def test_death_of_a_parent_loses_nothing(tmp_path: Path, media: Path, how:
             code, err = await agent.ended()
             assert (agent.name, code) == (agent.name, 0), err
         for agent in (heir, sibling, below):
-            assert agent.output.read_bytes() == media.read_bytes()
+            assert same(agent, media)
             assert agent.summary()["duplicated"] == 0
         assert below.lines("switch") == []
         assert [line["to"] for line in heir.lines("switch")] == [coordinator.members["b"].id]
@@ -135,7 +138,7 @@ async def test_sigterm_moves_children_first(tmp_path: Path, media: Path) -> None
         assert code == 0, err
         code, err = await child.ended()
         assert code == 0, err
-        assert child.output.read_bytes() == media.read_bytes()
+        assert same(child, media)
         assert [line["reason"] for line in child.lines("switch")] == ["order"]
         assert coordinator.complaints("c") == []
 
@@ -155,7 +158,7 @@ async def test_full_disk_ends_that_member_only(tmp_path: Path, media: Path) -> N
         assert err.splitlines()[-1] == "overlaycast: output: No space left on device"
         code, err = await child.ended()
         assert code == 0, err
-        assert child.output.read_bytes() == media.read_bytes()
+        assert same(child, media)
 
 
 async def test_coordinator_may_be_away(tmp_path: Path, media: Path) -> None:
@@ -169,7 +172,6 @@ async def test_coordinator_may_be_away(tmp_path: Path, media: Path) -> None:
         await coordinator.stop()
         parent.signal(signal.SIGKILL)
         await parent.process.wait()
-        await asyncio.sleep(0)
         before = len(coordinator.subscriptions)
         await coordinator.start()
         await coordinator.until(lambda: len(coordinator.subscriptions) >= before + 2)
@@ -179,4 +181,4 @@ async def test_coordinator_may_be_away(tmp_path: Path, media: Path) -> None:
         for agent in (child, source):
             code, err = await agent.ended()
             assert code == 0, err
-        assert child.output.read_bytes() == media.read_bytes()
+        assert same(child, media)

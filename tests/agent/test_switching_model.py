@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from overlaycast.agent.intake import Intake
 from overlaycast.agent.ring import Ring
-from overlaycast.agent.upstream import Ask, Complain, Dial, Fed, Hang, Hush, Silent, State, Upstream
+from overlaycast.agent.switching import Ask, Complain, Dial, Fed, Hang, Hush, Silent, State
+from overlaycast.agent.upstream import Upstream
 from overlaycast.wire.frames import Data, Heartbeat, Refuse, RefuseCode, encode
 from overlaycast.wire.messages import Assign, Peer
 

@@ -15,7 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from overlaycast.agent.upstream import Ask, Complain, Dial, Fed, Hang, Hush, Silent, Upstream
+from overlaycast.agent.switching import Ask, Complain, Dial, Fed, Hang, Hush, Silent
+from overlaycast.agent.upstream import Upstream
 from overlaycast.wire.frames import RefuseCode
 from overlaycast.wire.messages import Assign, Peer
 

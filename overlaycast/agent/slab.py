@@ -1,0 +1,59 @@
+"""One piece of the ring's memory: whole frames one after the other, and a sparse index over them.
+
+Owns: where in it a record starts. Refuses: to know about other slabs. Numbers within a slab are contiguous.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from dataclasses import dataclass, field
+from typing import Final
+
+from overlaycast.wire.frames import HEADER_SIZE, MAX_RECORD
+
+MAX_FRAME: Final = HEADER_SIZE + MAX_RECORD
+SLAB_BYTES: Final = 1 << 20
+LEAST_ROOM: Final = 2 * MAX_FRAME
+"""A read is offered at least this much: small reads cost as many calls as large ones (silly window)."""
+INDEX_EVERY: Final = 1 << 16
+"""Bytes between two entries of a slab's index; a search walks at most so far over frame headers."""
+
+
+@dataclass(slots=True, eq=False)
+class Slab:
+    """One piece of memory with whole frames in ``[0, complete)``; records ``first_seq`` .. ``next_seq - 1``."""
+
+    number: int
+    memory: bytearray
+    first_seq: int
+    next_seq: int
+    complete: int = 0
+    pins: int = 0
+    index: list[tuple[int, int]] = field(default_factory=list)
+    next_mark: int = 0
+
+    def offset_of(self, seq: int) -> int:
+        """Return where record ``seq`` starts; ``complete`` for the number after the last."""
+        if seq >= self.next_seq:
+            return self.complete
+        place = bisect_right(self.index, (seq, SLAB_BYTES)) - 1
+        at, offset = self.index[place]
+        while at < seq:
+            offset += HEADER_SIZE + frame_length(self.memory, offset)
+            at += 1
+        return offset
+
+    def seq_at(self, offset: int) -> tuple[int, int, int]:
+        """Return number, start and stop of the frame that covers ``offset`` (below ``complete``)."""
+        place = bisect_right(self.index, offset, key=lambda entry: entry[1]) - 1
+        seq, start = self.index[place]
+        while True:
+            stop = start + HEADER_SIZE + frame_length(self.memory, start)
+            if offset < stop:
+                return seq, start, stop
+            seq, start = seq + 1, stop
+
+
+def frame_length(memory: bytearray | memoryview, offset: int) -> int:
+    """Return the payload length in the header at ``offset``."""
+    return int.from_bytes(memory[offset + 4 : offset + 8], "big")

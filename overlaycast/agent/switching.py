@@ -1,0 +1,124 @@
+"""The words of ``upstream``: its states, its links, and what it wants done.
+
+Owns: the types. Refuses: decisions.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Literal
+
+from overlaycast.agent.silence import SilenceLimit
+from overlaycast.wire.messages import Peer
+
+Reason = Literal["silence", "reset", "refused", "unreachable", "gone"]
+
+
+class State(Enum):
+    """See the module text."""
+
+    WAITING = "waiting"
+    CONNECTING = "connecting"
+    STREAMING = "streaming"
+    STALLED = "stalled"
+    SWITCHING = "switching"
+    ENDED = "ended"
+
+
+class Phase(Enum):
+    """A link's own state: dialled and unanswered; warm; asked for records; feeding."""
+
+    DIALLING = "dialling"
+    IDLE = "idle"
+    ASKED = "asked"
+    FEEDING = "feeding"
+
+
+@dataclass(frozen=True, slots=True)
+class Dial:
+    """Connect to ``peer`` and say HELLO: with the resume point if ``feed``, else IDLE."""
+
+    link: int
+    peer: Peer
+    feed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """START on this link from the resume point, or from the oldest record it has."""
+
+    link: int
+    oldest: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Hush:
+    """STOP on this link: a standby again."""
+
+    link: int
+
+
+@dataclass(frozen=True, slots=True)
+class Hang:
+    """Close this link."""
+
+    link: int
+
+
+@dataclass(frozen=True, slots=True)
+class Complain:
+    """Tell the coordinator ``NotReceiving``."""
+
+    parent: int | None
+    silent_ms: float
+    reason: Reason
+    now_from: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Fed:
+    """From now on ``parent`` feeds us (None: nobody does)."""
+
+    parent: int | None
+    was: int | None
+    reason: Literal["first", "order", "silence", "reset", "refused", "unreachable", "gone"]
+
+
+@dataclass(frozen=True, slots=True)
+class Silent:
+    """Suspicion: ``parent`` has said nothing for so long."""
+
+    parent: int
+    silent_ms: float
+
+
+Action = Dial | Ask | Hush | Hang | Complain | Fed | Silent
+
+
+@dataclass(slots=True)
+class Link:
+    """One connection towards a possible parent, as the machine sees it."""
+
+    number: int
+    peer: Peer
+    phase: Phase
+    heard: float
+    limit: SilenceLimit
+    asked_at: float = 0.0
+    feed: bool = False
+    stalled_since: float | None = None
+    gone: int | None = None
+
+
+@dataclass(slots=True)
+class Outage:
+    """A parent lost or silent: who is still to be asked, and when."""
+
+    reason: Reason
+    parent: int | None
+    heard: float
+    queue: list[Peer]
+    next_try: float
+    complain_at: float
+    rounds: int = 0
