@@ -140,6 +140,25 @@ def test_two_at_once_do_not_see_each_other() -> None:
 
 
 @pytest.mark.lab
+def test_a_whole_network_needs_no_privilege_outside() -> None:
+    before = world()
+    unprivileged = [
+        "unshare",
+        "--user",
+        "--map-root-user",
+        "--",
+    ]  # root only within: the kernel grants nothing of the host
+    command = [*unprivileged, *ISOLATE, sys.executable, str(PROGRAMS / "check_network.py")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["measured"] >= 12
+    wire = found["account"]["wire"]  # None where the kernel has netem
+    assert wire is None or wire["priority"] == "normal", "and says that it got no better"
+    assert world() == before
+
+
+@pytest.mark.lab
 def test_a_missing_program_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(MissingError, match="needs unshare; install it with: apt-get install util-linux"):

@@ -1,0 +1,15 @@
+"""Build Figure 2A, check it, and say how that went, as JSON."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from overlaycast.lab import fidelity
+from overlaycast.lab.network import Network
+from overlaycast.lab.topology import load_topology
+
+if __name__ == "__main__":
+    with Network(load_topology(Path(__file__).parents[3] / "topologies" / "figure_2a.py")) as network:
+        found = fidelity.check(network)
+        print(json.dumps({"measured": len(found.links), "account": network.account()}))
