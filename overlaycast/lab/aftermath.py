@@ -85,9 +85,11 @@ def _scenes(recording: Recording) -> Iterator[Scene]:
     gone: set[str] = set()
     for fault, following in pairwise([*faults, None]):
         assert fault is not None
-        if fault.takes_away:
-            gone.add(fault.target)
-        yield Scene(recording, fault, following.at if following else ended(recording), frozenset(gone), hosts)
+        away = {fault.target} if fault.takes_away else set()
+        until = following.at if following else ended(recording)
+        yield Scene(recording, fault, until, frozenset(gone | away), hosts)
+        if fault.healed_at is None:
+            gone |= away
 
 
 def _names(recording: Recording) -> dict[int, str]:

@@ -70,6 +70,7 @@ class Run:
         self.programs: dict[str, Program] = {}
         self.coordinator: Program | None = None
         self.counters: list[CounterSample] = []
+        self.troubles: list[str] = []
         self.start_tree = EMPTY
         self.began_at = 0.0
         self.traffic: tuple[int | None, int | None] = (None, None)
@@ -101,14 +102,15 @@ class Run:
             async with asyncio.TaskGroup() as faults:
                 await self._start_members(membership, file)
                 await self._wait_for_begin()
+                tasks += [side.create_task(self._mind(program)) for program in self.programs.values()]
                 experiment = self.plan.experiment
                 await self.timeline.play(
                     experiment.faults, self._streamed_until, self.began_at, experiment.stream_s, faults
                 )
                 await self._wait_for_end()
-            await self._last_look()
             for task in tasks:
                 task.cancel()
+            await self._last_look()
 
     async def start_coordinator(self) -> None:
         """Start the coordinator (again) and return once it answers."""
@@ -218,6 +220,13 @@ class Run:
     def _is_over(self, host: str) -> bool:
         return self.watch.seen[host].ended or self.programs[host].returncode is not None
 
+    async def _mind(self, program: Program) -> None:
+        """Note a program that fails in mid-stream though no fault was meant for it."""
+        code = await program.wait()
+        if code != 0 and program.host not in self.timeline.gone:
+            self.troubles.append(f"{program.host} ended with {code}: {program.last_words()}")
+            self.progress.event(self.troubles[-1], bad=True)
+
     async def _wait_for_end(self) -> None:
         experiment, source = self.plan.experiment, self.plan.cast.source
         limit = None
@@ -227,6 +236,8 @@ class Run:
         try:
             async with asyncio.timeout(limit):
                 await self.watch.until(lambda: self._is_over(source))
+                if not self.watch.seen[source].finished:
+                    return  # what it has not sent, nobody will get
                 await self.watch.until(lambda: all(self._is_over(host) for host in self._receiving()))
             self.progress.step("the stream has ended; members are leaving")
         except TimeoutError:

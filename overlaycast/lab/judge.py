@@ -18,6 +18,7 @@ from overlaycast.lab.aftermath import faults_seen
 from overlaycast.lab.copies import inbound_by_site, inbound_by_tree, stream_curve, wire_curve
 from overlaycast.lab.delivery import NOTHING, began, deliveries, ended, span
 from overlaycast.lab.experiment import Expectation
+from overlaycast.lab.journals import End
 from overlaycast.lab.metrics import METRICS
 from overlaycast.lab.recording import Curve, LinkSeen, Recording
 from overlaycast.lab.result import (
@@ -62,6 +63,8 @@ def build(recording: Recording) -> Result:
         started=datetime.fromtimestamp(recording.started, UTC).isoformat(timespec="seconds"),
         duration_s=round(recording.ended - recording.started, 3),
         stream_s=round(t1 - t0, 3),
+        source_finished=source.last(End) is not None,
+        troubles=tuple(recording.troubles),
         records=end - first,
         payload_bytes=recording.sent.size,
         rate_mbit=experiment.group.rate_mbit,

@@ -32,7 +32,8 @@ def _largest(values: Iterable[float | None]) -> float | None:
 
 
 def _lost(result: Result, _: tuple[FaultSeen, ...]) -> Value:
-    return _largest(one.lost for one in result.survivors())
+    # of a stream that never ended nobody knows what is owed
+    return _largest(one.lost for one in result.survivors()) if result.source_finished else None
 
 
 def _duplicated(result: Result, _: tuple[FaultSeen, ...]) -> Value:

@@ -27,6 +27,8 @@ def show(result: Result, report: Path, console: Console) -> None:
     console.print()
     console.print(expectations(result))
     console.print()
+    for trouble in result.troubles:
+        console.print(trouble, style="bold red", highlight=False, markup=False)
     verdict = Text(f"{result.verdict}  ", style=_LOOKS[result.verdict])
     console.print(verdict.append(words.verdict(result), style="default not bold"))
     console.print(f"report: {report}", highlight=False, soft_wrap=True)

@@ -205,7 +205,13 @@ class Judged:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """One run, concluded. ``verdict``: ``passed``, ``failed``, or ``invalid`` (the emulated network was late)."""
+    """One run, concluded.
+
+    Attributes:
+        source_finished: it sent everything; else nobody knows what receivers are owed.
+        troubles: programs that failed though no fault was meant for them.
+        verdict: ``passed``, ``failed``, or ``invalid`` (the emulated network was late; nothing is proven).
+    """
 
     experiment: str
     title: str
@@ -218,6 +224,8 @@ class Result:
     started: str
     duration_s: float
     stream_s: float
+    source_finished: bool
+    troubles: tuple[str, ...]
     records: int
     payload_bytes: int
     rate_mbit: float

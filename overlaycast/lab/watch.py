@@ -19,10 +19,14 @@ PORTION: Final = 1 << 18
 
 @dataclass(slots=True)
 class Seen:
-    """The newest of one member: its last two samples, and what happened once."""
+    """The newest of one member: its last two samples, and what happened once.
+
+    ``finished``: it came to the end of the stream; ``ended``: it did, or it stopped before.
+    """
 
     samples: list[Sample] = field(default_factory=list)
     begin: Begin | None = None
+    finished: bool = False
     ended: bool = False
     error: str | None = None
 
@@ -34,6 +38,7 @@ class Seen:
             self.begin = self.begin or entry
         elif isinstance(entry, End | Summary):
             self.ended = True
+            self.finished = self.finished or isinstance(entry, End)
         elif isinstance(entry, Error):
             self.error = entry.reason
 

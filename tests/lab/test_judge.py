@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from overlaycast.lab import judge, metrics, series, story
 from overlaycast.lab.experiment import Expectation
+from overlaycast.lab.journals import End, Journal, Summary
 from overlaycast.lab.recording import Curve
 from overlaycast.lab.result import Result
 from tests.lab import made_up
@@ -126,6 +127,18 @@ def test_receiver_that_never_came_is_not_made_up() -> None:
 def test_unmeasured_promises_are_not_kept() -> None:
     result = judge.build(replace(made_up.recording(), faults=[], multicast_blocked=None))
     assert failed(result) >= {"multicast_blocked", "heir_fed_from_outside", "recovered_ms", "affected"}
+
+
+def test_of_a_source_that_died_nothing_is_known() -> None:
+    recording = made_up.recording()
+    source = recording.journals["source"]
+    cut = Journal("source", tuple(entry for entry in source.entries if not isinstance(entry, End | Summary)))
+    result = judge.build(
+        replace(recording, journals={**recording.journals, "source": cut}, troubles=["source ended with 1: broken"])
+    )
+    assert "lost" in failed(result)
+    assert value(result, "lost") is None
+    assert result.troubles == ("source ended with 1: broken",)
 
 
 def test_a_late_network_proves_nothing() -> None:

@@ -47,12 +47,14 @@ def counted(count: int, one: str, many: str | None = None) -> str:
 def verdict(result: Result) -> str:
     """Return the sentence that the report begins with."""
     survivors = result.survivors()
+    if not result.source_finished:
+        return "The source did not come to the end of its stream."
     whole = sum(one.sha256_ok and one.lost == 0 for one in survivors)
     if whole == len(survivors):
         text = f"All {len(survivors)} surviving receivers have the stream, bit for bit."
     else:
         text = f"{whole} of {len(survivors)} surviving receivers have the stream, bit for bit."
-    gaps = [one.longest_gap_ms for one in survivors if one.longest_gap_ms is not None]
+    gaps = [one.longest_gap_ms for one in survivors if one.longest_gap_ms is not None and one.received]
     if gaps:
         text += f" The longest silence at any of them was {number(max(gaps), 'ms')}."
     return text
