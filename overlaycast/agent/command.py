@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+from contextlib import closing
 from typing import Final
 
 import uvloop
@@ -55,17 +56,12 @@ def _open_source(options: SendOptions) -> Input:
 
 def _run(options: NodeOptions, role: Role, output: str | None = None, source: Input | None = None) -> int:
     websocket_url(options.coordinator)
-    journal = Journal(options.journal)
-    port = open_data_port(options.listen)
     descriptor = _open_output(output) if output is not None else None
-    setup = Setup(options, role, journal, port, descriptor, source)
-    sys.setswitchinterval(SWITCH_INTERVAL_S)
-    try:
+    with closing(Journal(options.journal)) as journal, open_data_port(options.listen) as port:
+        setup = Setup(options, role, journal, port, descriptor, source)
+        sys.setswitchinterval(SWITCH_INTERVAL_S)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             return runner.run(_main(setup))
-    finally:
-        port.close()
-        journal.close()
 
 
 async def _main(setup: Setup) -> int:

@@ -1,0 +1,118 @@
+"""Bad input at the command line: one line on stderr and the exit code."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+from pathlib import Path
+
+import pytest
+
+from overlaycast.agent.command import join, send
+from overlaycast.errors import ConfigError
+from overlaycast.wire.group import GroupSettings
+from overlaycast.wire.messages import Ended, Refused
+from tests.agent.fake_coordinator import FakeCoordinator
+from tests.agent.processes import AgentProcess
+
+ANYWHERE = ["--coordinator", "http://127.0.0.1:9", "--token", "t"]
+
+
+@pytest.mark.parametrize(
+    ("argv", "line"),
+    [
+        (["g", "/no/such/file", *ANYWHERE], "/no/such/file: No such file or directory"),
+        (["g", "/", *ANYWHERE], "/: is a folder; accepted: a file, or - for standard input"),
+        (["g", "x", "--token", "t"], "overlaycast send: coordinator: required"),
+        (["g", "x", *ANYWHERE, "--rate", "fast"], "accepted is a number of bits per second with k, M or G"),
+        (["g", "x", *ANYWHERE, "--record-size", "0"], "record-size: Input should be greater than or equal to 1"),
+        (["g", "--synthetic", "3", *ANYWHERE], "rate: required with --synthetic, as in --rate 8M"),
+        (["bad name", "x", *ANYWHERE], "group"),
+    ],
+)
+def test_bad_send(argv: list[str], line: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        send(argv)
+    assert line in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("argv", "line"),
+    [
+        (["g", "--coordinator", "server:1", "--token", "t"], "coordinator: accepted is http://HOST:PORT"),
+        (["g", *ANYWHERE, "--output", "/no/such/folder/x"], "output: /no/such/folder/x: No such file or directory"),
+        (["g", *ANYWHERE, "--journal", "/no/such/folder/x"], "journal: /no/such/folder/x: No such file or directory"),
+        (["g", *ANYWHERE, "--listen", "nowhere"], "listen: accepted is HOST:PORT or [IPV6]:PORT"),
+        (["g", *ANYWHERE, "--listen", "203.0.113.7:0"], "listen: 203.0.113.7:0: Cannot assign requested address"),
+    ],
+)
+def test_bad_join(argv: list[str], line: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        join(argv)
+    assert line in str(caught.value)
+
+
+def test_port_taken() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(ConfigError, match=f"listen: 127.0.0.1:{port}: Address already in use"):
+            join(["g", *ANYWHERE, "--listen", f"127.0.0.1:{port}"])
+
+
+@pytest.mark.parametrize("code", ["bad-token", "expired-token", "unknown-group"])
+async def test_refusal_is_one_line_and_code_2(tmp_path: Path, code: str) -> None:
+    refused = Refused.model_validate({"code": code, "reason": f"it is {code}"})
+    async with FakeCoordinator(refuse=refused) as coordinator:
+        agent = await AgentProcess.start(tmp_path, coordinator.url, "join", "a")
+        assert await agent.ended() == (2, f"overlaycast: coordinator refused: it is {code}\n")
+
+
+async def test_coordinator_not_there_is_said_and_waited_for(tmp_path: Path) -> None:
+    coordinator = FakeCoordinator()
+    await coordinator.start()
+    url = coordinator.url
+    await coordinator.stop()
+    agent = await AgentProcess.start(tmp_path, url, "join", "a")
+    try:
+        async with asyncio.timeout(20):
+            while "not reachable, waiting" not in agent.stderr:
+                await asyncio.sleep(0.05)
+        async with coordinator:
+            await coordinator.joined("a")
+            agent.signal(signal.SIGTERM)
+            code, err = await agent.ended()
+            assert code == 0
+            assert f"coordinator {url} reached" in err
+    finally:
+        await agent.end()
+
+
+async def test_live_file_without_a_clock_needs_a_rate(tmp_path: Path) -> None:
+    (tmp_path / "noise").write_bytes(b"no transport stream" * 100)
+    async with FakeCoordinator() as coordinator:
+        agent = await AgentProcess.start(tmp_path, coordinator.url, "send", "s", str(tmp_path / "noise"))
+        code, err = await agent.ended()
+        assert (code, "rate: required, the group is live" in err) == (2, True)
+
+
+async def test_mode_must_be_the_groups(tmp_path: Path) -> None:
+    (tmp_path / "data").write_bytes(b"x" * 1000)
+    async with FakeCoordinator(GroupSettings(mode="live")) as coordinator:
+        agent = await AgentProcess.start(
+            tmp_path, coordinator.url, "send", "s", str(tmp_path / "data"), "--mode", "file"
+        )
+        code, err = await agent.ended()
+        assert code == 2
+        assert err.splitlines()[-1] == "overlaycast: mode: the group is live, accepted: live (got file)"
+
+
+async def test_a_deleted_group_ends_its_members(tmp_path: Path) -> None:
+    async with FakeCoordinator() as coordinator:
+        agent = await AgentProcess.start(tmp_path, coordinator.url, "join", "a")
+        (member,) = await coordinator.joined("a")
+        await member.send(Ended(reason="deleted by the operator"))
+        code, err = await agent.ended()
+        assert code == 1
+        assert err.splitlines()[-1] == "overlaycast: the group is over: deleted by the operator"
