@@ -12,6 +12,7 @@ import socket
 import sys
 
 from overlaycast.coordinator.folder import StateFolder, open_folder
+from overlaycast.coordinator.listeners import listen_local, listen_tcp
 from overlaycast.coordinator.settings import CoordinatorSettings, Endpoint
 from overlaycast.discovery.tracer import need_raw_sockets
 from overlaycast.errors import MissingError
@@ -46,9 +47,6 @@ def _need_tracing() -> None:
 
 
 def _serve(settings: CoordinatorSettings, folder: StateFolder) -> int:
-    # bad input is told before the second that these imports take
-    from overlaycast.coordinator.serving import listen_local, listen_tcp
-
     sockets = [listen_tcp(settings.endpoint)]
     try:
         sockets.append(listen_local(folder.socket))
@@ -61,6 +59,7 @@ def _serve(settings: CoordinatorSettings, folder: StateFolder) -> int:
 
 
 async def _run(settings: CoordinatorSettings, folder: StateFolder, sockets: list[socket.socket]) -> int:
+    # imported after all bad input has been told: they take seconds
     from overlaycast.coordinator.app import create_app
     from overlaycast.coordinator.overlays import OverlayMaker
     from overlaycast.coordinator.serving import make_server

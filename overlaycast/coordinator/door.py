@@ -50,8 +50,8 @@ class Door:
             reader.cancel()
             await asyncio.wait({reader})
             if not reader.cancelled() and (error := reader.exception()) is not None:
-                link.cut("the coordinator failed")
                 log.critical("a link failed", exc_info=error)
+            link.cut("the coordinator ends this link")  # if it has not ended already
             await asyncio.wait({writer})
 
     async def _listen(self, link: MemberLink) -> None:

@@ -109,7 +109,7 @@ class GroupDriver:
         self._seats: dict[int, _Seat] = {}
         self._inbox: asyncio.Queue[_Item] = asyncio.Queue(_INBOX_LIMIT)
         self._outbox: list[tuple[int, CoordinatorMessage]] = []
-        self._measuring: set[asyncio.Task[None]] = set()
+        self._measuring: dict[int, asyncio.Task[None]] = {}
         self._to_measure: list[int] = []
         if len(self._secrets) > 64 + 2 * len(self._seats):
             self._forget_secrets()
@@ -192,7 +192,7 @@ class GroupDriver:
             while True:
                 self._turn(await self._next_items())
         finally:
-            for task in self._measuring:
+            for task in self._measuring.values():
                 task.cancel()
 
     # --- the loop ----------------------------------------------------------------------------------------------
@@ -230,10 +230,7 @@ class GroupDriver:
             return
         seat = self._seats.get(item.member)
         if seat is None or seat.link is not item.link:
-            # said by a link that a newer one has replaced
-            if isinstance(item, _Measured):
-                self._start_measuring(item.member)
-            return
+            return  # said by a link that a newer one has replaced
         match item:
             case _Said():
                 self.brain.receive(item.member, item.message, now)
@@ -308,7 +305,10 @@ class GroupDriver:
         self._seats[member] = _Seat(link, EchoInbox(), role)
 
     def _unseat(self, member: int) -> MemberLink:
+        """Take a member's link away; being measured ends with it, and the brain asks anew when the member is back."""
         link = self._seats.pop(member).link
+        if member in self._measuring:
+            self._measuring.pop(member).cancel()
         _add(self._past, link.traffic)
         return link
 
@@ -316,12 +316,13 @@ class GroupDriver:
         seat = self._seats.get(member)
         if seat is None:
             return
-        task = asyncio.create_task(self._measure(member, seat))
-        self._measuring.add(task)
-        task.add_done_callback(self._measuring.discard)
+        if member in self._measuring:
+            self._measuring[member].cancel()
+        self._measuring[member] = asyncio.create_task(self._measure(member, seat))
 
     async def _measure(self, member: int, seat: _Seat) -> None:
         found = await self._measurer.measure(seat.link, seat.echoes)
+        del self._measuring[member]
         await self._inbox.put(_Measured(member, seat.link, found))
 
 

@@ -1,82 +1,31 @@
-"""uvicorn, set up for a control plane: bound sockets, bounded patience, signals that end it cleanly.
+"""uvicorn, set up for a control plane: bounded patience, and signals that end it cleanly.
 
-Owns: the listening sockets and the server's life. Refuses: what is served.
+Owns: the server's life. Refuses: what is served, and where it listens (``listeners``).
 
-Invariants: a socket that cannot be bound is bad input, said before anything starts; a connection that asks nothing is
-closed after ``_FIRST_REQUEST_LIMIT`` seconds; from a signal to the end it takes no longer than about ``_GRACE_S``.
+Invariants: a connection that asks nothing is closed after ``FIRST_REQUEST_LIMIT`` seconds; from a signal to the end it
+takes no longer than about ``_GRACE_S``.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import signal
 import socket
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any, Final
 
 import uvicorn
 from fastapi import FastAPI
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from overlaycast.coordinator.settings import Endpoint
-from overlaycast.errors import ConfigError
+from overlaycast.coordinator.listeners import BACKLOG
 from overlaycast.wire.messages import MAX_MESSAGE
 
-_BACKLOG: Final = 1024
-_FIRST_REQUEST_LIMIT: Final = 10.0
+FIRST_REQUEST_LIMIT: Final = 10.0
 _GRACE_S: Final = 3
-_USER_TIMEOUT_MS: Final = 20_000
 _PING_EVERY_S: Final = 5.0
 _PING_LIMIT_S: Final = 10.0
-
-
-def listen_tcp(endpoint: Endpoint) -> socket.socket:
-    """Return a listening TCP socket.
-
-    Raises:
-        ConfigError: the address is taken, not ours, or not an address.
-    """
-    try:
-        family, _, _, _, address = socket.getaddrinfo(
-            endpoint.host, endpoint.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        sock = socket.socket(family, socket.SOCK_STREAM)
-    except OSError as error:
-        raise ConfigError(f"listen: {endpoint}: {error.strerror}") from None
-    try:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        # inherited by every connection: a member that vanished is not held for the kernel's quarter of an hour
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _USER_TIMEOUT_MS)
-        sock.bind(address)
-        sock.listen(_BACKLOG)
-    except OSError as error:
-        sock.close()
-        raise ConfigError(f"listen: {endpoint}: {error.strerror}; accepted: a free HOST:PORT of this host") from None
-    return sock
-
-
-def listen_local(path: Path) -> socket.socket:
-    """Return a listening Unix socket that only its owner may open. What is left of an earlier one is replaced.
-
-    Raises:
-        ConfigError: it cannot be made there.
-    """
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    old_mask = os.umask(0o177)
-    try:
-        path.unlink(missing_ok=True)
-        sock.bind(str(path))
-        sock.listen(_BACKLOG)
-    except OSError as error:
-        sock.close()
-        raise ConfigError(f"state: {path}: {error.strerror or error}") from None
-    finally:
-        os.umask(old_mask)
-    return sock
 
 
 class _PatientOnce(H11Protocol):
@@ -84,7 +33,7 @@ class _PatientOnce(H11Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self.loop.call_later(_FIRST_REQUEST_LIMIT, self._close_if_silent, transport)
+        self.loop.call_later(FIRST_REQUEST_LIMIT, self._close_if_silent, transport)
 
     def _close_if_silent(self, transport: asyncio.Transport) -> None:
         if self.cycle is None and transport.get_protocol() is self:
@@ -128,7 +77,7 @@ def make_server(app: FastAPI, before_shutdown: Callable[[], None]) -> uvicorn.Se
         "ws_ping_timeout": _PING_LIMIT_S,
         "loop": "asyncio",
         "lifespan": "on",
-        "backlog": _BACKLOG,
+        "backlog": BACKLOG,
         "log_config": None,
         "access_log": False,
         "server_header": False,

@@ -103,9 +103,13 @@ class TraceClient:
 
     async def _read(self, process: Process) -> None:
         assert process.stdout is not None
-        with contextlib.suppress(ValueError):  # a line beyond the limit: treat it like the end
+        try:
             while line := await process.stdout.readline():
                 self._take(json.loads(line))
+        except ValueError as error:  # no JSON, or a line beyond the limit
+            log.error("the tracing process talks nonsense, and is ended: %s", error)
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
         await process.wait()
         if self._process is process:
             log.warning("the tracing process ended with code %s", process.returncode)

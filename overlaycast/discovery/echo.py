@@ -4,8 +4,8 @@ Owns: what is sent for return, in which order, and the arithmetic. Refuses: link
 
 Three small payloads give the round-trip time (the least of them); two of ``RATE_BYTES``, the second over a window
 that the first has opened, give the rate. The payload crosses the member's access link down and up again, so the rate
-is that of both ways together: ``2 * bytes / (time - round-trip time)``. On links that are much faster than that takes to
-tell from the round-trip time it is a lower bound.
+is that of both ways together: ``2 * bytes / (time - round-trip time)``. Where the transfer vanishes beside the
+round-trip time it is a lower bound.
 
 Invariants: at most one request is under way; a reply counts only with its nonce and its whole payload; no more than
 ``SMALL_TIMES * SMALL_BYTES + RATE_TIMES * RATE_BYTES`` characters are ever sent.

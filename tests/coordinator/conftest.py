@@ -17,7 +17,8 @@ from websockets.asyncio.client import ClientConnection, connect
 from overlaycast.coordinator.app import create_app
 from overlaycast.coordinator.folder import open_folder
 from overlaycast.coordinator.groups import Groups
-from overlaycast.coordinator.serving import listen_local, listen_tcp, make_server
+from overlaycast.coordinator.listeners import listen_local, listen_tcp
+from overlaycast.coordinator.serving import make_server
 from overlaycast.coordinator.settings import CoordinatorSettings, Endpoint
 from overlaycast.wire.messages import (
     CoordinatorMessage,
@@ -121,7 +122,8 @@ def start(tmp_path: Path) -> Start:
         )
         folder = open_folder(tmp_path / "state")
         sockets = [listen_tcp(Endpoint("127.0.0.1", 0)), listen_local(folder.socket)]
-        maker, failures = FakeMaker(), []
+        maker = FakeMaker()
+        failures: list[BaseException] = []
         app = create_app(settings, folder, maker, failures.append)
         server = make_server(app, app.state.groups.stop_listening)
         port = sockets[0].getsockname()[1]

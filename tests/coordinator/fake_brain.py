@@ -56,6 +56,8 @@ class FakeBrain:
         if request.resume.member not in self.records:
             return False
         self._events.append(FakeEvent(now, "back", request.resume.member, {}))
+        if "path" not in self.records[request.resume.member]:
+            self._wanted.append(request.resume.member)
         return True
 
     def measured(self, member: int, measurement: FakeMeasurement, now: float) -> None:

@@ -75,10 +75,10 @@ def test_one_subnet_with_hosts_behind_different_routers_is_noticed() -> None:
     }.items():
         for route in routes:
             world.route(node, route)
-    routes = world.routes("coord", ["10.9.9.2", "10.9.9.4"])
-    assert routes["10.9.9.2"]["routers"] == ["10.0.0.2"]
-    assert routes["10.9.9.4"]["routers"] == ["10.0.0.2", "10.0.1.2"]
-    assert not routes["10.9.9.4"]["shared"]
+    found = world.routes("coord", ["10.9.9.2", "10.9.9.4"])
+    assert found["10.9.9.2"]["routers"] == ["10.0.0.2"]
+    assert found["10.9.9.4"]["routers"] == ["10.0.0.2", "10.0.1.2"]
+    assert not found["10.9.9.4"]["shared"]
 
 
 def test_a_burst_of_joins_sees_through_rate_limited_routers() -> None:

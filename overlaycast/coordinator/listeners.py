@@ -1,0 +1,63 @@
+"""The sockets that the coordinator listens on, bound before anything else: bad input is told at once.
+
+Owns: their options and their errors. Refuses: serving.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+from typing import Final
+
+from overlaycast.coordinator.settings import Endpoint
+from overlaycast.errors import ConfigError
+
+BACKLOG: Final = 1024
+_USER_TIMEOUT_MS: Final = 20_000
+
+
+def listen_tcp(endpoint: Endpoint) -> socket.socket:
+    """Return a listening TCP socket.
+
+    Raises:
+        ConfigError: the address is taken, not ours, or not an address.
+    """
+    try:
+        family, _, _, _, address = socket.getaddrinfo(
+            endpoint.host, endpoint.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        sock = socket.socket(family, socket.SOCK_STREAM)
+    except OSError as error:
+        raise ConfigError(f"listen: {endpoint}: {error.strerror}") from None
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        # inherited by every connection: a member that vanished is not held for the kernel's quarter of an hour
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _USER_TIMEOUT_MS)
+        sock.bind(address)
+        sock.listen(BACKLOG)
+    except OSError as error:
+        sock.close()
+        raise ConfigError(f"listen: {endpoint}: {error.strerror}; accepted: a free HOST:PORT of this host") from None
+    return sock
+
+
+def listen_local(path: Path) -> socket.socket:
+    """Return a listening Unix socket that only its owner may open. What is left of an earlier one is replaced.
+
+    Raises:
+        ConfigError: it cannot be made there.
+    """
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    old_mask = os.umask(0o177)
+    try:
+        path.unlink(missing_ok=True)
+        sock.bind(str(path))
+        sock.listen(BACKLOG)
+    except OSError as error:
+        sock.close()
+        raise ConfigError(f"state: {path}: {error.strerror or error}") from None
+    finally:
+        os.umask(old_mask)
+    return sock

@@ -1,0 +1,112 @@
+"""Connections that are only there to cost something."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import pytest
+
+from overlaycast.coordinator import bodies, serving
+from overlaycast.discovery.route import Route
+from overlaycast.wire.messages import Assign, Welcome
+from tests.coordinator.conftest import Member, Running, Start, eventually, member_link, subscription
+
+
+async def test_a_connection_that_asks_nothing_is_closed(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(serving, "FIRST_REQUEST_LIMIT", 0.2)
+    async with start() as running, asyncio.timeout(10):
+        for first in (b"", b"GET /healthz HTTP/1.1\r\nX-"):
+            reader, writer = await asyncio.open_connection("127.0.0.1", running.port)
+            writer.write(first)
+            assert await reader.read() == b""
+            writer.close()
+            await writer.wait_closed()
+
+
+async def test_a_members_link_outlives_the_patience_with_silence(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(serving, "FIRST_REQUEST_LIMIT", 0.2)
+    async with start() as running:
+        token = await running.create()
+        async with member_link(running) as anna:
+            await anna.say(subscription(token))
+            assert isinstance(await anna.hear(), Welcome)
+            assert isinstance(await anna.hear(), Assign)
+            await asyncio.sleep(0.4)  # the very time that must not matter
+            pong = await anna.socket.ping()
+            await pong
+            assert running.groups.get("demo").connected == 1
+
+
+async def test_a_body_that_never_ends_is_refused(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bodies, "_TIME_LIMIT", 0.2)
+    async with start() as running, asyncio.timeout(10):
+        reader, writer = await asyncio.open_connection("127.0.0.1", running.port)
+        writer.write(b"POST /v1/groups HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
+        assert b" 413 " in await reader.readline()
+        writer.close()
+        await writer.wait_closed()
+
+
+class _Routes:
+    """Finds the same route for everybody, and counts how many it is asked at once."""
+
+    def __init__(self) -> None:
+        self.under_way = 0
+        self.most = 0
+        self.asked: list[str] = []
+
+    async def route(self, host: str) -> Route | None:
+        self.asked.append(host)
+        self.under_way += 1
+        self.most = max(self.most, self.under_way)
+        await asyncio.sleep(0.01)
+        self.under_way -= 1
+        return Route(host, ("r1", None, "r3"), True, (1.0, None, 3.0, 4.0))
+
+
+async def _join(running: Running, token: str, name: str) -> None:
+    async with member_link(running) as member:
+        await member.say(subscription(token, name=name))
+        assert isinstance(await member.hear(), Welcome)
+        assert isinstance(await member.hear(), Assign)
+
+
+async def test_many_are_measured_at_once_but_not_too_many(start: Start) -> None:
+    async with start(measure_at_once=3) as running:
+        routes = _Routes()
+        running.groups._measurer._routes = routes
+        token = await running.create()
+        await asyncio.gather(*(_join(running, token, f"m{number}") for number in range(12)))
+        assert routes.most == 3
+        assert routes.asked == ["127.0.0.1"] * 12
+        for record in running.brain().records.values():
+            assert record["path"] == ("r1", None, "r3")
+            assert record["rtt_ms"] is not None
+
+
+async def test_who_returns_no_echo_is_measured_as_unknown(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("overlaycast.coordinator.measure._LIMIT", 0.2)
+    async with start() as running:
+        token = await running.create()
+        async with member_link(running) as mute:
+            await mute.say(subscription(token))
+            await eventually(lambda: "rtt_ms" in running.brain().records.get(1, {}))
+            assert running.brain().records[1]["rtt_ms"] is None
+
+
+async def test_a_member_that_comes_back_while_it_is_measured_is_measured_again(start: Start) -> None:
+    async with start() as running:
+        token = await running.create()
+        async with member_link(running) as old, member_link(running) as new:
+            await old.say(subscription(token))
+            greeting = json.loads(await old.socket.recv())
+            back = {"member": 1, "secret": greeting["secret"], "epoch": 0, "rank": 0, "parent": None, "next_seq": 0}
+            await new.say(subscription(token, resume=back))  # the old link never returned an echo
+            assert isinstance(await new.hear(), Welcome)
+            assert isinstance(await _until_placed(new), Assign)
+            assert running.brain().records[1]["rtt_ms"] is not None
+
+
+async def _until_placed(member: Member) -> object:
+    return await member.hear()

@@ -1,0 +1,92 @@
+"""The coordinator's end of the tracing process, with made-up workers that die, babble or say nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from overlaycast.discovery.client import TraceClient
+from overlaycast.discovery.route import Route
+
+ANSWERS = """
+import json, os, sys
+print(json.dumps({"ready": True}), flush=True)
+for line in sys.stdin:
+    request = json.loads(line)
+    known = {"id": request["id"], "routers": ["r1", None], "reached": True, "shared": False, "rtt_ms": [1.0, None, 2.0]}
+    answer = {"id": request["id"], "error": "no"} if request["host"] == "nowhere" else known
+    if request["host"] == "silence":
+        continue
+    if request["host"] == "death":
+        os._exit(7)
+    print(json.dumps(answer), flush=True)
+"""
+BABBLES = "print('x' * 200_000, flush=True); import time; time.sleep(60)"
+MISSES = 'print(\'{"missing": "no raw sockets"}\', flush=True); raise SystemExit(3)'
+FOUND = Route("", ("r1", None), True, (1.0, None, 2.0), False)
+
+
+@asynccontextmanager
+async def client(program: str, limit: float = 5.0) -> AsyncIterator[TraceClient]:
+    asking = TraceClient(limit, (sys.executable, "-c", program))
+    try:
+        yield asking
+    finally:
+        await asking.close()
+        assert asking.pid is None
+
+
+async def test_questions_are_answered_whatever_their_order() -> None:
+    async with client(ANSWERS) as asking:
+        assert await asyncio.gather(*(asking.route(f"192.0.2.{n}") for n in range(20))) == [FOUND] * 20
+        assert await asking.route("nowhere") is None
+
+
+async def test_a_question_without_an_answer_is_given_up() -> None:
+    async with client(ANSWERS, limit=0.3) as asking:
+        await asking.start()
+        assert await asking.route("silence") is None
+        assert asking._waiting == {}
+
+
+async def test_a_worker_that_dies_fails_its_questions_and_is_started_again() -> None:
+    async with client(ANSWERS) as asking:
+        assert await asking.route("192.0.2.1") == FOUND
+        first = asking.pid
+        assert first is not None
+        failed = [asyncio.create_task(asking.route(host)) for host in ("silence", "death")]
+        assert [await task for task in failed] == [None, None]
+        assert await asking.route("192.0.2.1") == FOUND
+        assert asking.pid not in (None, first)
+
+
+async def test_a_worker_killed_between_two_questions_is_not_noticed() -> None:
+    async with client(ANSWERS) as asking:
+        assert await asking.route("192.0.2.1") == FOUND
+        assert asking.pid is not None
+        os.kill(asking.pid, signal.SIGKILL)
+        assert asking._process is not None
+        await asking._process.wait()
+        assert await asking.route("192.0.2.1") == FOUND
+
+
+async def test_a_worker_that_lacks_privileges_or_babbles_means_no_routes() -> None:
+    for program in (MISSES, BABBLES):
+        async with client(program, limit=1.5) as asking:
+            assert await asking.route("192.0.2.1") is None
+
+
+async def test_the_real_worker_finds_this_very_host() -> None:
+    asking = TraceClient()
+    await asking.start()
+    try:
+        route = await asking.route("127.0.0.1")
+    finally:
+        await asking.close()
+    if os.geteuid() == 0:
+        assert route is not None
+        assert (route.routers, route.reached) == ((), True)
