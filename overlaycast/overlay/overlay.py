@@ -298,6 +298,7 @@ def _locate(group: Group, member: Member, measurement: Measurement) -> None:
     for other in member.children:
         group.places.carry(member.place, other.place, 1)
     member.degree = max(capacity.degree(group, member), len(member.children))
+    promises.trim(group, member)
 
 
 __all__ = ["Event", "Measurement", "Overlay", "State"]

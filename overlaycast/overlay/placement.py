@@ -181,14 +181,15 @@ def place(group: Group, member: Member, avoid: Iterable[Member] = (), rules: Rul
 
 
 def place_server(group: Group, server: Member) -> None:
-    """Feed a backup server from the source, so that its rank is below everybody's whom it may have to take."""
-    source = group.source
+    """Feed a backup server from the source, so that its rank is below everybody's whom it may have to take.
+
+    Where the source has no place left, another backup server feeds it, or whoever feeds a peer there.
+    """
     group.waiting.pop(server.id, None)
     if not server.rank:
         server.rank = group.tree.fresh_rank(0)
-    parents = [source, *group.servers]
-    for parent in parents:
+    for parent in (group.source, *group.servers):
         if parent is not None and parent is not server and parent.trusted and group.tree.fits(server, parent):
             moves.hang(group, server, parent)
             return
-    group.waiting[server.id] = None
+    place(group, server)

@@ -56,6 +56,7 @@ def join(group: Group, child: Member) -> None:
     """Take note of a new child; a sibling's place at the heir is kept free at once, the rest is for ``plan``."""
     parent = child.parent
     assert parent is not None
+    trim(group, parent)
     group.replan[parent.id] = None
     if child.children:
         group.replan[child.id] = None
@@ -73,6 +74,17 @@ def part(group: Group, child: Member, parent: Member, alone: bool) -> None:
     for ward in list(child.wards) if alone else ():
         if ward.parent is parent:
             release(group, ward)
+
+
+def trim(group: Group, member: Member) -> None:
+    """Break promises that the member has no degree left for, the newest first; those wards are planned for anew."""
+    for ward in reversed(list(member.wards)):
+        if member.spare >= 0:
+            return
+        if any(one is member and counts for one, counts in zip(ward.standbys, ward.counted, strict=True)):
+            release(group, ward)
+            if ward.parent is not None:
+                group.replan[ward.parent.id] = None
 
 
 def drop_overtaken(group: Group, standby: Member) -> None:

@@ -73,6 +73,11 @@ def ceiling(member: Member) -> int:
     return min((child.rank for child in member.children), default=RANK_LIMIT)
 
 
+def soft_ceiling(member: Member) -> int:
+    """The same, and below those whom it is a standby for: a rank above theirs would end those promises."""
+    return min((ward.rank for ward in member.wards), default=RANK_LIMIT)
+
+
 class Tree:
     """The structure of one group."""
 
@@ -100,6 +105,8 @@ class Tree:
         if member.rank > parent.rank:
             return member.rank
         high = ceiling(member)
+        if parent.rank < (soft := soft_ceiling(member)) - 1:
+            high = min(high, soft)
         level = (parent.rank >> LEVEL_BITS) + 1
         if (level + 1) << LEVEL_BITS <= high:
             return self.fresh_rank(level)

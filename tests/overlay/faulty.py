@@ -1,0 +1,360 @@
+"""Members whose orders come late or never, and whose links break: a data plane in small, for rule machines.
+
+Owns: what an agent does with an order whenever it arrives, by the rules of the data link: HELLO is refused unless the
+parent's rank is lower; a rank only grows; a member whose rank grows drops children whose HELLO it overtakes.
+Refuses: deciding places. Orders of one control link keep their order; links of different members know no order.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Any
+
+from overlaycast.overlay import Event, Measurement, Overlay
+from overlaycast.overlay.members import Member, State
+from overlaycast.overlay.tree import ancestors, check, depth
+from overlaycast.wire.group import GroupSettings, MemberLimits
+from overlaycast.wire.messages import (
+    Accept,
+    Address,
+    Assign,
+    CoordinatorMessage,
+    Leaving,
+    NotReceiving,
+    Ping,
+    Pong,
+    Released,
+    Report,
+    Resume,
+    Revoke,
+    Subscribe,
+)
+
+
+@dataclass(eq=False)
+class Agent:
+    """One agent: what it was told, and its links."""
+
+    id: int
+    request: Subscribe
+    alive: bool = True
+    linked: bool = True
+    frozen: bool = False
+    leaving: bool = False
+    gone: bool = False
+    rank: int = 0
+    epoch: int = 0
+    order: Assign | None = None
+    feeder: int | None = None
+    links: dict[int, int] = field(default_factory=dict)
+    """Parents and standbys that let it in, with the rank that it said."""
+    grants: set[int] = field(default_factory=set)
+    inbox: deque[CoordinatorMessage] = field(default_factory=deque)
+    ranks: list[int] = field(default_factory=list)
+
+    @property
+    def runs(self) -> bool:
+        return self.alive and not self.frozen
+
+
+class Faulty:
+    """An overlay, its agents, and an adversary who chooses what arrives when."""
+
+    def __init__(self, **settings: Any) -> None:
+        self.settings = GroupSettings(**settings)
+        self.overlay = Overlay(self.settings, bytes(32))
+        self.now = 0.0
+        self.agents: dict[int, Agent] = {}
+        self.broken: set[tuple[int, int]] = set()
+        """(child, parent): the way between these two carries nothing."""
+        self.events: list[Event] = []
+        self.names = 0
+
+    @property
+    def group(self) -> Any:
+        return self.overlay._group
+
+    # --- coming and going ---------------------------------------------------------------------------------------
+
+    def join(self, site: int, role: str = "peer", degree: int | None = None, reachable: bool = True) -> Agent:
+        self.names += 1
+        request = Subscribe(
+            version=1,
+            group="g",
+            token="t",
+            name=f"{role}{self.names}",
+            role=role,  # type: ignore[arg-type]
+            addresses=(Address(host=f"10.0.{site}.{self.names % 200 + 1}", port=8471),),
+            limits=MemberLimits(out_degree=degree),
+            reachable=reachable,
+        )
+        agent = Agent(self.overlay.join(request, self.now), request)
+        self.agents[agent.id] = agent
+        self.collect()
+        path = ("srv",) if role == "source" else ("srv", "core", *(() if role == "backup" else (f"site{site}",)))
+        self.overlay.measured(agent.id, Measurement(path, 10.0 + site, 100.0), self.now)
+        self.collect()
+        return agent
+
+    def crash(self, agent: Agent) -> None:
+        agent.alive = False
+        self._hang_up(agent)
+        self.drop_link(agent)
+
+    def drop_link(self, agent: Agent) -> None:
+        if agent.linked:
+            agent.linked = False
+            agent.inbox.clear()
+            self.overlay.disconnected(agent.id, self.now)
+            self.collect()
+
+    def return_link(self, agent: Agent) -> None:
+        if agent.linked or not agent.runs or agent.gone:
+            return
+        resume = Resume(
+            member=agent.id,
+            secret="s" * 16,
+            epoch=agent.epoch,
+            rank=agent.rank,
+            parent=agent.feeder,
+            next_seq=0,
+        )
+        agent.linked = True
+        if not self.overlay.resume(agent.request.model_copy(update={"resume": resume}), self.now):
+            # forgotten: the real shell lets it join anew; here that is another member's story
+            agent.alive = False
+            agent.linked = False
+            self._hang_up(agent)
+        self.collect()
+
+    def _hang_up(self, agent: Agent) -> None:
+        for other in self.agents.values():
+            other.links.pop(agent.id, None)
+
+    # --- orders -------------------------------------------------------------------------------------------------
+
+    def collect(self) -> None:
+        """Put the overlay's messages in the inboxes of those who have a link."""
+        for member, message in self.overlay.messages_to_send():
+            agent = self.agents[member]
+            if agent.linked:
+                agent.inbox.append(message)
+        self.events += self.overlay.events()
+        self.overlay.measurements_wanted()
+
+    def deliver(self, agent: Agent, count: int = 1 << 30) -> None:
+        """Let an agent read some of its inbox."""
+        while agent.inbox and count and agent.runs:
+            count -= 1
+            self._obey(agent, agent.inbox.popleft())
+
+    def _obey(self, agent: Agent, message: CoordinatorMessage) -> None:
+        if isinstance(message, Assign) and message.epoch >= agent.epoch:
+            agent.ranks.append(message.rank)
+            agent.epoch, agent.order, agent.rank = message.epoch, message, message.rank
+            for other in self.agents.values():
+                if other.links.get(agent.id, message.rank + 1) <= message.rank:
+                    del other.links[agent.id]
+            self.connect(agent)
+        elif isinstance(message, Accept):
+            agent.grants.add(message.child)
+        elif isinstance(message, Revoke):
+            agent.grants.discard(message.child)
+            self.agents[message.child].links.pop(agent.id, None)
+        elif isinstance(message, Ping):
+            self.say(agent, Pong(nonce=message.nonce, next_seq=0, parent=agent.feeder))
+        elif isinstance(message, Released):
+            agent.gone = True
+            self.crash(agent)
+
+    def connect(self, agent: Agent) -> None:
+        """Dial parent and standbys; whoever accepts becomes a link."""
+        if agent.order is None or not agent.runs:
+            return
+        wanted = [peer.member for peer in (agent.order.parent, *agent.order.standbys) if peer is not None]
+        for member in wanted:
+            self._dial(agent, member)
+        parent = agent.order.parent.member if agent.order.parent else None
+        if parent is not None and self._feeds(agent, parent):
+            agent.feeder = parent
+        for member in list(agent.links):
+            if member not in wanted and member != agent.feeder:
+                del agent.links[member]
+
+    def _dial(self, agent: Agent, member: int) -> bool:
+        other = self.agents[member]
+        if (
+            member not in agent.links
+            and other.runs
+            and (agent.id, member) not in self.broken
+            and agent.id in other.grants
+            and agent.rank > other.rank
+        ):
+            agent.links[member] = agent.rank
+        return member in agent.links
+
+    def _feeds(self, agent: Agent, member: int) -> bool:
+        other = self.agents[member]
+        return member in agent.links and other.runs and (agent.id, member) not in self.broken
+
+    # --- what agents do by themselves ---------------------------------------------------------------------------
+
+    def starved(self, agent: Agent) -> bool:
+        """Its own link is dead; a parent that is starved itself says so and is not left."""
+        return agent.feeder is None or not self._feeds(agent, agent.feeder)
+
+    def look_around(self, agent: Agent) -> None:
+        """Fig. 8, local part: a member without data asks its standbys, then the predefined list, and tells."""
+        if agent.order is None or not agent.runs or agent.request.role == "source" or not self.starved(agent):
+            return
+        was = agent.feeder
+        for peer in (
+            *agent.order.standbys,
+            *((agent.order.parent,) if agent.order.parent else ()),
+            *agent.order.fallbacks,
+        ):
+            if self._dial(agent, peer.member) and self._feeds(agent, peer.member):
+                agent.feeder = peer.member
+                break
+        now_from = agent.feeder if not self.starved(agent) else None
+        self.say(
+            agent,
+            NotReceiving(
+                epoch=agent.epoch,
+                parent=was if was is not None else (agent.order.parent.member if agent.order.parent else None),
+                next_seq=0,
+                silent_ms=80,
+                reason="silence",
+                now_from=now_from,
+            ),
+        )
+
+    def report(self, agent: Agent, mbit: float | None = None) -> None:
+        if agent.order is None and agent.request.role != "source":
+            return
+        rate = self.settings.rate_mbit if mbit is None else mbit
+        flows = agent.request.role == "source" or not self.starved(agent)
+        self.say(
+            agent,
+            Report(
+                epoch=agent.epoch,
+                parent=agent.feeder,
+                state="streaming" if flows else "stalled",
+                next_seq=0,
+                interval_ms=1000,
+                bytes=int(rate * 125_000) if flows else 0,
+                records=1,
+            ),
+        )
+
+    def say(self, agent: Agent, message: Any) -> None:
+        if agent.linked and agent.runs:
+            self.overlay.receive(agent.id, message, self.now)
+            self.collect()
+
+    def leave(self, agent: Agent) -> None:
+        agent.leaving = True
+        self.say(agent, Leaving())
+
+    def pass_time(self, seconds: float) -> None:
+        """Time passes; nobody reads or says anything."""
+        end = self.now + seconds
+        while (due := self.overlay.next_deadline()) is not None and due <= end:
+            self.now = max(self.now, due)
+            self.overlay.tick(self.now)
+            self.collect()
+        self.now = end
+
+    def second(self) -> None:
+        """A second in which everything works: orders arrive, members look around and report."""
+        for agent in list(self.agents.values()):
+            self.deliver(agent)
+        for agent in list(self.agents.values()):
+            self.connect(agent)
+            self.look_around(agent)
+            self.report(agent)
+        for agent in list(self.agents.values()):
+            self.deliver(agent)
+        self.pass_time(1.0)
+
+    # --- what must hold -----------------------------------------------------------------------------------------
+
+    def check_plan(self) -> None:
+        """Every invariant of the plan, from scratch."""
+        group = self.group
+        members: list[Member] = list(group.members.values())
+        check(group.tree, iter(members))
+        for member in members:
+            self._check_member(member)
+        self._check_links(members)
+
+    def _check_member(self, member: Member) -> None:
+        group = self.group
+        counted = sum(
+            counts
+            for ward in member.wards
+            for one, counts in zip(ward.standbys, ward.counted, strict=True)
+            if one is member
+        )
+        assert member.promised == counted, f"{member}: promised {member.promised}, counted {counted}"
+        assert len(member.children) + member.promised <= member.degree, f"{member}: promised beyond its degree"
+        for standby in member.standbys:
+            assert member in standby.wards
+            assert standby.rank < member.rank
+            assert standby.alive
+        settled = (
+            member.parent is not None
+            or member.role == "source"
+            or member.id in group.waiting
+            or member.leaving
+            or member.done
+            or member.state is State.SUSPECT
+            or not group.started
+            or not member.measured
+        )
+        assert settled, f"{member}: neither fed nor queued"
+
+    def _check_links(self, members: list[Member]) -> None:
+        """Copies per link, counted anew."""
+        into: dict[int, int] = {}
+        out: dict[int, int] = {}
+        for member in members:
+            if member.parent is None:
+                continue
+            outs, ins = self.group.places.crossed(member.parent.place, member.place)
+            for place in ins:
+                into[place.order] = into.get(place.order, 0) + 1
+            for place in outs:
+                out[place.order] = out.get(place.order, 0) + 1
+        for place in set(self.group.places.known.values()):
+            assert place.inbound == into.get(place.order, 0)
+            assert place.outbound == out.get(place.order, 0)
+
+    def check_feeds(self) -> None:
+        """However orders arrive: who feeds whom has no cycle, and ranks only grow."""
+        for agent in self.agents.values():
+            seen = set()
+            one: Agent | None = agent
+            while one is not None and one.feeder is not None and one.feeder in one.links:
+                assert one.id not in seen, f"cycle through {sorted(seen)}"
+                seen.add(one.id)
+                one = self.agents[one.feeder]
+            assert agent.ranks == sorted(agent.ranks)
+
+    def unfed(self) -> list[int]:
+        """Return the live members that no chain of working links joins to a live source, though there is one."""
+        found = []
+        for agent in self.agents.values():
+            one: Agent | None = agent
+            while one is not None and one.request.role != "source":
+                one = None if self.starved(one) or not one.runs else self.agents[one.feeder or 0]
+            if agent.runs and not agent.leaving and (one is None or not one.runs):
+                found.append(agent.id)
+        return found
+
+    def plan_depth(self) -> int:
+        return max((depth(member) for member in self.group.members.values()), default=0)
+
+    def below(self, member: Member, top: Member) -> bool:
+        return top in ancestors(member)

@@ -1,0 +1,186 @@
+"""Rule machine: join, leave, crash, freeze, break links, lose and delay orders, lie about rates, restart the brain.
+
+After every step: the plan's invariants, no cycle among real feeds, a deadline armed. Once faults cease every live member
+is fed within a bounded time, if anybody has room for it.
+"""
+
+from __future__ import annotations
+
+import json
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from overlaycast.overlay import Overlay
+from tests.overlay.faulty import Agent, Faulty
+
+BOUND_S = 60
+
+
+class Group(RuleBasedStateMachine):
+    """One group under an adversary."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.world = Faulty()
+
+    @initialize(
+        degree=st.integers(1, 4),
+        backups=st.integers(0, 2),
+        peers=st.integers(0, 8),
+        at_once=st.booleans(),
+        strategy=st.sampled_from(["location", "performance", "both"]),
+        depth_limit=st.sampled_from([3, 10]),
+    )
+    def begin(self, degree: int, backups: int, peers: int, at_once: bool, strategy: str, depth_limit: int) -> None:
+        self.world = Faulty(
+            default_out_degree=degree,
+            source_out_degree=4,
+            start_members=peers if at_once else 0,
+            strategy=strategy,
+            depth_limit=depth_limit,
+        )
+        self.world.join(0, "source")
+        for _ in range(backups):
+            self.world.join(0, "backup", degree=4)
+        for number in range(peers):
+            self.world.join(1 + number % 3)
+
+    def _pick(self, which: int, alive: bool = True) -> Agent | None:
+        peers = [
+            agent for agent in self.world.agents.values() if agent.request.role != "source" and agent.alive == alive
+        ]
+        return peers[which % len(peers)] if peers else None
+
+    @rule(site=st.integers(1, 4), degree=st.sampled_from([None, 0, 1, 3]), reachable=st.booleans())
+    def join(self, site: int, degree: int | None, reachable: bool) -> None:
+        if len(self.world.agents) < 25:
+            self.world.join(site, degree=degree, reachable=reachable)
+
+    @rule(site=st.integers(1, 4), role=st.sampled_from(["relay", "backup"]))
+    def plant(self, site: int, role: str) -> None:
+        if len(self.world.agents) < 25:
+            self.world.join(site, role, degree=3)
+
+    @rule(which=st.integers(0, 100))
+    def crash(self, which: int) -> None:
+        if agent := self._pick(which):
+            self.world.crash(agent)
+
+    @rule(which=st.integers(0, 100), frozen=st.booleans())
+    def freeze(self, which: int, frozen: bool) -> None:
+        if agent := self._pick(which):
+            agent.frozen = frozen
+
+    @rule(which=st.integers(0, 100))
+    def leave(self, which: int) -> None:
+        if agent := self._pick(which):
+            self.world.leave(agent)
+
+    @rule(which=st.integers(0, 100))
+    def lose_control_link(self, which: int) -> None:
+        if agent := self._pick(which):
+            self.world.drop_link(agent)
+
+    @rule(which=st.integers(0, 100))
+    def regain_control_link(self, which: int) -> None:
+        if agent := self._pick(which):
+            self.world.return_link(agent)
+
+    @rule(which=st.integers(0, 100))
+    def break_data_link(self, which: int) -> None:
+        agent = self._pick(which)
+        if agent and agent.feeder is not None:
+            self.world.broken.add((agent.id, agent.feeder))
+
+    @rule(which=st.integers(0, 100), count=st.integers(1, 5))
+    def deliver_some(self, which: int, count: int) -> None:
+        if agent := self._pick(which):
+            self.world.deliver(agent, count)
+
+    @rule()
+    def deliver_all(self) -> None:
+        for agent in list(self.world.agents.values()):
+            self.world.deliver(agent)
+
+    @rule(which=st.integers(0, 100))
+    def look_around(self, which: int) -> None:
+        if agent := self._pick(which):
+            self.world.connect(agent)
+            self.world.look_around(agent)
+
+    @rule(which=st.integers(0, 100), share=st.sampled_from([0.0, 0.5, 1.0]))
+    def report(self, which: int, share: float) -> None:
+        if agent := self._pick(which):
+            self.world.report(agent, share * self.world.settings.rate_mbit)
+
+    @rule(seconds=st.sampled_from([0.05, 0.5, 2.0, 8.0]))
+    def wait(self, seconds: float) -> None:
+        self.world.pass_time(seconds)
+
+    @rule()
+    def a_good_second(self) -> None:
+        self.world.second()
+
+    @rule()
+    def restart_the_source(self) -> None:
+        source = next(a for a in reversed(self.world.agents.values()) if a.request.role == "source")
+        self.world.crash(source)
+        self.world.join(0, "source")
+
+    @precondition(lambda self: self.world.group.started)
+    @rule()
+    def restart_the_brain(self) -> None:
+        kept = json.loads(json.dumps(self.world.overlay.snapshot()))
+        before = self.world.overlay.tree()
+        self.world.overlay = Overlay.restore(self.world.settings, bytes(32), kept, self.world.now)
+        assert self.world.overlay.tree() == before
+        for agent in list(self.world.agents.values()):
+            agent.linked = False
+            self.world.return_link(agent)
+
+    @invariant()
+    def the_plan_holds(self) -> None:
+        self.world.check_plan()
+
+    @invariant()
+    def nobody_feeds_itself(self) -> None:
+        self.world.check_feeds()
+
+    @invariant()
+    def a_deadline_is_armed(self) -> None:
+        if self.world.agents:
+            assert self.world.overlay.next_deadline() is not None
+
+    def teardown(self) -> None:
+        """Faults cease: every live member is fed in bounded time."""
+        world = self.world
+        if not world.agents:
+            return
+        world.broken.clear()
+        for agent in list(world.agents.values()):
+            agent.frozen = False
+            world.return_link(agent)
+        for _ in range(BOUND_S):
+            world.second()
+            world.check_plan()
+            world.check_feeds()
+        starving = [member for member in world.unfed() if member not in world.group.waiting]
+        assert not starving, f"{starving} not fed after {BOUND_S} s"
+        if world.group.waiting:
+            self._nobody_has_room()
+
+    def _nobody_has_room(self) -> None:
+        group = self.world.group
+        for member_id in group.waiting:
+            member = group.members[member_id]
+            for other in group.members.values():
+                fits = other.trusted and other.degree and group.tree.fits(member, other) and other is not member
+                assert not (fits and self.world.below(other, group.source)), f"{member} waits, {other} has room"
+
+
+Group.TestCase.settings = settings(
+    max_examples=25, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
+)
+TestGroup = Group.TestCase
