@@ -2,7 +2,7 @@
 
 Owns: what is checked, the tolerances, and the verdict; the datagrams are ``probes.py``'s. Refuses with
 ``LabError``, naming the link or the pair: hosts that do not reach each other, multicast that passes a router,
-settings that read back wrongly, delay, rate or loss off by more than the tolerance in three attempts.
+settings that read back wrongly, delay, rate or loss off by more than the tolerance in five attempts.
 
 Which links are measured: every uplink, and of the others up to eight of each class (same means, same shape)
 that a wire or netem shapes, two of each that the kernel's tbf or nothing shapes. All are read back.
@@ -24,7 +24,7 @@ from overlaycast.lab.probes import PAYLOAD, MulticastFinding, Way
 from overlaycast.lab.shaping import SLOW_MBIT, Means, Shape
 from overlaycast.lab.wireclient import Direction
 
-ATTEMPTS: Final = 3
+ATTEMPTS: Final = 5
 _OF_EACH_CLASS: Final[dict[Means, int]] = {"wire": 8, "netem": 8, "tbf": 2, "none": 2}
 _TRAIN_S: Final = 0.04
 _TRAIN_FRAMES: Final = 24

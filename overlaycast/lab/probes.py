@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from statistics import median
 from typing import Final
 
 from overlaycast.lab.graph import Link
@@ -299,7 +300,7 @@ def rates_mbit(network: Network, ways: Sequence[Way], trains: Sequence[int]) -> 
             time.monotonic() + 0.1 + 2 * slowest,
             lambda: all(sum(heard[r].sizes) >= n for (_, r), n in zip(pairs, trains, strict=True)),
         )
-        return [_rate(heard[receiver]) for _, receiver in pairs]
+        return [rate_of(heard[receiver]) for _, receiver in pairs]
 
 
 def _send_trains(
@@ -324,14 +325,18 @@ def _send_trains(
                     selector.unregister(key.fileobj)
 
 
-def _rate(heard: Arrivals) -> float:
-    """Bytes after the first fifth (which a burst allowance may have let through at once) over the time they took."""
-    total, so_far, start = sum(heard.sizes), 0, 0
-    while start < len(heard.sizes) and so_far + heard.sizes[start] <= total / 5:
-        so_far += heard.sizes[start]
-        start += 1
-    if len(heard.sizes) - start < 3:
-        return 0.0
-    elapsed = heard.times_ns[-1] - heard.times_ns[start]
-    frames = sum(size + HEADERS * -(-size // PAYLOAD) for size in heard.sizes[start + 1 :])
-    return frames * 8e3 / elapsed if elapsed > 0 else 0.0
+def rate_of(heard: Arrivals) -> float:
+    """Return the Mbit/s of frames at which a train arrived; 0 where too little of it did.
+
+    The median of the slopes between arrivals half a train apart: an arrival that was late for want of CPU, the first
+    or the last above all, does not count. The first fifth, which a burst allowance may have let through, is left out.
+    """
+    total, so_far, points = sum(heard.sizes), 0, []
+    for arrived, size in zip(heard.times_ns, heard.sizes, strict=True):
+        so_far += size
+        if so_far > total / 5:
+            points.append((arrived, so_far + HEADERS * -(-so_far // PAYLOAD)))
+    half = len(points) // 2
+    pairs = zip(points, points[half:], strict=False) if half else ()
+    slopes = [(b[1] - a[1]) * 8e3 / (b[0] - a[0]) for a, b in pairs if b[0] > a[0]]
+    return median(slopes) if slopes else 0.0
