@@ -17,16 +17,18 @@ import time
 from collections.abc import Iterator
 from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from overlaycast import __version__
-from overlaycast.errors import OverlaycastError
+from overlaycast.errors import LabError, OverlaycastError
 from overlaycast.lab import fidelity, journals, media
 from overlaycast.lab.course import Plan, Run
 from overlaycast.lab.network import Network
 from overlaycast.lab.observe import network_seen
 from overlaycast.lab.progress import Progress
 from overlaycast.lab.recording import FileSeen, Recording
+
+CHECK_AGAIN_S: Final = (1.0, 3.0)
 
 
 async def run(plan: Plan, progress: Progress) -> Recording:
@@ -44,7 +46,7 @@ async def run(plan: Plan, progress: Progress) -> Recording:
     async with AsyncExitStack() as stack:
         network = stack.enter_context(Network(plan.topology, seed=plan.seed))
         progress.step("checking that it is the network that was asked for")
-        checked = await asyncio.to_thread(fidelity.check, network)
+        checked = await _checked(network, progress)
         one = Run(plan, network, progress)
         one.folders.make(plan.members)
         with _one_error():
@@ -52,6 +54,21 @@ async def run(plan: Plan, progress: Progress) -> Recording:
         progress.step("reading journals and files")
         sent, received = await _files(one, file, is_media)
         return _recording(one, checked, started, sent, received)
+
+
+async def _checked(network: Network, progress: Progress) -> fidelity.Fidelity:
+    """Check the network; if it is off, again after a while, for a machine may be busy with something else for a moment.
+
+    Raises:
+        LabError: it is off each time.
+    """
+    for pause_s in CHECK_AGAIN_S:
+        try:
+            return await asyncio.to_thread(fidelity.check, network)
+        except LabError as error:
+            progress.event(f"{error}; checking again", bad=True)
+            await asyncio.sleep(pause_s)
+    return await asyncio.to_thread(fidelity.check, network)
 
 
 @contextmanager

@@ -6,11 +6,14 @@ Owns: the sentences that the report and the terminal share. Refuses: to praise; 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from overlaycast.lab.metrics import METRICS
 from overlaycast.lab.result import FaultSeen, Judged, LinkUse, Result
 
-ACTIONS = {
+NO_BREAK: Final = "\u00a0"
+NARROW: Final = "\u202f"
+ACTIONS: Final = {
     "kill": "{target} was killed",
     "leave": "{target} left",
     "freeze": "{target} was frozen",
@@ -29,14 +32,15 @@ class Figure:
 
 
 def number(value: float | None, unit: str = "") -> str:
-    """Return a figure for people: few digits, thin space before the unit, a dash for what is not known."""
+    """Return a figure for people: few digits, a unit that stays on its line, a dash for what is not known."""
     if value is None:
         return "–"
     if isinstance(value, bool):
         return "yes" if value else "no"
     size = abs(value)
     text = f"{value:,.0f}" if size >= 100 or value == int(value) else f"{value:.1f}" if size >= 10 else f"{value:.2f}"
-    return f"{text.replace(',', ' ')} {unit}" if unit else text.replace(",", " ")
+    text = text.replace(",", NARROW)
+    return f"{text}{NO_BREAK}{unit}" if unit else text
 
 
 def counted(count: int, one: str, many: str | None = None) -> str:
