@@ -23,12 +23,20 @@ class AgentProcess:
 
     @classmethod
     async def start(
-        cls, folder: Path, url: str, command: str, name: str, *more: str, output: str | None = None, **streams: Any
+        cls,
+        folder: Path,
+        url: str,
+        command: str,
+        name: str,
+        *more: str,
+        output: str | None = None,
+        listen: str = "127.0.0.1:0",
+        **streams: Any,
     ) -> AgentProcess:
         journal = folder / f"{name}.journal"
         out = Path(output) if output else folder / f"{name}.out"
         words = [command, "g", *more, "--coordinator", url, "--token", "t", "--name", name]
-        words += ["--listen", "127.0.0.1:0", "--journal", str(journal)]
+        words += ["--listen", listen, "--journal", str(journal)]
         if command == "join":
             words += ["--output", str(out)]
         with (folder / f"{name}.err").open("wb") as err:

@@ -1,0 +1,147 @@
+"""Real agents: late joiners, a source that starts again, file groups."""
+
+from __future__ import annotations
+
+import random
+import signal
+from pathlib import Path
+
+from overlaycast.wire.group import GroupSettings
+from overlaycast.wire.messages import Done, Report
+from tests.agent.fake_coordinator import FakeCoordinator
+from tests.agent.processes import AgentProcess
+from tests.agent.test_stream_real import group, place_tree, same, starter, until_record
+
+SIZE = 12_000_000
+
+
+def write_media(folder: Path, size: int) -> Path:
+    path = folder / "media"
+    path.write_bytes(random.Random(11).randbytes(size))
+    return path
+
+
+async def all_well(agents: list[AgentProcess]) -> None:
+    for agent in agents:
+        code, err = await agent.ended(60)
+        assert (agent.name, code) == (agent.name, 0), err
+
+
+async def test_a_late_joiner_of_a_live_group_begins_at_the_edge(tmp_path: Path) -> None:
+    media = write_media(tmp_path, 4_000_000)
+    async with group(GroupSettings(report_ms=100)) as (coordinator, agents):
+        start = starter(coordinator, agents, tmp_path)
+        await start("send", "s", str(media), "--rate", "8M")
+        first, late = await start("join", "a"), await start("join", "b")
+        await coordinator.joined("b")
+        await place_tree(coordinator, {"a": ("s", ())})
+        await coordinator.begin("s")
+        await until_record(coordinator, "a", 100)
+        await coordinator.place("b", "a")
+        await all_well(agents)
+        begun = late.summary()["first_seq"]
+        assert begun >= 100
+        assert late.output.read_bytes() == media.read_bytes()[begun * 7896 :]
+        assert (late.summary()["lost"], late.summary()["digest_ok"]) == (0, None)
+        assert same(first, media)
+
+
+async def test_a_late_joiner_may_begin_with_the_oldest(tmp_path: Path) -> None:
+    media = write_media(tmp_path, 3_000_000)
+    async with group(GroupSettings(report_ms=100, start_from="oldest")) as (coordinator, agents):
+        start = starter(coordinator, agents, tmp_path)
+        await start("send", "s", str(media), "--rate", "8M")
+        await start("join", "a")
+        late = await start("join", "b")
+        await coordinator.joined("b")
+        await place_tree(coordinator, {"a": ("s", ())})
+        await coordinator.begin("s")
+        await until_record(coordinator, "a", 100)
+        await coordinator.place("b", "a")
+        await all_well(agents)
+        assert same(late, media)
+
+
+async def test_a_source_that_starts_again_goes_on_with_the_numbers(tmp_path: Path) -> None:
+    media = write_media(tmp_path, 2_000_000)
+    async with group(GroupSettings(report_ms=100)) as (coordinator, agents):
+        start = starter(coordinator, agents, tmp_path)
+        source = await start("send", "s", str(media), "--rate", "8M")
+        peers = [await start("join", "a"), await start("join", "b")]
+        await place_tree(coordinator, {"a": ("s", ()), "b": ("a", ())})
+        await coordinator.begin("s")
+        await until_record(coordinator, "b", 50)
+        source.signal(signal.SIGKILL)
+        await coordinator.members["s"].gone.wait()
+        agents.remove(source)
+        await coordinator.said("a", Report, lambda report: report.parent is None)
+        reached = (await coordinator.said("a", Report)).next_seq
+        again = await start("send", "s2", str(media), "--rate", "16M")
+        await coordinator.joined("s2")
+        await coordinator.root("s2")
+        await coordinator.place("a", "s2")
+        await coordinator.fed_by("a", "s2")
+        await coordinator.begin("s2", next_seq=reached, incarnation=1)
+        await all_well([*peers, again])
+        for peer in peers:
+            got = peer.output.read_bytes()
+            assert got[: reached * 7896] == media.read_bytes()[: reached * 7896]
+            assert got[reached * 7896 :] == media.read_bytes()
+            assert peer.summary()["digest_ok"] is True
+            assert peer.summary()["lost"] == 0
+        assert peers[1].lines("switch") == []
+
+
+async def test_file_mode_gives_everybody_everything(tmp_path: Path) -> None:
+    """Rings of 2 MiB and a file of 12 MB: what a late joiner needs is on disks, a relay's too."""
+    media = write_media(tmp_path, SIZE)
+    small = ("--ring-mb", "2")
+    async with group(GroupSettings(mode="file", report_ms=100)) as (coordinator, agents):
+        start = starter(coordinator, agents, tmp_path)
+        await start("send", "s", str(media), "--rate", "24M", *small)
+        early = [await start("join", name, *small) for name in ("a", "b")]
+        await start("relay", "r", *small)
+        late = [await start("join", name, *small) for name in ("c", "d")]
+        await coordinator.joined("c", "d")
+        await place_tree(coordinator, {"a": ("s", ()), "r": ("a", ()), "b": ("r", ())})
+        await coordinator.begin("s")
+        await until_record(coordinator, "b", 700)
+        await coordinator.place("c", "r")
+        await coordinator.place("d", "c")
+        await all_well(agents)
+        for agent in (*early, *late):
+            assert same(agent, media)
+            done = await coordinator.said(agent.name, Done)
+            assert done.ok
+            assert agent.summary()["digest_ok"] is True
+
+
+async def test_file_mode_as_fast_as_possible_with_a_killed_parent(tmp_path: Path) -> None:
+    media = write_media(tmp_path, SIZE)
+    async with group(GroupSettings(mode="file", report_ms=100)) as (coordinator, agents):
+        start = starter(coordinator, agents, tmp_path)
+        await start("send", "s", str(media), "--rate", "64M")
+        victim = await start("join", "a")
+        others = [await start("join", "b"), await start("join", "c")]
+        await place_tree(coordinator, {"a": ("s", ()), "b": ("a", ("s",)), "c": ("b", ("s",))})
+        await coordinator.begin("s")
+        await until_record(coordinator, "c", 300)
+        victim.signal(signal.SIGKILL)
+        await victim.process.wait()
+        agents.remove(victim)
+        await all_well(agents)
+        assert all(same(agent, media) for agent in others)
+
+
+async def test_file_mode_wants_regular_files(tmp_path: Path) -> None:
+    async with FakeCoordinator(GroupSettings(mode="file")) as coordinator:
+        pipe = await AgentProcess.start(tmp_path, coordinator.url, "join", "a", output="/dev/null")
+        code, err = await pipe.ended()
+        assert code == 2
+        assert "output: accepted in a file group is a regular file" in err
+        made_up = await AgentProcess.start(
+            tmp_path, coordinator.url, "send", "s", "--synthetic", "1", "--rate", "8M"
+        )
+        code, err = await made_up.ended()
+        assert code == 2
+        assert "file: accepted in a file group is a regular file" in err
