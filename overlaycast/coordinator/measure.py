@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Final, Protocol
@@ -19,6 +20,7 @@ from overlaycast.discovery.route import Route
 from overlaycast.wire.messages import EchoReply, EchoRequest
 
 _LIMIT: Final = 8.0
+_UNHEARD_REPLIES: Final = 16
 
 
 class RouteFinder(Protocol):
@@ -46,20 +48,19 @@ class Found:
 
 
 class EchoInbox:
-    """The echo replies of one member, with the time at which each came; nobody waiting, nothing kept."""
+    """The echo replies of one member, with the time at which each came; a few at most are kept."""
 
     def __init__(self) -> None:
-        self._waiting: asyncio.Future[tuple[EchoReply, float]] | None = None
+        self._replies: asyncio.Queue[tuple[EchoReply, float]] = asyncio.Queue(_UNHEARD_REPLIES)
 
     def put(self, reply: EchoReply) -> None:
-        """Take a reply, now."""
-        if self._waiting is not None and not self._waiting.done():
-            self._waiting.set_result((reply, asyncio.get_running_loop().time()))
+        """Take a reply, now. One that is too many was not asked for, and is dropped."""
+        with suppress(asyncio.QueueFull):
+            self._replies.put_nowait((reply, asyncio.get_running_loop().time()))
 
     async def get(self) -> tuple[EchoReply, float]:
         """Return the next reply and when it came."""
-        self._waiting = asyncio.get_running_loop().create_future()
-        return await self._waiting
+        return await self._replies.get()
 
 
 class Measurer:
@@ -93,8 +94,9 @@ class Measurer:
         now = asyncio.get_running_loop().time
         try:
             async with asyncio.timeout(_LIMIT):
-                while (request := probe.request(now())) is not None:
-                    link.send(request)
+                while requests := probe.requests(now()):
+                    for request in requests:
+                        link.send(request)
                     while not probe.receive(*await inbox.get()):
                         pass
         except TimeoutError:

@@ -2,13 +2,15 @@
 
 Owns: what is sent for return, in which order, and the arithmetic. Refuses: links and clocks; the coordinator feeds it.
 
-Three small payloads give the round-trip time (the least of them); two of ``RATE_BYTES``, the second over a window
-that the first has opened, give the rate. The payload crosses the member's access link down and up again, so the rate
-is that of both ways together: ``2 * bytes / (time - round-trip time)``. Where the transfer vanishes beside the
-round-trip time it is a lower bound.
+The round-trip time is the least of several small echoes, spread over the probe, because a host that has just started
+is slow to answer. The rate comes from trains of larger echoes: ``n`` payloads of ``b`` bytes, sent back to back, cross
+the member's access link down and up in about ``(n + 1) * b / rate`` beyond the round-trip time. The first train is
+short, so that a stream on a thin link is not disturbed for longer than some milliseconds. Trains grow while the
+transfer is less than the round-trip time, that is, while it tells little. Where it stays unclear all of the time is
+taken for the transfer: the rate is then a lower bound, since a plan that believes in too much overloads an uplink.
 
-Invariants: at most one request is under way; a reply counts only with its nonce and its whole payload; no more than
-``SMALL_TIMES * SMALL_BYTES + RATE_TIMES * RATE_BYTES`` characters are ever sent.
+Invariants: a step is sent only when the one before has come back whole; a reply counts only with its nonce and its
+whole payload; no more than ``MOST_BYTES`` characters are ever sent, and those only over links that are fast.
 """
 
 from __future__ import annotations
@@ -17,14 +19,16 @@ import random
 from dataclasses import dataclass
 from typing import Final
 
-from overlaycast.wire.messages import EchoReply, EchoRequest
+from overlaycast.wire.messages import ECHO_LIMIT, EchoReply, EchoRequest
 
-SMALL_TIMES: Final = 3
 SMALL_BYTES: Final = 32
-RATE_TIMES: Final = 2
-RATE_BYTES: Final = 32 * 1024
-_LEAST_SHARE: Final = 1 / 50
-_SIZES: Final = (SMALL_BYTES,) * SMALL_TIMES + (RATE_BYTES,) * RATE_TIMES
+_SMALL: Final = (1, SMALL_BYTES)
+_SHORT: Final = (1, 32 * 1024)
+STEPS: Final = (_SMALL, _SMALL, _SMALL, _SHORT, _SMALL, _SHORT, _SMALL)
+"""(how many, how large) per step. The second short train runs over a window that the first has opened."""
+GROWTH: Final = ((2, ECHO_LIMIT), (4, ECHO_LIMIT), (8, ECHO_LIMIT))
+"""Further steps, each only if the rate is still unclear."""
+MOST_BYTES: Final = sum(count * size for count, size in STEPS + GROWTH)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,50 +39,76 @@ class Performance:
     rate_mbit: float | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class _Train:
+    """A step that has come back: how many payloads of how many bytes, and the seconds that it took."""
+
+    count: int
+    size: int
+    took: float
+
+
 class EchoProbe:
     """The probe of one member. ``chance`` makes nonces and payloads, so that no reply can be made up beforehand."""
 
     def __init__(self, chance: random.Random) -> None:
         self._chance = chance
-        self._step = 0
-        self._sent: tuple[EchoRequest, float] | None = None
-        self._rtts: list[float] = []
-        self._rates: list[float] = []
+        self._steps = list(STEPS)
+        self._growth = list(GROWTH)
+        self._awaited: dict[int, str] = {}
+        self._sent_at = 0.0
+        self._done: list[_Train] = []
 
-    def request(self, now: float) -> EchoRequest | None:
-        """Return what to send next, or None when the probe is complete."""
-        if self._step >= len(_SIZES):
-            return None
-        size = _SIZES[self._step]
-        request = EchoRequest(
-            nonce=self._chance.getrandbits(53),
-            payload=self._chance.randbytes((size + 1) // 2).hex()[:size],
-        )
-        self._sent = request, now
-        return request
+    def requests(self, now: float) -> list[EchoRequest]:
+        """Return what to send next, back to back, or nothing when the probe is complete."""
+        if not self._steps and self._growth and self._unclear():
+            self._steps.append(self._growth.pop(0))
+        if not self._steps:
+            return []
+        count, size = self._steps[0]
+        requests = [
+            EchoRequest(nonce=self._chance.getrandbits(53), payload=self._chance.randbytes(size // 2).hex())
+            for _ in range(count)
+        ]
+        self._awaited = {request.nonce: request.payload for request in requests}
+        self._sent_at = now
+        return requests
 
     def receive(self, reply: EchoReply, now: float) -> bool:
-        """Take a reply; return whether it is the one that was asked for."""
-        if self._sent is None or reply.nonce != self._sent[0].nonce or reply.payload != self._sent[0].payload:
+        """Take a reply; return whether it completes the step."""
+        if self._awaited.get(reply.nonce) != reply.payload:
             return False
-        took = max(now - self._sent[1], 1e-9)
-        if self._step < SMALL_TIMES:
-            self._rtts.append(took)
-        else:
-            self._rates.append(_rate_mbit(took, min(self._rtts)))
-        self._sent = None
-        self._step += 1
+        del self._awaited[reply.nonce]
+        if self._awaited:
+            return False
+        count, size = self._steps.pop(0)
+        self._done.append(_Train(count, size, max(now - self._sent_at, 1e-9)))
         return True
 
     def result(self) -> Performance:
         """Return what is known so far."""
-        return Performance(
-            rtt_ms=min(self._rtts) * 1000 if self._rtts else None,
-            rate_mbit=max(self._rates) if self._rates else None,
-        )
+        rtt = self._rtt()
+        if rtt is None:
+            return Performance()
+        clear = [_rate_mbit(train, train.took - rtt) for train in self._trains() if _tells(train, rtt)]
+        at_least = [_rate_mbit(train, train.took) for train in self._trains()]
+        return Performance(rtt * 1000, max(clear or at_least, default=None))
+
+    def _rtt(self) -> float | None:
+        return min((train.took for train in self._done if train.size == SMALL_BYTES), default=None)
+
+    def _trains(self) -> list[_Train]:
+        return [train for train in self._done if train.size != SMALL_BYTES]
+
+    def _unclear(self) -> bool:
+        rtt = self._rtt()
+        return rtt is not None and not any(_tells(train, rtt) for train in self._trains())
 
 
-def _rate_mbit(took: float, rtt: float) -> float:
-    # below some share of the whole the difference is noise: the rate is then a lower bound, and no fancy figure
-    transfer = max(took - rtt, took * _LEAST_SHARE)
-    return 2 * RATE_BYTES * 8 / transfer / 1e6
+def _tells(train: _Train, rtt: float) -> bool:
+    # the round-trip time may have been less when the train ran; so at least half of the time must be left for the bytes
+    return train.took >= 2 * rtt
+
+
+def _rate_mbit(train: _Train, transfer: float) -> float:
+    return (train.count + 1) * train.size * 8 / transfer / 1e6

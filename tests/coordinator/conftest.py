@@ -70,6 +70,7 @@ class Member:
 
     def __init__(self, socket: ClientConnection) -> None:
         self.socket = socket
+        self.echoes = 0
 
     async def say(self, message: MemberMessage) -> None:
         await self.socket.send(encode(message))
@@ -81,6 +82,7 @@ class Member:
                 message = decode_from_coordinator(await self.socket.recv())
                 if not isinstance(message, EchoRequest):
                     return message
+                self.echoes += 1
                 await self.say(EchoReply(nonce=message.nonce, payload=message.payload))
 
 
