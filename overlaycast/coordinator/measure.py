@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Final, Protocol
@@ -21,6 +21,7 @@ from overlaycast.wire.messages import EchoReply, EchoRequest
 
 _LIMIT: Final = 8.0
 _UNHEARD_REPLIES: Final = 16
+_TRAIN_SHARE: Final = 8
 
 
 class RouteFinder(Protocol):
@@ -69,6 +70,8 @@ class Measurer:
     def __init__(self, routes: RouteFinder | None, at_once: int) -> None:
         self._routes = routes
         self._slots = asyncio.Semaphore(at_once)
+        # trains of several members at once would measure each other
+        self._trains = asyncio.Semaphore(max(1, at_once // _TRAIN_SHARE))
         # nonces and payloads must not be guessed by a member that would like to look fast
         self._chance = random.SystemRandom()
 
@@ -94,11 +97,14 @@ class Measurer:
         now = asyncio.get_running_loop().time
         try:
             async with asyncio.timeout(_LIMIT):
-                while requests := probe.requests(now()):
-                    for request in requests:
-                        link.send(request)
-                    while not probe.receive(*await inbox.get()):
-                        pass
+                while True:
+                    async with self._trains if probe.heavy else nullcontext():
+                        if not (requests := probe.requests(now())):
+                            break
+                        for request in requests:
+                            link.send(request)
+                        while not probe.receive(*await inbox.get()):
+                            pass
         except TimeoutError:
             pass
         return probe.result()

@@ -6,8 +6,8 @@ The round-trip time is the least of several small echoes, spread over the probe,
 is slow to answer. The rate comes from trains of larger echoes: ``n`` payloads of ``b`` bytes, sent back to back, cross
 the member's access link down and up in about ``(n + 1) * b / rate`` beyond the round-trip time. The first train is
 short, so that a stream on a thin link is not disturbed for longer than some milliseconds. Trains grow while the
-transfer is less than the round-trip time, that is, while it tells little. Where it stays unclear all of the time is
-taken for the transfer: the rate is then a lower bound, since a plan that believes in too much overloads an uplink.
+transfer is small beside the round-trip time, that is, while it tells nothing. If it never tells, the link is faster
+than some ``5 * 64 KiB`` in half a round-trip time, and its rate is reported as unknown: it is not seen to be thin.
 
 Invariants: a step is sent only when the one before has come back whole; a reply counts only with its nonce and its
 whole payload; no more than ``MOST_BYTES`` characters are ever sent, and those only over links that are fast.
@@ -26,14 +26,15 @@ _SMALL: Final = (1, SMALL_BYTES)
 _SHORT: Final = (1, 32 * 1024)
 STEPS: Final = (_SMALL, _SMALL, _SMALL, _SHORT, _SMALL, _SHORT, _SMALL)
 """(how many, how large) per step. The second short train runs over a window that the first has opened."""
-GROWTH: Final = ((2, ECHO_LIMIT), (4, ECHO_LIMIT), (8, ECHO_LIMIT))
+GROWTH: Final = ((2, ECHO_LIMIT), (4, ECHO_LIMIT))
 """Further steps, each only if the rate is still unclear."""
+_CLEAR: Final = 1.5
 MOST_BYTES: Final = sum(count * size for count, size in STEPS + GROWTH)
 
 
 @dataclass(frozen=True, slots=True)
 class Performance:
-    """What the echo found; None where nothing came back."""
+    """What the echo found; None where nothing came back, and for a rate too high to be told."""
 
     rtt_ms: float | None = None
     rate_mbit: float | None = None
@@ -61,8 +62,6 @@ class EchoProbe:
 
     def requests(self, now: float) -> list[EchoRequest]:
         """Return what to send next, back to back, or nothing when the probe is complete."""
-        if not self._steps and self._growth and self._unclear():
-            self._steps.append(self._growth.pop(0))
         if not self._steps:
             return []
         count, size = self._steps[0]
@@ -83,6 +82,8 @@ class EchoProbe:
             return False
         count, size = self._steps.pop(0)
         self._done.append(_Train(count, size, max(now - self._sent_at, 1e-9)))
+        if not self._steps and self._growth and self._unclear():
+            self._steps.append(self._growth.pop(0))
         return True
 
     def result(self) -> Performance:
@@ -90,9 +91,13 @@ class EchoProbe:
         rtt = self._rtt()
         if rtt is None:
             return Performance()
-        clear = [_rate_mbit(train, train.took - rtt) for train in self._trains() if _tells(train, rtt)]
-        at_least = [_rate_mbit(train, train.took) for train in self._trains()]
-        return Performance(rtt * 1000, max(clear or at_least, default=None))
+        rates = [_rate_mbit(train, rtt) for train in self._trains() if _tells(train, rtt)]
+        return Performance(rtt * 1000, max(rates, default=None))
+
+    @property
+    def heavy(self) -> bool:
+        """Whether what comes next is a train, of which not too many should run at the same time."""
+        return bool(self._steps) and self._steps[0][1] != SMALL_BYTES
 
     def _rtt(self) -> float | None:
         return min((train.took for train in self._done if train.size == SMALL_BYTES), default=None)
@@ -106,9 +111,9 @@ class EchoProbe:
 
 
 def _tells(train: _Train, rtt: float) -> bool:
-    # the round-trip time may have been less when the train ran; so at least half of the time must be left for the bytes
-    return train.took >= 2 * rtt
+    # the round-trip time may have been less when the train ran: a good part of the time must be left for the bytes
+    return train.took >= _CLEAR * rtt
 
 
-def _rate_mbit(train: _Train, transfer: float) -> float:
-    return (train.count + 1) * train.size * 8 / transfer / 1e6
+def _rate_mbit(train: _Train, rtt: float) -> float:
+    return (train.count + 1) * train.size * 8 / (train.took - rtt) / 1e6
