@@ -229,9 +229,8 @@ class Run:
 
     async def _wait_for_end(self) -> None:
         experiment, source = self.plan.experiment, self.plan.cast.source
-        limit = None
-        if experiment.stream_s is not None:
-            limit = max(0.0, self.began_at + experiment.stream_s + experiment.limits.end_s - time.time())
+        last = self.began_at + (experiment.stream_s or 0.0) + experiment.limits.end_s
+        limit = max(0.0, last - time.time())
         telling = asyncio.create_task(self._streamed_until(float("inf")))
         try:
             async with asyncio.timeout(limit):

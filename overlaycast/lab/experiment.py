@@ -193,7 +193,12 @@ class Limits(_Part):
     """How long to wait before a run counts as failed."""
 
     start_s: float = Field(60, gt=0, le=3600, description="from the first member's start to the source's first record")
-    end_s: float = Field(20, gt=0, le=3600, description="from the stream's own end to the last receiver's end")
+    end_s: float = Field(
+        20,
+        gt=0,
+        le=3600,
+        description="from the stream's own end (its begin if that is not known) to the last receiver's",
+    )
 
 
 Group = Annotated[GroupSettings, BeforeValidator(lambda values: _only_known(GroupSettings, values))]

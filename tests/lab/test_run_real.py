@@ -166,8 +166,8 @@ FREEZE = "timeline: [{at_s: 2, action: freeze, target: 202a, heal_after_s: 3}, {
 def test_frozen_one_thaws_and_leaver_leaves(tmp_path: Path) -> None:
     with streaming(tmp_path, FREEZE) as (process, _):
         out, err = process.communicate()
-    result: dict[str, Any] = json.loads((tmp_path / "out" / "result.json").read_text())
     assert process.returncode == 0, out + err
+    result: dict[str, Any] = json.loads((tmp_path / "out" / "result.json").read_text())
     freeze, leave = result["faults"]
     assert "is stopped" in freeze["evidence"]
     assert freeze["healed_s"] - freeze["at_s"] == pytest.approx(3, abs=0.5)
