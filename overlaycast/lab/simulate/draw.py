@@ -7,7 +7,8 @@ A *site* is a set of hosts behind one uplink. On a map the members at one router
 switch, and the link between the switch and the router is the site's uplink (in: towards the switch). Hosts hang on
 their switch by links of ``LAN_MS``. In a topology file the sites and uplinks are those that the file declares.
 
-Host 0 is the source, 1..n the members. The coordinator sits where the source does, unless a topology says otherwise.
+Host 0 is the source, 1..n the members. The coordinator hangs on the source's router, but not on its LAN (so that a
+trace to the source shows that router), unless a topology says otherwise.
 """
 
 from __future__ import annotations
@@ -126,7 +127,7 @@ def on_map(router_map: RouterMap, members: int, seed: int, uplink_mbit: float | 
     inbound = tuple(((router, node),) for router, node in switch.items())
     notes = (*router_map.notes, f"{len(set(at[1:]))} sites: the members at one router share its LAN and uplink")
     sites = tuple(place - size for place in places)
-    return Draw(router_map.name, seed, net, places, sites, inbound, frozenset(), places[0], notes, Routes(net))
+    return Draw(router_map.name, seed, net, places, sites, inbound, frozenset(), at[0], notes, Routes(net))
 
 
 def on_topology(topology: Topology, seed: int) -> Draw:
