@@ -185,7 +185,7 @@ class Agent:
         options = self.options
         resume = None
         if self.member is not None:
-            parent = self.uplink.machine.parent if self.uplink else None
+            parent = self.uplink.machine.settled_parent if self.uplink else None
             resume = Resume(
                 member=self.member,
                 secret=self._secret,
@@ -227,7 +227,7 @@ class Agent:
             case Begin():
                 self._begin(message)
             case Ping():
-                parent = self.uplink.machine.parent if self.uplink else None
+                parent = self.uplink.machine.settled_parent if self.uplink else None
                 self.tell(Pong(nonce=message.nonce, next_seq=self.figures.next_seq, parent=parent))
             case Released():
                 self.departure.released.set()

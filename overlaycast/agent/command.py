@@ -7,6 +7,7 @@ everything else; the agent does it.
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import sys
 from contextlib import closing
@@ -60,6 +61,7 @@ def _run(options: NodeOptions, role: Role, output: str | None = None, source: In
     with closing(Journal(options.journal)) as journal, open_data_port(options.listen) as port:
         setup = Setup(options, role, journal, port, descriptor, source)
         sys.setswitchinterval(SWITCH_INTERVAL_S)
+        gc.freeze()  # what is imported stays for good: a full collection over it would be a gap of its own
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             return runner.run(_main(setup))
 

@@ -53,7 +53,7 @@ class Figures:
         reception.duplicates += arrival.duplicates
         for first, after in arrival.lost:
             self._lost += after - first
-            self._node.journal("lost", from_seq=first, to_seq=after - 1)
+            self._node.journal("lost", from_seq=first, to_seq=after)
             self.line(f"lost records {first} to {after - 1}")
         if not arrival.records:
             return None
@@ -104,7 +104,7 @@ class Figures:
         node.tell(
             Report(
                 epoch=node.epoch,
-                parent=machine.parent if machine else None,
+                parent=machine.settled_parent if machine else None,
                 state=self.state,
                 next_seq=self.next_seq,
                 interval_ms=round((self._time() - interval.since) * 1000, 3),

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Literal
 
-from overlaycast.agent.silence import SilenceLimit
 from overlaycast.wire.messages import Peer
 
 Reason = Literal["silence", "reset", "refused", "unreachable", "gone"]
@@ -82,7 +81,7 @@ class Fed:
 
     parent: int | None
     was: int | None
-    reason: Literal["first", "order", "silence", "reset", "refused", "unreachable", "gone"]
+    reason: Literal["first", "order", "return", "silence", "reset", "refused", "unreachable", "gone"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +103,6 @@ class Link:
     peer: Peer
     phase: Phase
     heard: float
-    limit: SilenceLimit
     asked_at: float = 0.0
     feed: bool = False
     stalled_since: float | None = None
@@ -122,3 +120,12 @@ class Outage:
     next_try: float
     complain_at: float
     rounds: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """After a switch for silence: the parent left behind, still asked, may prove that it was only late."""
+
+    link: int
+    until: float
+    complaint: Complain

@@ -11,10 +11,12 @@ Rules
 1. An order older than the newest seen changes nothing.
 2. On silence the standby is asked and the parent is kept; whichever delivers first feeds us (a hedged request). On a
    reset there is nothing to keep.
-3. A parent that says it is stalled is not left before ``flag_s``: only the top of a broken branch moves.
-4. A healthy parent is left only for one that has begun to deliver (make before break).
-5. It never gives up: standbys, the parent, fallbacks, round and round with a jittered pause.
-6. The coordinator is told until an order answers.
+3. After a switch for silence the old parent is still asked for a moment: if it delivers again, we go back, and nobody
+   hears of it. A busy machine makes false alarms; they must not turn trees around.
+4. A parent that says it is stalled is not left before ``flag_s``: only the top of a broken branch moves.
+5. A healthy parent is left only for one that has begun to deliver (make before break).
+6. It never gives up: standbys, the parent, fallbacks, round and round with a jittered pause.
+7. The coordinator is told until an order answers.
 """
 
 from __future__ import annotations
@@ -29,6 +31,7 @@ from overlaycast.agent.switching import (
     Ask,
     Complain,
     Dial,
+    Doubt,
     Fed,
     Hang,
     Hush,
@@ -48,6 +51,8 @@ CONNECT_PATIENCE: Final = 1.5
 """The same for the first parent ever: nothing is lost by waiting, and its order may still be on the way."""
 DIAL_LIMIT: Final = 3.0
 """Seconds after which a dialled link that has not answered is given up."""
+DOUBT: Final = 0.3
+"""Seconds after a switch for silence in which the old parent may come back."""
 COMPLAIN_AFTER: Final = 0.25
 COMPLAIN_EVERY: Final = 1.0
 LONGEST_PAUSE: Final = 2.0
@@ -77,11 +82,13 @@ class Upstream:
         self.state = State.WAITING
         self.listening = True
         self._silence_s = silence_s
+        self._limit = SilenceLimit(silence_s)
         self._standby_s = max(1.0, 4 * STANDBY_SLOWDOWN * heartbeat_s)
         self._flag_s = flag_s
         self._jitter = jitter
         self._actions: list[Action] = []
         self._outage: Outage | None = None
+        self._doubt: Doubt | None = None
         self._unanswered: Complain | None = None
         self._complain_at = 0.0
         self._target: int | None = None
@@ -100,6 +107,11 @@ class Upstream:
     def parent(self) -> int | None:
         """Who feeds us."""
         return self.current.peer.member if self.current else None
+
+    @property
+    def settled_parent(self) -> int | None:
+        """Who feeds us, as the coordinator is told: a switch in doubt does not count yet."""
+        return self._doubt.complaint.parent if self._doubt else self.parent
 
     @property
     def starved(self) -> bool:
@@ -127,6 +139,8 @@ class Upstream:
             times.append(self._outage.complain_at)
         if self._unanswered:
             times.append(self._complain_at)
+        if self._doubt:
+            times.append(self._doubt.until)
         return times
 
     def _link_deadlines(self, link: Link) -> list[float]:
@@ -136,7 +150,7 @@ class Upstream:
             return [link.heard + self._standby_s]
         if self._outage:
             return []
-        times = [link.heard + link.limit.seconds]
+        times = [link.heard + self._limit.seconds(link.heard)]
         if link.stalled_since is not None:
             times.append(link.stalled_since + self._flag_s)
         return times
@@ -149,6 +163,7 @@ class Upstream:
             return
         self.order = order
         self._unanswered = None
+        self._settle_doubt(order)
         wanted = {peer.member: peer for peer in (*order.standbys, order.parent) if peer}
         self._close_unwanted(wanted)
         self._redials.keep_only(wanted)
@@ -203,7 +218,7 @@ class Upstream:
             link.stalled_since = now
         if link is self.current:
             self._current_spoke(link)
-        elif link.phase is Phase.ASKED:
+        elif link.phase is Phase.ASKED and not (self._doubt and number == self._doubt.link):
             self._asked_spoke(link, now)
 
     def data(self, number: int, advanced: bool, now: float) -> None:
@@ -213,6 +228,10 @@ class Upstream:
             return
         if advanced:
             link.stalled_since = None
+        if self._doubt and number == self._doubt.link:
+            if advanced:
+                self._go_back(link, self._doubt)
+            return
         if link is self.current:
             if advanced and self.state is not State.STREAMING:
                 self._current_spoke(link)
@@ -223,8 +242,8 @@ class Upstream:
         link = self.links.get(number)
         if link is None or self.state is State.ENDED:
             return None
-        if link is self.current:
-            link.limit.gap(now - link.heard)
+        if link is self.current or (self._doubt and number == self._doubt.link):
+            self._limit.gap(now - link.heard, now)
         link.heard = now
         return link
 
@@ -270,10 +289,9 @@ class Upstream:
         elif self._hopeless(self.current, now):
             self._win(link, now)
 
-    @staticmethod
-    def _hopeless(link: Link, now: float) -> bool:
+    def _hopeless(self, link: Link, now: float) -> bool:
         """The stream may be idle; then no record decides between the old parent and a living standby, but this."""
-        return link.stalled_since is not None or now - link.heard >= 2 * link.limit.seconds
+        return link.stalled_since is not None or now - link.heard >= 2 * self._limit.seconds(link.heard)
 
     def _win(self, link: Link, now: float) -> None:
         """From now on ``link`` feeds us."""
@@ -282,17 +300,50 @@ class Upstream:
         self.current, self._outage = link, None
         link.phase = Phase.FEEDING
         link.feed = True
-        link.limit = SilenceLimit(self._silence_s)
+        self._doubt = None
         self.state = State.STREAMING if link.stalled_since is None else State.STALLED
         ordered = self.order is not None and self.order.parent is not None
         by_order = ordered and link.peer.member == self._target
         reason = "first" if was is None else "order" if outage is None or was == link.peer.member else outage.reason
         self._actions.append(Fed(link.peer.member, was, reason))
-        for other in list(self.links.values()):
-            if other is not link and (other.feed or other is old):
-                self._rest(other)
+        complaint = None
         if outage and not by_order:
-            self._complain(Complain(outage.parent, _ms(now - outage.heard), outage.reason, link.peer.member), now)
+            complaint = Complain(outage.parent, _ms(now - outage.heard), outage.reason, link.peer.member)
+        if complaint and old and old.stalled_since is None:
+            old.phase, self._doubt = Phase.ASKED, Doubt(old.number, now + DOUBT, complaint)
+        elif complaint:
+            self._complain(complaint, now)
+        for other in list(self.links.values()):
+            doubted = self._doubt and other.number == self._doubt.link
+            if other is not link and not doubted and (other.feed or other is old):
+                self._rest(other)
+
+    def _go_back(self, link: Link, doubt: Doubt) -> None:
+        """The old parent delivers again: the alarm was false, and we are where we were."""
+        self._doubt = None
+        left, self.current = self.current, link
+        link.phase, self.state = Phase.FEEDING, State.STREAMING
+        self._actions.append(Fed(link.peer.member, doubt.complaint.now_from, "return"))
+        if left:
+            self._rest(left)
+
+    def _settle_doubt(self, order: Assign) -> None:
+        """An order has come: it decides, not the doubt."""
+        doubt, self._doubt = self._doubt, None
+        link = self.links.get(doubt.link) if doubt else None
+        if link and not (order.parent and order.parent.member == link.peer.member):
+            self._rest(link)
+
+    def _end_doubt(self, doubt: Doubt, now: float) -> None:
+        """The old parent had its time: back to it if it lives, else the coordinator hears of the switch."""
+        link = self.links.get(doubt.link)
+        if link and link.stalled_since is None and now - link.heard < self._silence_s:
+            self._go_back(link, doubt)
+            return
+        self._doubt = None
+        if link:
+            self._rest(link)
+        self._complain(doubt.complaint, now)
 
     def _rest(self, link: Link) -> None:
         """Not needed for feeding: warm if it is (or was) one of ours, else closed."""
@@ -315,6 +366,9 @@ class Upstream:
         """A link is closed, could not be opened, or was refused: the shell has nothing more to close."""
         link = self.links.pop(number, None)
         if link is None or self.state is State.ENDED:
+            return
+        if self._doubt and number == self._doubt.link:
+            self._end_doubt(self._doubt, now)
             return
         if link is self.current:
             self.current = None
@@ -353,6 +407,7 @@ class Upstream:
         """END has arrived: nothing is awaited any more. Links stay as they are until the shell closes them."""
         self.state = State.ENDED
         self._outage = None
+        self._doubt = None
         self._unanswered = None
 
     # --- outages -----------------------------------------------------------------------------------------------
@@ -366,6 +421,7 @@ class Upstream:
         heard: float | None = None,
     ) -> None:
         before = self._outage
+        self._doubt = None
         self._unanswered = None  # older news; what is said from now on is about this outage
         if before and parent is None:
             parent, heard = before.parent, before.heard
@@ -450,8 +506,7 @@ class Upstream:
     def _dial(self, peer: Peer, feed: bool, now: float) -> None:
         self._redials.dialled(peer.member)
         self._numbers += 1
-        limit = SilenceLimit(self._silence_s)
-        link = Link(self._numbers, peer, Phase.DIALLING, now, limit, asked_at=now, feed=feed)
+        link = Link(self._numbers, peer, Phase.DIALLING, now, asked_at=now, feed=feed)
         self.links[link.number] = link
         self._actions.append(Dial(link.number, peer, feed))
 
@@ -496,7 +551,7 @@ class Upstream:
         if link is None or self._outage or not self.listening:
             return
         flagged = link.stalled_since is not None and now >= link.stalled_since + self._flag_s
-        if now >= link.heard + link.limit.seconds:
+        if now >= link.heard + self._limit.seconds(link.heard):
             self._actions.append(Silent(link.peer.member, _ms(now - link.heard)))
         elif not flagged:
             return
@@ -515,6 +570,8 @@ class Upstream:
             self.lost(link.number, "unreachable" if link.phase is Phase.DIALLING else "silence", now)
 
     def _check_complaints(self, now: float) -> None:
+        if self._doubt and now >= self._doubt.until:
+            self._end_doubt(self._doubt, now)
         outage = self._outage
         if outage and now >= outage.complain_at:
             outage.complain_at = now + COMPLAIN_EVERY

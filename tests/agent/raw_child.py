@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 
 from overlaycast.wire.frames import Decoder, Frame, Hello, encode
 from tests.agent.fake_coordinator import FakeCoordinator, Member
@@ -46,10 +47,8 @@ class RawChild:
 
     async def close(self) -> None:
         self.writer.close()
-        try:
+        with suppress(OSError):
             await self.writer.wait_closed()
-        except OSError:
-            pass
 
 
 def hello(coordinator: FakeCoordinator, parent: str, child: int, resume_from: int, rank: int = 1 << 40) -> Hello:

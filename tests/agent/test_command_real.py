@@ -77,7 +77,7 @@ async def test_coordinator_not_there_is_said_and_waited_for(tmp_path: Path) -> N
     agent = await AgentProcess.start(tmp_path, url, "join", "a")
     try:
         async with asyncio.timeout(20):
-            while "not reachable, waiting" not in agent.stderr:
+            while "not reachable, waiting" not in agent.stderr:  # noqa: ASYNC110 (a file tells no events)
                 await asyncio.sleep(0.05)
         async with coordinator:
             await coordinator.joined("a")

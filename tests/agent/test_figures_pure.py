@@ -55,22 +55,27 @@ def test_reception_counts_records_and_the_longest_gap(reads: list[tuple[float, i
 @given(st.lists(st.floats(0, 10), max_size=60))
 def test_the_limit_stays_between_floor_and_ceiling(gaps: list[float]) -> None:
     limit = SilenceLimit(0.08)
+    now = 0.0
     for gap in gaps:
-        limit.gap(gap)
-        assert 0.08 <= limit.seconds <= 0.4
+        now += gap
+        limit.gap(gap, now)
+        assert 0.08 <= limit.seconds(now) <= 0.4
 
 
 def test_the_limit_follows_the_link() -> None:
     limit = SilenceLimit(0.08)
+    now = 0.0
     for _ in range(50):
-        limit.gap(0.01)
-    assert limit.seconds == 0.08
-    for n in range(50):
-        limit.gap(0.01 if n % 2 else 0.15)
-    assert limit.seconds > 0.15
-    for _ in range(50):
-        limit.gap(0.01)
-    assert limit.seconds == 0.08
+        now += 0.01
+        limit.gap(0.01, now)
+    assert limit.seconds(now) == 0.08
+    limit.gap(0.15, now)
+    assert limit.seconds(now) > 0.2
+    for _ in range(100):  # a second of regular deliveries does not make it forget
+        now += 0.01
+        limit.gap(0.01, now)
+    assert limit.seconds(now) > 0.18
+    assert limit.seconds(now + 10) == 0.08
 
 
 def test_pauses_grow_and_a_success_forgives() -> None:
