@@ -155,8 +155,8 @@ class Overlay:
             self._due(kind, member_id, now)
 
     def next_deadline(self) -> float | None:
-        """Return when ``tick`` is wanted next."""
-        return self._group.timers.next()
+        """Return when ``tick`` is wanted next; in the past while there are more messages than one batch."""
+        return 0.0 if self._group.dirty else self._group.timers.next()
 
     def messages_to_send(self) -> list[tuple[int, CoordinatorMessage]]:
         """Return, and forget, what has to be sent, in order."""

@@ -20,7 +20,7 @@ from overlaycast.overlay.capacity import UNLIMITED, room, uplink_copies
 from overlaycast.overlay.group import Group
 from overlaycast.overlay.locality import Place, distance_ms
 from overlaycast.overlay.members import Member
-from overlaycast.overlay.tree import ceiling, delay_ms
+from overlaycast.overlay.tree import ceiling, delay_ms, top
 
 STRETCH: Final = 1.6
 SITE_STRETCH: Final = 2.0
@@ -94,9 +94,9 @@ class _Search:
     def run(self) -> Member | None:
         """Return the best parent, or None."""
         place = self.member.place or self.group.places.root
-        own = candidates.near(place, self.accepts)
+        own = candidates.near(place, self.accepts, 1)
         if own:
-            return min(own, key=lambda one: (self.cost(one), one.name, one.id))
+            return own[0]  # the list is in order of delay, and neighbours are equally near
         site = self.group.places.site(place)
         fed = site.inbound > 0 and site.depth > self.group.places.core.depth
         best: _Found | None = None
@@ -189,7 +189,9 @@ def place_server(group: Group, server: Member) -> None:
     if not server.rank:
         server.rank = group.tree.fresh_rank(0)
     for parent in (group.source, *group.servers):
-        if parent is not None and parent is not server and parent.trusted and group.tree.fits(server, parent):
+        if parent is None or parent is server or not parent.trusted or top(parent) is not group.source:
+            continue
+        if group.tree.fits(server, parent):
             moves.hang(group, server, parent)
             return
     place(group, server)
