@@ -9,7 +9,7 @@ import pytest
 from overlaycast.errors import LocalProtocolError
 from overlaycast.lab.simulate.agenda import Agenda
 from overlaycast.lab.simulate.member import Member
-from overlaycast.lab.simulate.node import HOLD_S, REPEAT_S, Node
+from overlaycast.lab.simulate.node import HOLD_S, RECORDS_PER_S, REPEAT_S, Node
 from overlaycast.wire.group import GroupSettings
 from overlaycast.wire.messages import (
     Accept,
@@ -248,6 +248,20 @@ def test_a_ping_is_answered_and_reports_tell_the_truth(town: Town) -> None:
     assert (report.parent, report.state, report.standbys_ready) == (1, "streaming", (2,))
     assert report.latency_p50_ms == pytest.approx(2 * PATH_S * 1000)
     assert [entry.child for entry in report.children] == [4]
+
+
+def test_reports_add_up_whatever_lies_between_them(town: Town) -> None:
+    town.members[3].report()
+    town.said.clear()
+    town.run(0.5)
+    town.members[3].receive(Ping(nonce=1))  # looks at the records too
+    town.run(0.5)
+    town.members[3].report()
+    report = town.said[-1][1]
+    assert isinstance(report, Report)
+    assert report.interval_ms == pytest.approx(1000)
+    assert report.records == RECORDS_PER_S
+    assert report.bytes == pytest.approx(town.settings.rate_mbit * 125_000)
 
 
 def test_who_leaves_stays_until_it_is_released(town: Town) -> None:

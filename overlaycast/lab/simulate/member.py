@@ -44,6 +44,7 @@ class Member(Node):
         super().__init__(world, ident, seat, role)
         self._control = world
         self._answered = True  # the last error has been answered by an order
+        self._reported_at, self._reported = world.now, 0.0  # when the last report went, and the records until then
 
     def receive(self, message: CoordinatorMessage) -> None:
         """Do what the coordinator says."""
@@ -77,8 +78,9 @@ class Member(Node):
         if not self.alive:
             return
         settings = self.world.settings
-        interval_s = max(0.001, self.world.now - self._counted_at)
-        before, after = self._records, self.count()
+        interval_s, before = self.world.now - self._reported_at, self._reported
+        after = self.count()
+        self._reported_at, self._reported = self.world.now, after
         state: Literal["waiting", "streaming", "stalled", "switching"] = "streaming"
         if not self.flowing:
             state = "waiting" if self.cut_at is None else "switching" if self._search else "stalled"
