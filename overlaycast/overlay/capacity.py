@@ -21,6 +21,9 @@ UPLINK_SHARE: Final = 0.9
 """Part of an uplink that is planned for."""
 AMPLE: Final = 4.0
 UNLIMITED: Final = 1 << 30
+ROUNDING: Final = 1e-9
+SITE_LEVELS: Final = 3
+"""Levels of the tree that are kept for the inside of sites."""
 
 
 def degree(group: Group, member: Member) -> int:
@@ -33,38 +36,76 @@ def degree(group: Group, member: Member) -> int:
         planted = member.role == "source" or member.role in SERVERS
         limit = settings.source_out_degree if planted else settings.default_out_degree
     if member.role == "source":
-        limit = min(limit, settings.source_out_degree, _source_limit(group, member))
+        limit = min(limit, settings.source_out_degree)
     if member.upload_mbit is not None:
-        limit = min(limit, int(HOST_SHARE * member.upload_mbit / settings.rate_mbit + 1e-9))
+        limit = min(limit, int(HOST_SHARE * member.upload_mbit / settings.rate_mbit + ROUNDING))
     return limit
-
-
-def _source_limit(group: Group, member: Member) -> int:
-    """A source that an echo shows to be behind a thin link: all that it sends crosses that link."""
-    if group.settings.mode == "file":
-        return UNLIMITED
-    return _copies(member.rate_mbit, group.settings.rate_mbit)
 
 
 def _copies(rate_mbit: float | None, stream_mbit: float) -> int:
     if rate_mbit is None or rate_mbit >= AMPLE * stream_mbit:
         return UNLIMITED
-    return max(1, int(UPLINK_SHARE * rate_mbit / stream_mbit + 1e-9))
+    return max(1, int(UPLINK_SHARE * rate_mbit / stream_mbit + ROUNDING))
 
 
 def uplink_copies(group: Group, place: Place) -> int:
     """Return how many copies the link above a place carries in one direction, as far as is known.
 
-    Only a site's uplink is limited by what echoes show: further in they show the same thin link again, and further
-    out they are the sum of many.
+    Only the uplinks of sites and of the source are limited by what echoes show: further in they show the same thin
+    link again, and further out they are the sum of many.
     """
-    if place.parent is None or group.places.site(place) is not place:
-        return UNLIMITED
-    if place.depth <= group.places.core.depth:
-        return UNLIMITED
-    if group.settings.mode == "file":
-        return 1
-    return _copies(place.rate_mbit, group.settings.rate_mbit)
+    limit = UNLIMITED
+    if _is_site(group, place):
+        limit = _site_copies(group, place)
+    source = group.source
+    if source is not None and source.place is not None and group.places.site(source.place) is place:
+        limit = min(limit, _source_copies(group, source))
+    return limit
+
+
+def _is_site(group: Group, place: Place) -> bool:
+    places = group.places
+    return place.depth > places.core.depth and places.site(place) is place
+
+
+def _site_copies(group: Group, place: Place) -> int:
+    """Copies that a site's uplink carries; of a file just so many that no receiver is slowed down (``fan_out``)."""
+    if group.settings.mode == "live":
+        return _copies(place.rate_mbit, group.settings.rate_mbit)
+    return fan_out(group)
+
+
+def _source_copies(group: Group, source: Member) -> int:
+    """Copies that may leave the source's place.
+
+    Its own echo never left the coordinator's neighbourhood, perhaps. What the best member beyond the core shows is
+    what is known to come through; if all of them are thin, the thin link may be the one that they share.
+    """
+    seen = source.upload_mbit if source.upload_mbit is not None else group.places.core.rate_mbit
+    if group.settings.mode == "live":
+        return _copies(seen, group.settings.rate_mbit)
+    rates = [site.rate_mbit for site in _sites(group) if site.rate_mbit is not None]
+    if not rates or seen is None:
+        return fan_out(group)
+    return max(fan_out(group), min(int(seen / min(rates) + ROUNDING), UNLIMITED))
+
+
+def _sites(group: Group) -> list[Place]:
+    return [place for place in group.places.core.children if place.count]
+
+
+def fan_out(group: Group) -> int:
+    """Return how many sites one site feeds in a file group.
+
+    As fast as possible for the slowest: each uplink carries one copy out, and the sites form a chain; more only where
+    a chain would be longer than the depth limit allows.
+    """
+    sites = len(_sites(group))
+    levels = max(group.settings.depth_limit - SITE_LEVELS, 1)
+    copies = 1
+    while sum(copies**level for level in range(1, levels + 1)) < sites if copies > 1 else sites > levels:
+        copies += 1
+    return copies
 
 
 def room(group: Group, feeder: Place | None, fed: Place | None, instead: bool = False) -> bool:
@@ -79,4 +120,6 @@ def room(group: Group, feeder: Place | None, fed: Place | None, instead: bool = 
         return True
     if one.outbound >= uplink_copies(group, one):
         return False
-    return instead or other.inbound < uplink_copies(group, other)
+    if instead or not _is_site(group, other):
+        return True
+    return other.inbound < _site_copies(group, other)

@@ -255,11 +255,8 @@ class Places:
             above.count -= 1
 
     def _learn(self, place: Place, member: Member) -> None:
-        if member.rate_mbit is not None:
-            for above in place.up():
-                if above.rate_mbit is not None and above.rate_mbit >= member.rate_mbit:
-                    break
-                above.rate_mbit = member.rate_mbit
+        if member.role != "source":
+            self._learn_rate(place, member)
         if member.rtt_ms is None:
             return
         reach = member.rtt_ms / 2
@@ -273,6 +270,19 @@ class Places:
                 above.delay_ms, above.heard = guess, True
             elif guess < above.delay_ms:
                 above.delay_ms = guess
+
+    @staticmethod
+    def _learn_rate(place: Place, member: Member) -> None:
+        """The best that any member below has shown; an echo that came back too fast to tell shows no limit."""
+        rate = member.rate_mbit
+        if rate is None:
+            if member.rtt_ms is None:
+                return
+            rate = math.inf
+        for above in place.up():
+            if above.rate_mbit is not None and above.rate_mbit >= rate:
+                break
+            above.rate_mbit = rate
 
     # --- sites -------------------------------------------------------------------------------------------------
 

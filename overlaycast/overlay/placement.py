@@ -191,7 +191,7 @@ def place_server(group: Group, server: Member) -> None:
     for parent in (group.source, *group.servers):
         if parent is None or parent is server or not parent.trusted or top(parent) is not group.source:
             continue
-        if group.tree.fits(server, parent):
+        if group.tree.fits(server, parent) and room(group, parent.place, server.place):
             moves.hang(group, server, parent)
             return
     place(group, server)

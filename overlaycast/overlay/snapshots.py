@@ -7,6 +7,7 @@ Times of the watch (flags, inquiries, under-performance) start afresh: what is s
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from overlaycast.errors import ConfigError
@@ -54,7 +55,8 @@ def dump(group: Group) -> dict[str, Any]:
 def _place(place: Place, number: dict[int, int]) -> list[Any]:
     above = number[id(place.parent)] if place.parent else None
     key = list(place.key) if isinstance(place.key, tuple) else place.key
-    return [key, place.name, above, place.delay_ms, place.timed, place.heard, place.rate_mbit]
+    rate = "ample" if place.rate_mbit == math.inf else place.rate_mbit
+    return [key, place.name, above, place.delay_ms, place.timed, place.heard, rate]
 
 
 def _member(member: Member, number: dict[int, int]) -> dict[str, Any]:
@@ -102,7 +104,8 @@ def _load_places(group: Group, kept: list[list[Any]]) -> list[Place]:
         if above is not None:
             frozen: Key = tuple(key) if isinstance(key, list) else key
             place = group.places.add(frozen, places[above], name)
-        place.delay_ms, place.timed, place.heard, place.rate_mbit = delay, timed, heard, rate
+        place.delay_ms, place.timed, place.heard = delay, timed, heard
+        place.rate_mbit = math.inf if rate == "ample" else rate
         places.append(place)
     return places
 

@@ -48,6 +48,22 @@ class GroupSettings(BaseModel):
     slow_after_s: float = Field(3.0, gt=0, le=600, description="under-performing for so long moves the receiver")
     lost_after_s: float = Field(5.0, gt=0, le=600, description="no control link for so long: the member is gone")
     flag_s: float = Field(3.0, gt=0, le=600, description="how long errors from inside a broken branch are set aside")
+    measure: Literal["rate", "latency"] = Field(
+        "rate", description="what under-performing means (Fig. 7): too low a rate, or too late"
+    )
+    latency_threshold_ms: float = Field(
+        2000, gt=0, le=600_000, description="receiving later than this counts as under-performing, by latency"
+    )
+    evaluate: Literal["all", "enough"] = Field(
+        "all", description="measure everybody before the start, or only until enough primaries are found (Fig. 5)"
+    )
+    primary_after_s: float = Field(
+        0, ge=0, le=86_400, description="a late joiner is fed by the source only after so long; 0: at once"
+    )
+    improve_s: float = Field(10, ge=0, le=86_400, description="how often the tree may be improved; 0: never")
+    improve_gain: float = Field(
+        0.3, ge=0.05, le=1, description="least part of a member's delay that an improvement has to save"
+    )
 
 
 class MemberLimits(BaseModel):
