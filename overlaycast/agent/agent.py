@@ -97,9 +97,7 @@ class Agent:
         self._outcome: asyncio.Future[int] = self.loop.create_future()
         self.children_changed = asyncio.Event()
         self._tasks: set[asyncio.Task[Any]] = set()
-        self.control = ControlLink(
-            setup.options.coordinator, self._subscription, self._heard, self.say, self._rng
-        )
+        self.control = ControlLink(setup.options.coordinator, self._subscription, self._heard, self.say, self._rng)
         self.figures = Figures(self)
         self.departure = Departure(self)
 
@@ -202,6 +200,7 @@ class Agent:
             role=self.setup.role,
             addresses=(self._address(),),
             limits=MemberLimits(upload_mbit=options.upload_mbit, out_degree=options.out_degree),
+            reachable=options.reachable,
             resume=resume,
         )
 
@@ -264,9 +263,7 @@ class Agent:
             self._prepare_source(settings)
         else:
             mark = 0 if settings.mode == "file" else OLDEST if settings.start_from == "oldest" else EDGE
-            self.uplink = Uplink(
-                self.ring, settings, mark, self, self.spawn, self._rng, self.options.congestion
-            )
+            self.uplink = Uplink(self.ring, settings, mark, self, self.spawn, self._rng)
             self._prepare_sink(settings)
         self.spawn(self._beat(heartbeat_s))
         self.spawn(self._every(PROGRESS_S, self._tell_progress))

@@ -20,7 +20,7 @@ from overlaycast.agent.control import websocket_url
 from overlaycast.agent.journal import Journal
 from overlaycast.agent.media import Input, SyntheticInput, open_input
 from overlaycast.agent.options import JoinOptions, NodeOptions, RelayOptions, SendOptions
-from overlaycast.agent.sockets import open_data_port
+from overlaycast.agent.sockets import open_data_port, set_congestion
 from overlaycast.errors import ConfigError
 from overlaycast.settings import load
 from overlaycast.wire.messages import Role
@@ -59,6 +59,8 @@ def _run(options: NodeOptions, role: Role, output: str | None = None, source: In
     websocket_url(options.coordinator)
     descriptor = _open_output(output) if output is not None else None
     with closing(Journal(options.journal)) as journal, open_data_port(options.listen) as port:
+        if options.congestion:
+            set_congestion(port, options.congestion)
         setup = Setup(options, role, journal, port, descriptor, source)
         sys.setswitchinterval(SWITCH_INTERVAL_S)
         gc.freeze()  # what is imported stays for good: a full collection over it would be a gap of its own

@@ -26,8 +26,8 @@ _UNIT = {"k": 1e3, "K": 1e3, "M": 1e6, "G": 1e9, "": 1.0}
 
 def _mbit(text: Any) -> Any:
     """Return Mbit/s for ``8M``, ``800k``, ``1G``, or a bare number of bits a second."""
-    if text is None or isinstance(text, float):
-        return text
+    if text is None:
+        return None
     found = _RATE.match(str(text))
     if not found:
         raise ValueError("accepted is a number of bits per second with k, M or G, as in 8M")
@@ -53,11 +53,12 @@ class NodeOptions(Settings):
     advertise: str | None = Field(
         None, max_length=64, description="the host under which others reach the data port; what the coordinator sees"
     )
+    reachable: bool = Field(True, description="others can open connections to this member; if not, it feeds nobody")
     upload_mbit: float | None = Field(None, gt=0, le=1_000_000, description="upload that this member offers, Mbit/s")
     out_degree: int | None = Field(None, ge=0, le=4096, description="most children that this member offers to feed")
     max_children: int = Field(256, ge=1, le=4096, description="connections from children at once, standbys included")
     ring_mb: int = Field(32, ge=2, le=65536, description="MiB of the stream kept for children that are late")
-    congestion: str | None = Field(None, max_length=16, description="TCP congestion control of hops to parents")
+    congestion: str | None = Field(None, max_length=16, description="TCP congestion control towards children")
     journal: Path | None = Field(None, description="file for the journal, JSON lines")
 
 

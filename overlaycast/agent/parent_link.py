@@ -63,10 +63,10 @@ class ParentLink:
 
     # --- opening -----------------------------------------------------------------------------------------------
 
-    async def dial(self, rank: int, congestion: str | None) -> bool:
+    async def dial(self, rank: int) -> bool:
         """Connect to the first address that answers and greet. False: none did."""
         for address in self.peer.addresses:
-            sock = await self._connect(address, congestion)
+            sock = await self._connect(address)
             if sock is not None and self._closed:
                 sock.close()
                 return True
@@ -75,14 +75,14 @@ class ParentLink:
                 return True
         return self._closed
 
-    async def _connect(self, address: Address, congestion: str | None) -> socket.socket | None:
+    async def _connect(self, address: Address) -> socket.socket | None:
         loop = asyncio.get_running_loop()
         sock: socket.socket | None = None
         try:
             async with asyncio.timeout(CONNECT_S):
                 family, target = await _resolve(address)
                 sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
-                tune(sock, congestion)
+                tune(sock)
                 await loop.sock_connect(sock, target)
                 return sock
         except (OSError, TimeoutError):

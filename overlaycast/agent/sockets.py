@@ -26,12 +26,8 @@ KEEPALIVE_EVERY_S: Final = 1
 KEEPALIVE_PROBES: Final = 4
 
 
-def tune(sock: socket.socket, congestion: str | None = None) -> None:
-    """Set a hop's options: no Nagle, little unsent, half-open connections ended.
-
-    Raises:
-        ConfigError: the kernel does not have this congestion control.
-    """
+def tune(sock: socket.socket) -> None:
+    """Set a hop's options: no Nagle, little unsent, half-open connections ended."""
     sock.setblocking(False)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, NOTSENT_LOWAT)
@@ -40,12 +36,10 @@ def tune(sock: socket.socket, congestion: str | None = None) -> None:
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEPALIVE_IDLE_S)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, KEEPALIVE_EVERY_S)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, KEEPALIVE_PROBES)
-    if congestion:
-        set_congestion(sock, congestion)
 
 
 def set_congestion(sock: socket.socket, name: str) -> None:
-    """Choose the congestion control.
+    """Choose the congestion control; connections accepted from a listening socket inherit it.
 
     Raises:
         ConfigError: the kernel does not have it.

@@ -71,9 +71,7 @@ class Reception:
         self.report = Interval(now)
         self.sample = Interval(now)
 
-    def arrived(
-        self, now: float, wall: float, records: int, size: int, first_us: int, last_us: int
-    ) -> float | None:
+    def arrived(self, now: float, wall: float, records: int, size: int, first_us: int, last_us: int) -> float | None:
         """Count one read. ``now`` is monotonic, ``wall`` seconds since 1970. Return the gap before it in ms."""
         gap_ms = None
         if self.last_arrival is not None:

@@ -58,17 +58,13 @@ class Uplink:
         listener: UplinkListener,
         spawn: Callable[..., object],
         rng: random.Random,
-        congestion: str | None = None,
     ) -> None:
-        self.machine = Upstream(
-            settings.silence_ms / 1000, settings.heartbeat_ms / 1000, settings.flag_s, rng.random
-        )
+        self.machine = Upstream(settings.silence_ms / 1000, settings.heartbeat_ms / 1000, settings.flag_s, rng.random)
         self.links: dict[int, ParentLink] = {}
         self._ring = ring
         self._start = start
         self._listener = listener
         self._spawn = spawn
-        self._congestion = congestion
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
         self._was_starved = True
@@ -183,7 +179,7 @@ class Uplink:
 
     async def _open(self, link: ParentLink) -> None:
         rank = self.machine.order.rank if self.machine.order else 0
-        if not await link.dial(rank, self._congestion):
+        if not await link.dial(rank):
             self.links.pop(link.number, None)
             self.machine.lost(link.number, "unreachable", self._loop.time())
             self._perform()

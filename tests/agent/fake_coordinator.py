@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -49,6 +50,13 @@ class Member:
         await self.link.send(encode(message))
 
 
+def _bound(port: int) -> socket.socket:
+    sock = socket.socket()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    sock.bind(("127.0.0.1", port))
+    return sock
+
+
 class FakeCoordinator:
     """Welcomes everybody; places nobody by itself."""
 
@@ -60,8 +68,9 @@ class FakeCoordinator:
         self.epoch = 0
         self.release = True
         self._server: Server | None = None
+        # bound for as long as we are, never listening: the port stays ours while the coordinator is away
+        self._place = _bound(0)
         self._news = asyncio.Condition()
-        self._port = 0
 
     async def __aenter__(self) -> FakeCoordinator:
         await self.start()
@@ -71,16 +80,21 @@ class FakeCoordinator:
         self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
     ) -> None:
         await self.stop()
+        self._place.close()
 
     async def start(self) -> None:
-        self._server = await serve(self._serve, "127.0.0.1", self._port, compression=None)
-        self._port = next(iter(self._server.sockets)).getsockname()[1]
+        self._server = await serve(self._serve, sock=_bound(self._port), compression=None)
 
     async def stop(self) -> None:
         if self._server:
             self._server.close()
             await self._server.wait_closed()
             self._server = None
+
+    @property
+    def _port(self) -> int:
+        port: int = self._place.getsockname()[1]
+        return port
 
     @property
     def url(self) -> str:

@@ -44,6 +44,7 @@ def test_bad_send(argv: list[str], line: str) -> None:
         (["g", "--coordinator", "server:1", "--token", "t"], "coordinator: accepted is http://HOST:PORT"),
         (["g", *ANYWHERE, "--output", "/no/such/folder/x"], "output: /no/such/folder/x: No such file or directory"),
         (["g", *ANYWHERE, "--journal", "/no/such/folder/x"], "journal: /no/such/folder/x: No such file or directory"),
+        (["g", *ANYWHERE, "--congestion", "haste", "--output", "/dev/null"], "congestion: no 'haste' here; accepted: "),
         (["g", *ANYWHERE, "--listen", "nowhere"], "listen: accepted is HOST:PORT or [IPV6]:PORT"),
         (["g", *ANYWHERE, "--listen", "203.0.113.7:0"], "listen: 203.0.113.7:0: Cannot assign requested address"),
     ],
@@ -71,9 +72,7 @@ async def test_refusal_is_one_line_and_code_2(tmp_path: Path, code: str) -> None
 
 async def test_coordinator_not_there_is_said_and_waited_for(tmp_path: Path) -> None:
     coordinator = FakeCoordinator()
-    await coordinator.start()
     url = coordinator.url
-    await coordinator.stop()
     agent = await AgentProcess.start(tmp_path, url, "join", "a")
     try:
         async with asyncio.timeout(20):

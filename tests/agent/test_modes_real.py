@@ -139,9 +139,7 @@ async def test_file_mode_wants_regular_files(tmp_path: Path) -> None:
         code, err = await pipe.ended()
         assert code == 2
         assert "output: accepted in a file group is a regular file" in err
-        made_up = await AgentProcess.start(
-            tmp_path, coordinator.url, "send", "s", "--synthetic", "1", "--rate", "8M"
-        )
+        made_up = await AgentProcess.start(tmp_path, coordinator.url, "send", "s", "--synthetic", "1", "--rate", "8M")
         code, err = await made_up.ended()
         assert code == 2
         assert "file: accepted in a file group is a regular file" in err
