@@ -34,14 +34,14 @@ class AgentProcess:
         **streams: Any,
     ) -> AgentProcess:
         journal = folder / f"{name}.journal"
-        out = Path(output) if output else folder / f"{name}.out"
+        out = Path(output) if output else folder / f"{name}.out"  # "-" stays "-"
         words = [command, "g", *more, "--coordinator", url, "--token", "t", "--name", name]
         words += ["--listen", listen, "--journal", str(journal)]
         if command == "join":
             words += ["--output", str(out)]
         with (folder / f"{name}.err").open("wb") as err:
             process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "overlaycast.cli", *words, stderr=err, **streams
+                sys.executable, "-m", "overlaycast.cli", *words, **{"stderr": err, **streams}
             )
         return cls(name, process, out, journal)
 

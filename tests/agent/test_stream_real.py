@@ -7,6 +7,7 @@ import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -45,7 +46,7 @@ Start = Callable[..., Awaitable[AgentProcess]]
 
 
 def starter(coordinator: FakeCoordinator, agents: list[AgentProcess], folder: Path) -> Start:
-    async def start(command: str, name: str, *more: str, **kwargs: str) -> AgentProcess:
+    async def start(command: str, name: str, *more: str, **kwargs: Any) -> AgentProcess:
         agent = await AgentProcess.start(folder, coordinator.url, command, name, *more, **kwargs)
         agents.append(agent)
         return agent
