@@ -10,7 +10,7 @@ import pytest
 from overlaycast.lab.graphml import RouterMap
 from overlaycast.lab.simulate import study
 from overlaycast.lab.simulate.churn import Churn, ChurnScript, kill_share
-from overlaycast.lab.simulate.command import main
+from overlaycast.lab.simulate.command import SimulateSettings, main
 from overlaycast.lab.simulate.draw import Draw, on_map, on_topology
 from overlaycast.lab.simulate.study import Wishes, run
 from overlaycast.lab.simulate.world import World
@@ -176,6 +176,13 @@ def test_the_command_prints_a_table(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert "three: 12 members" in text
     for words in ("overlay", "multicast", "unicast", "random", "rtt", "Churn", "Killed at once", "stretch_median"):
         assert words in text
+
+
+def test_every_option_is_described() -> None:
+    text = (TOPOLOGIES.parent / "docs" / "simulate.md").read_text()
+    for name, field in SimulateSettings.model_fields.items():
+        if name != "topology":
+            assert f"`--{(field.alias or name).replace('_', '-')}`" in text, name
 
 
 def test_a_missed_goal_is_an_exit_code_where_asked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
