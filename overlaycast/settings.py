@@ -12,9 +12,10 @@ A TOML file has one table per command, so that one file can serve a whole host::
 from __future__ import annotations
 
 import argparse
+import re
 import tomllib
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar, cast
+from typing import Any, Final, NoReturn, TypeVar, cast
 
 from pydantic import ValidationError
 from pydantic_settings import (
@@ -46,8 +47,27 @@ class Settings(BaseSettings):
     )
 
 
+_METAVARS: Final = {
+    "str": "TEXT",
+    "Path": "PATH",
+    "float": "NUMBER",
+    "int": "NUMBER",
+    "list[str]": "TEXT",
+    "list[Path]": "PATH",
+}
+# what pydantic-settings writes behind a description, and what a reader gains nothing from
+_NOISE: Final = re.compile(r"\s*\(default(: None| factory: [^)]*|: \[\])\)$")
+
+
 class _Parser(argparse.ArgumentParser):
-    """argparse, but a wrong flag is a ``ConfigError`` in one line."""
+    """argparse, but a wrong flag is a ``ConfigError`` in one line, and help says only what helps."""
+
+    def add_argument(self, *names: Any, **options: Any) -> argparse.Action:
+        if isinstance(options.get("metavar"), str):
+            options["metavar"] = _METAVARS.get(options["metavar"], options["metavar"])
+        if isinstance(options.get("help"), str):
+            options["help"] = _NOISE.sub("", options["help"])
+        return super().add_argument(*names, **options)
 
     def error(self, message: str) -> NoReturn:
         raise ConfigError(f"{self.prog}: {message}; see '{self.prog} --help'")
@@ -71,7 +91,9 @@ def load(model: type[_S], argv: list[str], prog: str, table: str | None = None) 
     path, rest = _config_flag(argv, prog)
     file_values = _toml_table(path, table or prog.split()[-1]) if path else {}
     try:
-        flags: CliSettingsSource[Any] = CliSettingsSource(model, root_parser=parser, cli_parse_args=rest)
+        flags: CliSettingsSource[Any] = CliSettingsSource(
+            model, root_parser=parser, cli_parse_args=rest, add_argument_method=_Parser.add_argument
+        )
         return _from_sources(model, flags, file_values)
     except ValidationError as error:
         raise ConfigError(f"{prog}: {one_line(error)}") from None
