@@ -103,6 +103,7 @@ class Group:
     inquiries: dict[int, Inquiry] = field(default_factory=dict)
     set_aside: dict[int, Complaint] = field(default_factory=dict)
     sweep_queue: list[int] = field(default_factory=list)
+    improve_queue: list[int] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

@@ -117,6 +117,7 @@ class Member:
     heard_at: float = 0.0
     slow_since: float | None = None
     moved_at: float = 0.0
+    placed_at: float = 0.0
     moves: int = 0
     flag_until: float = 0.0
     failures: int = 0

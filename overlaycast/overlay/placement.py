@@ -36,11 +36,13 @@ _Found = tuple[int, float, str, int, Member]
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What a search keeps to beside the limits: how deep the member may hang, and how many slots members of a place
-    keep for their own neighbours that have not been placed yet."""
+    """What a search keeps to beside the limits: how deep the member may hang, how many slots members of a place keep
+    for their own neighbours that have not been placed yet, and from where a feeder may come."""
 
     deepest: int = 1 << 30
     keep: Mapping[Place | None, int] | None = None
+    inside: Place | None = None
+    """Only members at and below this place, which is the member's or above it, will do."""
 
 
 FREE: Final = Rules()
@@ -56,6 +58,7 @@ class _Search:
         self.ceiling = ceiling(member)
         self.depth_left = min(group.tree.depth_limit - member.height, rules.deepest) - 1
         self.keep = rules.keep
+        self.inside = rules.inside
         source = group.source
         direct = distance_ms(source, member) if source is not None else 0.0
         self.direct = direct + moves.HOP_MS + SLACK_MS
@@ -86,7 +89,7 @@ class _Search:
 
     def cost(self, candidate: Member) -> float:
         """Planned delay from the source by way of the candidate, in ms; past failures count as delay."""
-        cost = delay_ms(candidate) + distance_ms(candidate, self.member) + moves.HOP_MS
+        cost = planned_ms(self.member, candidate)
         if candidate.failures:
             cost += FAILURE_MS * candidate.failures * self.member.size.bit_length()
         return cost
@@ -108,7 +111,7 @@ class _Search:
                 found = self._judge(one, above)
                 best = found if best is None or found[:4] < best[:4] else best
             searched = above
-            if above is site and fed and best is not None and self._stays(best, site):
+            if above is self.inside or (above is site and fed and best is not None and self._stays(best, site)):
                 break
         return best[4] if best else None
 
@@ -132,8 +135,13 @@ class _Search:
 def _for_siblings(candidate: Member) -> int:
     """Slots that an heir keeps for siblings that may still come: neighbours, while their parent has room."""
     parent = candidate.parent
-    if parent is None or parent.place is not candidate.place or parent.children[0] is not candidate:
+    if parent is None or parent.place is not candidate.place:
         return 0
+    for sibling in parent.children:
+        if sibling.degree and sibling.place is parent.place:
+            if sibling is not candidate:
+                return 0
+            break
     return 0 if parent.role == "source" else parent.degree - len(parent.children)
 
 
@@ -153,9 +161,7 @@ def choose(group: Group, member: Member, avoid: Iterable[Member] = (), rules: Ru
     for server in sorted(group.servers, key=lambda one: (len(one.children), one.id)):
         if search.accepts(server):
             return server
-    if len(group.members) > SCAN_LIMIT:
-        return None
-    return _last_resort(group, search)
+    return _last_resort(group, search) if len(group.members) <= SCAN_LIMIT else None
 
 
 def _last_resort(group: Group, search: _Search) -> Member | None:
@@ -165,6 +171,21 @@ def _last_resort(group: Group, search: _Search) -> Member | None:
         if one.degree and one.trusted and search.possible(one)
     ]
     return min(found, key=lambda item: item[:3])[3] if found else None
+
+
+def seek(group: Group, member: Member, avoid: Iterable[Member], rules: Rules) -> Member | None:
+    """Return the best peer or planted server for an orphan, by the search alone: no backup server, no last resort."""
+    return _Search(group, member, avoid, rules).run()
+
+
+def planned_ms(member: Member, parent: Member) -> float:
+    """Return the delay from the source that the member would have below ``parent``."""
+    return delay_ms(parent) + distance_ms(parent, member) + moves.HOP_MS
+
+
+def ripe(group: Group, member: Member, now: float) -> bool:
+    """Whether the member has received for long enough to be fed by the source itself."""
+    return now - member.placed_at >= group.settings.primary_after_s
 
 
 def place(group: Group, member: Member, avoid: Iterable[Member] = (), rules: Rules = FREE) -> bool:

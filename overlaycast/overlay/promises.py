@@ -62,7 +62,7 @@ def join(group: Group, child: Member) -> None:
         group.replan[child.id] = None
     if parent.role == "source" or child.standbys:
         return
-    heir = _first_of_site(group, parent, child)
+    heir = _heir_for(group, parent, child)
     if heir is not None and heir.spare > 0:
         _hold(child, heir, True)
 
@@ -96,12 +96,42 @@ def drop_overtaken(group: Group, standby: Member) -> None:
                 group.replan[ward.parent.id] = None
 
 
-def _first_of_site(group: Group, parent: Member, child: Member) -> Member | None:
+def families(group: Group, forwarder: Member) -> list[list[Member]]:
+    """Return a forwarder's children by site, each family with its heir first and the others in order of rank.
+
+    The heir is a neighbour of the forwarder where there is one: it can take over for all with the shortest ways. The
+    source's children are a family each, for nobody takes over for the source.
+    """
+    children = sorted(forwarder.children, key=lambda child: child.rank)
+    if len(children) == 1 or forwarder.role == "source":
+        return [[child] for child in children]
+    by_site: dict[Place | None, list[Member]] = {}
+    for child in children:
+        by_site.setdefault(_site(group, child), []).append(child)
+    for family in by_site.values():
+        heir = _heir(forwarder, family)
+        if heir is not None:
+            family.remove(heir)
+            family.insert(0, heir)
+    return list(by_site.values())
+
+
+def _heir(forwarder: Member, family: list[Member]) -> Member | None:
+    able = [child for child in family if child.degree and child.trusted]
+    return next((child for child in able if child.place is forwarder.place), able[0] if able else None)
+
+
+def _heir_for(group: Group, parent: Member, child: Member) -> Member | None:
+    """The sibling that a new child will turn to; the first that will do, for parents are given children by rank."""
     site = _site(group, child)
+    first: Member | None = None
     for sibling in parent.children:
-        if sibling is not child and sibling.rank < child.rank and sibling.degree and _site(group, sibling) is site:
+        if sibling is child or sibling.rank > child.rank or not sibling.degree or _site(group, sibling) is not site:
+            continue
+        if sibling.place is parent.place:
             return sibling
-    return None
+        first = first or sibling
+    return first
 
 
 def _site(group: Group, member: Member) -> Place | None:
@@ -125,28 +155,15 @@ def plan_all(group: Group) -> None:
 
 def plan(group: Group, forwarder: Member) -> None:
     """Give each child of this forwarder a standby; those whose standby still serves keep it."""
-    if len(forwarder.children) == 1 or forwarder.role == "source":
-        families = [[child] for child in forwarder.children]
-    else:
-        by_site: dict[Place | None, list[Member]] = {}
-        for child in sorted(forwarder.children, key=lambda child: child.rank):
-            by_site.setdefault(_site(group, child), []).append(child)
-        families = list(by_site.values())
-    for family in families:
-        _plan_family(group, forwarder, family)
-
-
-def _plan_family(group: Group, forwarder: Member, family: list[Member]) -> None:
-    heir = next((child for child in family if child.degree and child.trusted), None)
-    for child in family:
-        if child is heir or heir is None:
-            _plan_outside(group, forwarder, child)
-            continue
-        if child.rank < heir.rank and not child.children and not child.wards:
-            group.tree.raise_rank(child, heir.rank)
-            group.touch(child)
-        if not _plan_inside(child, heir, family, group):
-            _plan_outside(group, forwarder, child)
+    for family in families(group, forwarder):
+        heir = family[0]
+        _plan_outside(group, forwarder, heir)
+        for child in family[1:]:
+            if child.rank < heir.rank and not child.children and not child.wards:
+                group.tree.raise_rank(child, heir.rank)
+                group.touch(child)
+            if not _plan_inside(child, heir, family, group):
+                _plan_outside(group, forwarder, child)
 
 
 def _plan_inside(child: Member, heir: Member, family: list[Member], group: Group) -> bool:
@@ -211,7 +228,10 @@ def _outside(group: Group, forwarder: Member, child: Member) -> tuple[Member, bo
     other = _elsewhere(group, forwarder, child)
     if other is not None:
         return other, True
-    return None if grandparent is None else (grandparent, False)
+    if grandparent is not None:
+        return grandparent, False
+    above = forwarder.parent
+    return (above, True) if above is not None and above.spare > 0 and _serves(above, child) else None
 
 
 def _grandparent(forwarder: Member, child: Member) -> Member | None:

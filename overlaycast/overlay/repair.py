@@ -8,6 +8,8 @@ else a new choice. So the coordinator confirms what the data plane has done, and
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from overlaycast.overlay import moves, orders, placement, promises
 from overlaycast.overlay.group import Group
 from overlaycast.overlay.members import Member, State
@@ -30,10 +32,11 @@ def regraft(group: Group, forwarder: Member, leaving: bool = False) -> list[Memb
 
     ``leaving``: it goes on forwarding for a while, so that the heir may take its very place.
     """
-    children = sorted(forwarder.children, key=lambda child: child.rank)
-    wishes = {child.id: _wishes(group, forwarder, child, leaving) for child in children}
+    families = promises.families(group, forwarder)
+    wishes = {child.id: wish for family in families for child, wish in _wishes(group, forwarder, family, leaving)}
     moves.take_off(group, forwarder)
     promises.withdraw(group, forwarder)
+    children = [child for family in families for child in family]
     for child in children:
         moves.take_off(group, child)
         if child.done:
@@ -52,14 +55,19 @@ def settle(group: Group, child: Member, wishes: list[Member]) -> bool:
     return False
 
 
-def _wishes(group: Group, forwarder: Member, child: Member, leaving: bool) -> list[Member]:
-    wishes = list(child.standbys)
-    if leaving and forwarder.parent is not None and not any(one.parent is forwarder for one in wishes):
-        wishes.insert(0, forwarder.parent)
-    fed_by = group.living(child.fed_by)
-    if fed_by is not None and fed_by is not forwarder and not leaving:
-        wishes.insert(0, fed_by)
-    return wishes
+def _wishes(
+    group: Group, forwarder: Member, family: list[Member], leaving: bool
+) -> Iterator[tuple[Member, list[Member]]]:
+    """Yield each child of one family and where it should go: the heir outwards, the others to the heir."""
+    heir = family[0]
+    for child in family:
+        wishes = [*child.standbys, heir]
+        fed_by = group.living(child.fed_by)
+        if leaving and child is heir and forwarder.parent is not None:
+            wishes.insert(0, forwarder.parent)
+        elif fed_by is not None and fed_by is not forwarder:
+            wishes.insert(0, fed_by)
+        yield child, wishes
 
 
 def suspect(group: Group, member: Member, now: float, reason: str) -> None:
@@ -75,7 +83,7 @@ def suspect(group: Group, member: Member, now: float, reason: str) -> None:
         group.timers.arm(now + CALM_S, "calm")
 
 
-CALM_S = 30.0
+CALM_S = 5.0
 """Nothing is improved for so long after a repair."""
 
 
@@ -94,10 +102,21 @@ def home(group: Group, member: Member) -> None:
         return
     if member.role == "backup":
         placement.place_server(group, member)
-    else:
+    elif not _probation(group, member):
         placement.place(group, member)
     if member.parent is not None:
         group.touch(member, force=True)
+
+
+def _probation(group: Group, member: Member) -> bool:
+    """Fig. 4, 408: where the group asks for it, a newcomer is no primary at first if anybody else can feed it."""
+    source = group.source
+    if group.settings.primary_after_s <= 0 or source is None:
+        return False
+    found = placement.seek(group, member, (source,), placement.FREE)
+    if found is not None:
+        moves.hang(group, member, found)
+    return found is not None
 
 
 def bury(group: Group, member: Member, state: State, now: float) -> None:

@@ -25,7 +25,7 @@ RETURN_FACTOR = 6.0
 _PLAIN = (
     *("id", "name", "role", "reachable", "upload_mbit", "out_degree", "joined_epoch"),
     *("rtt_ms", "rate_mbit", "measured", "rank", "edge_ms", "order_epoch"),
-    *("fed_by", "next_seq", "failures", "leaving", "done", "status"),
+    *("placed_at", "moved_at", "fed_by", "next_seq", "failures", "leaving", "done", "status"),
 )
 
 
@@ -176,3 +176,5 @@ def _finish(group: Group, snapshot: dict[str, Any], now: float) -> None:
     if group.source is not None and not group.started:
         group.timers.arm(now + group.settings.start_timeout_s, "start")
     group.timers.arm(now + SWEEP_S, "sweep")
+    if group.started and group.settings.improve_s > 0:
+        group.timers.arm(now + grace, "improve")

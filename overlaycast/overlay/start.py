@@ -82,6 +82,8 @@ def maybe_start(group: Group, now: float, at_last: bool = False) -> bool:
     moves.enter(group, source)
     many.place_all(group, ready)
     group.note(now, "placed", None, members=len(ready), waiting=len(group.waiting))
+    if group.settings.improve_s > 0:
+        group.timers.arm(now + group.settings.improve_s, "improve")
     group.unconfirmed = {one.id for one in ready if one.parent is not None}
     group.begin_wanted = True
     group.timers.arm(now + BEGIN_AFTER_S, "begin")
@@ -91,7 +93,10 @@ def maybe_start(group: Group, now: float, at_last: bool = False) -> bool:
 
 
 def _complete(group: Group, source: Member) -> bool:
-    if not source.measured or group.measured_peers < group.settings.start_members:
+    wanted = group.settings.start_members
+    if group.settings.evaluate == "enough":
+        wanted = min(wanted, source.degree)
+    if not source.measured or group.measured_peers < wanted:
         return False
     return all(one.measured or not one.connected for one in group.planted.values())
 

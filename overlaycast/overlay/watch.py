@@ -65,15 +65,16 @@ def _in_place(group: Group, member: Member, parent: Member, message: Report, now
         orders.settle(group, member)
     if group.unconfirmed:
         start.confirmed(group, member, now)
-    if message.state == "streaming" and member.id in group.set_aside:
-        del group.set_aside[member.id]
+    if message.state == "streaming":
+        member.flag_until = 0.0  # mended: errors from below are its members' own from now on
+        group.set_aside.pop(member.id, None)
     if message.interval_ms <= 0 or message.state in ("waiting", "ended", "switching"):
         member.slow_since = None
         return
     rate = message.bytes * 8e-3 / message.interval_ms
     member.receive_mbit = _blend(member.receive_mbit, rate)
     parent.transmit_mbit = _blend(parent.transmit_mbit, rate)
-    if not _too_slow(group, member, parent, rate):
+    if not _too_slow(group, member, parent, rate, message.latency_p50_ms):
         member.slow_since = None
     elif member.slow_since is None:
         member.slow_since = now
@@ -85,13 +86,15 @@ def _blend(before: float | None, rate: float) -> float:
     return rate if before is None else before + RATE_MEMORY * (rate - before)
 
 
-def _too_slow(group: Group, member: Member, parent: Member, rate: float) -> bool:
+def _too_slow(group: Group, member: Member, parent: Member, rate: float, latency_ms: float | None) -> bool:
     if not group.begun or parent.slow_since is not None:
         # what the parent does not get it cannot give: only the top of a slow branch is moved
         return False
     settings = group.settings
     if settings.mode == "file":
         return rate == 0 and parent.next_seq > member.next_seq
+    if settings.measure == "latency":
+        return latency_ms is not None and latency_ms > settings.latency_threshold_ms
     expected = settings.rate_mbit if group.stream_mbit is None else min(settings.rate_mbit, group.stream_mbit)
     return rate < settings.rate_threshold * expected
 
