@@ -201,7 +201,7 @@ def _group(scene: Scene, site: str, hosts: Sequence[str]) -> Orphans:
 
 def _inbound(scene: Scene, orphans: Sequence[Orphans]) -> dict[str, float]:
     recording, network = scene.recording, scene.recording.network
-    stream = stream_curve(scene.journal(recording.cast.source))
-    crossed = inbound_by_site(network, recording.counters, stream, scene.fault.at, scene.until)
+    stream = stream_curve(scene.journal(recording.cast.source), recording.system)
+    crossed = inbound_by_site(recording, stream, scene.fault.at, scene.until)
     sites = {group.site for group in orphans} | {network.site_of(scene.fault.target)}
     return {site: round(copies, 3) for site, copies in crossed.items() if site in sites}

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from datetime import datetime
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from pydantic import Field
 from pydantic_settings import CliPositionalArg
@@ -38,6 +38,9 @@ class RunSettings(Settings):
     seed: int | None = Field(None, ge=0, lt=1 << 32, description="fixes every choice; the experiment's unless told")
     json_output: bool = Field(False, alias="json", description="print result.json on standard output, tables elsewhere")
     keep: bool = Field(False, description="keep what the receivers wrote")
+    system: Literal["overlay", "unicast", "multicast"] = Field(
+        "overlay", description="what carries the stream: overlay, a unicast star, or IP multicast (routers forward it)"
+    )
 
 
 class CheckSettings(Settings):
@@ -92,6 +95,7 @@ def _run(argv: list[str]) -> int:
     for plan in plans:  # each in namespaces of its own: one run cannot disturb the next
         words = [sys.executable, "-m", "overlaycast.cli", "lab", "run", str(plan.file), "--out", str(plan.out)]
         words += ["--seed", str(plan.seed)]
+        words += ["--system", settings.system]
         words += ["--json"] * settings.json_output + ["--keep"] * settings.keep
         code = run_isolated(words)
         if code > 1:
@@ -159,6 +163,7 @@ def _discard(plan: Plan) -> None:
 
 def _plan(settings: RunSettings, file: Path, number: int) -> Plan:
     from overlaycast.lab.course import Plan
+    from overlaycast.lab.systems import adapted
 
     experiment, topology, cast = _read(file)
     seed = experiment.seed if settings.seed is None else settings.seed
@@ -169,7 +174,8 @@ def _plan(settings: RunSettings, file: Path, number: int) -> Plan:
     if out.resolve().is_relative_to("/run"):
         raise ConfigError(f"{PROG} run: out: {out}: a run has a /run of its own; accepted: a folder elsewhere")
     command = f"{PROG} run {file} --seed {seed}"
-    return Plan(file, experiment, topology, cast, out.resolve(), seed, command)
+    plan = Plan(file, experiment, topology, cast, out.resolve(), seed, command)
+    return adapted(plan, settings.system, (host.name for host in topology.hosts()))
 
 
 def _read(file: Path) -> tuple[Experiment, Any, Any]:

@@ -13,32 +13,40 @@ from collections.abc import Mapping, Sequence
 from typing import Final, Literal
 
 from overlaycast.lab.journals import Journal, Sample
-from overlaycast.lab.recording import CounterSample, Curve, NetworkSeen
+from overlaycast.lab.multicast_stream import DATAGRAM_HEADER
+from overlaycast.lab.recording import CounterSample, Curve, Recording
 from overlaycast.lab.targets import Tree
 from overlaycast.wire.frames import HEADER_SIZE
 
 PACKET_HEADERS: Final = 14 + 20 + 32
 """Ethernet, IPv4, TCP with the timestamp option (RFC 7323), as Linux counts and sends them."""
+DATAGRAM_HEADERS: Final = 14 + 20 + 8 + DATAGRAM_HEADER
+"""Ethernet, IPv4, UDP, and what each datagram of the multicast baseline says about its record."""
 
 Direction = Literal["ab", "ba"]
 
 
-def stream_curve(source: Journal) -> Curve:
-    """Return the bytes that one copy of the stream needs over time, frame headers included."""
+def stream_curve(source: Journal, system: str = "overlay") -> Curve:
+    """Return the bytes that one copy of the stream needs over time, frame headers included.
+
+    Multicast repeats the frame header in every datagram; there it is taken off with the packets' headers.
+    """
     samples = source.all(Sample)
+    header = 0 if system == "multicast" else HEADER_SIZE
     return Curve(
         tuple(sample.t for sample in samples),
-        tuple(float(sample.bytes + HEADER_SIZE * sample.records) for sample in samples),
+        tuple(float(sample.bytes + header * sample.records) for sample in samples),
     )
 
 
-def wire_curve(counters: Sequence[CounterSample], link: str, direction: Direction) -> Curve:
-    """Return the bytes above TCP that crossed one direction of a link over time."""
+def wire_curve(counters: Sequence[CounterSample], link: str, direction: Direction, system: str = "overlay") -> Curve:
+    """Return the bytes above TCP (or above a datagram's headers) that crossed one direction of a link over time."""
     values = []
+    headers = DATAGRAM_HEADERS if system == "multicast" else PACKET_HEADERS
     for sample in counters:
         count = sample.links[link]
         size, packets = (count.bytes_ab, count.packets_ab) if direction == "ab" else (count.bytes_ba, count.packets_ba)
-        values.append(float(max(0, size - PACKET_HEADERS * packets)))
+        values.append(float(max(0, size - headers * packets)))
     return Curve(tuple(sample.t for sample in counters), tuple(values))
 
 
@@ -48,16 +56,14 @@ def copies(wire: Curve, stream: Curve, t0: float, t1: float) -> float | None:
     return wire.between(t0, t1) / sent if sent > 0 else None
 
 
-def inbound_by_site(
-    network: NetworkSeen, counters: Sequence[CounterSample], stream: Curve, t0: float, t1: float
-) -> dict[str, float]:
+def inbound_by_site(recording: Recording, stream: Curve, t0: float, t1: float) -> dict[str, float]:
     """Return ``{site: copies that entered through its uplinks}`` in a window."""
     found: dict[str, float] = {}
-    for link in network.links:
+    for link in recording.network.links:
         if link.site is None or link.into_site not in ("ab", "ba"):
             continue
         direction: Direction = "ab" if link.into_site == "ab" else "ba"
-        crossed = copies(wire_curve(counters, link.name, direction), stream, t0, t1)
+        crossed = copies(wire_curve(recording.counters, link.name, direction, recording.system), stream, t0, t1)
         if crossed is not None:
             found[link.site] = found.get(link.site, 0.0) + crossed
     return found

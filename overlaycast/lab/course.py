@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from overlaycast.errors import LabError
-from overlaycast.lab import processes, programs
+from overlaycast.lab import processes, programs, systems
 from overlaycast.lab.control import Control
 from overlaycast.lab.experiment import Cast, Experiment
 from overlaycast.lab.injection import Stage
@@ -26,6 +26,7 @@ from overlaycast.lab.processes import Program
 from overlaycast.lab.programs import Folders, Membership
 from overlaycast.lab.progress import Progress
 from overlaycast.lab.recording import CounterSample, LinkCount
+from overlaycast.lab.systems import System
 from overlaycast.lab.targets import EMPTY
 from overlaycast.lab.timeline import Timeline
 from overlaycast.lab.topology import Topology
@@ -42,7 +43,13 @@ STATE: Final = Path("/run/overlaycast")
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to run, checked: the experiment and its network, who plays what, where results go."""
+    """What to run, checked: the experiment and its network, who plays what, where results go.
+
+    Attributes:
+        system: what carries the stream.
+        notes: what is left out of the experiment, for the report.
+        capture_mib: keep so much of each link's packets; None: none.
+    """
 
     file: Path
     experiment: Experiment
@@ -51,6 +58,9 @@ class Plan:
     out: Path
     seed: int
     command: str
+    system: System = "overlay"
+    notes: tuple[str, ...] = ()
+    capture_mib: float | None = None
 
     @property
     def members(self) -> tuple[str, ...]:
@@ -74,6 +84,7 @@ class Run:
         self.start_tree = EMPTY
         self.began_at = 0.0
         self.traffic: tuple[int | None, int | None] = (None, None)
+        self.cpu_s: dict[str, float] = {}
         self.watch = Watch({host: self.folders.journal(host) for host in plan.members})
         self.control = Control(self.folders, plan.experiment.name, self._site_of)
         stage = Stage(self.programs, network, self._access, self._the_coordinator, self.start_coordinator)
@@ -129,7 +140,7 @@ class Run:
     async def _create_group(self) -> Membership:
         plan, host = self.plan, self.plan.cast.coordinator
         self.progress.step("creating the group")
-        words = programs.create_group(plan.experiment, plan.cast, self.folders)
+        words = programs.create_group(systems.grouped(plan.system, plan.experiment), plan.cast, self.folders)
         log = self.folders.log(programs.GROUP)
         token = (await processes.output_of(self.network.host(host), host, words, log, GROUP_S)).strip()
         if not token or len(token.splitlines()) != 1:
@@ -177,6 +188,7 @@ class Run:
         begin = self.watch.seen[source].begin
         assert begin is not None
         self.began_at = begin.t
+        self.cpu_s = {host: -program.cpu_s() for host, program in self.programs.items()}
         self.start_tree = await self.control.tree()
         depth = max((place.depth for place in self.start_tree.places), default=0)
         self.progress.step(f"streaming to {len(self.plan.cast.peers)} receivers; the tree is {depth} levels deep")
@@ -250,6 +262,10 @@ class Run:
         with suppress(LabError):
             self.traffic = await self.control.traffic()
         self.counters.append(self._counted())
+        for host, program in self.programs.items():
+            if program.returncode is None:
+                self.cpu_s[host] = round(self.cpu_s.get(host, 0.0) + program.cpu_s(), 2)
+        self.cpu_s = {host: seconds for host, seconds in self.cpu_s.items() if seconds >= 0}
         async with asyncio.TaskGroup() as side:
             for host, program in self.programs.items():
                 side.create_task(self._end(host, program))

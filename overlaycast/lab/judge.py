@@ -50,7 +50,7 @@ def build(recording: Recording) -> Result:
     experiment, source = recording.experiment, recording.journals.get(recording.cast.source, NOTHING)
     t0, t1 = began(recording), ended(recording)
     first, end = span(source)
-    stream = stream_curve(source)
+    stream = stream_curve(source, recording.system)
     result = Result(
         experiment=experiment.name,
         title=experiment.title or experiment.name,
@@ -79,6 +79,9 @@ def build(recording: Recording) -> Result:
         tree=_tree(recording),
         faults=faults_seen(recording),
         control=Control(recording.control_bytes, recording.control_messages),
+        notes=tuple(recording.notes),
+        cpu_s=dict(recording.cpu_s),
+        captures=None if recording.captures is None else dict(recording.captures),
     )
     judged = expectations(result, experiment.expect)
     return replace(result, expectations=judged, verdict=_verdict(judged, recording.shaping.get("valid", True)))
@@ -124,8 +127,8 @@ def _members(recording: Recording) -> tuple[MemberSeen, ...]:
 
 
 def _link(recording: Recording, stream: Curve, link: LinkSeen, t0: float, t1: float) -> LinkUse:
-    ab = wire_curve(recording.counters, link.name, "ab")
-    ba = wire_curve(recording.counters, link.name, "ba")
+    ab = wire_curve(recording.counters, link.name, "ab", recording.system)
+    ba = wire_curve(recording.counters, link.name, "ba", recording.system)
     # queues and failovers deliver some of the stream after its end: count to the last sample
     last = recording.counters[-1].t if recording.counters else t1
     return LinkUse(
@@ -159,7 +162,7 @@ def _over_all(wire: Curve, stream: Curve, t0: float, t1: float) -> float | None:
 def _sites(recording: Recording, stream: Curve, t0: float, t1: float) -> tuple[SiteUse, ...]:
     until = min((fault.at for fault in recording.faults), default=t1)
     since = min(t0 + SETTLE_S, (t0 + until) / 2)
-    crossed = inbound_by_site(recording.network, recording.counters, stream, since, until)
+    crossed = inbound_by_site(recording, stream, since, until)
     taking_part = {*recording.cast.peers, *recording.cast.backups}
     sites = {host: recording.network.site_of(host) for host in taking_part}
     by_tree = inbound_by_tree(recording.start_tree, sites)

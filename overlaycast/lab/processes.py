@@ -69,6 +69,14 @@ class Program:
         except OSError:
             return "X"
 
+    def cpu_s(self) -> float:
+        """Return the seconds of processor time that it has used; 0 once it is gone."""
+        try:
+            fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            return 0.0
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
     async def end(self, patience_s: float) -> int:
         """Ask it to go, wait, and kill it if it does not; return the exit code."""
         self.signal(signal.SIGTERM)

@@ -134,7 +134,13 @@ class FileSeen:
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """One run, as observed."""
+    """One run, as observed.
+
+    Attributes:
+        notes: what was left out of the experiment, and why.
+        cpu_s: host -> processor seconds that its member used from the begin of the stream to the end.
+        captures: how much was captured per link; None: nothing was asked for.
+    """
 
     experiment: Experiment
     cast: Cast
@@ -158,6 +164,9 @@ class Recording:
     troubles: Sequence[str] = ()
     control_bytes: int | None = None
     control_messages: int | None = None
+    notes: Sequence[str] = ()
+    cpu_s: Mapping[str, float] = field(default_factory=dict)
+    captures: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ Owns: names and units of everything that is published. Figures come from ``judge
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 
@@ -209,6 +209,9 @@ class Result:
 
     Attributes:
         source_finished: it sent everything; else nobody knows what receivers are owed.
+        notes: what was left out of the experiment, and why.
+        cpu_s: host -> processor seconds of its member from the begin of the stream to the end, where it lived so long.
+        captures: how much was captured per link; None: nothing was asked for.
         troubles: programs that failed though no fault was meant for them.
         verdict: ``passed``, ``failed``, or ``invalid`` (the emulated network was late; nothing is proven).
     """
@@ -240,6 +243,9 @@ class Result:
     tree: TreeSeen
     faults: tuple[FaultSeen, ...]
     control: Control
+    notes: tuple[str, ...] = ()
+    cpu_s: dict[str, float] = field(default_factory=dict)
+    captures: dict[str, Any] | None = None
     expectations: tuple[Judged, ...] = ()
     verdict: str = "failed"
 

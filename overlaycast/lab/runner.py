@@ -23,6 +23,7 @@ from overlaycast import __version__
 from overlaycast.errors import LabError, OverlaycastError
 from overlaycast.lab import fidelity, journals, media
 from overlaycast.lab.course import Plan, Run
+from overlaycast.lab.multicast_run import MulticastRun
 from overlaycast.lab.network import Network
 from overlaycast.lab.observe import network_seen
 from overlaycast.lab.progress import Progress
@@ -47,7 +48,7 @@ async def run(plan: Plan, progress: Progress) -> Recording:
         network = stack.enter_context(Network(plan.topology, seed=plan.seed))
         progress.step("checking that it is the network that was asked for")
         checked = await _checked(network, progress)
-        one = Run(plan, network, progress)
+        one = (MulticastRun if plan.system == "multicast" else Run)(plan, network, progress)
         one.folders.make(plan.members)
         with _one_error():
             await one.play(file)
@@ -111,7 +112,7 @@ def _recording(
     return Recording(
         experiment=plan.experiment,
         cast=plan.cast,
-        system="overlay",
+        system=plan.system,
         seed=plan.seed,
         command=plan.command,
         versions=versions(),
@@ -120,7 +121,8 @@ def _recording(
         network=network_seen(plan.topology, plan.cast, shaping["means"]),
         shaping=_without_shapes(shaping),
         fidelity=[dict(row) for row in checked.as_dict()["links"]],
-        multicast_blocked=checked.multicast_blocked,
+        # proved for all, and then undone on purpose for the one whose routers shall forward it
+        multicast_blocked=checked.multicast_blocked and plan.system != "multicast",
         journals={host: journals.read(host, one.folders.journal(host)) for host in plan.members},
         counters=one.counters,
         start_tree=one.start_tree,
@@ -131,6 +133,8 @@ def _recording(
         troubles=tuple(one.troubles),
         control_bytes=one.traffic[0],
         control_messages=one.traffic[1],
+        notes=plan.notes,
+        cpu_s=one.cpu_s,
     )
 
 

@@ -102,7 +102,7 @@ def _uplinks(recording: Recording, edges: Sequence[float]) -> dict[str, tuple[fl
         if link.site is None or link.into_site not in ("ab", "ba"):
             continue
         direction: Direction = "ab" if link.into_site == "ab" else "ba"
-        rates = _rates(wire_curve(recording.counters, link.name, direction), edges)
+        rates = _rates(wire_curve(recording.counters, link.name, direction, recording.system), edges)
         before = found.get(link.site, (0.0,) * len(rates))
         found[link.site] = tuple(round(one + other, 3) for one, other in zip(before, rates, strict=True))
     return found

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from overlaycast.lab.journals import Begin, End, Entry, Error, Sample, Summary, parse_line
+from overlaycast.lab.journals import Begin, End, Entry, Error, Sample, Summary, Welcome, parse_line
 
 PAUSE_S: Final = 0.1
 PORTION: Final = 1 << 18
@@ -25,6 +25,7 @@ class Seen:
     """
 
     samples: list[Sample] = field(default_factory=list)
+    joined: bool = False
     begin: Begin | None = None
     finished: bool = False
     ended: bool = False
@@ -34,6 +35,8 @@ class Seen:
         """Take in one entry."""
         if isinstance(entry, Sample):
             self.samples = [*self.samples[-1:], entry]
+        elif isinstance(entry, Welcome):
+            self.joined = True
         elif isinstance(entry, Begin):
             self.begin = self.begin or entry
         elif isinstance(entry, End | Summary):

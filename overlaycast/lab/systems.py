@@ -1,0 +1,94 @@
+"""What an experiment can be run with: the overlay, a unicast star, IP multicast. Pure.
+
+Owns: how a plan changes for a baseline, so that network, stream, receivers and measurement stay the same. The star is
+the very programs of the overlay, in a group whose settings leave no other place than directly below the source;
+multicast is a pair of small programs of the lab (``multicast_node``) and routers that forward (``multicast_routes``).
+
+A fault that means somebody by a part that a baseline does not have (a primary, a forwarder, a coordinator) is left out
+and noted. What is said about such a fault in ``expect`` stays, and fails: it was not shown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final, Literal, get_args
+
+from overlaycast.lab.experiment import Experiment, FileStream
+
+if TYPE_CHECKING:
+    from overlaycast.lab.course import Plan
+    from overlaycast.lab.faults import Fault
+    from overlaycast.lab.topology import Topology
+
+System = Literal["overlay", "unicast", "multicast"]
+SYSTEMS: Final[tuple[System, ...]] = get_args(System)
+WORDS: Final[dict[str, str]] = {
+    "overlay": "overlay",
+    "unicast": "unicast from the source",
+    "multicast": "IP multicast",
+}
+
+STAR: Final = {
+    "depth_limit": 1,
+    "source_out_degree": 4096,
+    "rate_mbit": 0.01,  # places are planned for this: no link is too thin for another copy
+    "rate_threshold": 0.0,
+    "silence_ms": 60_000,  # there is nobody else to turn to
+    "lost_after_s": 600.0,
+    "slow_after_s": 600.0,
+}
+"""Group settings that make a star of the overlay: everybody is fed by the source, whatever the links carry."""
+
+MULTICAST_SHARE: Final = 0.9
+"""Part of the thinnest link that a file is sent at over multicast, which nothing slows down."""
+
+
+def adapted(plan: Plan, system: System, hosts: Iterable[str]) -> Plan:
+    """Return the plan for a system; ``hosts`` are what faults can hit in any system."""
+    if system == "overlay":
+        return plan
+    known = set(hosts) | {link.name for link in plan.topology.links} | set(plan.topology.sites)
+    kept: list[tuple[str, Fault]] = []
+    left_out: list[tuple[str, Fault]] = []
+    for name, fault in plan.experiment.faults:
+        has_part = fault.aim in known or (system == "unicast" and fault.action.startswith("coordinator"))
+        (kept if has_part else left_out).append((name, fault))
+    # names are by number: what is kept keeps the name it had
+    timeline = tuple(fault.model_copy(update={"id": name}) for name, fault in kept)
+    notes = tuple(f"fault {name} was left out: {WORDS[system]} has no {fault.aim}" for name, fault in left_out)
+    return replace(
+        plan,
+        system=system,
+        experiment=plan.experiment.model_copy(update={"timeline": timeline}),
+        cast=replace(plan.cast, backups=()),
+        notes=(*plan.notes, *notes),
+        command=f"{plan.command} --system {system}",
+    )
+
+
+def grouped(system: System, experiment: Experiment) -> Experiment:
+    """Return the experiment whose group the coordinator is asked to make."""
+    if system != "unicast":
+        return experiment
+    star = experiment.group.model_copy(update=STAR)
+    return experiment.model_copy(update={"group": star})
+
+
+def multicast_rate_mbit(experiment: Experiment, topology: Topology, source: str, peers: Iterable[str]) -> float:
+    """Return the rate to send at: the stream's own; for a file without one what the thinnest link on the way carries.
+
+    A link without a limit counts as 1000 Mbit/s.
+    """
+    if not isinstance(experiment.stream, FileStream):
+        return experiment.stream.rate_mbit
+    if experiment.stream.rate_mbit is not None:
+        return experiment.stream.rate_mbit
+    rates = []
+    for peer in peers:
+        here = source
+        for name in topology.path(source, peer):
+            link = topology.link(name)
+            rates.append(link.egress(here).rate_mbit or 1000.0)
+            here = link.other(here)
+    return MULTICAST_SHARE * min(rates, default=1000.0)
