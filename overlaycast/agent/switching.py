@@ -109,19 +109,6 @@ class Link:
     gone: int | None = None
 
 
-@dataclass(slots=True)
-class Outage:
-    """A parent lost or silent: who is still to be asked, and when."""
-
-    reason: Reason
-    parent: int | None
-    heard: float
-    queue: list[Peer]
-    next_try: float
-    complain_at: float
-    rounds: int = 0
-
-
 @dataclass(frozen=True, slots=True)
 class Doubt:
     """After a switch for silence: the parent left behind, still asked, may prove that it was only late."""

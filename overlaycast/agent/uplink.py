@@ -129,7 +129,7 @@ class Uplink:
     def go_on(self) -> None:
         """Read again."""
         self.machine.listening = True
-        self.machine.heard_all(self._loop.time())
+        self.machine.links.heard_all(self._loop.time())
         for link in self.links.values():
             link.go_on()
         self._arm()

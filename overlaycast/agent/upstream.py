@@ -24,7 +24,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from overlaycast.agent.redial import Redials, pause
+from overlaycast.agent.links import DIAL_LIMIT, Links
+from overlaycast.agent.outage import COMPLAIN_AFTER, COMPLAIN_EVERY, Complaints, Outage, milliseconds, predefined
+from overlaycast.agent.redial import Redials
 from overlaycast.agent.silence import SilenceLimit
 from overlaycast.agent.switching import (
     Action,
@@ -36,7 +38,6 @@ from overlaycast.agent.switching import (
     Hang,
     Hush,
     Link,
-    Outage,
     Phase,
     Reason,
     Silent,
@@ -49,14 +50,8 @@ DIAL_PATIENCE: Final = 0.25
 """Seconds that a dialled source has to answer before the next one is asked as well."""
 CONNECT_PATIENCE: Final = 1.5
 """The same for the first parent ever: nothing is lost by waiting, and its order may still be on the way."""
-DIAL_LIMIT: Final = 3.0
-"""Seconds after which a dialled link that has not answered is given up."""
 DOUBT: Final = 0.3
 """Seconds after a switch for silence in which the old parent may come back."""
-COMPLAIN_AFTER: Final = 0.25
-COMPLAIN_EVERY: Final = 1.0
-LONGEST_PAUSE: Final = 2.0
-"""Seconds between two rounds through the list, at most."""
 STANDBY_SLOWDOWN: Final = 10
 """Heartbeats of a standby link are so many times rarer."""
 LATE: Final = 0.02
@@ -77,23 +72,20 @@ class Upstream:
 
     def __init__(self, silence_s: float, heartbeat_s: float, flag_s: float, jitter: Callable[[], float]) -> None:
         self.order: Assign | None = None
-        self.links: dict[int, Link] = {}
+        self.links = Links(max(1.0, 4 * STANDBY_SLOWDOWN * heartbeat_s))
         self.current: Link | None = None
         self.state = State.WAITING
         self.listening = True
         self._silence_s = silence_s
         self._limit = SilenceLimit(silence_s)
-        self._standby_s = max(1.0, 4 * STANDBY_SLOWDOWN * heartbeat_s)
         self._flag_s = flag_s
         self._jitter = jitter
         self._actions: list[Action] = []
         self._outage: Outage | None = None
         self._doubt: Doubt | None = None
-        self._unanswered: Complain | None = None
-        self._complain_at = 0.0
+        self._complaints = Complaints()
         self._target: int | None = None
         self._redials = Redials(jitter)
-        self._numbers = 0
         self._deadline: float | None = None
 
     # --- what the shell reads ----------------------------------------------------------------------------------
@@ -121,7 +113,7 @@ class Upstream:
     @property
     def standbys_ready(self) -> tuple[int, ...]:
         """The warm ones."""
-        return tuple(link.peer.member for link in self.links.values() if link.phase is Phase.IDLE)
+        return self.links.warm()
 
     def next_deadline(self) -> float | None:
         """When ``tick`` is due if nothing comes before."""
@@ -131,28 +123,18 @@ class Upstream:
     def _deadlines(self) -> list[float]:
         if self.state is State.ENDED or not self.listening:
             return []
-        times = self._redials.deadlines()
-        for link in self.links.values():
-            times.extend(self._link_deadlines(link))
+        times = self._redials.deadlines() + self._complaints.deadlines()
+        for link in self.links:
+            if link is self.current and not self._outage:
+                times.append(link.heard + self._limit.seconds(link.heard))
+                if link.stalled_since is not None:
+                    times.append(link.stalled_since + self._flag_s)
+            else:
+                times.append(self.links.overdue_at(link, link is self.current))
         if self._outage:
-            times.append(self._outage.next_try)
-            times.append(self._outage.complain_at)
-        if self._unanswered:
-            times.append(self._complain_at)
+            times += (self._outage.next_try, self._outage.complain_at)
         if self._doubt:
             times.append(self._doubt.until)
-        return times
-
-    def _link_deadlines(self, link: Link) -> list[float]:
-        if link.phase is Phase.DIALLING:
-            return [link.asked_at + DIAL_LIMIT]
-        if link is not self.current:
-            return [link.heard + self._standby_s]
-        if self._outage:
-            return []
-        times = [link.heard + self._limit.seconds(link.heard)]
-        if link.stalled_since is not None:
-            times.append(link.stalled_since + self._flag_s)
         return times
 
     # --- orders ------------------------------------------------------------------------------------------------
@@ -162,10 +144,10 @@ class Upstream:
         if self.state is State.ENDED or (self.order and order.epoch < self.order.epoch):
             return
         self.order = order
-        self._unanswered = None
+        self._complaints.answered()
         self._settle_doubt(order)
         wanted = {peer.member: peer for peer in (*order.standbys, order.parent) if peer}
-        self._close_unwanted(wanted)
+        self._sort_links(wanted, order.parent)
         self._redials.keep_only(wanted)
         if order.parent:
             self._go_to(order.parent, now)
@@ -175,15 +157,20 @@ class Upstream:
     def new_identity(self) -> None:
         """We are a new member: orders count from the beginning again; what feeds us goes on."""
         self.order = None
-        self._unanswered = None
+        self._complaints.answered()
 
-    def _close_unwanted(self, wanted: dict[int, Peer]) -> None:
-        for link in list(self.links.values()):
+    def _sort_links(self, wanted: dict[int, Peer], parent: Peer | None) -> None:
+        """Close what the order does not name; whoever is asked, but not to be our parent, may rest."""
+        for link in self.links:
             peer = wanted.get(link.peer.member)
-            if peer:
-                link.peer = peer
-            elif link is not self.current:
-                self._hang(link)
+            if peer is None:
+                if link is not self.current:
+                    self._hang(link)
+                continue
+            link.peer = peer
+            ordered = parent is not None and parent.member == peer.member
+            if link.feed and link is not self.current and not ordered and not self._outage:
+                self._rest(link)
 
     def _go_to(self, peer: Peer, now: float) -> None:
         """Make ``peer`` our parent: at once if we have none, else only when it delivers."""
@@ -200,7 +187,7 @@ class Upstream:
             self._ask_peer(peer, now)
 
     def _keep_warm(self, peer: Peer, now: float) -> None:
-        if self._link_to(peer.member) is None and not self._redials.planned(peer.member):
+        if self.links.to(peer.member) is None and not self._redials.planned(peer.member):
             self._dial(peer, feed=False, now=now)
 
     # --- what links say ----------------------------------------------------------------------------------------
@@ -235,7 +222,7 @@ class Upstream:
         if link is self.current:
             if advanced and self.state is not State.STREAMING:
                 self._current_spoke(link)
-        elif link.phase is Phase.ASKED and (advanced or self._outage is None):
+        elif link.phase is Phase.ASKED and (advanced if self._outage else link.peer.member == self._target):
             self._win(link, now)
 
     def _heard(self, number: int, now: float) -> Link | None:
@@ -269,7 +256,7 @@ class Upstream:
         if self._outage is None:
             return
         self._outage = None
-        for link in list(self.links.values()):
+        for link in self.links:
             ordered = link.peer.member == self._target
             if link is not self.current and link.feed and not ordered:
                 self._rest(link)
@@ -282,7 +269,7 @@ class Upstream:
         if self.current is None:
             self._win(link, now)  # stalled or not: we have nothing, and holding still below it keeps the branch whole
         elif self._outage is None:
-            if sound:  # ordered to move while the old parent is well
+            if sound and link.peer.member == self._target:  # ordered to move while the old parent is well
                 self._win(link, now)
         elif not sound:
             self._outage.next_try = max(self._outage.next_try, link.asked_at + self._flag_s)
@@ -308,12 +295,12 @@ class Upstream:
         self._actions.append(Fed(link.peer.member, was, reason))
         complaint = None
         if outage and not by_order:
-            complaint = Complain(outage.parent, _ms(now - outage.heard), outage.reason, link.peer.member)
+            complaint = outage.complaint(self._target, now, link.peer.member)
         if complaint and old and old.stalled_since is None:
             old.phase, self._doubt = Phase.ASKED, Doubt(old.number, now + DOUBT, complaint)
         elif complaint:
-            self._complain(complaint, now)
-        for other in list(self.links.values()):
+            self._actions.append(self._complaints.make(complaint, now))
+        for other in self.links:
             doubted = self._doubt and other.number == self._doubt.link
             if other is not link and not doubted and (other.feed or other is old):
                 self._rest(other)
@@ -343,16 +330,11 @@ class Upstream:
         self._doubt = None
         if link:
             self._rest(link)
-        self._complain(doubt.complaint, now)
+        self._actions.append(self._complaints.make(doubt.complaint, now))
 
     def _rest(self, link: Link) -> None:
         """Not needed for feeding: warm if it is (or was) one of ours, else closed."""
-        order = self.order
-        known = order and (
-            any(peer.member == link.peer.member for peer in order.standbys)
-            or (order.parent and order.parent.member == link.peer.member)
-        )
-        if known:
+        if self._ordered_peer(link.peer.member):
             link.feed = False
             if link.phase is not Phase.DIALLING:
                 link.phase = Phase.IDLE
@@ -364,7 +346,7 @@ class Upstream:
 
     def lost(self, number: int, reason: Reason, now: float) -> None:
         """A link is closed, could not be opened, or was refused: the shell has nothing more to close."""
-        link = self.links.pop(number, None)
+        link = self.links.drop(number)
         if link is None or self.state is State.ENDED:
             return
         if self._doubt and number == self._doubt.link:
@@ -379,10 +361,10 @@ class Upstream:
         if not link.feed:
             return
         if self._outage:
-            self._outage.next_try = min(self._outage.next_try, now)
+            self._outage.hurry(now)
             self._try_next(now)
         elif link.peer.member == self._target:
-            self._complain(Complain(link.peer.member, 0.0, reason, self.parent), now)
+            self._actions.append(self._complaints.make(Complain(link.peer.member, 0.0, reason, self.parent), now))
             self._redials.failed(link.peer.member, now)
 
     def refused(self, number: int, code: RefuseCode, oldest: int, now: float) -> None:
@@ -396,19 +378,22 @@ class Upstream:
         if link.phase is Phase.DIALLING:
             self._answered(link, now)
         link.gone = oldest
-        if link is self.current or (self.current and not self._outage):
-            # nobody else to ask for it: take the loss from whoever feeds us
+        if link is self.current:
             self._actions.append(Ask(number, oldest=True))
         elif self._outage:
-            self._outage.next_try = min(self._outage.next_try, now)
+            self._outage.hurry(now)
             self._try_next(now)
+        elif link.feed:
+            # a healthy parent is not left for a loss; we shall be further on when it is dialled again
+            self._actions.append(Hang(number))
+            self.lost(number, "gone", now)
 
     def ended(self, now: float) -> None:
         """END has arrived: nothing is awaited any more. Links stay as they are until the shell closes them."""
         self.state = State.ENDED
         self._outage = None
         self._doubt = None
-        self._unanswered = None
+        self._complaints.answered()
 
     # --- outages -----------------------------------------------------------------------------------------------
 
@@ -422,36 +407,19 @@ class Upstream:
     ) -> None:
         before = self._outage
         self._doubt = None
-        self._unanswered = None  # older news; what is said from now on is about this outage
+        self._complaints.answered()  # older news; what is said from now on is about this outage
         if before and parent is None:
             parent, heard = before.parent, before.heard
-        self._outage = Outage(
-            reason=reason,
-            parent=parent,
-            heard=now if heard is None else heard,
-            queue=[first] if first else [],
-            next_try=now,
-            complain_at=now + (COMPLAIN_AFTER if parent is not None else 4 * COMPLAIN_EVERY),
-        )
+        complain_at = now + (COMPLAIN_AFTER if parent is not None else 4 * COMPLAIN_EVERY)
+        self._outage = Outage(reason, parent, now if heard is None else heard, now, complain_at)
         if self.state is not State.CONNECTING:
             self.state = State.SWITCHING
-        self._outage.queue += self._sources(skip=first)
+        self._outage.queue = ([first] if first else []) + self._sources(skip=first)
         self._try_next(now)
 
     def _sources(self, skip: Peer | None = None) -> list[Peer]:
-        """The predefined list: warm standbys, the others, the parent, fallbacks; each once, without the current."""
-        order = self.order
-        if order is None:
-            return []
-        standbys = sorted(order.standbys, key=lambda peer: not self._is_warm(peer.member))
-        listed = [*standbys, *([order.parent] if order.parent else []), *order.fallbacks]
-        seen = {self.parent, skip.member if skip else None}
-        queue = []
-        for peer in listed:
-            if peer.member not in seen:
-                seen.add(peer.member)
-                queue.append(peer)
-        return queue
+        """Whom to ask, without who feeds us."""
+        return predefined(self.order, {self.parent, skip.member if skip else None}, self.links.is_warm)
 
     def _try_next(self, now: float) -> None:
         """Ask the next of the list; at its end pause, and begin again."""
@@ -461,10 +429,8 @@ class Upstream:
         if not outage.queue:
             if self._take_loss(now):
                 outage.next_try = now + DIAL_LIMIT
-                return
-            outage.next_try = now + pause(outage.rounds, LONGEST_PAUSE, self._jitter)
-            outage.rounds += 1
-            outage.queue = self._sources()
+            else:
+                outage.end_of_round(self._sources(), now, self._jitter)
             return
         peer = outage.queue.pop(0)
         outage.next_try = now + self._patience(peer)
@@ -474,23 +440,22 @@ class Upstream:
         """How long this one has before the next is asked as well."""
         if self.state is State.CONNECTING:
             return CONNECT_PATIENCE
-        if self._link_to(peer.member) is None:
+        if self.links.to(peer.member) is None:
             return DIAL_PATIENCE
         return max(self._silence_s, DIAL_PATIENCE / 2)
 
     def _take_loss(self, now: float) -> bool:
         """All were asked and some said GONE: go on with the one that has most. True: asked."""
-        gone = [link for link in self.links.values() if link.gone is not None and link.phase is Phase.ASKED]
-        if not gone:
+        best = self.links.best_of_gone()
+        if best is None:
             return False
-        best = min(gone, key=lambda link: (link.gone, link.number))
         best.gone = None
         best.asked_at = now
         self._actions.append(Ask(best.number, oldest=True))
         return True
 
     def _ask_peer(self, peer: Peer, now: float) -> None:
-        link = self._link_to(peer.member)
+        link = self.links.to(peer.member)
         if link is None:
             self._dial(peer, feed=True, now=now)
         elif link.phase is Phase.IDLE:
@@ -505,21 +470,14 @@ class Upstream:
 
     def _dial(self, peer: Peer, feed: bool, now: float) -> None:
         self._redials.dialled(peer.member)
-        self._numbers += 1
-        link = Link(self._numbers, peer, Phase.DIALLING, now, asked_at=now, feed=feed)
-        self.links[link.number] = link
+        link = self.links.open(peer, feed, now)
         self._actions.append(Dial(link.number, peer, feed))
 
     def _hang(self, link: Link) -> None:
-        self.links.pop(link.number, None)
+        self.links.drop(link.number)
         if link is self.current:
             self.current = None
         self._actions.append(Hang(link.number))
-
-    def _complain(self, complaint: Complain, now: float) -> None:
-        self._actions.append(complaint)
-        self._unanswered = complaint
-        self._complain_at = now + COMPLAIN_EVERY
 
     # --- time --------------------------------------------------------------------------------------------------
 
@@ -528,7 +486,7 @@ class Upstream:
         if self.state is State.ENDED:
             return
         if self._deadline is not None and now - self._deadline > LATE:
-            self._forgive(now - self._deadline)
+            self.links.forgive(now - self._deadline + GRACE)
         self._deadline = None
         self._check_current(now)
         self._check_links(now)
@@ -536,38 +494,25 @@ class Upstream:
         self._check_redials(now)
         self._try_next(now)
 
-    def heard_all(self, now: float) -> None:
-        """We listen again after a pause of our own: silence counts from now."""
-        for link in self.links.values():
-            link.heard = now
-
-    def _forgive(self, late: float) -> None:
-        """We slept: nobody was silent for that time, we did not listen."""
-        for link in self.links.values():
-            link.heard += late + GRACE
-
     def _check_current(self, now: float) -> None:
         link = self.current
         if link is None or self._outage or not self.listening:
             return
         flagged = link.stalled_since is not None and now >= link.stalled_since + self._flag_s
         if now >= link.heard + self._limit.seconds(link.heard):
-            self._actions.append(Silent(link.peer.member, _ms(now - link.heard)))
+            self._actions.append(Silent(link.peer.member, milliseconds(now - link.heard)))
         elif not flagged:
             return
         self._begin_outage("silence", now, parent=link.peer.member, heard=link.heard)
 
     def _check_links(self, now: float) -> None:
-        for link in list(self.links.values()):
+        for link in self.links:
             if (link is self.current and not self._outage) or not self.listening:
                 continue
-            dialling = link.phase is Phase.DIALLING
-            limit = DIAL_LIMIT if dialling or link is self.current else self._standby_s
-            # sums, as in the deadlines: a difference may round below the limit, and the same moment come for ever
-            if now < (link.asked_at if dialling else link.heard) + limit:
-                continue
-            self._actions.append(Hang(link.number))
-            self.lost(link.number, "unreachable" if link.phase is Phase.DIALLING else "silence", now)
+            # the same sum as for the deadline: a difference may round below, and the moment come for ever
+            if now >= self.links.overdue_at(link, link is self.current):
+                self._actions.append(Hang(link.number))
+                self.lost(link.number, "unreachable" if link.phase is Phase.DIALLING else "silence", now)
 
     def _check_complaints(self, now: float) -> None:
         if self._doubt and now >= self._doubt.until:
@@ -575,29 +520,19 @@ class Upstream:
         outage = self._outage
         if outage and now >= outage.complain_at:
             outage.complain_at = now + COMPLAIN_EVERY
-            if outage.parent is not None or self._target is not None:
-                parent = outage.parent if outage.parent is not None else self._target
-                self._actions.append(Complain(parent, _ms(now - outage.heard), outage.reason))
-        elif self._unanswered and now >= self._complain_at:
-            self._complain(self._unanswered, now)
+            self._actions.append(outage.complaint(self._target, now))
+        self._actions += self._complaints.due(now)
 
     def _check_redials(self, now: float) -> None:
         for member in self._redials.due(now):
             peer = self._ordered_peer(member)
-            if peer is None or self._link_to(member):
+            if peer is None or self.links.to(member):
                 self._redials.dialled(member)
                 continue
             feed = member == self._target and member != self.parent and self._outage is None
             self._dial(peer, feed=feed, now=now)
 
     # --- small questions ---------------------------------------------------------------------------------------
-
-    def _link_to(self, member: int) -> Link | None:
-        return next((link for link in self.links.values() if link.peer.member == member), None)
-
-    def _is_warm(self, member: int) -> bool:
-        link = self._link_to(member)
-        return link is not None and link.phase is Phase.IDLE
 
     def _is_standby(self, member: int) -> bool:
         return self.order is not None and any(peer.member == member for peer in self.order.standbys)
@@ -607,7 +542,3 @@ class Upstream:
             return None
         wanted = (*self.order.standbys, *([self.order.parent] if self.order.parent else []))
         return next((peer for peer in wanted if peer.member == member), None)
-
-
-def _ms(seconds: float) -> float:
-    return round(max(seconds, 0.0) * 1000, 3)
