@@ -263,9 +263,7 @@ class Run:
             self.traffic = await self.control.traffic()
         self.counters.append(self._counted())
         for host, program in self.programs.items():
-            if program.returncode is None:
-                self.cpu_s[host] = round(self.cpu_s.get(host, 0.0) + program.cpu_s(), 2)
-        self.cpu_s = {host: seconds for host, seconds in self.cpu_s.items() if seconds >= 0}
+            self.cpu_s[host] = round(self.cpu_s.get(host, 0.0) + program.cpu_s(), 2)
         async with asyncio.TaskGroup() as side:
             for host, program in self.programs.items():
                 side.create_task(self._end(host, program))

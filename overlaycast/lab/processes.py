@@ -34,6 +34,7 @@ class Program:
         self.host = host
         self.log = log
         self._process = process
+        self._cpu_s: float | None = None
         self._exit: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._pidfd = os.pidfd_open(process.pid)
         asyncio.get_running_loop().add_reader(self._pidfd, self._over)
@@ -51,6 +52,7 @@ class Program:
     def _over(self) -> None:
         asyncio.get_running_loop().remove_reader(self._pidfd)
         os.close(self._pidfd)
+        self._cpu_s = self.cpu_s()  # the kernel keeps the count until the process is waited for
         self._exit.set_result(self._process.wait())
 
     async def wait(self) -> int:
@@ -70,7 +72,9 @@ class Program:
             return "X"
 
     def cpu_s(self) -> float:
-        """Return the seconds of processor time that it has used; 0 once it is gone."""
+        """Return the seconds of processor time that it has used, or had used when it ended."""
+        if self._cpu_s is not None:
+            return self._cpu_s
         try:
             fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
         except OSError:

@@ -138,7 +138,7 @@ class Recording:
 
     Attributes:
         notes: what was left out of the experiment, and why.
-        cpu_s: host -> processor seconds that its member used from the begin of the stream to the end.
+        cpu_s: host -> processor seconds that its member used since the stream began.
         captures: how much was captured per link; None: nothing was asked for.
     """
 

@@ -210,7 +210,7 @@ class Result:
     Attributes:
         source_finished: it sent everything; else nobody knows what receivers are owed.
         notes: what was left out of the experiment, and why.
-        cpu_s: host -> processor seconds of its member from the begin of the stream to the end, where it lived so long.
+        cpu_s: host -> processor seconds that its member used since the stream began.
         captures: how much was captured per link; None: nothing was asked for.
         troubles: programs that failed though no fault was meant for them.
         verdict: ``passed``, ``failed``, or ``invalid`` (the emulated network was late; nothing is proven).
