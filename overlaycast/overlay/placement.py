@@ -15,12 +15,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from overlaycast.overlay import candidates, moves
+from overlaycast.overlay import candidates, moves, promises
 from overlaycast.overlay.capacity import UNLIMITED, room, uplink_copies
 from overlaycast.overlay.group import Group
 from overlaycast.overlay.locality import Place, distance_ms
 from overlaycast.overlay.members import Member
-from overlaycast.overlay.tree import ceiling, delay_ms, top
+from overlaycast.overlay.tree import RANK_LIMIT, ceiling, delay_ms, top
 
 STRETCH: Final = 1.6
 SITE_STRETCH: Final = 2.0
@@ -28,6 +28,7 @@ SLACK_MS: Final = 1.0
 FAILURE_MS: Final = 5.0
 """What a failure in the past costs a candidate, for each doubling of the branch that it would get."""
 SCAN_LIMIT: Final = 4096
+LIFT_LIMIT: Final = 1024
 TOO_LONG: Final = 1 << 30
 
 _Found = tuple[int, float, str, int, Member]
@@ -41,6 +42,8 @@ class Rules:
 
     deepest: int = 1 << 30
     keep: Mapping[Place | None, int] | None = None
+    lift: bool = False
+    """The branch's ranks may be raised, so candidates of any rank will do."""
     inside: Place | None = None
     """Only members at and below this place, which is the member's or above it, will do."""
 
@@ -55,7 +58,7 @@ class _Search:
         self.group = group
         self.member = member
         self.avoid = tuple(avoid)
-        self.ceiling = ceiling(member)
+        self.ceiling = RANK_LIMIT if rules.lift else ceiling(member)
         self.depth_left = min(group.tree.depth_limit - member.height, rules.deepest) - 1
         self.keep = rules.keep
         self.inside = rules.inside
@@ -153,7 +156,7 @@ def choose(group: Group, member: Member, avoid: Iterable[Member] = (), rules: Ru
     """
     search = _Search(group, member, avoid, rules)
     best = search.run()
-    if best is None and rules is not FREE:
+    if best is None and rules is not FREE and not rules.lift:
         search = _Search(group, member, avoid)
         best = search.run()
     if best is not None:
@@ -173,6 +176,22 @@ def _last_resort(group: Group, search: _Search) -> Member | None:
     return min(found, key=lambda item: item[:3])[3] if found else None
 
 
+def _by_lifting(group: Group, member: Member, avoid: Iterable[Member]) -> Member | None:
+    """Only members of too high a rank have room: raise the ranks of the whole branch, from its top, and go there.
+
+    The branch stays in one piece and where it is; its links are made anew where a HELLO's rank has been overtaken.
+    """
+    if not member.children or member.size > LIFT_LIMIT:
+        return None
+    found = choose(group, member, avoid, Rules(lift=True))
+    if found is not None and found.rank >= ceiling(member) - 1:
+        lifted = group.tree.lift(member, found.rank)
+        for one in lifted:
+            promises.drop_overtaken(group, one)
+            group.touch(one)
+    return found
+
+
 def seek(group: Group, member: Member, avoid: Iterable[Member], rules: Rules) -> Member | None:
     """Return the best peer or planted server for an orphan, by the search alone: no backup server, no last resort."""
     return _Search(group, member, avoid, rules).run()
@@ -190,7 +209,7 @@ def ripe(group: Group, member: Member, now: float) -> bool:
 
 def place(group: Group, member: Member, avoid: Iterable[Member] = (), rules: Rules = FREE) -> bool:
     """Place one orphan (Fig. 4, 408 to 416); False: it has to wait."""
-    parent = choose(group, member, avoid, rules)
+    parent = choose(group, member, avoid, rules) or _by_lifting(group, member, avoid)
     if parent is None:
         group.waiting[member.id] = None
         return False

@@ -174,6 +174,19 @@ class Tree:
         member.rank = self.fresh_rank((above >> LEVEL_BITS) + 1)
         return True
 
+    def lift(self, member: Member, above: int) -> list[Member]:
+        """Give a whole branch new ranks above ``above``, in the order of the old ones; return its members."""
+        level = (above >> LEVEL_BITS) + 1
+        lifted: list[Member] = []
+        row = [member]
+        while row:
+            for one in row:
+                one.rank = self.fresh_rank(level)
+            lifted += row
+            row = sorted((child for one in row for child in one.children), key=lambda child: child.rank)
+            level += 1
+        return lifted
+
 
 def check(tree: Tree, members: Iterator[Member]) -> None:
     """Verify every invariant from scratch, for tests and for restored snapshots.
