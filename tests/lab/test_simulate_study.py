@@ -102,7 +102,8 @@ def test_churn_comes_and_goes_and_all_are_fed_in_the_end() -> None:
     assert result["crashes"] > 0
     assert result["fed_again_s"] is not None
     assert result["tree"]["unfed"] == 0
-    assert result["moves"] == result["moves_needed"] + result["moves_following"] + result["moves_of_well"]
+    assert result["moves"] == sum(result[f"moves_{why}"] for why in ("needed", "following", "improving", "of_well"))
+    assert result["events"]["joined"] == result["joins"]
 
 
 def test_routers_that_never_answer_do_not_keep_anybody_out() -> None:

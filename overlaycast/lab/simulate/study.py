@@ -211,11 +211,13 @@ def _counts(tally: Tally) -> Document:
         "moves": tally.moves,
         "moves_needed": tally.moves_needed,
         "moves_following": tally.moves_following,
+        "moves_improving": tally.moves_improving,
         "moves_of_well": tally.moves_of_well,
         "moves_per_failure": _ratio(tally.moves, tally.crashes + tally.leaves),
         "orders": dict(sorted(tally.orders.items())),
         "orders_per_change": _ratio(orders, tally.changes),
         "errors": tally.errors,
+        "events": dict(sorted(tally.events.items())),
         "gaps": len(gaps),
         "gap_ms": {
             "p50": round(percentile(gaps, 50) * 1000, 1),

@@ -73,8 +73,8 @@ def _events(title: str, phase: dict[str, Any]) -> Table:
         "joined, left, crashed": f"{phase['joins']}, {phase['leaves']}, {phase['crashes']}",
         "crashed with children": phase["forwarder_crashes"],
         "moves": f"{phase['moves']} ({phase['moves_per_failure']} per member that went)",
-        "needed, following, of members that were well": (
-            f"{phase['moves_needed']}, {phase['moves_following']}, {phase['moves_of_well']}"
+        "needed, following, improving, of the well": (
+            f"{phase['moves_needed']}, {phase['moves_following']}, {phase['moves_improving']}, {phase['moves_of_well']}"
         ),
         "orders per change": phase["orders_per_change"],
         "errors sent": phase["errors"],

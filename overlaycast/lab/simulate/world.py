@@ -53,6 +53,7 @@ class World:
         self._armed: float | None = None
         self._moved_at: dict[int, float] = {}
         self._asked_at: dict[int, float] = {}
+        self._improved: dict[int, float] = {}
         self._names = 0
         hidden = random.Random(f"anonymous {seed}")
         self._hidden = {name for name in draw.net.names if hidden.random() < anonymous}
@@ -101,6 +102,8 @@ class World:
         if not left.alive or left.leaving or (gap_s or 0) >= self.settings.flag_s:
             tally.moves_needed += 1
             self._moved_at[member.ident] = self.now
+        elif self._improved.pop(member.ident, -FOLLOW_S) + FOLLOW_S > self.now:
+            tally.moves_improving += 1
         elif self.now - self._moved_at.get(member.ident, -FOLLOW_S) < FOLLOW_S:
             tally.moves_following += 1
         else:
@@ -191,6 +194,10 @@ class World:
 
     def _pump(self) -> None:
         """Carry out what the core wants: measurements, messages, a timer."""
+        for event in self.overlay.events():
+            self.tally.events[event.kind] += 1
+            if event.kind == "improved" and event.member is not None:
+                self._improved[event.member] = self.now
         for ident in self.overlay.measurements_wanted():
             member = self.members.get(ident)
             if member is not None:
