@@ -175,7 +175,7 @@ def _plan(settings: RunSettings, file: Path, number: int) -> Plan:
         raise ConfigError(f"{PROG} run: out: {out}: a run has a /run of its own; accepted: a folder elsewhere")
     command = f"{PROG} run {file} --seed {seed}"
     plan = Plan(file, experiment, topology, cast, out.resolve(), seed, command)
-    return adapted(plan, settings.system, (host.name for host in topology.hosts()))
+    return adapted(plan, settings.system)
 
 
 def _read(file: Path) -> tuple[Experiment, Any, Any]:

@@ -10,6 +10,7 @@ and noted. What is said about such a fault in ``expect`` stays, and fails: it wa
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, Literal, get_args
@@ -40,23 +41,25 @@ STAR: Final = {
 }
 """Group settings that make a star of the overlay: everybody is fed by the source, whatever the links carry."""
 
+_PARTS: Final = re.compile("primar|forwarder|backup")
+_ANYWHERE: Final = ("kill", "leave", "freeze", "link-", "router-", "partition")
+"""What can happen to receivers and networks whatever carries the stream."""
+
 MULTICAST_SHARE: Final = 0.9
 """Part of the thinnest link that a file is sent at over multicast, which nothing slows down."""
 
 
-def adapted(plan: Plan, system: System, hosts: Iterable[str]) -> Plan:
-    """Return the plan for a system; ``hosts`` are what faults can hit in any system."""
+def adapted(plan: Plan, system: System) -> Plan:
+    """Return the plan for a system."""
     if system == "overlay":
         return plan
-    known = set(hosts) | {link.name for link in plan.topology.links} | set(plan.topology.sites)
     kept: list[tuple[str, Fault]] = []
     left_out: list[tuple[str, Fault]] = []
     for name, fault in plan.experiment.faults:
-        has_part = fault.aim in known or (system == "unicast" and fault.action.startswith("coordinator"))
-        (kept if has_part else left_out).append((name, fault))
+        (kept if _has_part(system, fault) else left_out).append((name, fault))
     # names are by number: what is kept keeps the name it had
     timeline = tuple(fault.model_copy(update={"id": name}) for name, fault in kept)
-    notes = tuple(f"fault {name} was left out: {WORDS[system]} has no {fault.aim}" for name, fault in left_out)
+    notes = tuple(f"fault {name} was left out: {WORDS[system]} has nothing like it" for name, fault in left_out)
     return replace(
         plan,
         system=system,
@@ -65,6 +68,12 @@ def adapted(plan: Plan, system: System, hosts: Iterable[str]) -> Plan:
         notes=(*plan.notes, *notes),
         command=f"{plan.command} --system {system}",
     )
+
+
+def _has_part(system: System, fault: Fault) -> bool:
+    if _PARTS.search(fault.aim):
+        return False
+    return system == "unicast" or fault.action.startswith(_ANYWHERE)
 
 
 def grouped(system: System, experiment: Experiment) -> Experiment:
