@@ -6,8 +6,7 @@ First the skeleton: one head per place, the best performing member there, from t
 branches first, each with its heir and as many more neighbours as the branches beyond it will need for feeders. Then
 the other forwarders of every place, which find their feeders among their neighbours, and last those who only receive.
 
-Where more places follow one another than the depth limit has levels, the levels are shared out along the way: a place
-after ``t`` others with ``h`` levels still to come hangs no deeper than ``limit * t / (t + h)``. So some links carry two
+Where more places follow one another than the depth limit has levels, ``levels`` shares them out: some links carry two
 copies instead of the last ones carrying many.
 """
 
@@ -20,7 +19,8 @@ from typing import Final
 
 from overlaycast.overlay import placement
 from overlaycast.overlay.group import Group
-from overlaycast.overlay.locality import Place, reach_ms
+from overlaycast.overlay.levels import SOURCE, share_out
+from overlaycast.overlay.locality import Place, meeting, reach_ms
 from overlaycast.overlay.members import Member
 from overlaycast.overlay.placement import Rules
 
@@ -35,10 +35,10 @@ class _Stop:
 
     place: Place
     members: list[Member] = field(default_factory=list)
-    passed: int = 0
-    """Places with members from here to the core, this one included."""
-    beyond: int = 0
-    """Levels still to come, in the worst branch."""
+    before: _Stop | None = None
+    """Who feeds it, as long as there are levels enough; None: the source."""
+    deepest: int = 1
+    """How deep its head may hang."""
     branches: int = 0
     """Places that will look for a feeder here first."""
 
@@ -65,13 +65,10 @@ def _skeleton(group: Group, stops: list[_Stop]) -> list[Member]:
     """Place the heads and the neighbours that will be needed; return those still to place."""
     rest: list[Member] = []
     keep: dict[Place | None, int] = {}
-    levels = group.tree.depth_limit
     for stop in stops:
         order = sorted(stop.members, key=lambda one: merit(group, one))
         ahead = 1 + _feeders(order[0].degree, stop.branches, len(order) - 1)
-        total = stop.passed + stop.beyond
-        deepest = levels * stop.passed // total if total > levels else levels
-        placement.place(group, order[0], rules=Rules(max(deepest, 1), keep))
+        placement.place(group, order[0], rules=Rules(stop.deepest, keep))
         for member in order[1:ahead]:
             placement.place(group, member)
         if len(order) > ahead:
@@ -87,10 +84,14 @@ def _feeders(degree: int, branches: int, neighbours: int) -> int:
 
 
 def _outwards(group: Group, members: list[Member]) -> list[_Stop]:
-    """Return the places of these members, each after those above it, and larger branches first."""
+    """Return the places of these members, each after the one before it, and larger branches first.
+
+    A router without members is represented by the place in its tallest branch: that one is fed from further up, and
+    feeds the other branches.
+    """
     root = group.places.root
     stops: dict[int, _Stop] = {}
-    inside: set[int] = set()
+    inside: dict[int, Place] = {}
     for member in members:
         where = member.place or root
         stop = stops.get(where.order)
@@ -99,35 +100,61 @@ def _outwards(group: Group, members: list[Member]) -> list[_Stop]:
             for above in where.up():
                 if above.order in inside:
                     break
-                inside.add(above.order)
+                inside[above.order] = above
         stop.members.append(member)
-    queue = [(-root.count, root.label, root.order, root, 0)]
+    followers = _followers(group, stops, inside)
+    queue = [(-stop.place.count, stop.place.label, stop.place.order) for stop in followers.get(None, ())]
+    heapq.heapify(queue)
     found: list[_Stop] = []
     while queue:
-        _, _, _, where, passed = heapq.heappop(queue)
-        here = stops.get(where.order)
-        if here is not None:
-            passed += 1
-            here.passed = passed
-            found.append(here)
-        for child in where.children:
-            if child.order in inside:
-                heapq.heappush(queue, (-child.count, child.label, child.order, child, passed))
+        stop = stops[heapq.heappop(queue)[2]]
+        found.append(stop)
+        for follower in followers.get(stop.place.order, ()):
+            follower.before = stop
+            heapq.heappush(queue, (-follower.place.count, follower.place.label, follower.place.order))
     return found
 
 
+def _followers(group: Group, stops: dict[int, _Stop], inside: dict[int, Place]) -> dict[int | None, list[_Stop]]:
+    """Return, per place with members (None: the source), the places that come next on the way outwards."""
+    source = group.source.place if group.source is not None else None
+    before_source = {place.order for place in source.up()} if source is not None else {group.places.root.order}
+    heads: dict[int, list[_Stop]] = {}
+    followers: dict[int | None, list[_Stop]] = {}
+    tall: dict[int, int] = {}
+    for where in sorted(inside.values(), key=lambda place: -place.depth):
+        below = heads.pop(where.order, [])
+        own = stops.get(where.order)
+        if where.order in before_source:
+            followers.setdefault(None, []).extend([*below, own] if own is not None else below)
+            continue
+        if own is None:
+            own = min(below, key=lambda stop: (-tall[stop.place.order], stop.place.label, stop.place.order))
+            below.remove(own)
+        followers.setdefault(own.place.order, []).extend(below)
+        levels = max((tall[stop.place.order] + 1 for stop in below), default=0)
+        tall[own.place.order] = max(levels, tall.get(own.place.order, _levels(own)))
+        assert where.parent is not None
+        heads.setdefault(where.parent.order, []).append(own)
+    return followers
+
+
 def _look_ahead(group: Group, stops: list[_Stop]) -> None:
-    """Tell each stop how many levels follow it and how many branches look to it."""
-    by_place = {stop.place.order: stop for stop in stops}
-    for stop in reversed(stops):
-        stop.beyond = max(stop.beyond, _levels(stop))
-        above = stop.place.parent
-        while above is not None and above.order not in by_place:
-            above = above.parent
-        if above is not None:
-            feeder = by_place[above.order]
-            feeder.branches += 1
-            feeder.beyond = max(feeder.beyond, stop.beyond + 1)
+    """Tell each stop how deep its head may hang and how many others will look to it for a feeder."""
+    number = {stop.place.order: index for index, stop in enumerate(stops)}
+    source = group.source.place if group.source is not None and group.source.place is not None else group.places.root
+    places = [*(stop.place for stop in stops), source]  # the last one is ``SOURCE``'s
+
+    def links(feeder: int, place: int) -> int:
+        one, other = places[feeder], places[place]
+        return one.depth + other.depth - 2 * meeting(one, other).depth
+
+    above = [SOURCE if stop.before is None else number[stop.before.place.order] for stop in stops]
+    berths = share_out(above, [_levels(stop) for stop in stops], group.tree.depth_limit, links)
+    for stop, berth in zip(stops, berths, strict=True):
+        stop.deepest = berth.deepest
+        if berth.feeder != SOURCE:
+            stops[berth.feeder].branches += 1
 
 
 def _levels(stop: _Stop) -> int:
