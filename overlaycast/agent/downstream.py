@@ -55,6 +55,7 @@ class Downstream:
         self._starved = starved
         self._changed = changed
         self._grants = Grants()
+        self._said: dict[int, int] = {}
         self._beats = 0
         self._loop = asyncio.get_running_loop()
         self.door = Door(sock, self._grants, self, lambda: self.rank is not None)
@@ -78,8 +79,12 @@ class Downstream:
             child.refuse(RefuseCode.UNKNOWN_GRANT)
 
     def set_rank(self, rank: int) -> None:
-        """Our own rank, from the newest order."""
+        """Our own rank, from the newest order. Children whose HELLO it overtakes have to come again: else one of them,
+        warm until now, could be above us when it asks for records, and a cycle would be closed."""
         self.rank = rank
+        for member in [member for member, said in self._said.items() if said <= rank]:
+            if (child := self.children.get(member)) is not None:
+                child.refuse(RefuseCode.RANK)
         self.door.announced()
 
     # --- the door ----------------------------------------------------------------------------------------------
@@ -92,13 +97,15 @@ class Downstream:
             return RefuseCode.RANK
         if len(self.children) >= self._most and admission.child not in self.children:
             return RefuseCode.FULL
+        self._said[admission.child] = hello.rank
         return None
 
     def admitted(self, sock: socket.socket, decoder: Decoder, admission: Admission, resume_from: int) -> None:
         """A child has come."""
-        before = self.children.get(admission.child)
+        before, said = self.children.get(admission.child), self._said.get(admission.child, 0)
         if before is not None:
             before.close("came again")
+        self._said[admission.child] = said
         child = ChildLink(
             sock, decoder, admission, self._ring, self.archive, self._starved, self._closed, lambda _: self._changed()
         )
@@ -109,6 +116,7 @@ class Downstream:
     def _closed(self, child: ChildLink, why: str) -> None:
         if self.children.get(child.member) is child:
             del self.children[child.member]
+            self._said.pop(child.member, None)
         self.skipped_by_gone += child.skipped
         self.bytes_out_by_gone += child.bytes_out
         self._changed()
