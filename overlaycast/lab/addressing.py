@@ -1,8 +1,11 @@
-"""Interface names, MAC and IPv4 addresses, given out in order of declaration. Pure.
+"""Interface names, MAC and IP addresses, given out in order of declaration. Pure.
 
 Owns: which subnet belongs to what. Every router with hosts has one LAN, a /24 of 10.0.0.0/9 (wider if it must
 be), with the router as ``.1`` and the hosts from ``.2``; two or more host links are joined by a bridge in the
 router's namespace. Every link between routers has a /30 of 10.128.0.0/9.
+
+IPv6 follows from IPv4, so that one can be read from the other: the subnet 10.0.1.0 is fd6f:7665:a00:100::/64, and
+the last part of an address counts the subnet's addresses as IPv4's does.
 
 Invariants: no address twice; no two subnets overlap; the same declaration gives the same addresses; interface
 names are Mininet's (``<node>-eth<n>``, counted per node from 0 in order of the links).
@@ -13,15 +16,28 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network
-from typing import Final
+from ipaddress import IPv4Address, IPv4Network, IPv6Address
+from typing import Final, Literal
 
 from overlaycast.errors import ConfigError
 from overlaycast.lab.graph import Link, Node
 
 LANS: Final = IPv4Network("10.0.0.0/9")
 TRANSFERS: Final = IPv4Network("10.128.0.0/9")
+_SIX: Final = int(IPv6Address("fd6f:7665::"))  # unique local (RFC 4193)
 _LARGEST_LAN: Final = 16  # prefix length: 65 thousand hosts behind one router are enough
+
+
+Family = Literal[4, 6]
+
+
+def in_family(family: Family, address: str, prefix: int) -> tuple[str, int]:
+    """Return what an IPv4 address of a subnet is in a family, with the length of the subnet's prefix there."""
+    if family == 4:
+        return address, prefix
+    number = int(IPv4Address(address))
+    subnet = number >> (32 - prefix) << (32 - prefix)
+    return str(IPv6Address(_SIX | subnet << 64 | number - subnet)), 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +49,8 @@ class Interface:
         name: as the kernel knows it.
         mac: locally administered, unique in the topology.
         link: the name of its link.
-        address: IPv4, or None for the port of a bridge.
-        prefix: length of the subnet's prefix.
+        address: IPv4, or None for the port of a bridge. In a network of IPv6 alone, only what its own follows from.
+        prefix: length of the IPv4 subnet's prefix.
         bridge: the bridge it is a port of, or None.
     """
 
@@ -45,6 +61,10 @@ class Interface:
     address: str | None
     prefix: int
     bridge: str | None = None
+
+    def spoken(self, family: Family) -> tuple[str, int] | None:
+        """Return address and length of prefix in a family; None for the port of a bridge."""
+        return None if self.address is None else in_family(family, self.address, self.prefix)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +90,14 @@ class Lan:
     mac: str
     bridged: bool
     hosts: tuple[Interface, ...]
+
+    def subnet(self, family: Family) -> tuple[str, int]:
+        """Return the network and the length of its prefix in a family."""
+        return in_family(family, self.network, self.prefix)
+
+    def router_address(self, family: Family) -> tuple[str, int]:
+        """Return the gateway's address and the length of its prefix in a family."""
+        return in_family(family, self.gateway, self.prefix)
 
 
 @dataclass(frozen=True, slots=True)

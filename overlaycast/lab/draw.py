@@ -24,7 +24,7 @@ def describe(wish: Shape) -> str:
     if wish.rate_mbit is not None:
         words.append(f"{wish.rate_mbit:g} Mbit/s")
     if wish.delay_ms:
-        words.append(f"{wish.delay_ms:g} ms" + (f" ± {wish.jitter_ms:g}" if wish.jitter_ms else ""))
+        words.append(f"{round(wish.delay_ms, 2):g} ms" + (f" ± {wish.jitter_ms:g}" if wish.jitter_ms else ""))
     if wish.loss:
         words.append(f"{wish.loss * 100:g} % lost")
     if wish.duplicate:
@@ -64,6 +64,8 @@ def network_tree(topology: Topology) -> Tree:
 
 def _node_label(topology: Topology, node: Node, link: Link | None) -> Text:
     label = Text(node.name, style="bold" if node.kind == "router" else _ROLE_STYLE.get(node.role or "", ""))
+    if node.nat:
+        label.append(" NAT", style="bold yellow")
     if node.kind == "host":
         label.append(f" {topology.address(node.name)}", style="dim")
         if node.role != "client":
@@ -93,6 +95,9 @@ def drawing(topology: Topology) -> Group:
     parts: list[Text | Tree | Table] = [head, network_tree(topology)]
     if topology.sites:
         parts += [Text(""), site_table(topology)]
+    if topology.notes:
+        parts.append(Text(""))
+    parts += [Text(f"map: {note}", style="dim") for note in topology.notes]
     return Group(*parts)
 
 

@@ -1,8 +1,9 @@
 """Is this the network that was asked for? Proven before every run; a wrong one is refused, not reported.
 
 Owns: what is checked, the tolerances, and the verdict; the datagrams are ``probes.py``'s. Refuses with
-``LabError``, naming the link or the pair: hosts that do not reach each other, multicast that passes a router,
-settings that read back wrongly, delay, rate or loss off by more than the tolerance in five attempts.
+``LabError``, naming the link or the pair: hosts that do not reach each other or are reached behind a NAT,
+multicast that passes a router, settings that read back wrongly, delay, rate or loss off by more than the
+tolerance in five attempts.
 
 Which links are measured: every uplink, and of the others up to eight of each class (same means, same shape)
 that a wire or netem shapes, two of each that the kernel's tbf or nothing shapes. All are read back.
@@ -18,10 +19,11 @@ from statistics import median
 from typing import Any, Final
 
 from overlaycast.errors import LabError
-from overlaycast.lab import probes
+from overlaycast.lab import probes, reach
 from overlaycast.lab.network import Network
-from overlaycast.lab.probes import PAYLOAD, MulticastFinding, Way
-from overlaycast.lab.shaping import SLOW_MBIT, Means, Shape
+from overlaycast.lab.probes import HEADERS, Way
+from overlaycast.lab.reach import MulticastFinding
+from overlaycast.lab.shaping import FRAME_BYTES, SLOW_MBIT, Means, Shape
 from overlaycast.lab.wireclient import Direction
 
 ATTEMPTS: Final = 5
@@ -103,11 +105,10 @@ def check(network: Network, tolerance: Tolerance | None = None, *, multicast_blo
     differences = network.shaper.read_back()
     if differences:
         raise LabError(f"fidelity: {differences[0]}")
-    missing = probes.unreachable(network)
-    if missing:
-        raise LabError(f"fidelity: {len(missing)} pairs of hosts do not reach each other, first {missing[0]}")
+    for family in network.topology.families:
+        _refuse_unicast(reach.unicast(network, family))
     forwarding = _forwarding(network)
-    found = probes.multicast(network)
+    found = _multicast(network)
     if multicast_blocked:
         _refuse_multicast(found, forwarding)
     links = measure(network, allowed)
@@ -119,12 +120,30 @@ def check(network: Network, tolerance: Tolerance | None = None, *, multicast_blo
     return Fidelity(links, hosts, not found.leaks and not found.deaf, forwarding, allowed)
 
 
+def _refuse_unicast(found: reach.UnicastFinding) -> None:
+    for pairs, what in (
+        (found.missing, "do not reach each other"),
+        (found.trespassing, "reach each other although a NAT is between"),
+        (found.untranslated, "see each other's own address although a NAT is between"),
+    ):
+        if pairs:
+            raise LabError(f"fidelity: {len(pairs)} pairs of hosts {what}, first {pairs[0]}")
+
+
+def _multicast(network: Network) -> MulticastFinding:
+    """Probe every family; what is found in one is found."""
+    each = [reach.multicast(network, family) for family in network.topology.families]
+    deaf = dict.fromkeys(router for found in each for router in found.deaf)
+    return MulticastFinding(tuple(deaf), tuple(sorted({leak for found in each for leak in found.leaks})))
+
+
 def _forwarding(network: Network) -> tuple[str, ...]:
     """Return the routers whose kernel forwards multicast."""
+    keys = [f"ipv{family}/conf/all/mc_forwarding" for family in network.topology.families]
     return tuple(
         router.name
         for router in network.topology.routers
-        if network.namespace(router.name).read_sysctl("ipv4/conf/all/mc_forwarding") != "0"
+        if any(network.namespace(router.name).read_sysctl(key) != "0" for key in keys)
     )
 
 
@@ -175,7 +194,7 @@ def _measure(network: Network, ways: Sequence[Way], tolerance: Tolerance, at_onc
         measured += [{"delay_ms": round(median(d), 3)} if d else {} for d in delays]
     _measure_losses(network, ways, asked, measured)
     for group in rate_groups(asked, at_once):
-        trains = [train_bytes(asked[number]) for number in group]
+        trains = [train_frames(asked[number]) for number in group]
         found = probes.rates_mbit(network, [ways[number] for number in group], trains)
         for number, rate in zip(group, found, strict=True):
             measured[number]["rate_mbit"] = round(rate, 3)
@@ -208,11 +227,11 @@ def loss_probes(wish: Shape) -> int:
     return max(20, min(_LOSS_PROBES, int(wish.rate_mbit * 1e6 / 8 * _LOSS_SECONDS / 100)))
 
 
-def train_bytes(wish: Shape) -> int:
-    """Return the payload of a rate probe: some 40 ms of it, no more than most of the queue, whole frames."""
+def train_frames(wish: Shape) -> int:
+    """Return the length of a rate probe in full frames: some 40 ms of it, no more than most of the queue."""
     rate = wish.rate_mbit or 0.0
-    frames = max(_TRAIN_FRAMES, int(rate * 125_000 * _TRAIN_S / PAYLOAD))
-    return PAYLOAD * max(8, min(frames, int(0.8 * wish.queue / (PAYLOAD + probes.HEADERS))))
+    frames = max(_TRAIN_FRAMES, int(rate * 125_000 * _TRAIN_S / FRAME_BYTES))
+    return max(8, min(frames, int(0.8 * wish.queue / FRAME_BYTES)))
 
 
 def rate_groups(asked: Sequence[Shape], at_once: float) -> list[list[int]]:
@@ -235,7 +254,7 @@ def judge(wish: Shape, measured: dict[str, float], tolerance: Tolerance) -> str:
     if "delay_ms" not in measured:
         return "no probe came through"
     # what a probe itself takes to be sent is part of the delay
-    itself = 8e-3 * (16 + probes.HEADERS) / wish.rate_mbit if wish.rate_mbit else 0.0
+    itself = 8e-3 * (16 + HEADERS[4]) / wish.rate_mbit if wish.rate_mbit else 0.0
     off = measured["delay_ms"] - wish.delay_ms - itself
     if abs(off) > tolerance.delay_ms + wish.jitter_ms:
         return f"delay asked {wish.delay_ms:g} ms, measured {measured['delay_ms']:g}"

@@ -5,7 +5,7 @@ Owns: nodes, links, sites and uplinks. Refuses: a graph that cannot be built or 
 
 Invariants of a checked graph: names are unique and short enough for interface names; a link joins a router
 with a router or with a host; everything is connected; cutting a site's uplinks separates the site's hosts
-from all others.
+from all others; cutting the one uplink of a NAT router separates what is behind it.
 """
 
 from __future__ import annotations
@@ -34,12 +34,14 @@ class Node:
         kind: ``host`` or ``router``.
         site: the place whose uplink it sits behind, or None.
         role: one of ``ROLES`` for a host, None for a router.
+        nat: a router that translates: who is behind it can call out, and nobody can call in.
     """
 
     name: str
     kind: Kind
     site: str | None = None
     role: str | None = None
+    nat: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +88,21 @@ class Uplink:
     link: str
     inside: str
     inbound: Literal["ab", "ba"]
+
+
+@dataclass(frozen=True, slots=True)
+class Nat:
+    """A router that translates addresses.
+
+    Attributes:
+        router: which.
+        link: its uplink; what leaves by it has the router's address there as its source.
+        inside: the nodes behind it, itself included.
+    """
+
+    router: str
+    link: str
+    inside: frozenset[str]
 
 
 def named(links: Iterable[Link]) -> tuple[Link, ...]:
@@ -196,3 +213,33 @@ def _site_uplinks(
         Uplink(site, link.name, link.b if link.b in inside else link.a, "ab" if link.b in inside else "ba")
         for link in own
     ]
+
+
+def nats(place: str, nodes: Sequence[Node], links: Sequence[Link], sites: Sequence[Uplink]) -> tuple[Nat, ...]:
+    """Return the routers that translate, with what is behind each.
+
+    Args:
+        place: what an error names first.
+        nodes: of a checked graph.
+        links: likewise.
+        sites: its uplinks.
+
+    Raises:
+        ConfigError: a NAT router that no uplink enters, or that can be walked around.
+    """
+    result = []
+    for node in nodes:
+        if not node.nat:
+            continue
+        own = [uplink for uplink in sites if uplink.inside == node.name]
+        if len(own) != 1:
+            raise ConfigError(
+                f"{place}: router {node.name!r}: nat with {len(own)} uplinks; accepted: one link with uplink_of,"
+                " and the router at its inner end"
+            )
+        inside = component(node.name, nodes, [link for link in links if link.name != own[0].link])
+        (uplink,) = (link for link in links if link.name == own[0].link)
+        if uplink.other(node.name) in inside:
+            raise ConfigError(f"{place}: router {node.name!r}: nat, but there is a way out beside link {uplink.name}")
+        result.append(Nat(node.name, uplink.name, inside))
+    return tuple(result)

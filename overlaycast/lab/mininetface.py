@@ -22,6 +22,7 @@ from contextlib import suppress
 from typing import Any, Final, Protocol
 
 from overlaycast.errors import MissingError
+from overlaycast.lab.addressing import Family, Interface
 from overlaycast.lab.namespaces import Namespace
 from overlaycast.lab.topology import Topology
 
@@ -50,9 +51,10 @@ class Switchboard(Protocol):
         """Mend."""
 
 
-def check_programs() -> None:
+def check_programs(*, nat: bool = False) -> None:
     """Raise ``MissingError`` for a program that the lab or Mininet needs; Mininet itself would exit."""
-    for program, package in (("mnexec", "mininet"), ("ifconfig", "net-tools"), ("tc", "iproute2"), ("ip", "iproute2")):
+    needed = [("mnexec", "mininet"), ("ifconfig", "net-tools"), ("tc", "iproute2"), ("ip", "iproute2")]
+    for program, package in [*needed, ("nft", "nftables")] if nat else needed:
         if shutil.which(program) is None:
             raise MissingError(f"the lab needs {program}; install it with: apt-get install {package}")
 
@@ -152,14 +154,14 @@ def stop_all(nodes: Mapping[str, LabNode]) -> None:
 class BuiltLink(Link):
     """A Mininet link over two interfaces that are there already."""
 
-    def __init__(self, ends: tuple[tuple[LabNode, Any], tuple[LabNode, Any]]) -> None:
+    def __init__(self, ends: tuple[tuple[LabNode, Interface], tuple[LabNode, Interface]], family: Family) -> None:
         self.fast = True
-        self.intf1, self.intf2 = (self._end(node, end) for node, end in ends)
+        self.intf1, self.intf2 = (self._end(node, end, family) for node, end in ends)
 
-    def _end(self, node: LabNode, end: Any) -> Any:
+    def _end(self, node: LabNode, end: Interface, family: Family) -> Any:
         port = int(end.name.rpartition("-eth")[2])
         made: Any = Intf(end.name, node=node, port=port, link=self, mac=end.mac, moveIntfFn=Link._ignore, up=None)
-        made.ip, made.prefixLen = end.address, end.prefix
+        made.ip, made.prefixLen = end.spoken(family) or (None, None)
         return made
 
 
@@ -174,7 +176,7 @@ class BuiltMininet(Mininet):
         self.nameToNode = dict(nodes)
         for link in topology.links:
             a, b = (topology.interface(link.name, end) for end in (link.a, link.b))
-            self.links.append(BuiltLink(((nodes[link.a], a), (nodes[link.b], b))))
+            self.links.append(BuiltLink(((nodes[link.a], a), (nodes[link.b], b)), topology.families[0]))
         self.built = True
 
     def configLinkStatus(self, src: str, dst: str, status: str) -> None:

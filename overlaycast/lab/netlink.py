@@ -33,6 +33,7 @@ _REPLACE, _EXCL, _CREATE = 0x100, 0x200, 0x400
 _NLMSG_ERROR, _NLMSG_DONE = 2, 3
 _IFF_UP: Final = 1
 _NUD_PERMANENT: Final = 0x80
+_IFA_F_NODAD: Final = 0x02
 _BATCH_BYTES: Final = 32 * 1024
 _TIMEOUT_S: Final = 10.0
 
@@ -88,6 +89,11 @@ def _mac(value: str) -> bytes:
     return bytes.fromhex(value.replace(":", ""))
 
 
+def _address(text: str) -> tuple[int, bytes]:
+    family = socket.AF_INET6 if ":" in text else socket.AF_INET
+    return family, socket.inet_pton(family, text)
+
+
 def _new_end(name: str, mac: str, namespace: int, segments: int | None) -> bytes:
     parts = _text(3, name) + _attr(1, _mac(mac)) + _u32(28, namespace)  # IFLA_IFNAME, _ADDRESS, _NET_NS_FD
     return parts + (_u32(40, segments) if segments else b"")  # IFLA_GSO_MAX_SEGS
@@ -125,24 +131,27 @@ def set_device(index: int, *, up: bool | None = None, mac: str | None = None, ma
 
 
 def add_address(index: int, address: str, prefix: int) -> Request:
-    """Give an interface an IPv4 address."""
-    raw = socket.inet_aton(address)
-    body = _IFADDR.pack(socket.AF_INET, prefix, 0, 0, index) + _attr(2, raw) + _attr(1, raw)  # IFA_LOCAL, IFA_ADDRESS
+    """Give an interface an address; one of IPv6 is usable at once (no duplicate address detection)."""
+    family, raw = _address(address)
+    flags = _IFA_F_NODAD if family == socket.AF_INET6 else 0
+    body = _IFADDR.pack(family, prefix, flags, 0, index) + _attr(2, raw) + _attr(1, raw)  # IFA_LOCAL, IFA_ADDRESS
     return Request(_NEWADDR, _CREATE | _REPLACE, body, f"address {address}/{prefix}")
 
 
 def add_route(network: str, prefix: int, via: str, index: int) -> Request:
     """Add a unicast route to the main table."""
-    body = _RTMSG.pack(socket.AF_INET, prefix, 0, 0, 254, 4, 0, 1, 0)  # table main, protocol static, scope universe
-    body += _attr(1, socket.inet_aton(network)) if prefix else b""  # RTA_DST
-    body += _attr(5, socket.inet_aton(via)) + _u32(4, index)  # RTA_GATEWAY, RTA_OIF
+    family, gateway = _address(via)
+    body = _RTMSG.pack(family, prefix, 0, 0, 254, 4, 0, 1, 0)  # table main, protocol static, scope universe
+    body += _attr(1, _address(network)[1]) if prefix else b""  # RTA_DST
+    body += _attr(5, gateway) + _u32(4, index)  # RTA_GATEWAY, RTA_OIF
     return Request(_NEWROUTE, _CREATE | _REPLACE, body, f"route {network}/{prefix} via {via}")
 
 
 def add_neighbour(index: int, address: str, mac: str) -> Request:
     """Add a permanent neighbour entry."""
-    body = _NDMSG.pack(socket.AF_INET, index, _NUD_PERMANENT, 0, 0)
-    body += _attr(1, socket.inet_aton(address)) + _attr(2, _mac(mac))  # NDA_DST, NDA_LLADDR
+    family, raw = _address(address)
+    body = _NDMSG.pack(family, index, _NUD_PERMANENT, 0, 0)
+    body += _attr(1, raw) + _attr(2, _mac(mac))  # NDA_DST, NDA_LLADDR
     return Request(_NEWNEIGH, _CREATE | _REPLACE, body, f"neighbour {address}")
 
 

@@ -11,6 +11,7 @@ is up again has its routes and neighbours back; reading counters sends nothing o
 from __future__ import annotations
 
 import resource
+import subprocess
 from collections.abc import Container, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -19,7 +20,7 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 from overlaycast.errors import LabError
-from overlaycast.lab import netlink
+from overlaycast.lab import nat, netlink
 from overlaycast.lab.graph import Link
 from overlaycast.lab.isolation import is_isolated
 from overlaycast.lab.mininetface import BuiltMininet, LabNode, check_programs, stop_all
@@ -106,7 +107,7 @@ class Network:
         """
         if not is_isolated():
             raise LabError("a network is built only inside run_isolated()")
-        check_programs()
+        check_programs(nat=bool(self.topology.nats))
         try:
             self._build()
         except BaseException:
@@ -144,7 +145,7 @@ class Network:
         namespace = Namespace(plan.node)
         self._stack.callback(namespace.close)
         namespace.pin(_NETNS)
-        namespace.write_sysctls(self._settings.sysctls(plan.router))
+        namespace.write_sysctls(self._settings.sysctls(plan.router, plan.families))
         with namespace.entered():
             self._sockets[plan.node] = Netlink(plan.node)
         self._stack.callback(self._sockets[plan.node].close)
@@ -191,6 +192,16 @@ class Network:
                 connection.run([netlink.new_bridge(plan.lan.device, plan.lan.mac)])
             self._indices[name] = {device.name: device.index for device in connection.devices().values()}
             connection.run(list(_requests(plan, self._indices[name])))
+            if plan.nat is not None:
+                self._translate(name, nat.rules(plan.nat))
+
+    def _translate(self, name: str, rules: str) -> None:
+        with self._namespaces[name].entered():
+            done = subprocess.run(["nft", "-f", "-"], input=rules, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise LabError(
+                f"{name}: nft: {done.stderr.strip().splitlines()[:1]}; a NAT router needs nf_tables and nf_nat"
+            )
 
     # -- nodes ---------------------------------------------------------------------------------------------------
 
@@ -307,6 +318,10 @@ class Network:
 
     def _overruns(self) -> int:
         return sum(way.overrun for link in self.counters().values() for way in (link.ab, link.ba))
+
+    def index(self, node: str, device: str) -> int:
+        """Return the number that an interface has in its node's namespace."""
+        return self._indices[node][device]
 
     def _index(self, link: Link, node: str) -> int:
         return self._indices[node][self.topology.interface(link.name, node).name]

@@ -1,22 +1,23 @@
 """What each node's namespace must hold: interfaces, addresses, routes, neighbours, kernel settings. Pure.
 
 Owns: ``NodePlan``, written once, read by two: the fast builder (netlink) and the stock Mininet (``ip -batch``
-lines). Invariants: every LAN and every transfer subnet has a route at every router; a host has a default
-route; whoever can be an Ethernet neighbour has its permanent entry, so that no first packet waits for ARP.
+lines). Invariants: every LAN and every transfer subnet has a route at every router, but IPv4 behind a NAT has
+none outside of it; a host has a default route; whoever can be an Ethernet neighbour has its permanent entry, so that no
+first packet waits for ARP or neighbour discovery.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
-from ipaddress import IPv4Network
 from typing import Final
 
-from overlaycast.lab.addressing import Interface, Lan
+from overlaycast.lab.addressing import Family, Interface, Lan, in_family
 from overlaycast.lab.topology import Topology
 
 _MESH: Final = 64
 """Up to this many hosts of a LAN know each other's MAC beforehand; beyond, only the router's."""
+_ANYWHERE: Final[dict[Family, str]] = {4: "0.0.0.0", 6: "::"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +31,7 @@ class Address:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A route; ``network`` 0.0.0.0/0 is the default. The device says which interface's loss removes it."""
+    """A route; ``network`` 0.0.0.0/0 or ::/0 is the default. The device says which interface's loss removes it."""
 
     network: str
     prefix: int
@@ -59,6 +60,8 @@ class NodePlan:
         addresses: on interfaces and the bridge.
         routes: beyond those that come with the addresses.
         neighbours: permanent entries.
+        families: the IP versions it speaks.
+        nat: the interface of its uplink, if it translates.
     """
 
     node: str
@@ -68,6 +71,8 @@ class NodePlan:
     addresses: tuple[Address, ...]
     routes: tuple[Route, ...]
     neighbours: tuple[Neighbour, ...]
+    families: tuple[Family, ...]
+    nat: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +87,7 @@ class KernelSettings:
     icmp_ratelimit: int = 0
     rp_filter: int = 0
 
-    def sysctls(self, router: bool) -> dict[str, str]:
+    def sysctls(self, router: bool, families: tuple[Family, ...] = (4,)) -> dict[str, str]:
         """Return paths below /proc/sys/net and what to write, in order."""
         values = {
             "ipv4/ip_forward": "1" if router else "0",
@@ -90,12 +95,29 @@ class KernelSettings:
             "ipv4/conf/default/rp_filter": str(self.rp_filter),
             "ipv4/conf/all/send_redirects": "0",  # hosts of one LAN need no advice about it
             "ipv4/conf/default/send_redirects": "0",
-            "ipv6/conf/all/disable_ipv6": "1",  # router solicitations would count on idle links
-            "ipv6/conf/default/disable_ipv6": "1",
         }
         if router:
             values["ipv4/icmp_ratelimit"] = str(self.icmp_ratelimit)
+        return values | (self._six(router) if 6 in families else _NO_SIX)
+
+    def _six(self, router: bool) -> dict[str, str]:
+        values = {"ipv6/conf/all/disable_ipv6": "0", "ipv6/conf/default/disable_ipv6": "0"}
+        for name, value in _SIX_SILENT.items():
+            # the first acts on what is there already (lo), the second on every interface to come
+            values |= {f"ipv6/conf/all/{name}": value, f"ipv6/conf/default/{name}": value}
+        if router:
+            values |= {"ipv6/conf/all/forwarding": "1", "ipv6/icmp/ratelimit": str(self.icmp_ratelimit)}
         return values
+
+
+_NO_SIX: Final = {"ipv6/conf/all/disable_ipv6": "1", "ipv6/conf/default/disable_ipv6": "1"}
+_SIX_SILENT: Final = {
+    "accept_ra": "0",
+    "accept_dad": "0",  # addresses are unique by construction, and shall be usable at once
+    "router_solicitations": "0",  # nobody would answer, and they would count on idle links
+    "addr_gen_mode": "1",  # no link-local addresses: traceroute shall see those of the plan
+    "keep_addr_on_down": "1",  # as IPv4 does
+}
 
 
 def node_plans(topology: Topology) -> dict[str, NodePlan]:
@@ -104,74 +126,112 @@ def node_plans(topology: Topology) -> dict[str, NodePlan]:
     for end in topology.interfaces:
         own[end.node].append(end)
     lans = {lan.router: lan for lan in topology.lans}
-    neighbours = _neighbours(topology)
-    routes = _router_routes(topology) | _host_routes(topology)
-    plans = {}
-    for node in topology.nodes:
-        lan = lans.get(node.name)
-        addresses = [Address(e.name, e.address, e.prefix) for e in own[node.name] if e.address is not None]
-        if lan is not None and lan.bridged:
-            addresses.append(Address(lan.device, lan.gateway, lan.prefix))
-        plans[node.name] = NodePlan(
+    nats = {nat.router: topology.interface(nat.link, nat.router).name for nat in topology.nats}
+    neighbours: dict[str, list[Neighbour]] = defaultdict(list)
+    routes: dict[str, list[Route]] = defaultdict(list)
+    for family in topology.families:
+        _add_neighbours(topology, family, neighbours)
+        _add_host_routes(topology, family, routes)
+        _add_router_routes(topology, family, routes)
+    return {
+        node.name: NodePlan(
             node=node.name,
             router=node.kind == "router",
             interfaces=tuple(own[node.name]),
-            lan=lan,
-            addresses=tuple(addresses),
-            routes=tuple(routes.get(node.name, ())),
+            lan=lans.get(node.name),
+            addresses=_addresses(own[node.name], lans.get(node.name), topology.families),
+            routes=tuple(routes[node.name]),
             neighbours=tuple(neighbours[node.name]),
+            families=topology.families,
+            nat=nats.get(node.name),
         )
-    return plans
+        for node in topology.nodes
+    }
 
 
-def _neighbours(topology: Topology) -> dict[str, list[Neighbour]]:
-    entries: dict[str, list[Neighbour]] = defaultdict(list)
+def _addresses(own: list[Interface], lan: Lan | None, families: tuple[Family, ...]) -> tuple[Address, ...]:
+    found = []
+    for family in families:
+        spoken = [(end.name, end.spoken(family)) for end in own]
+        found += [Address(device, *address) for device, address in spoken if address is not None]
+        if lan is not None and lan.bridged:
+            found.append(Address(lan.device, *lan.router_address(family)))
+    return tuple(found)
+
+
+def _is_transfer(end: Interface) -> bool:
+    return end.prefix == 30  # LANs are larger
+
+
+def _add_neighbours(topology: Topology, family: Family, entries: dict[str, list[Neighbour]]) -> None:
     for lan in topology.lans:
-        for host in lan.hosts:
-            assert host.address is not None
-            entries[lan.router].append(Neighbour(lan.device, host.address, host.mac))
-            entries[host.node].append(Neighbour(host.name, lan.gateway, lan.mac))
-            for other in lan.hosts if len(lan.hosts) <= _MESH else ():
-                if other is not host and other.address is not None:
-                    entries[host.node].append(Neighbour(host.name, other.address, other.mac))
+        hosts = [(host, spoken[0]) for host in lan.hosts if (spoken := host.spoken(family))]
+        for host, address in hosts:
+            entries[lan.router].append(Neighbour(lan.device, address, host.mac))
+            entries[host.node].append(Neighbour(host.name, lan.router_address(family)[0], lan.mac))
+            for other, others in hosts if len(hosts) <= _MESH else ():
+                if other is not host:
+                    entries[host.node].append(Neighbour(host.name, others, other.mac))
     for link in topology.links:
         a, b = topology.interface(link.name, link.a), topology.interface(link.name, link.b)
-        if a.prefix == b.prefix == 30 and a.address and b.address:
-            entries[a.node].append(Neighbour(a.name, b.address, b.mac))
-            entries[b.node].append(Neighbour(b.name, a.address, a.mac))
-    return entries
+        at_a, at_b = a.spoken(family), b.spoken(family)
+        if at_a and at_b and _is_transfer(a):
+            entries[a.node].append(Neighbour(a.name, at_b[0], b.mac))
+            entries[b.node].append(Neighbour(b.name, at_a[0], a.mac))
 
 
-def _host_routes(topology: Topology) -> dict[str, list[Route]]:
-    routes: dict[str, list[Route]] = {}
+def _add_host_routes(topology: Topology, family: Family, routes: dict[str, list[Route]]) -> None:
+    done = set()
     for lan in topology.lans:
         for host in lan.hosts:
-            # a host with several links leaves by the first one
-            routes.setdefault(host.node, [Route("0.0.0.0", 0, lan.gateway, host.name)])
-    return routes
+            if host.node not in done:  # a host with several links leaves by the first one
+                done.add(host.node)
+                routes[host.node].append(Route(_ANYWHERE[family], 0, lan.router_address(family)[0], host.name))
 
 
-def _router_routes(topology: Topology) -> dict[str, list[Route]]:
-    routes: dict[str, list[Route]] = defaultdict(list)
-    subnets: dict[str, list[tuple[str, int]]] = defaultdict(list)
-    near: dict[tuple[str, int], set[str]] = defaultdict(set)
+@dataclass(frozen=True, slots=True)
+class _Subnet:
+    """A subnet, the routers that are on it, and who alone may have a route to it (None: all)."""
+
+    network: str
+    prefix: int
+    near: frozenset[str]
+    known_in: frozenset[str] | None
+
+
+def _subnets(topology: Topology, family: Family) -> dict[str, list[_Subnet]]:
+    """Return the subnets by the router that the others reach them through: a LAN's, or a link's end a."""
+    found: dict[str, list[_Subnet]] = defaultdict(list)
+    private = {} if family == 6 else {name: nat for nat in topology.nats for name in nat.inside}
     for lan in topology.lans:
-        subnets[lan.router].append((lan.network, lan.prefix))
-    for end in topology.interfaces:
-        if end.address is not None and end.prefix == 30:
-            network = (str(IPv4Network((end.address, 30), strict=False).network_address), 30)
-            if not near[network]:
-                subnets[end.node].append(network)  # a transfer subnet is reached through its end a
-            near[network].add(end.node)
+        nat = private.get(lan.router)
+        known_in = nat.inside if nat else None
+        found[lan.router].append(_Subnet(*lan.subnet(family), frozenset((lan.router,)), known_in))
+    for link in topology.links:
+        end = topology.interface(link.name, link.a)
+        if end.address is None or not _is_transfer(end):
+            continue
+        nat = private.get(link.a) or private.get(link.b)
+        known_in = nat.inside if nat is not None and nat.link != link.name else None
+        head, _, last = end.address.rpartition(".")
+        network = in_family(family, f"{head}.{int(last) & 0xFC}", end.prefix)
+        found[link.a].append(_Subnet(*network, frozenset((link.a, link.b)), known_in))
+    return found
+
+
+def _add_router_routes(topology: Topology, family: Family, routes: dict[str, list[Route]]) -> None:
+    subnets = _subnets(topology, family)
+    hops: dict[tuple[str, str], tuple[str, str]] = {}
+    for link in topology.links:
+        for here, there in ((link.a, link.b), (link.b, link.a)):
+            via = topology.interface(link.name, there).spoken(family)
+            if via is not None:
+                hops[link.name, here] = via[0], topology.interface(link.name, here).name
     for target, steps in topology.next_links.items():
-        for router, name in steps.items():
-            out = topology.interface(name, router)
-            via = topology.interface(name, topology.link(name).other(router)).address
-            assert via is not None
-            routes[router] += [
-                Route(*subnet, via, out.name) for subnet in subnets[target] if router not in near[subnet]
-            ]
-    return routes
+        for subnet in subnets[target]:
+            for router, name in steps.items():
+                if router not in subnet.near and (subnet.known_in is None or router in subnet.known_in):
+                    routes[router].append(Route(subnet.network, subnet.prefix, *hops[name, router]))
 
 
 def ip_batch(plan: NodePlan) -> list[str]:
@@ -185,7 +245,8 @@ def ip_batch(plan: NodePlan) -> list[str]:
         lines.append(f"link set {end.name} address {end.mac}{master} up")
     if plan.lan is not None and plan.lan.bridged:
         lines.append(f"link set {plan.lan.device} up")
-    lines += [f"address replace {a.address}/{a.prefix} dev {a.device}" for a in plan.addresses]
+    for a in plan.addresses:
+        lines.append(f"address replace {a.address}/{a.prefix} dev {a.device}" + (" nodad" if ":" in a.address else ""))
     lines += [f"route replace {r.network}/{r.prefix} via {r.via} dev {r.device}" for r in plan.routes]
     lines += [f"neighbour replace {n.address} lladdr {n.mac} dev {n.device} nud permanent" for n in plan.neighbours]
     return lines

@@ -17,6 +17,7 @@ from subprocess import PIPE
 from typing import Any
 
 from overlaycast.errors import ConfigError, LabError, MissingError
+from overlaycast.lab import nat
 from overlaycast.lab.graph import Link, Node
 from overlaycast.lab.plan import KernelSettings, NodePlan, ip_batch, node_plans
 from overlaycast.lab.shaping import Shape, shape
@@ -44,28 +45,49 @@ class PlannedNode(MininetNode):
         """
         result: dict[str, Any] = super().config(*args, **params)
         if plan is not None:
-            writes = [f"{value} > /proc/sys/net/{key}" for key, value in KernelSettings().sysctls(plan.router).items()]
+            settings = KernelSettings().sysctls(plan.router, plan.families)
+            writes = [f"{value} > /proc/sys/net/{key}" for key, value in settings.items()]
             self.cmd(" ; ".join(f"echo {write}" for write in writes))
-            process = self.popen(["ip", "-force", "-batch", "-"], stdin=PIPE, stdout=PIPE, stderr=PIPE)
-            _, complaint = process.communicate("\n".join(ip_batch(plan)).encode())
-            if process.returncode:
-                raise LabError(f"{plan.node}: ip: {complaint.decode(errors='replace').strip()}")
+            self._feed(["ip", "-force", "-batch", "-"], "\n".join(ip_batch(plan)))
+            if plan.nat is not None:
+                self._feed(["nft", "-f", "-"], nat.rules(plan.nat))
         return result
+
+    def _feed(self, command: list[str], text: str) -> None:
+        process = self.popen(command, stdin=PIPE, stdout=PIPE, stderr=PIPE)
+        _, complaint = process.communicate(text.encode())
+        if process.returncode:
+            raise LabError(f"{self.name}: {command[0]}: {complaint.decode(errors='replace').strip()}")
 
 
 class RoutedTopo(Topo):
-    """Base of all topology files. Override ``build`` and say what there is with ``router``, ``host`` and ``link``."""
+    """Base of all topology files. Override ``build`` and say what there is with ``router``, ``host`` and ``link``.
 
-    def __init__(self, *args: Any, **params: Any) -> None:
+    Attributes:
+        ip: which IP versions are spoken: "4", "6" or "both". A file may set it in its class; whoever loads the file may
+            choose otherwise (``--topo figure_2a,ip=both``).
+    """
+
+    ip: str = "4"
+
+    def __init__(self, *args: Any, ip: int | str | None = None, **params: Any) -> None:
+        if ip is not None:
+            self.ip = str(ip)
         self._nodes: list[Node] = []
         self._cables: list[Link] = []
         super().__init__(*args, **params)
         for name, plan in node_plans(self.topology()).items():
             self.g.node[name].update(cls=PlannedNode, ip=None, plan=plan)
 
-    def router(self, name: str) -> str:
-        """Add a router and return its name."""
-        self._nodes.append(Node(name, "router"))
+    def router(self, name: str, nat: bool = False) -> str:
+        """Add a router and return its name.
+
+        Args:
+            name: 1 to 9 letters, digits or underscores.
+            nat: whoever is behind it can call out and cannot be called. It needs one link with ``uplink_of``; what
+                leaves there has the router's address as its source (IPv4), or is let back in only as a reply (IPv6).
+        """
+        self._nodes.append(Node(name, "router", nat=nat))
         return str(self.addHost(name))
 
     def host(self, name: str, site: str | None = None, role: str | None = None) -> str:
@@ -132,7 +154,7 @@ class RoutedTopo(Topo):
         Raises:
             ConfigError: names the node or link.
         """
-        return Topology.of(name or type(self).__name__, self._nodes, self._cables)
+        return Topology.of(name or type(self).__name__, self._nodes, self._cables, ip=self.ip)
 
 
 def _tc_params(wish: Shape) -> dict[str, Any]:

@@ -10,17 +10,22 @@ from __future__ import annotations
 
 import runpy
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from overlaycast.errors import ConfigError
 from overlaycast.lab import graph, routing
-from overlaycast.lab.addressing import Addressing, Interface, Lan, assign
-from overlaycast.lab.graph import Link, Node, Uplink
+from overlaycast.lab.addressing import Addressing, Family, Interface, Lan, assign
+from overlaycast.lab.graph import Link, Nat, Node, Uplink
 
 if TYPE_CHECKING:
     from overlaycast.lab.routedtopo import RoutedTopo
+
+
+Ip = Literal["4", "6", "both"]
+FAMILIES: Final[dict[str, tuple[Family, ...]]] = {"4": (4,), "6": (6,), "both": (4, 6)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,23 +37,38 @@ class Topology:
         nodes: hosts and routers, in order of declaration.
         links: in order of declaration.
         uplinks: which links are whose uplinks.
+        nats: which routers translate, and what is behind them.
         lans: one per router with hosts.
         interfaces: two per link.
+        families: the IP versions that are spoken; the first is the one that addresses are told in.
+        notes: what was mended in the file it came from, each in a line.
     """
 
     name: str
     nodes: tuple[Node, ...]
     links: tuple[Link, ...]
     uplinks: tuple[Uplink, ...]
+    nats: tuple[Nat, ...]
     lans: tuple[Lan, ...]
     interfaces: tuple[Interface, ...]
+    families: tuple[Family, ...]
+    notes: tuple[str, ...]
     next_links: dict[str, dict[str, str]] = field(repr=False, compare=False)
     _nodes: dict[str, Node] = field(repr=False, compare=False)
     _links: dict[str, Link] = field(repr=False, compare=False)
     _ends: dict[tuple[str, str], Interface] = field(repr=False, compare=False)
 
     @classmethod
-    def of(cls, name: str, nodes: Sequence[Node], links: Sequence[Link], place: str | None = None) -> Topology:
+    def of(
+        cls,
+        name: str,
+        nodes: Sequence[Node],
+        links: Sequence[Link],
+        place: str | None = None,
+        *,
+        ip: str = "4",
+        notes: Sequence[str] = (),
+    ) -> Topology:
         """Check a graph and give it addresses and routes.
 
         Args:
@@ -56,21 +76,29 @@ class Topology:
             nodes: hosts and routers.
             links: named or not; names are given anew.
             place: what an error names first; ``name`` unless told.
+            ip: "4", "6" or "both".
+            notes: what a reader should know of where it came from.
 
         Raises:
             ConfigError: names the node or link, and what is accepted.
         """
         where = place or f"topology {name}"
+        if ip not in FAMILIES:
+            raise ConfigError(f"{where}: ip is {ip!r}; accepted: {', '.join(FAMILIES)}")
         cables = graph.named(links)
         graph.check(where, nodes, cables)
         addresses: Addressing = assign(where, nodes, cables)
+        sites = graph.uplinks(where, nodes, cables)
         return cls(
             name=name,
             nodes=tuple(nodes),
             links=cables,
-            uplinks=graph.uplinks(where, nodes, cables),
+            uplinks=sites,
+            nats=graph.nats(where, nodes, cables, sites),
             lans=addresses.lans,
             interfaces=addresses.interfaces,
+            families=FAMILIES[ip],
+            notes=tuple(notes),
             next_links=routing.next_links(nodes, cables),
             _nodes={node.name: node for node in nodes},
             _links={link.name: link for link in cables},
@@ -126,25 +154,45 @@ class Topology:
         """Return a link's end at a node."""
         return self._ends[link, node]
 
-    def address(self, node: str) -> str:
-        """Return the address that others call a node by: a host's first, a router's LAN or else its first."""
-        for lan in self.lans:
-            if lan.router == node:
-                return lan.gateway
-        for end in self.interfaces:
-            if end.node == node and end.address is not None:
-                return end.address
+    def address(self, node: str, family: Family | None = None) -> str:
+        """Return the address that others call a node by.
+
+        Args:
+            node: a host: its first; a router: its LAN's, but a NAT router's outer one; without either, its first.
+            family: the topology's first unless told.
+        """
+        spoken = family or self.families[0]
+        outer = next((self.interface(nat.link, node) for nat in self.nats if nat.router == node), None)
+        if outer is None:
+            for lan in self.lans:
+                if lan.router == node:
+                    return lan.router_address(spoken)[0]
+        for end in self.interfaces if outer is None else (outer,):
+            found = end.spoken(spoken)
+            if end.node == node and found is not None:
+                return found[0]
         raise ConfigError(f"topology {self.name}: node {node!r} has no links, hence no address")
 
     def node_of(self, address: str) -> str | None:
         """Return the node that has an address (any of its interfaces'), or None; for reading traces."""
-        for end in self.interfaces:
-            if end.address == address:
-                return end.node
-        for lan in self.lans:
-            if lan.gateway == address:
-                return lan.router
+        for family in self.families:
+            for end in self.interfaces:
+                spoken = end.spoken(family)
+                if spoken is not None and spoken[0] == address:
+                    return end.node
+            for lan in self.lans:
+                if lan.router_address(family)[0] == address:
+                    return lan.router
         return None
+
+    def behind(self, node: str) -> Nat | None:
+        """Return the NAT that a node is behind, or None."""
+        return next((nat for nat in self.nats if node in nat.inside and node != nat.router), None)
+
+    def reaches(self, source: str, target: str) -> bool:
+        """Return whether one node can call another: not from outside of a NAT to who is behind it."""
+        nat = self.behind(target)
+        return nat is None or source in nat.inside
 
     def path(self, source: str, target: str) -> tuple[str, ...]:
         """Return the links a packet crosses from one node to another, in order; empty for the node itself."""
@@ -186,8 +234,9 @@ def load_topology(path: str | Path, name: str | None = None) -> Topology:
     Args:
         path: a ``.py`` in Mininet's custom format (``topos = {name: class}``), its class derived from ``RoutedTopo``;
             or a ``.graphml`` map.
-        name: which of several; may be left out where there is one, or one that is called like the file. For a map:
-            where hosts go, in the words of ``zoo.py``.
+        name: which of several; may be left out where there is one, or one that is called like the file. Parameters of
+            the class may follow, as after ``mn --topo``: ``figure_2a,ip=both``. For a map: where hosts go, in the
+            words of ``zoo.py``.
 
     Raises:
         ConfigError: no such file, not of a known kind, or not a network that can be built.
@@ -211,15 +260,32 @@ def _load_python(file: Path, name: str | None) -> Topology:
         raise ConfigError(f"{file}: {type(error).__name__}: {error}") from error
     if not isinstance(topos, dict) or not topos:
         raise ConfigError(f"{file}: topos is missing; accepted: topos = {{'name': a class derived from RoutedTopo}}")
-    chosen = name or (file.stem if file.stem in topos else next(iter(topos)) if len(topos) == 1 else None)
+    wanted, *params = (name or "").split(",")
+    chosen = wanted or (file.stem if file.stem in topos else next(iter(topos)) if len(topos) == 1 else None)
     if chosen not in topos:
         raise ConfigError(f"{file}: no topology {chosen!r}; accepted: {', '.join(map(str, topos))}")
-    return _from_class(file, str(chosen), topos[chosen], RoutedTopo)
+    return _from_class(file, str(chosen), topos[chosen], _params(file, params), RoutedTopo)
 
 
-def _from_class(file: Path, name: str, make: Any, base: type[RoutedTopo]) -> Topology:
+def _params(file: Path, words: Sequence[str]) -> dict[str, int | float | str]:
+    """Read what follows a topology's name, in the words of ``mn --topo``."""
+    found: dict[str, int | float | str] = {}
+    for word in words:
+        key, equals, text = word.partition("=")
+        if not equals or not key.isidentifier():
+            raise ConfigError(f"{file}: name: {word!r:.60} after the topology's; accepted: KEY=VALUE, such as ip=6")
+        for read in (int, float, str):
+            with suppress(ValueError):
+                found[key] = read(text)
+                break
+    return found
+
+
+def _from_class(
+    file: Path, name: str, make: Any, params: dict[str, int | float | str], base: type[RoutedTopo]
+) -> Topology:
     try:
-        made = make()
+        made = make(**params)
     except ConfigError as error:
         raise ConfigError(f"{file}: {error}") from None
     except Exception as error:

@@ -103,7 +103,7 @@ def zoo_topology(router_map: RouterMap, places: Placement, place: str | None = N
         for index in range(1, count + 1):
             nodes.append(Node(_client(router, index), "host", site, "client"))
             links.append(Link(f"e{router}", _client(router, index), lan, lan))
-    return Topology.of(router_map.name, nodes, links, place)
+    return Topology.of(router_map.name, nodes, links, place, notes=router_map.notes)
 
 
 def _client(router: int, index: int) -> str:

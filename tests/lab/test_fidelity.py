@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from overlaycast.lab.fidelity import Tolerance, judge, loss_probes, rate_groups, train_bytes
-from overlaycast.lab.probes import HEADERS, PAYLOAD, Arrivals, rate_of
+from overlaycast.lab.fidelity import Tolerance, judge, loss_probes, rate_groups, train_frames
+from overlaycast.lab.probes import HEADERS, Arrivals, rate_of
 from overlaycast.lab.shaping import FRAME_BYTES, Shape
 
 EXACT = {"delay_ms": 5.0, "rate_mbit": 20.0}
@@ -64,31 +64,30 @@ def test_every_rate_is_measured_once_and_no_group_is_too_much(asked: list[Shape]
 
 @given(shapes)
 def test_probes_are_bounded_and_a_train_fits_the_queue(wish: Shape) -> None:
-    train = train_bytes(wish)
-    assert train % PAYLOAD == 0
-    frames = train // PAYLOAD
-    assert frames == 8 or frames * (PAYLOAD + HEADERS) <= 0.8 * wish.queue
-    assert train * 8e-6 / (wish.rate_mbit or 1e3) <= 0.05 or frames <= 24
+    frames = train_frames(wish)
+    assert frames == 8 or frames * FRAME_BYTES <= 0.8 * wish.queue
+    assert frames * FRAME_BYTES * 8e-6 / (wish.rate_mbit or 1e3) <= 0.05 or frames <= 24
     assert 20 <= loss_probes(wish) <= 400
 
 
-@given(st.floats(1, 1000), st.integers(10, 200), st.randoms(use_true_random=False))
+@given(st.sampled_from([4, 6]), st.floats(1, 1000), st.integers(24, 200), st.randoms(use_true_random=False))
 def test_the_rate_of_a_train_survives_a_burst_at_its_start_and_a_late_end(
-    rate: float, frames: int, chance: Random
+    family: int, rate: float, frames: int, chance: Random
 ) -> None:
-    gap = (PAYLOAD + HEADERS) * 8e3 / rate
+    payload = FRAME_BYTES - HEADERS[family]
+    gap = FRAME_BYTES * 8e3 / rate
     times = [int(number * gap) for number in range(frames)]
-    heard = Arrivals(times, [PAYLOAD] * frames)
-    assert rate_of(heard) == pytest.approx(rate, rel=0.001)
+    heard = Arrivals(times, [payload] * frames)
+    assert rate_of(heard, payload) == pytest.approx(rate, rel=0.001)
     burst = frames // 6
     heard.times_ns[:burst] = [times[burst]] * burst
     for late in chance.sample(range(frames), frames // 10):
         heard.times_ns[late] += int(3 * gap)
     heard.times_ns.sort()
-    assert rate_of(heard) == pytest.approx(rate, rel=0.25 if frames < 40 else 0.1)
+    assert rate_of(heard, payload) == pytest.approx(rate, rel=0.25 if frames < 40 else 0.1)
 
 
 def test_too_short_a_train_has_no_rate() -> None:
-    assert rate_of(Arrivals()) == 0
-    assert rate_of(Arrivals([1], [PAYLOAD])) == 0
-    assert rate_of(Arrivals([5, 5, 5], [PAYLOAD] * 3)) == 0
+    assert rate_of(Arrivals(), 1472) == 0
+    assert rate_of(Arrivals([1], [1472]), 1472) == 0
+    assert rate_of(Arrivals([5, 5, 5], [1472] * 3), 1472) == 0

@@ -15,14 +15,14 @@ from contextlib import contextmanager, suppress
 import pytest
 
 from overlaycast.errors import ConfigError, LabError
-from overlaycast.lab import fidelity, probes
+from overlaycast.lab import fidelity, reach
 from overlaycast.lab.graph import Link, Node
 from overlaycast.lab.network import Network
 from overlaycast.lab.plan import KernelSettings
 from overlaycast.lab.shaping import Shape
 from overlaycast.lab.tapwire import EARLY_NS
 from overlaycast.lab.topology import Topology, load_topology
-from tests.lab.inside import FIGURE_2A, ROOT, inside
+from tests.lab.inside import FIGURE_2A, inside
 
 pytestmark = pytest.mark.lab
 
@@ -203,7 +203,7 @@ def multicast_router(network: Network, router: str, devices: list[str], source: 
         for vif, index in enumerate(indices):
             control.setsockopt(mroute, base + 2, struct.pack("=HBBIiI", vif, 8, 1, 0, index, 0))  # VIFF_USE_IFINDEX
         ttls = bytes([0] + [1] * (len(devices) - 1) + [0] * (32 - len(devices)))
-        group = socket.inet_aton(probes.GROUP)
+        group = socket.inet_aton(reach.GROUP[4])
         control.setsockopt(
             mroute, base + 4, struct.pack("=4s4sH32s2xIIIi", socket.inet_aton(source), group, 0, ttls, 0, 0, 0, 0)
         )
@@ -214,16 +214,16 @@ def multicast_router(network: Network, router: str, devices: list[str], source: 
 def test_the_check_sees_a_router_that_forwards_multicast() -> None:
     topology = small()
     with Network(topology) as network:
-        assert probes.multicast(network) == probes.MulticastFinding((), ())
+        assert reach.multicast(network) == reach.MulticastFinding((), ())
         with (
             multicast_router(network, "r", ["r-lan", "r-eth0"], topology.address("a")),
             multicast_router(network, "s", ["s-eth0", "s-eth1"], topology.address("a")),
         ):
-            assert probes.multicast(network).leaks == (("r", "s"),)
+            assert reach.multicast(network).leaks == (("r", "s"),)
             with pytest.raises(LabError, match="router r forwards multicast"):
                 fidelity.check(network)
             assert not fidelity.check(network, multicast_blocked=False).multicast_blocked
-        assert probes.multicast(network).leaks == ()
+        assert reach.multicast(network).leaks == ()
 
 
 @inside

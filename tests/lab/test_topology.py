@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+from ipaddress import ip_address, ip_interface, ip_network
 from pathlib import Path
 
 import networkx as nx
@@ -41,7 +41,7 @@ def topologies(draw_: st.DrawFn) -> Topology:
     delays = st.sampled_from([0.0, 0.0, 1.0, 5.0])
     links = [Link(a, b, Shape(delay_ms=draw_(delays)), Shape(delay_ms=draw_(delays))) for a, b in pairs]
     nodes = [Node(name, "router") for name in routers] + [Node(name, "host", role="client") for name in hosts]
-    return Topology.of("random", draw_(st.permutations(nodes)), links)
+    return Topology.of("random", draw_(st.permutations(nodes)), links, ip=draw_(st.sampled_from(["4", "6", "both"])))
 
 
 def forwarded(topology: Topology, plans: dict[str, NodePlan], source: str, address: str) -> list[str]:
@@ -50,11 +50,11 @@ def forwarded(topology: Topology, plans: dict[str, NodePlan], source: str, addre
     here, visited = source, [source]
     while address not in {a.address for a in plans[here].addresses}:
         assert len(visited) <= len(plans), f"a circle: {visited}"
-        connected = [IPv4Interface(f"{a.address}/{a.prefix}").network for a in plans[here].addresses]
-        if any(IPv4Address(address) in network for network in connected):
+        connected = [ip_interface(f"{a.address}/{a.prefix}").network for a in plans[here].addresses]
+        if any(ip_address(address) in network for network in connected):
             here = owner[address]
         else:
-            routes = [r for r in plans[here].routes if IPv4Address(address) in IPv4Network(f"{r.network}/{r.prefix}")]
+            routes = [r for r in plans[here].routes if ip_address(address) in ip_network(f"{r.network}/{r.prefix}")]
             best = max(routes, key=lambda route: route.prefix)
             here = owner[best.via]
         visited.append(here)
@@ -103,7 +103,7 @@ def test_neighbours_are_known_beforehand_on_every_link(topology: Topology) -> No
     macs = {
         a.address: end.mac for end in topology.interfaces for a in plans[end.node].addresses if a.device == end.name
     }
-    macs |= {lan.gateway: lan.mac for lan in topology.lans}
+    macs |= {lan.router_address(family)[0]: lan.mac for lan in topology.lans for family in topology.families}
     for plan in plans.values():
         entries = {(n.device, n.address): n.mac for n in plan.neighbours}
         for route in plan.routes:
@@ -283,3 +283,97 @@ def test_the_drawing_names_everything() -> None:
     assert text.count("20 Mbit/s, 5 ms") == 8  # four in the tree, four in the table
     console.print(draw.listing([topology]))
     assert console.export_text().split("\n")[1].split() == ["figure_2a", "16", "13", "14", "29", "4"]
+
+
+def home(**params: object) -> Topology:
+    """Host ``in`` and its LAN behind the NAT router ``n``; ``out`` beyond the core."""
+    nodes = [Node("core", "router"), Node("n", "router", nat=True), Node("leaf", "router")]
+    nodes += [
+        Node("out", "host", role="server"),
+        Node("in", "host", "home", "client"),
+        Node("in2", "host", "home", "client"),
+    ]
+    links = [
+        Link("core", "n", Shape(), Shape(), "home"),
+        *wired(("core", "out"), ("n", "leaf"), ("leaf", "in"), ("n", "in2")),
+    ]
+    return Topology.of("home", nodes, links, **params)  # type: ignore[arg-type]
+
+
+def test_who_is_behind_a_nat_can_call_and_not_be_called() -> None:
+    topology = home()
+    (nat,) = topology.nats
+    assert (nat.router, nat.link, nat.inside) == ("n", "core-n", {"n", "leaf", "in", "in2"})
+    assert topology.reaches("in", "out")
+    assert topology.reaches("in", "in2")
+    assert topology.reaches("out", "n")
+    assert not topology.reaches("out", "in")
+    assert topology.behind("out") is topology.behind("n") is None
+    assert topology.node_of(topology.address("n")) == "n"
+    assert topology.address("n") == "10.128.0.2", "its outer address"
+    plans = node_plans(topology)
+    assert plans["n"].nat == "n-eth0"
+    assert {plan.nat for plan in plans.values() if plan.node != "n"} == {None}
+    known_outside = {route.network for route in plans["core"].routes}
+    assert known_outside == set(), "nothing behind it has a route"
+    assert forwarded(topology, plans, "in", topology.address("out")) == ["in", "leaf", "n", "core", "out"]
+
+
+def test_ipv6_is_not_translated_so_it_has_routes() -> None:
+    plans = node_plans(home(ip="both"))
+    assert {route.network for route in plans["core"].routes} == {
+        "fd6f:7665:a00:100::",
+        "fd6f:7665:a00:200::",
+        "fd6f:7665:a80:4::",
+    }
+
+
+def test_ipv6_can_be_read_from_ipv4() -> None:
+    topology = home(ip="both")
+    assert topology.address("in") == "10.0.2.2"
+    assert topology.address("in", 6) == "fd6f:7665:a00:200::2"
+    assert topology.node_of("fd6f:7665:a00:200::2") == "in"
+    alone = home(ip="6")
+    assert alone.address("in") == "fd6f:7665:a00:200::2"
+    assert alone.node_of("10.0.2.2") is None
+    assert {":" in a.address for plan in node_plans(alone).values() for a in plan.addresses} == {True}
+
+
+@pytest.mark.parametrize(
+    ("links", "complaint"),
+    [
+        (wired(("r", "n"), ("n", "h")), "router 'n': nat with 0 uplinks; accepted: one link with uplink_of"),
+        (
+            [*wired(("n", "h")), Link("r", "n", Shape(), Shape(), "s"), Link("r", "n", Shape(), Shape(), "s")],
+            "router 'n': nat with 2 uplinks",
+        ),
+    ],
+)
+def test_a_nat_needs_one_way_out(links: list[Link], complaint: str) -> None:
+    nodes = [R, Node("n", "router", nat=True), Node("h", "host", "s", "client")]
+    with pytest.raises(ConfigError) as refused:
+        Topology.of("t", nodes, links)
+    assert complaint in str(refused.value)
+
+
+def test_a_nat_that_can_be_walked_around_is_refused() -> None:
+    nodes = [R, Node("n", "router", nat=True), Node("m", "router"), Node("h", "host", "s", "client")]
+    links = [
+        Link("r", "n", Shape(), Shape(), "s"),
+        Link("r", "m", Shape(), Shape(), "s"),
+        *wired(("m", "n"), ("n", "h")),
+    ]
+    with pytest.raises(ConfigError, match="router 'n': nat, but there is a way out beside link r-n"):
+        Topology.of("t", nodes, links)
+
+
+def test_the_ip_version_is_a_choice_of_whoever_loads() -> None:
+    assert load_topology(FIGURE_2A).families == (4,)
+    assert load_topology(FIGURE_2A, "figure_2a,ip=both").families == (4, 6)
+    assert load_topology(FIGURE_2A, ",ip=6").address("source").startswith("fd6f:7665:")
+    with pytest.raises(ConfigError, match=r"figure_2a\.py: topology figure_2a|ip is '5'; accepted: 4, 6, both"):
+        load_topology(FIGURE_2A, "figure_2a,ip=5")
+    with pytest.raises(ConfigError, match="name: 'six' after the topology's; accepted: KEY=VALUE"):
+        load_topology(FIGURE_2A, "figure_2a,six")
+    with pytest.raises(ConfigError, match="unexpected keyword argument 'speed'"):
+        load_topology(FIGURE_2A, "figure_2a,speed=5")
