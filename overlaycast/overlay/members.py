@@ -145,7 +145,7 @@ class Member:
     @property
     def primary(self) -> bool:
         """It is fed by the source itself (Fig. 6A, derived)."""
-        return self.parent is not None and self.parent.role == "source"
+        return self.parent is not None and self.parent.role == "source" and self.role != "backup"
 
     def become(self, state: State) -> None:
         """Change state.

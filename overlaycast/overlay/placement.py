@@ -108,7 +108,7 @@ class _Search:
         best: _Found | None = None
         searched: Place | None = None
         for above in place.up():
-            if best is not None and best[0] <= place.depth - above.depth:
+            if best is not None and best[0] < place.depth - above.depth:
                 break  # whoever is found from here on is further away
             for one in self._at(above, place, searched):
                 found = self._judge(one, above)
