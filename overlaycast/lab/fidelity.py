@@ -5,8 +5,9 @@ Owns: what is checked, the tolerances, and the verdict; the datagrams are ``prob
 multicast that passes a router, settings that read back wrongly, delay, rate or loss off by more than the
 tolerance in five attempts.
 
-Which links are measured: every uplink, and of the others up to eight of each class (same means, same shape)
-that a wire or netem shapes, two of each that the kernel's tbf or nothing shapes. All are read back.
+Which links are measured: every uplink, and of the others up to eight of each class (same means, same shape but for
+the delay, delays within a factor of two) that a wire or netem shapes, two of each that the kernel's tbf or nothing
+shapes. All are read back.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from statistics import median
 from typing import Any, Final
 
@@ -175,15 +176,20 @@ def _way(network: Network, link: str, direction: Direction) -> Way:
 
 def representatives(network: Network) -> list[Way]:
     """Return the directions to measure."""
-    seen: dict[tuple[Means, Shape, Shape], int] = defaultdict(int)
+    seen: dict[tuple[object, ...], int] = defaultdict(int)
     chosen = []
     for link in network.topology.links:
         means = network.shaper.means[link.name]
-        kind = (means, link.ab, link.ba)
+        kind = (means, *_kind(link.ab), *_kind(link.ba))
         seen[kind] += 1
         if link.uplink_of or seen[kind] <= _OF_EACH_CLASS[means]:
             chosen += [probes.way(network, link, "ab"), probes.way(network, link, "ba")]
     return [each for each in chosen if network.shaper.asked(each.link, each.direction).loss < 1.0]
+
+
+def _kind(wish: Shape) -> tuple[Shape, int]:
+    """Return what links have in common that are measured for each other: on a map no two delays are the same."""
+    return replace(wish, delay_ms=0.0), math.frexp(wish.delay_ms)[1]
 
 
 def _measure(network: Network, ways: Sequence[Way], tolerance: Tolerance, at_once: float) -> list[LinkFidelity]:

@@ -15,7 +15,8 @@ import struct
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
+from functools import lru_cache
+from typing import Final, NamedTuple
 
 from overlaycast.errors import LabError
 
@@ -38,9 +39,8 @@ _BATCH_BYTES: Final = 32 * 1024
 _TIMEOUT_S: Final = 10.0
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
-    """One message to the kernel; ``what`` is how an error calls it."""
+class Request(NamedTuple):
+    """One message to the kernel; ``what`` is how an error calls it. A large map needs a million of them."""
 
     kind: int
     flags: int
@@ -140,11 +140,20 @@ def add_address(index: int, address: str, prefix: int) -> Request:
 
 def add_route(network: str, prefix: int, via: str, index: int) -> Request:
     """Add a unicast route to the main table."""
-    family, gateway = _address(via)
-    body = _RTMSG.pack(family, prefix, 0, 0, 254, 4, 0, 1, 0)  # table main, protocol static, scope universe
-    body += _attr(1, _address(network)[1]) if prefix else b""  # RTA_DST
-    body += _attr(5, gateway) + _u32(4, index)  # RTA_GATEWAY, RTA_OIF
+    body = _destination(network, prefix) + _hop(via, index)
     return Request(_NEWROUTE, _CREATE | _REPLACE, body, f"route {network}/{prefix} via {via}")
+
+
+@lru_cache(maxsize=65536)
+def _destination(network: str, prefix: int) -> bytes:
+    family, raw = _address(network)
+    body = _RTMSG.pack(family, prefix, 0, 0, 254, 4, 0, 1, 0)  # table main, protocol static, scope universe
+    return body + (_attr(1, raw) if prefix else b"")  # RTA_DST
+
+
+@lru_cache(maxsize=64)
+def _hop(via: str, index: int) -> bytes:
+    return _attr(5, _address(via)[1]) + _u32(4, index)  # RTA_GATEWAY, RTA_OIF
 
 
 def add_neighbour(index: int, address: str, mac: str) -> Request:
