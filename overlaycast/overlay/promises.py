@@ -122,16 +122,10 @@ def _heir(forwarder: Member, family: list[Member]) -> Member | None:
 
 
 def _heir_for(group: Group, parent: Member, child: Member) -> Member | None:
-    """The sibling that a new child will turn to; the first that will do, for parents are given children by rank."""
+    """The sibling that a new child will turn to: the heir of those that rank below it."""
     site = _site(group, child)
-    first: Member | None = None
-    for sibling in parent.children:
-        if sibling is child or sibling.rank > child.rank or not sibling.degree or _site(group, sibling) is not site:
-            continue
-        if sibling.place is parent.place:
-            return sibling
-        first = first or sibling
-    return first
+    above = [one for one in parent.children if one.rank < child.rank and _site(group, one) is site]
+    return _heir(parent, sorted(above, key=lambda one: one.rank))
 
 
 def _site(group: Group, member: Member) -> Place | None:

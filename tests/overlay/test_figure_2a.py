@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import random
+
+import pytest
 
 from overlaycast.overlay import Overlay
 from overlaycast.wire.messages import Leaving, Released
@@ -44,6 +47,20 @@ def test_heirs_have_their_standby_outside_and_siblings_have_the_heir() -> None:
         assert [peer.name for peer in scene[heir].order.standbys] == ["backup"]  # type: ignore[union-attr]
         for sibling in siblings:
             assert [peer.name for peer in scene[sibling].order.standbys] == [heir]  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("order", range(6))
+def test_looking_for_improvements_leaves_a_good_plan_alone(order: int) -> None:
+    scene = Scene(rate_mbit=8.4, default_out_degree=3, start_members=len(FIGURE_2A))
+    names = list(FIGURE_2A)
+    for name in random.Random(order).sample(names, len(names)):
+        scene.join(name, FIGURE_2A[name], rtt_ms=14.3, rate_mbit=19)
+    scene.join("backup", ("srv", "core"), "backup", rtt_ms=4.2, rate_mbit=80)
+    scene.join("source", ("srv",), "source", rtt_ms=0.2, rate_mbit=300)
+    scene.deliver()
+    planned = {name: [peer.name for peer in scene[name].order.standbys] for name in names}  # type: ignore[union-attr]
+    scene.pass_time(35)  # three rounds of improvement, in which nothing is worth moving
+    assert {name: [peer.name for peer in scene[name].order.standbys] for name in names} == planned  # type: ignore[union-attr]
 
 
 def test_a_killed_primary_is_replaced_as_planned_and_nothing_below_moves() -> None:
