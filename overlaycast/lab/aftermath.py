@@ -3,7 +3,7 @@
 Owns: the figures of ``result.FaultSeen``. Who feeds whom is taken from the receivers' journals, for the data plane is
 what counts, and from the coordinator's tree before and after.
 
-Words: the *orphans* are the target's surviving children; the *branch* is everybody below the target; a branch's *top*
+Words: the *orphans* are the targets' surviving children; the *branch* is everybody below the targets; a branch's *top*
 is an orphan. The window of a fault lasts until the next one, or until the end of the stream.
 """
 
@@ -46,17 +46,18 @@ class Scene:
 
     def orphans(self) -> tuple[Place, ...]:
         """Return the target's surviving children."""
-        if not self.fault.takes_away:
-            return ()
-        place = self.fault.before.by_host().get(self.fault.target)
-        children = self.fault.before.children().get(place.id, ()) if place else ()
-        return tuple(child for child in children if child.host not in self.gone)
+        places, children = self.fault.before.by_host(), self.fault.before.children()
+        found = [child for host in self.fault.silenced if host in places for child in children.get(places[host].id, ())]
+        return tuple(child for child in found if child.host not in self.gone)
 
     def branch(self) -> tuple[Place, ...]:
-        """Return the surviving receivers below the target."""
-        place = self.fault.before.by_host().get(self.fault.target) if self.fault.takes_away else None
-        below = self.fault.before.branch(place.id) if place else ()
-        return tuple(member for member in below if member.host not in self.gone)
+        """Return the surviving receivers below the targets, each once."""
+        places = self.fault.before.by_host()
+        found: dict[int, Place] = {}
+        for host in self.fault.silenced:
+            below = self.fault.before.branch(places[host].id) if host in places else ()
+            found |= {member.id: member for member in below if member.host not in self.gone}
+        return tuple(found.values())
 
     def parents(self, host: str) -> tuple[str | None, str | None, str | None]:
         """Return a member's parent at the fault, the first new one after it, and the one at the window's end.
@@ -85,7 +86,7 @@ def _scenes(recording: Recording) -> Iterator[Scene]:
     gone: set[str] = set()
     for fault, following in pairwise([*faults, None]):
         assert fault is not None
-        away = {fault.target} if fault.takes_away else set()
+        away = set(fault.away)
         until = following.at if following else ended(recording)
         yield Scene(recording, fault, until, frozenset(gone | away), hosts)
         if fault.healed_at is None:
@@ -129,7 +130,25 @@ def _seen(scene: Scene) -> FaultSeen:
         inbound_copies=_inbound(scene, orphans),
         lost=sum(lost_between(scene.journal(host), *window) for host in survivors),
         duplicated=sum(duplicated_between(scene.journal(host), *window) for host in survivors),
+        away=fault.away,
+        back_ms=_back_ms(scene),
     )
+
+
+def _back_ms(scene: Scene) -> float | None:
+    healed, waits = scene.fault.healed_at, []
+    if healed is None:
+        return None
+    for host in scene.fault.away:
+        if host not in scene.recording.cast.peers:
+            continue
+        samples = scene.journal(host).running()
+        before = max((one.records for one in samples if one.t <= healed), default=0)
+        after = next((one.t for one in samples if one.t > healed and one.records > before), None)
+        if after is None:
+            return None
+        waits.append((after - healed) * 1000)
+    return round(max(waits), 1) if waits else None
 
 
 def _detected_ms(scene: Scene) -> float | None:
@@ -142,7 +161,7 @@ def _detected_ms(scene: Scene) -> float | None:
 
 
 def _recovered_ms(scene: Scene, affected: Sequence[str]) -> float | None:
-    if scene.fault.action == "coordinator-kill":
+    if scene.fault.action.startswith("coordinator"):
         healed = scene.fault.healed_at
         return round((healed - scene.fault.at) * 1000, 1) if healed else None
     if not affected:
@@ -203,5 +222,5 @@ def _inbound(scene: Scene, orphans: Sequence[Orphans]) -> dict[str, float]:
     recording, network = scene.recording, scene.recording.network
     stream = stream_curve(scene.journal(recording.cast.source), recording.system)
     crossed = inbound_by_site(recording, stream, scene.fault.at, scene.until)
-    sites = {group.site for group in orphans} | {network.site_of(scene.fault.target)}
+    sites = {group.site for group in orphans} | {network.site_of(host) for host in scene.fault.silenced}
     return {site: round(copies, 3) for site, copies in crossed.items() if site in sites}

@@ -9,9 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from overlaycast.lab import targets
+from overlaycast.lab import aim, props
+from overlaycast.lab.aim import Ground
 from overlaycast.lab.experiment import Cast, Experiment
 from overlaycast.lab.placed_yaml import Field, PlacedYaml
+from overlaycast.lab.targets import SOURCE
+from overlaycast.lab.topology import Topology
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +43,6 @@ def cast(document: PlacedYaml, experiment: Experiment, hosts: Sequence[Host]) ->
     if not found.peers:
         raise document.error(("members", "peers"), "nobody joins; name hosts, or give hosts the role client")
     _check_distinct(document, found, {host.name for host in hosts})
-    _check_targets(document, experiment, hosts)
     return found
 
 
@@ -72,12 +74,19 @@ def _check_distinct(document: PlacedYaml, cast: Cast, known: set[str]) -> None:
             used.add(name)
 
 
-def _check_targets(document: PlacedYaml, experiment: Experiment, hosts: Sequence[Host]) -> None:
-    names = [host.name for host in hosts]
-    sites = {host.site for host in hosts if host.site}
+def check_faults(document: PlacedYaml, experiment: Experiment, cast: Cast, topology: Topology) -> None:
+    """Say what is wrong with what faults aim at, on this network.
+
+    Raises:
+        ConfigError: by file, line and field.
+    """
+    ground = Ground(topology, (cast.source, *cast.backups, *cast.peers), cast.source)
     for index, fault in enumerate(experiment.timeline):
-        if not hasattr(fault, "target"):
-            continue
-        complaint = targets.complaint(fault.aim, names, sites)
-        if complaint:
-            raise document.error(("timeline", index, "target"), complaint)
+        found = aim.complaint(fault, ground, cast.peers)
+        if found:
+            raise document.error(("timeline", index, found[0]), found[1])
+        if fault.action == "restart" and fault.aim == cast.source != SOURCE:
+            raise document.error(("timeline", index, "target"), f"accepted for the source itself: {SOURCE}")
+    clash = props.complaint(experiment.timeline)
+    if clash:
+        raise document.error(("timeline", clash[0], "target"), clash[1])

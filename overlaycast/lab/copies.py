@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final, Literal
 
-from overlaycast.lab.journals import Journal, Sample
+from overlaycast.lab.journals import Journal
 from overlaycast.lab.multicast_stream import DATAGRAM_HEADER
 from overlaycast.lab.recording import CounterSample, Curve, Recording
 from overlaycast.lab.targets import Tree
@@ -31,7 +31,7 @@ def stream_curve(source: Journal, system: str = "overlay") -> Curve:
 
     Multicast repeats the frame header in every datagram; there it is taken off with the packets' headers.
     """
-    samples = source.all(Sample)
+    samples = source.running()
     header = 0 if system == "multicast" else HEADER_SIZE
     return Curve(
         tuple(sample.t for sample in samples),

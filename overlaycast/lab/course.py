@@ -7,24 +7,27 @@ a user would. Invariant: a program that ends before the stream begins ends the r
 from __future__ import annotations
 
 import asyncio
-import random
 import signal
 import time
-from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from overlaycast.errors import LabError
-from overlaycast.lab import processes, programs, systems
+from overlaycast.lab import arrivals, processes, programs, systems
+from overlaycast.lab.aim import Ground
+from overlaycast.lab.arrivals import Passage
+from overlaycast.lab.cabling import NetworkCables
 from overlaycast.lab.control import Control
+from overlaycast.lab.crew import AGAIN_S, Crew
 from overlaycast.lab.experiment import Cast, Experiment
 from overlaycast.lab.injection import Stage
 from overlaycast.lab.network import Network
 from overlaycast.lab.processes import Program
 from overlaycast.lab.programs import Folders, Membership
 from overlaycast.lab.progress import Progress
+from overlaycast.lab.props import props
 from overlaycast.lab.recording import CounterSample, LinkCount
 from overlaycast.lab.systems import System
 from overlaycast.lab.targets import EMPTY
@@ -67,6 +70,17 @@ class Plan:
         """The hosts of all members."""
         return (self.cast.source, *self.cast.backups, *self.cast.peers)
 
+    @property
+    def ground(self) -> Ground:
+        """What faults can aim at."""
+        return Ground(self.topology, self.members, self.cast.source)
+
+    @property
+    def arrivals(self) -> arrivals.Arrivals:
+        """Who comes and goes when."""
+        experiment = self.experiment
+        return arrivals.plan(experiment.arrival, self.cast.peers, self.seed, experiment.stream_s)
+
 
 class Run:
     """One run in progress."""
@@ -77,7 +91,6 @@ class Run:
         self.network = network
         self.progress = progress
         self.folders = Folders(plan.out, STATE)
-        self.programs: dict[str, Program] = {}
         self.coordinator: Program | None = None
         self.counters: list[CounterSample] = []
         self.troubles: list[str] = []
@@ -85,15 +98,35 @@ class Run:
         self.began_at = 0.0
         self.traffic: tuple[int | None, int | None] = (None, None)
         self.cpu_s: dict[str, float] = {}
+        self.arrivals = plan.arrivals
+        self.membership = Membership(plan.experiment.name, "", "")
+        self.file = plan.file
         self.watch = Watch({host: self.folders.journal(host) for host in plan.members})
+        needs = props(fault for _, fault in plan.experiment.faults)
+        self.crew = Crew(network, self.folders, self.watch, needs, self._command, self._started)
+        self.programs = self.crew.programs
         self.control = Control(self.folders, plan.experiment.name, self._site_of)
-        stage = Stage(self.programs, network, self._access, self._the_coordinator, self.start_coordinator)
-        self.timeline = Timeline(stage, self.control, progress, self._site_of)
-        self._random = random.Random(plan.seed)
+        self.timeline = Timeline(self._stage(), self.control, progress, self._site_of, plan.ground, plan.seed)
+        absent = set(plan.cast.peers) - set(self.arrivals.first)
+        self.timeline.gone |= {host: self._site_of(host) for host in sorted(absent)}
+        self._minds: list[asyncio.Task[None]] = []
+        self._side: asyncio.TaskGroup | None = None
 
-    def _access(self, host: str) -> tuple[str, str]:
-        link = self.plan.topology.links_of(host)[0]
-        return link.a, link.b
+    def _stage(self) -> Stage:
+        crew = self.crew
+        return Stage(
+            programs=self.programs,
+            cables=NetworkCables(self.network),
+            coordinator=self._the_coordinator,
+            start_coordinator=self.start_coordinator,
+            start_member=self._start_again,
+            source=self.plan.cast.source,
+            readers=crew.readers,
+            disks=crew.disks,
+            clocks=crew.clocks,
+            told=crew.newest,
+            rogues=crew.rogues,
+        )
 
     def _the_coordinator(self) -> Program:
         assert self.coordinator is not None
@@ -106,20 +139,26 @@ class Run:
 
     async def play(self, file: Path) -> None:
         """Go through the whole run, to the end of the last receiver."""
+        self.file = file
+        self.crew.prepare()
         async with self.control, asyncio.TaskGroup() as side:
+            self._side = side
             tasks = [side.create_task(self.watch.run()), side.create_task(self._count())]
             await self.start_coordinator()
-            membership = await self._create_group()
+            self.membership = await self._create_group()
             async with asyncio.TaskGroup() as faults:
-                await self._start_members(membership, file)
+                await self._start_members()
                 await self._wait_for_begin()
-                tasks += [side.create_task(self._mind(program)) for program in self.programs.values()]
+                for program in list(self.programs.values()):
+                    self._started(program)
+                passages = faults.create_task(self._come_and_go())
                 experiment = self.plan.experiment
                 await self.timeline.play(
-                    experiment.faults, self._streamed_until, self.began_at, experiment.stream_s, faults
+                    experiment.faults, self._streamed_until, self.began_at, experiment.sent_by_s, faults
                 )
+                await passages
                 await self._wait_for_end()
-            for task in tasks:
+            for task in (*tasks, *self._minds):
                 task.cancel()
             await self._last_look()
 
@@ -140,7 +179,9 @@ class Run:
     async def _create_group(self) -> Membership:
         plan, host = self.plan, self.plan.cast.coordinator
         self.progress.step("creating the group")
-        words = programs.create_group(systems.grouped(plan.system, plan.experiment), plan.cast, self.folders)
+        words = programs.create_group(
+            systems.grouped(plan.system, plan.experiment), self.folders, len(self.arrivals.first)
+        )
         log = self.folders.log(programs.GROUP)
         token = (await processes.output_of(self.network.host(host), host, words, log, GROUP_S)).strip()
         if not token or len(token.splitlines()) != 1:
@@ -148,40 +189,77 @@ class Run:
         address = f"http://{plan.topology.address(host)}:{programs.PORT}"
         return Membership(plan.experiment.name, address, token)
 
-    async def _start_members(self, membership: Membership, file: Path) -> None:
+    async def _start_members(self) -> None:
+        """Start all who are there from the beginning; they join in the order of the plan."""
         plan, cast = self.plan, self.plan.cast
-        self.progress.step(
-            f"starting {len(cast.peers)} receivers, {len(cast.backups)} backup, the source; {file.name} will be sent"
-        )
-        for host in cast.backups:
-            self._start(host, programs.backup(host, membership, self.folders))
-        self._start(cast.source, programs.send(plan.experiment, cast.source, membership, self.folders, file))
-        for host, pause in self._arrivals():
-            await asyncio.sleep(pause)
-            self._start(host, programs.join(host, membership, self.folders))
+        first = (cast.source, *cast.backups, *self.arrivals.first)
+        many = f"{len(self.arrivals.first)} receivers, {len(cast.backups)} backup, the source"
+        self.progress.step(f"starting {many}; {self.file.name} will be sent")
+        for host in first:
+            self.crew.gate(host)
+            self.crew.start(host)
+        for number, host in enumerate(first, 1):
+            await self.crew.admit(host, self._secret(host), plan.experiment.limits.start_s)
+            self.progress.state(f"{number} of {len(first)} members joined", number / len(first))
 
-    def _arrivals(self) -> Iterator[tuple[str, float]]:
-        """Yield each peer with the pause before it; the order is the seed's."""
-        peers = list(self.plan.cast.peers)
-        arrival = self.plan.experiment.arrival
-        if arrival.kind == "at-once":
-            yield from ((host, 0.0) for host in peers)
+    def _command(self, host: str) -> list[str]:
+        """Return the words of a host's member."""
+        cast = self.plan.cast
+        gate = self.crew.gate(host)
+        if host == cast.source:
+            return programs.send(self.plan.experiment, host, self.membership, self.folders, self.file, gate)
+        if host in cast.backups:
+            return programs.backup(host, self.membership, self.folders, gate)
+        output = "-" if host in self.crew.props.readers else str(self.crew.output(host))
+        return programs.join(host, self.membership, self.folders, gate, output)
+
+    def _secret(self, host: str) -> str:
+        """Return what a member reads at its gate: the token, in the table of its command."""
+        cast = self.plan.cast
+        table = "send" if host == cast.source else "relay" if host in cast.backups else "join"
+        return f'[{table}]\ntoken = "{self.membership.token}"\n'
+
+    def _started(self, program: Program) -> None:
+        """Mind every process from the beginning of the stream on."""
+        if self._side is None or not self.began_at:
             return
-        self._random.shuffle(peers)
-        pause = arrival.over_s / max(1, len(peers) - 1)
-        yield from ((host, pause if index else 0.0) for index, host in enumerate(peers))
+        self.cpu_s.setdefault(program.host, 0.0)
+        self._minds.append(self._side.create_task(self._mind(program)))
 
-    def _start(self, host: str, words: list[str]) -> None:
-        self.programs[host] = processes.start(self.network.host(host), host, words, self.folders.log(host))
+    async def _start_again(self, host: str) -> None:
+        """Start a host's member once more, and return once it is one again."""
+        self.crew.forget(host)
+        self.cpu_s[host] = 0.0
+        self.crew.start(host)
+        await self.crew.admit(host, self._secret(host), AGAIN_S)
+
+    async def _come_and_go(self) -> None:
+        """Have the peers that come later come, and those that go, go."""
+        for passage in self.arrivals.later:
+            await self._streamed_until(passage.at_s)
+            assert self._side is not None
+            self._minds.append(self._side.create_task(self._pass(passage)))
+
+    async def _pass(self, passage: Passage) -> None:
+        host = passage.host
+        if passage.what == "come":
+            self.progress.event(f"{host} comes")
+            if host in self.programs:  # its farewell may not be over
+                await self.programs[host].wait()
+            await self._start_again(host)
+            self.timeline.gone.pop(host, None)
+            return
+        self.progress.event(f"{host} {'leaves' if passage.what == 'leave' else 'dies'}")
+        self.timeline.gone[host] = self._site_of(host)
+        self.programs[host].signal(signal.SIGTERM if passage.what == "leave" else signal.SIGKILL)
 
     async def _wait_for_begin(self) -> None:
         source, limit = self.plan.cast.source, self.plan.experiment.limits.start_s
         try:
             async with asyncio.timeout(limit), asyncio.TaskGroup() as side:
-                telling = side.create_task(self._tell_joined())
                 early = [side.create_task(self._not_before(host)) for host in self.programs]
                 await self.watch.until(lambda: self.watch.seen[source].begin is not None)
-                for task in (telling, *early):
+                for task in early:
                     task.cancel()
         except TimeoutError:
             raise LabError(f"the source did not begin within {limit:g} s: {self._why_not()}") from None
@@ -191,15 +269,7 @@ class Run:
         self.cpu_s = {host: -program.cpu_s() for host, program in self.programs.items()}
         self.start_tree = await self.control.tree()
         depth = max((place.depth for place in self.start_tree.places), default=0)
-        self.progress.step(f"streaming to {len(self.plan.cast.peers)} receivers; the tree is {depth} levels deep")
-
-    async def _tell_joined(self) -> None:
-        expected = len(self.programs)
-        while True:
-            with suppress(LabError):
-                connected = await self.control.connected()
-                self.progress.state(f"{connected} of {expected} members joined", connected / expected)
-            await asyncio.sleep(LOOK_EVERY_S)
+        self.progress.step(f"streaming to {len(self.arrivals.first)} receivers; the tree is {depth} levels deep")
 
     async def _not_before(self, host: str) -> None:
         code = await self.programs[host].wait()
@@ -227,9 +297,12 @@ class Run:
         return f"{seconds:.0f} s  {len(rates)} receivers at {min(rates):.1f} to {max(rates):.1f} Mbit/s"
 
     def _receiving(self) -> list[str]:
-        return [host for host in self.plan.cast.peers if host not in self.timeline.gone]
+        gone = set(self.timeline.gone) - self.timeline.coming_back
+        return [host for host in self.plan.cast.peers if host not in gone]
 
     def _is_over(self, host: str) -> bool:
+        if host in self.timeline.coming_back:
+            return False
         return self.watch.seen[host].ended or self.programs[host].returncode is not None
 
     async def _mind(self, program: Program) -> None:
@@ -241,7 +314,7 @@ class Run:
 
     async def _wait_for_end(self) -> None:
         experiment, source = self.plan.experiment, self.plan.cast.source
-        last = self.began_at + (experiment.stream_s or 0.0) + experiment.limits.end_s
+        last = self.began_at + (experiment.sent_by_s or 0.0) + experiment.limits.end_s
         limit = max(0.0, last - time.time())
         telling = asyncio.create_task(self._streamed_until(float("inf")))
         try:
@@ -267,6 +340,9 @@ class Run:
         async with asyncio.TaskGroup() as side:
             for host, program in self.programs.items():
                 side.create_task(self._end(host, program))
+            for reader in self.crew.readers.values():
+                reader.signal(signal.SIGCONT)
+                side.create_task(reader.wait())
         if self.coordinator is not None:
             await self.coordinator.end(END_S)
 

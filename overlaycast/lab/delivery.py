@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from overlaycast.lab.journals import Begin, End, Error, Journal, Lost, Sample, Summary, Welcome
+from overlaycast.lab.journals import Begin, End, Error, Journal, Lost, Sample, Start, Summary, Welcome
 from overlaycast.lab.recording import FileSeen, Recording
 from overlaycast.lab.result import Delivery, Latency
 
@@ -27,12 +27,12 @@ def span(source: Journal) -> tuple[int, int]:
 
 def deliveries(recording: Recording) -> tuple[Delivery, ...]:
     """Return one entry for every peer, in the order of the cast."""
-    away = {fault.target for fault in recording.faults if fault.takes_away and fault.healed_at is None}
+    away = recording.absent()
     return tuple(_delivery(recording, host, host not in away) for host in recording.cast.peers)
 
 
 def _delivery(recording: Recording, host: str, survived: bool) -> Delivery:
-    journal = recording.journals.get(host, NOTHING)
+    journal = recording.journals.get(host, NOTHING).last_life()
     summary = journal.last(Summary) or _unfinished(journal)
     first, expected = _owed(recording, journal, summary, survived)
     duplicated = summary.duplicated
@@ -58,6 +58,8 @@ def _delivery(recording: Recording, host: str, survived: bool) -> Delivery:
         longest_gap_at_s=_since_begin(recording, summary.longest_gap_at),
         bytes=summary.bytes,
         error=error.reason if error else None,
+        digest_ok=summary.digest_ok,
+        startup_ms=_startup_ms(recording, journal),
     )
 
 
@@ -91,13 +93,24 @@ def _owed(recording: Recording, journal: Journal, summary: Summary, survived: bo
 
 
 def _whole(recording: Recording, file: FileSeen | None, summary: Summary, first: int) -> bool:
-    """Bit for bit: the lab's own digest of the file; for a late joiner, who has only a part, the agent's."""
+    """Bit for bit, as the lab itself compared the files; without that by digests, for a late joiner by the agent's."""
     if file is None:
         return False
+    if file.fits is not None:
+        return file.fits
     source_first, _ = span(recording.journals.get(recording.cast.source, NOTHING))
     if first == source_first:
         return file.sha256 == recording.sent.sha256
     return summary.digest_ok is True
+
+
+def _startup_ms(recording: Recording, journal: Journal) -> float | None:
+    """From the start of the program, or of the stream if that came later, to the first record; to 200 ms."""
+    start = journal.last(Start)
+    first = next((sample.t for sample in journal.all(Sample) if sample.records), None)
+    if start is None or first is None:
+        return None
+    return round(max(0.0, first - max(start.t, began(recording))) * 1000, 1)
 
 
 def _readable(recording: Recording, file: FileSeen | None) -> bool | None:
@@ -143,6 +156,7 @@ def duplicated_between(journal: Journal, t0: float, t1: float) -> int:
 
 
 def _surplus(journal: Journal, until: float) -> int:
+    journal = journal.last_life()
     summary, losses = journal.last(Summary), journal.all(Lost)
     first = summary.first_seq if summary and summary.first_seq is not None else 0
     most = 0
@@ -161,6 +175,6 @@ def longest_gap(journal: Journal, t0: float, t1: float) -> float | None:
 
 def flows_after(journal: Journal, t: float) -> bool:
     """Return whether records still came after ``t``, or everything had come before."""
-    samples: Iterable[Sample] = journal.all(Sample)
+    samples: Iterable[Sample] = journal.running()
     before = max((sample.records for sample in samples if sample.t <= t), default=0)
     return journal.last(End) is not None or any(sample.records > before for sample in samples)

@@ -9,59 +9,27 @@ Times are seconds; those of the timeline count from the moment the source begins
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import BeforeValidator, Field, model_validator
 
+from overlaycast.lab.faults import Fault, Restart
 from overlaycast.lab.metrics import METRICS
+from overlaycast.lab.parts import Part, Seconds, Slug, only_known, told
 from overlaycast.lab.placed_yaml import PlacedYaml
+from overlaycast.lab.targets import SOURCE
 from overlaycast.wire.frames import MAX_RECORD
 from overlaycast.wire.group import GroupSettings
 
-Seconds = Annotated[float, Field(ge=0, le=86_400)]
-Slug = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
-Target = Annotated[str, Field(min_length=1, max_length=100)]
 
-
-def _only_known(model: type[BaseModel], values: Any) -> Any:
-    if not isinstance(values, dict):
-        raise _told("a mapping is accepted, with the fields " + ", ".join(_names(model)))
-    for key in values:
-        if key not in _names(model):
-            raise _told(f"unknown field {key!r}; accepted: {', '.join(_names(model))}", str(key))
-    return values
-
-
-def _told(complaint: str, field: str | None = None) -> PydanticCustomError:
-    """Return a complaint in our own words, about a field of the mapping that is being checked."""
-    place = {} if field is None else {"field": field}
-    return PydanticCustomError("told", "{told}", {"told": complaint, **place})
-
-
-def _names(model: type[BaseModel]) -> list[str]:
-    return [field.alias or name for name, field in model.model_fields.items()]
-
-
-class _Part(BaseModel):
-    """A frozen part of an experiment that names what it accepts."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _known(cls, values: Any) -> Any:
-        return _only_known(cls, values)
-
-
-class TopologyChoice(_Part):
+class TopologyChoice(Part):
     """Which network: a file in Mininet's custom format, and the name in its ``topos`` if it has several."""
 
     file: str = Field(min_length=1, description="path, relative to the experiment's file")
     name: str | None = Field(None, description="which of the file's topologies; needed if there are several")
 
 
-class MediaStream(_Part):
+class MediaStream(Part):
     """A real MPEG-TS video of constant rate, made by ffmpeg, sent by its own clock."""
 
     kind: Literal["media"]
@@ -70,7 +38,7 @@ class MediaStream(_Part):
     record_size: int | None = Field(None, ge=1, le=MAX_RECORD)
 
 
-class SyntheticStream(_Part):
+class SyntheticStream(Part):
     """Bytes from the seed, sent at a rate."""
 
     kind: Literal["synthetic"]
@@ -79,7 +47,7 @@ class SyntheticStream(_Part):
     record_size: int | None = Field(None, ge=1, le=MAX_RECORD)
 
 
-class FileStream(_Part):
+class FileStream(Part):
     """A file, sent as fast as it goes in a file group, or at a rate in a live group."""
 
     kind: Literal["file"]
@@ -92,7 +60,7 @@ class FileStream(_Part):
 Stream = Annotated[MediaStream | SyntheticStream | FileStream, Field(discriminator="kind")]
 
 
-class Members(_Part):
+class Members(Part):
     """Who takes part. Hosts are named as in the topology; what is left out goes by the hosts' roles."""
 
     source: str | None = Field(None, description="host of the source; else the one with role server")
@@ -101,75 +69,18 @@ class Members(_Part):
     backups: tuple[str, ...] | None = Field(None, description="hosts of backup relays; else all with role backup")
 
 
-class Arrival(_Part):
-    """When the peers come: all at once, or one after the other in an order drawn by the seed."""
+class Arrival(Part):
+    """When the peers come: all at once, one after the other while the source sends, or coming and going by the seed."""
 
-    kind: Literal["at-once", "spread"] = "at-once"
-    over_s: Seconds = Field(0, description="spread: from the first to the last")
-
-
-class _Fault(_Part):
-    at_s: Seconds = Field(description="after the source began to send")
-    id: Slug | None = Field(None, description="its name in expectations and report; else the action and a number")
-
-    # faults of this kind take their target out of the network, so it is no surviving receiver
-    takes_away: ClassVar[bool] = True
-
-    @property
-    def aim(self) -> str:
-        """Return the target expression, or what is hit by nature."""
-        return str(getattr(self, "target", "coordinator"))
-
-    @property
-    def heals_after_s(self) -> float | None:
-        """Return how long the fault lasts; None: for good."""
-        value: float | None = getattr(self, "heal_after_s", None)
-        return value
+    kind: Literal["at-once", "spread", "churn"] = "at-once"
+    over_s: Seconds = Field(0, description="spread: from the first, who is there when the stream begins, to the last")
+    initial: float = Field(0.5, ge=0, le=1, description="churn: share of the peers that are there from the beginning")
+    per_minute: float = Field(12, gt=0, le=10_000, description="churn: arrivals per minute after that (Poisson)")
+    lifetime_s: float = Field(30, gt=0, le=86_400, description="churn: mean time that a member stays (exponential)")
+    kill_share: float = Field(0, ge=0, le=1, description="churn: share of departures without a good-bye (SIGKILL)")
 
 
-class Kill(_Fault):
-    """The agent's process is killed (SIGKILL): neighbours see a reset."""
-
-    action: Literal["kill"]
-    target: Target
-
-
-class Leave(_Fault):
-    """The agent is asked to go (SIGTERM) and leaves properly."""
-
-    action: Literal["leave"]
-    target: Target
-
-
-class Freeze(_Fault):
-    """The agent's process is stopped (SIGSTOP): silence without a reset. Heals by SIGCONT."""
-
-    action: Literal["freeze"]
-    target: Target
-    heal_after_s: Seconds | None = None
-
-
-class LinkDown(_Fault):
-    """A link loses its carrier at both ends: silence without a reset. Heals by coming up again."""
-
-    action: Literal["link-down"]
-    target: Target = Field(description="a member (its access link goes down)")
-    heal_after_s: Seconds | None = None
-
-
-class CoordinatorKill(_Fault):
-    """The coordinator's process is killed (SIGKILL). Heals by starting it again on the same state."""
-
-    action: Literal["coordinator-kill"]
-    heal_after_s: Seconds | None = None
-
-    takes_away: ClassVar[bool] = False
-
-
-Fault = Annotated[Kill | Leave | Freeze | LinkDown | CoordinatorKill, Field(discriminator="action")]
-
-
-class Expectation(_Part):
+class Expectation(Part):
     """A promise: a metric, compared with a limit. Any that fails fails the run."""
 
     metric: str
@@ -181,15 +92,15 @@ class Expectation(_Part):
     @model_validator(mode="after")
     def _metric_known(self) -> Expectation:
         if self.metric not in METRICS:
-            raise _told(f"{self.metric!r} is unknown; accepted: {', '.join(METRICS)}", "metric")
+            raise told(f"{self.metric!r} is unknown; accepted: {', '.join(METRICS)}", "metric")
         unit = METRICS[self.metric].unit
         if self.unit is not None and self.unit != unit:
             accepted = repr(unit) if unit else "no unit"
-            raise _told(f"{self.metric} is measured in {accepted}, not {self.unit!r}", "unit")
+            raise told(f"{self.metric} is measured in {accepted}, not {self.unit!r}", "unit")
         return self
 
 
-class Limits(_Part):
+class Limits(Part):
     """How long to wait before a run counts as failed."""
 
     start_s: float = Field(60, gt=0, le=3600, description="from the first member's start to the source's first record")
@@ -201,10 +112,10 @@ class Limits(_Part):
     )
 
 
-Group = Annotated[GroupSettings, BeforeValidator(lambda values: _only_known(GroupSettings, values))]
+Group = Annotated[GroupSettings, BeforeValidator(lambda values: only_known(GroupSettings, values))]
 
 
-class Experiment(_Part):
+class Experiment(Part):
     """One experiment."""
 
     name: Slug
@@ -219,6 +130,10 @@ class Experiment(_Part):
     timeline: tuple[Fault, ...] = ()
     expect: tuple[Expectation, ...] = Field(min_length=1)
     limits: Limits = Limits()
+    repeat: int = Field(1, ge=1, le=1000, description="so many runs, each with a seed of its own: seed, seed + 1, …")
+    sweep: dict[str, tuple[Any, ...]] = Field(
+        default_factory=dict, description="field, as in group.default_out_degree -> values; a run for each combination"
+    )
 
     @property
     def faults(self) -> tuple[tuple[str, Fault], ...]:
@@ -232,6 +147,18 @@ class Experiment(_Part):
         if isinstance(self.stream, FileStream):
             return self.stream.size_mib * 8.388608 / self.stream.rate_mbit if self.stream.rate_mbit else None
         return self.stream.seconds
+
+    @property
+    def sent_by_s(self) -> float | None:
+        """Return when the source has sent all of it: a source that starts again sends it all anew."""
+        if self.stream_s is None:
+            return None
+        again = [
+            fault.at_s + fault.heal_after_s
+            for fault in self.timeline
+            if isinstance(fault, Restart) and fault.target == SOURCE
+        ]
+        return max(again, default=0.0) + self.stream_s
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,9 @@ Invariant: an unfinished last line (its writer was killed in the middle) is no e
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Final, Literal, TypeVar
 
@@ -159,6 +160,47 @@ class Journal:
         """Return the newest entry of one kind."""
         found = self.all(kind)
         return found[-1] if found else None
+
+    def lives(self) -> tuple[Journal, ...]:
+        """Return a journal for each time that the program was started; at least one."""
+        cuts = [place for place, entry in enumerate(self.entries) if isinstance(entry, Start)]
+        edges = [0, *cuts[1:], len(self.entries)]
+        return tuple(Journal(self.host, self.entries[a:b]) for a, b in pairwise(edges))
+
+    def last_life(self) -> Journal:
+        """Return what was written since the program was last started."""
+        return self.lives()[-1]
+
+    def running(self) -> tuple[Sample, ...]:
+        """Return all samples, bytes and records counted on over every start of the program."""
+        found: list[Sample] = []
+        size = records = 0
+        for life in self.lives():
+            samples = life.all(Sample)
+            found += [
+                one.model_copy(update={"bytes": one.bytes + size, "records": one.records + records}) for one in samples
+            ]
+            if samples:
+                size, records = size + samples[-1].bytes, records + samples[-1].records
+        return tuple(found)
+
+    def set_right(self, steps: Sequence[float]) -> Journal:
+        """Return the journal as it would be had its host's clock not jumped.
+
+        An entry follows the one before it closely; a jump is of a minute or more. So of two readings the nearer one
+        to the entry before is right.
+
+        Args:
+            steps: by how many seconds, in the order of time.
+        """
+        todo, off, before = list(steps), 0.0, None
+        entries: list[Entry] = []
+        for entry in self.entries:
+            if todo and before is not None and abs(entry.t - off - todo[0] - before) < abs(entry.t - off - before):
+                off += todo.pop(0)
+            before = entry.t - off
+            entries.append(entry.model_copy(update={"t": before}))
+        return Journal(self.host, tuple(entries))
 
     @property
     def member(self) -> int | None:

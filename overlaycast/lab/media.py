@@ -109,6 +109,30 @@ def look_at(file: Path, media: bool) -> FileSeen:
     return FileSeen(size, digest.hexdigest(), _streams(file) if media else None)
 
 
+def fits(received: Path, sent: Path) -> bool:
+    """Return whether a file is what was sent, or its end, or, if it is longer, its beginning and then all of it."""
+    try:
+        size, whole = received.stat().st_size, sent.stat().st_size
+    except FileNotFoundError:
+        return False
+    before = max(0, size - whole)
+    if size == 0 or before > whole:
+        return False
+    return _same(received, 0, sent, 0, before) and _same(received, before, sent, whole - (size - before), size - before)
+
+
+def _same(a: Path, a_from: int, b: Path, b_from: int, size: int) -> bool:
+    with a.open("rb") as one, b.open("rb") as other:
+        one.seek(a_from)
+        other.seek(b_from)
+        while size > 0:
+            portion = min(size, PORTION)
+            if one.read(portion) != other.read(portion):
+                return False
+            size -= portion
+    return True
+
+
 def _streams(file: Path) -> tuple[tuple[str, int], ...] | None:
     if shutil.which("ffprobe") is None:
         raise MissingError("the lab's look at a received video needs ffprobe; install it with: apt-get install ffmpeg")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -86,24 +87,33 @@ class MulticastRun(Run):
     async def _create_group(self) -> Membership:
         return Membership(GROUP, "", "")
 
-    async def _start_members(self, membership: Membership, file: Path) -> None:
-        plan = self.plan
-        self.progress.step(f"starting {len(plan.cast.peers)} receivers; {file.name} will be sent")
-        for host, pause in self._arrivals():
-            await asyncio.sleep(pause)
-            self._start(host, self._words("join", host, ["--output", str(self.folders.output(host))]))
-        await self._all_joined()
-        stream, cast = plan.experiment.stream, plan.cast
-        rate = systems.multicast_rate_mbit(plan.experiment, plan.topology, cast.source, cast.peers)
-        words = ["--file", str(file), "--rate", str(round(rate * 1e6))]
-        words += ["--record-size", str(stream.record_size or RECORD)]
-        self._start(cast.source, self._words("send", cast.source, words))
+    async def _start_members(self) -> None:
+        first = self.arrivals.first
+        self.progress.step(f"starting {len(first)} receivers; {self.file.name} will be sent")
+        for host in first:
+            self.crew.start(host)
+        await self._all_joined(first)
+        self.crew.start(self.plan.cast.source)
 
-    async def _all_joined(self) -> None:
+    def _command(self, host: str) -> list[str]:
+        plan, cast = self.plan, self.plan.cast
+        if host != cast.source:
+            return self._words("join", host, ["--output", str(self.crew.output(host))])
+        rate = systems.multicast_rate_mbit(plan.experiment, plan.topology, cast.source, cast.peers)
+        words = ["--file", str(self.file), "--rate", str(round(rate * 1e6))]
+        words += ["--record-size", str(plan.experiment.stream.record_size or RECORD)]
+        return self._words("send", host, words)
+
+    async def _start_again(self, host: str) -> None:
+        self.crew.forget(host)
+        self.crew.start(host)
+        await self._all_joined((host,))
+
+    async def _all_joined(self, hosts: Sequence[str]) -> None:
         limit = self.plan.experiment.limits.start_s
         try:
             async with asyncio.timeout(limit):
-                await self.watch.until(lambda: all(self.watch.seen[host].joined for host in self.plan.cast.peers))
+                await self.watch.until(lambda: all(self.watch.seen[host].joined for host in hosts))
         except TimeoutError:
             raise LabError(f"not all receivers joined the multicast group within {limit:g} s") from None
 

@@ -10,6 +10,7 @@ import asyncio
 import os
 import signal
 import subprocess
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -100,15 +101,32 @@ class Program:
         return "it said nothing"
 
 
-def start(opener: Opener, host: str, words: list[str], log: Path) -> Program:
+def start(
+    opener: Opener,
+    host: str,
+    words: list[str],
+    log: Path,
+    *,
+    extra: Mapping[str, str] | None = None,
+    output: int | None = None,
+) -> Program:
     """Start a program in a host; what it prints goes to ``log``.
 
     The environment's ``OVERLAYCAST_*`` would set its options behind the experiment's back, so they are left out.
+
+    Args:
+        opener: the host.
+        host: its name.
+        words: the command.
+        log: a file; appended to.
+        extra: what the environment holds besides.
+        output: a descriptor for its standard output instead of the log.
     """
     environment = {key: value for key, value in os.environ.items() if not key.startswith("OVERLAYCAST_")}
-    environment["PYTHONUNBUFFERED"] = "1"
+    environment |= {"PYTHONUNBUFFERED": "1", **(extra or {})}
     with log.open("ab") as file:
-        process = opener.popen(words, stdin=subprocess.DEVNULL, stdout=file, stderr=file, env=environment)
+        stdout = file if output is None else output
+        process = opener.popen(words, stdin=subprocess.DEVNULL, stdout=stdout, stderr=file, env=environment)
     return Program(host, process, log)
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from overlaycast.lab.experiment import Cast, Experiment, FileStream, MediaStream, SyntheticStream
+from overlaycast.lab.experiment import Experiment, FileStream, MediaStream, SyntheticStream
 
 PORT: Final = 8470
 COORDINATOR: Final = "coordinator"
@@ -90,9 +90,10 @@ class Membership:
     coordinator: str
     token: str
 
-    def words(self, host: str, folders: Folders) -> list[str]:
-        """Return the options that all members share."""
-        member = [self.group, "--coordinator", self.coordinator, "--token", self.token]
+    def words(self, host: str, folders: Folders, gate: Path | None = None) -> list[str]:
+        """Return the options that all members share; with a gate the token is in that file."""
+        secret = ["--token", self.token] if gate is None else ["--config", str(gate)]
+        member = [self.group, "--coordinator", self.coordinator, *secret]
         return [*member, "--name", host, "--journal", str(folders.journal(host))]
 
 
@@ -103,21 +104,27 @@ def coordinator(folders: Folders) -> list[str]:
     return overlaycast("coordinator", *words)
 
 
-def create_group(experiment: Experiment, cast: Cast, folders: Folders) -> list[str]:
-    """Return the command that makes the group and prints its join token."""
+def create_group(experiment: Experiment, folders: Folders, first: int) -> list[str]:
+    """Return the command that makes the group and prints its join token; ``first`` receivers are waited for."""
     settings = experiment.group.model_dump(include=experiment.group.model_fields_set)
-    if "start_members" not in settings and experiment.arrival.kind == "at-once":
-        settings["start_members"] = len(cast.peers)
+    settings.setdefault("start_members", first)
     words = ["--admin-token-file", str(folders.admin_token), "--coordinator", f"http://127.0.0.1:{PORT}"]
     for name, value in settings.items():
         words += ["--set", f"{name}={value}"]
     return overlaycast("group", "create", experiment.name, *words)
 
 
-def send(experiment: Experiment, host: str, membership: Membership, folders: Folders, file: Path) -> list[str]:
+def send(
+    experiment: Experiment,
+    host: str,
+    membership: Membership,
+    folders: Folders,
+    file: Path,
+    gate: Path | None = None,
+) -> list[str]:
     """Return the command of the source."""
     stream = experiment.stream
-    words = [*membership.words(host, folders)]
+    words = [*membership.words(host, folders, gate)]
     words[1:1] = [str(file)]
     words += ["--mode", experiment.group.mode]
     rate = _rate(stream)
@@ -133,14 +140,17 @@ def _rate(stream: MediaStream | SyntheticStream | FileStream) -> float | None:
     return None if isinstance(stream, MediaStream) else stream.rate_mbit
 
 
-def join(host: str, membership: Membership, folders: Folders) -> list[str]:
-    """Return the command of a receiver."""
-    return overlaycast("join", *membership.words(host, folders), "--output", str(folders.output(host)))
+def join(
+    host: str, membership: Membership, folders: Folders, gate: Path | None = None, output: str | None = None
+) -> list[str]:
+    """Return the command of a receiver; it writes to its own file in ``folders`` unless told."""
+    to = str(folders.output(host)) if output is None else output
+    return overlaycast("join", *membership.words(host, folders, gate), "--output", to)
 
 
-def backup(host: str, membership: Membership, folders: Folders) -> list[str]:
+def backup(host: str, membership: Membership, folders: Folders, gate: Path | None = None) -> list[str]:
     """Return the command of a backup relay."""
-    return overlaycast("relay", *membership.words(host, folders), "--backup")
+    return overlaycast("relay", *membership.words(host, folders, gate), "--backup")
 
 
 def shown(words: Sequence[str]) -> str:

@@ -99,10 +99,11 @@ class FaultDone:
         id: its name in the experiment.
         action: what was done.
         asked: the target expression.
-        target: the host (or other thing) that it meant.
+        target: the hosts (or other things) that it meant, for people.
         at: when it took effect.
         evidence: how it was verified at injection.
-        takes_away: the target is no surviving receiver from here on.
+        away: members that could not serve while it lasted; for good unless it was healed.
+        silenced: members whose children got nothing from them; those away among them.
         healed_at: when it was healed, or None.
         before: the tree at injection.
         after: the tree once repairs had settled; None if that was never seen.
@@ -114,7 +115,8 @@ class FaultDone:
     target: str
     at: float
     evidence: str
-    takes_away: bool
+    away: tuple[str, ...] = ()
+    silenced: tuple[str, ...] = ()
     healed_at: float | None = None
     before: Tree = EMPTY
     after: Tree | None = None
@@ -125,11 +127,14 @@ class FileSeen:
     """A receiver's file as it lies on the disk, looked at by the lab itself.
 
     ``media`` is what ffprobe counted, ``((codec, packets), …)``; None if it could not read the file or was not asked.
+    ``fits``: bit for bit what was sent, or its end (of a late joiner), or, if that is longer, its beginning and then
+    all of it (of a source that started again).
     """
 
     size: int
     sha256: str
     media: tuple[tuple[str, int], ...] | None = None
+    fits: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +145,7 @@ class Recording:
         notes: what was left out of the experiment, and why.
         cpu_s: host -> processor seconds that its member used since the stream began.
         captures: how much was captured per link; None: nothing was asked for.
+        left: who was away at the end, by faults or by the plan of arrivals; None: by the faults alone.
     """
 
     experiment: Experiment
@@ -167,6 +173,13 @@ class Recording:
     notes: Sequence[str] = ()
     cpu_s: Mapping[str, float] = field(default_factory=dict)
     captures: Mapping[str, Any] | None = None
+    left: frozenset[str] | None = None
+
+    def absent(self) -> frozenset[str]:
+        """Return who was away at the end, and so is owed nothing."""
+        if self.left is not None:
+            return self.left
+        return frozenset(host for fault in self.faults if fault.healed_at is None for host in fault.away)
 
 
 @dataclass(frozen=True, slots=True)

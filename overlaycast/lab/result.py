@@ -35,7 +35,11 @@ class MemberSeen:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """What one receiver got. ``survived``: no fault took it away for good; only such are promised anything."""
+    """What one receiver got.
+
+    ``survived``: no fault took it away for good; only such are promised anything. ``digest_ok``: what it told itself of
+    the source's digest, None without all of the stream. ``startup_ms``: from its start to its first record.
+    """
 
     member: int | None
     host: str
@@ -54,6 +58,8 @@ class Delivery:
     longest_gap_at_s: float | None
     bytes: int
     error: str | None
+    digest_ok: bool | None = None
+    startup_ms: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,12 +150,14 @@ class FaultSeen:
 
     Attributes:
         id, action, asked, target: what was done to whom.
+        away: members that could not serve while it lasted.
         at_s: seconds after the first record was sent.
         evidence: how it was verified.
         healed_s: when it was healed, or None.
         affected: surviving receivers that were fed through the target.
         detected_ms: until the first of them took action.
         recovered_ms: until the last of them received again; None: one never did.
+        back_ms: from the heal until the last of those away received again; None: one never did, or nobody was to.
         longest_gap_ms: the longest silence at one of them.
         moved: members with another parent afterwards, with ``moves`` one by one.
         moved_below_top: of these, how many sat below a branch's top.
@@ -180,6 +188,8 @@ class FaultSeen:
     inbound_copies: dict[str, float]
     lost: int
     duplicated: int
+    away: tuple[str, ...] = ()
+    back_ms: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

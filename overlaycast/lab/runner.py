@@ -16,13 +16,15 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import AsyncExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
 from overlaycast import __version__
 from overlaycast.errors import LabError, OverlaycastError
-from overlaycast.lab import fidelity, journals, media
+from overlaycast.lab import aim, fidelity, journals, media
 from overlaycast.lab.course import Plan, Run
+from overlaycast.lab.faults import ClockStep
 from overlaycast.lab.multicast_run import MulticastRun
 from overlaycast.lab.network import Network
 from overlaycast.lab.observe import network_seen
@@ -45,7 +47,9 @@ async def run(plan: Plan, progress: Progress) -> Recording:
     is_media = plan.experiment.stream.kind == "media"
     progress.step(f"building {plan.topology.name}: {len(plan.topology.nodes)} nodes, {len(plan.topology.links)} links")
     async with AsyncExitStack() as stack:
-        network = stack.enter_context(Network(plan.topology, seed=plan.seed))
+        faults = tuple(fault for _, fault in plan.experiment.faults)
+        changeable = aim.changeable(faults, plan.ground)
+        network = stack.enter_context(Network(plan.topology, changeable=changeable, seed=plan.seed))
         progress.step("checking that it is the network that was asked for")
         checked = await _checked(network, progress)
         one = (MulticastRun if plan.system == "multicast" else Run)(plan, network, progress)
@@ -97,10 +101,11 @@ async def _files(one: Run, file: Path, is_media: bool) -> tuple[FileSeen, dict[s
 
     async def look(path: Path) -> FileSeen:
         async with slots:
-            return await asyncio.to_thread(media.look_at, path, is_media)
+            seen = await asyncio.to_thread(media.look_at, path, is_media)
+            return replace(seen, fits=await asyncio.to_thread(media.fits, path, file))
 
     peers = one.plan.cast.peers
-    sent, *received = await asyncio.gather(look(file), *(look(one.folders.output(host)) for host in peers))
+    sent, *received = await asyncio.gather(look(file), *(look(one.crew.output(host)) for host in peers))
     return sent, dict(zip(peers, received, strict=True))
 
 
@@ -123,7 +128,8 @@ def _recording(
         fidelity=[dict(row) for row in checked.as_dict()["links"]],
         # proved for all, and then undone on purpose for the one whose routers shall forward it
         multicast_blocked=checked.multicast_blocked and plan.system != "multicast",
-        journals={host: journals.read(host, one.folders.journal(host)) for host in plan.members},
+        journals=_journals(one),
+        left=frozenset(one.timeline.gone),
         counters=one.counters,
         start_tree=one.start_tree,
         faults=one.timeline.done,
@@ -136,6 +142,18 @@ def _recording(
         notes=plan.notes,
         cpu_s=one.cpu_s,
     )
+
+
+def _journals(one: Run) -> dict[str, journals.Journal]:
+    """Read all journals; where a clock was made to jump, its entries are dated as if it had not."""
+    found = {host: journals.read(host, one.folders.journal(host)) for host in one.plan.members}
+    faults = one.plan.experiment.faults
+    for fault in one.timeline.done:
+        if fault.action == "clock-step":
+            by_s = next(asked.by_s for name, asked in faults if name == fault.id and isinstance(asked, ClockStep))
+            steps = [by_s] if fault.healed_at is None else [by_s, -by_s]
+            found[fault.target] = found[fault.target].set_right(steps)
+    return found
 
 
 def _without_shapes(status: dict[str, Any]) -> dict[str, Any]:

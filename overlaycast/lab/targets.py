@@ -9,8 +9,10 @@ Invariant: the same tree and the same expression give the same target (ties brea
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from math import ceil
+from random import Random
 from typing import Final
 
 from overlaycast.errors import LabError
@@ -18,8 +20,13 @@ from overlaycast.errors import LabError
 PRIMARY: Final = "primary-with-largest-branch"
 ANOTHER: Final = "another-forwarder"
 BACKUP: Final = "backup"
+SOURCE: Final = "source"
+LEAF: Final = "leaf"
+ALL_PRIMARIES: Final = "all-primaries"
 FORWARDER_OF: Final = "forwarder-of:"
-ACCEPTED: Final = f"a host's name, {PRIMARY}, {ANOTHER}, {FORWARDER_OF}SITE, {BACKUP}"
+SHARE: Final = "share:"
+PLAIN: Final = (PRIMARY, ANOTHER, BACKUP, SOURCE, LEAF, ALL_PRIMARIES)
+ACCEPTED: Final = f"a host's name, {', '.join(PLAIN)}, {FORWARDER_OF}SITE, {SHARE}0.3"
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +111,10 @@ EMPTY: Final = Tree(0, ())
 
 def complaint(target: str, hosts: Iterable[str], sites: Iterable[str]) -> str | None:
     """Return what is wrong with an expression on this network, or None."""
-    if target in (PRIMARY, ANOTHER, BACKUP):
+    if target in PLAIN:
         return None
+    if target.startswith(SHARE):
+        return None if _share(target) else f"{target!r}; accepted: {SHARE} and a number above 0, up to 1"
     if target.startswith(FORWARDER_OF):
         site = target.removeprefix(FORWARDER_OF)
         known = sorted(sites)
@@ -114,21 +123,50 @@ def complaint(target: str, hosts: Iterable[str], sites: Iterable[str]) -> str | 
     return None if target in known else f"no host {target!r}; accepted: {ACCEPTED}; hosts: {', '.join(known)}"
 
 
-def resolve(target: str, tree: Tree, gone: Mapping[str, str | None]) -> str:
-    """Return the host that an expression means now.
+def _share(target: str) -> float | None:
+    try:
+        share = float(target.removeprefix(SHARE))
+    except ValueError:
+        return None
+    return share if 0 < share <= 1 else None
+
+
+def resolve(target: str, tree: Tree, gone: Mapping[str, str | None], draw: Random) -> tuple[str, ...]:
+    """Return the hosts that an expression means now, at least one.
 
     Args:
         target: the expression.
         tree: the places now.
-        gone: hosts that earlier faults have taken away, with their sites.
+        gone: hosts that are away, with their sites.
+        draw: the seed's choices.
 
     Raises:
         LabError: nobody fits.
     """
     alive = [place for place in tree.places if place.host not in gone]
+    if target == ALL_PRIMARIES:
+        return _all(target, [place for place in alive if place.role == "peer" and place.primary])
+    if target.startswith(SHARE):
+        peers = sorted(place.host for place in alive if place.role == "peer")
+        return tuple(sorted(draw.sample(peers, ceil((_share(target) or 0.0) * len(peers)))))
+    if target == SOURCE:
+        return _all(target, [place for place in tree.places if place.role == "source"])
+    return (_one(target, tree, alive, gone),)
+
+
+def _all(target: str, places: Sequence[Place]) -> tuple[str, ...]:
+    if not places:
+        raise LabError(f"target {target}: no member fits at this moment")
+    return tuple(sorted(place.host for place in places))
+
+
+def _one(target: str, tree: Tree, alive: list[Place], gone: Mapping[str, str | None]) -> str:
     if target == BACKUP:
         return _first(target, [place for place in alive if place.role == "backup"], tree)
     forwarders = [place for place in alive if place.role in ("peer", "relay") and _forwards(tree, place, gone)]
+    if target == LEAF:
+        leaves = [place for place in alive if place.role == "peer" and place not in forwarders]
+        return _first(target, leaves, tree)
     if target == PRIMARY:
         return _first(target, [place for place in forwarders if place.primary], tree)
     if target.startswith(FORWARDER_OF):

@@ -6,6 +6,7 @@ Owns: who is gone, and what was seen of each fault. Refuses: the primitives (``i
 from __future__ import annotations
 
 import asyncio
+import random
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -13,8 +14,9 @@ from dataclasses import dataclass, field, replace
 from typing import Final, Protocol
 
 from overlaycast.errors import LabError
-from overlaycast.lab import injection, targets
-from overlaycast.lab.experiment import Fault
+from overlaycast.lab import aim, injection
+from overlaycast.lab.aim import Ground, Hit
+from overlaycast.lab.faults import Fault
 from overlaycast.lab.injection import Stage
 from overlaycast.lab.progress import Progress
 from overlaycast.lab.recording import FaultDone
@@ -43,16 +45,22 @@ class Timeline:
         trees: the coordinator.
         progress: where it is told.
         site_of: host -> site.
+        ground: the network, for what faults aim at.
+        seed: of choices among members.
         done: what happened, in the order of time.
         gone: hosts that are away now, with their sites.
+        coming_back: of these, hosts whose fault will be healed.
     """
 
     stage: Stage
     trees: Trees
     progress: Progress
     site_of: Callable[[str], str | None]
+    ground: Ground
+    seed: int = 0
     done: list[FaultDone] = field(default_factory=list)
     gone: dict[str, str | None] = field(default_factory=dict)
+    coming_back: set[str] = field(default_factory=set)
 
     async def play(
         self,
@@ -75,31 +83,38 @@ class Timeline:
         for (name, fault), until_s in zip(faults, following, strict=True):
             await wait_until_s(fault.at_s)
             before = await self._tree_or_last()
-            target = targets.resolve(fault.aim, before, self.gone)
-            if fault.takes_away:
-                self.gone[target] = self.site_of(target)
+            hit = aim.aim(fault, self.ground, before, self.gone, random.Random(f"{self.seed} {name}"))
+            self._take_away(fault, hit)
             deadline = time.time() + LAST_S if until_s is None else began_at + until_s - BEFORE_NEXT_S
-            group.create_task(self._fault(name, fault, target, before, deadline))
+            group.create_task(self._fault(name, fault, hit, before, deadline))
 
-    async def _fault(self, name: str, fault: Fault, target: str, before: Tree, deadline: float) -> None:
-        self.progress.event(f"fault {name}: {fault.action} {target}", bad=True)
-        done = await injection.inject(self.stage, fault, target)
+    def _take_away(self, fault: Fault, hit: Hit) -> None:
+        self.gone |= {host: self.site_of(host) for host in hit.away}
+        if fault.heals_after_s is not None:
+            self.coming_back |= set(hit.away)
+
+    async def _fault(self, name: str, fault: Fault, hit: Hit, before: Tree, deadline: float) -> None:
+        self.progress.event(f"fault {name}: {fault.action} {hit.label}", bad=True)
+        done = await injection.inject(self.stage, fault, hit)
         self.progress.event(f"fault {name}: {done.evidence}", bad=True)
-        what = (name, fault.action, fault.aim, target, done.at, done.evidence, fault.takes_away)
+        what = (name, fault.action, fault.aim, hit.label, done.at, done.evidence, hit.away, hit.silenced)
         index = len(self.done)
         self.done.append(FaultDone(*what, before=before))
         async with asyncio.TaskGroup() as side:
             if fault.heals_after_s is not None:
-                side.create_task(self._heal(fault, target, fault.heals_after_s, index))
+                side.create_task(self._heal(fault, hit, fault.heals_after_s, index))
             after = await self._settled(deadline)
         self.done[index] = replace(self.done[index], after=after)
 
-    async def _heal(self, fault: Fault, target: str, after_s: float, index: int) -> None:
+    async def _heal(self, fault: Fault, hit: Hit, after_s: float, index: int) -> None:
         await asyncio.sleep(after_s)
-        healed_at = await injection.heal(self.stage, fault, target)
-        self.gone.pop(target, None)
+        healed_at = await injection.heal(self.stage, fault, hit)
+        for host in hit.away:
+            if self.stage.programs[host].returncode is None:  # who has ended meanwhile does not come back
+                self.gone.pop(host, None)
+            self.coming_back.discard(host)
         self.done[index] = replace(self.done[index], healed_at=healed_at)
-        self.progress.event(f"healed: {fault.action} {target}")
+        self.progress.event(f"healed: {fault.action} {hit.label}")
 
     async def _tree_or_last(self) -> Tree:
         try:

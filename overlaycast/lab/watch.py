@@ -79,6 +79,11 @@ class Watch:
             self._news.clear()
             await self._news.wait()
 
+    def look(self, host: str) -> Seen:
+        """Read on in one journal now, and return what is known of its member."""
+        self._read_on(host)
+        return self.seen[host]
+
     def all_ended(self, hosts: Iterable[str]) -> bool:
         """Return whether all of these members have reached the end."""
         return all(self.seen[host].ended for host in hosts)

@@ -19,7 +19,7 @@ from overlaycast.lab.recording import (
     Recording,
 )
 from overlaycast.lab.targets import Place, Tree
-from overlaycast.lab.topology import load_topology
+from overlaycast.lab.topology import Topology, load_topology
 
 ROOT = Path(__file__).parents[2]
 T0 = 1_700_000_000.0
@@ -69,10 +69,15 @@ def experiment() -> tuple[Experiment, Cast, NetworkSeen]:
     """Return the real experiment's file, cast on the real topology."""
     document = placed_yaml.read(ROOT / "experiments" / "figure-2a.yaml")
     chosen = parse(document)
-    topology = load_topology(ROOT / "topologies" / "figure_2a.py")
-    cast = choose(document, chosen, castable(topology))
-    means = {link.name: "wire" if link.uplink_of else "none" for link in topology.links}
-    return chosen, cast, network_seen(topology, cast, means)
+    network = topology()
+    cast = choose(document, chosen, castable(network))
+    means = {link.name: "wire" if link.uplink_of else "none" for link in network.links}
+    return chosen, cast, network_seen(network, cast, means)
+
+
+def topology() -> Topology:
+    """Return the network of Figure 2A."""
+    return load_topology(ROOT / "topologies" / "figure_2a.py")
 
 
 def ids(cast: Cast) -> dict[str, int]:
@@ -160,7 +165,7 @@ def recording(story: Story | None = None) -> Recording:
 
 
 def _fault(name: str, action: str, asked: str, target: str, at: float, before: Tree, after: Tree) -> FaultDone:
-    return FaultDone(name, action, asked, target, T0 + at, "seen to be gone", True, None, before, after)
+    return FaultDone(name, action, asked, target, T0 + at, "seen to be gone", (target,), (target,), None, before, after)
 
 
 def _samples(until: int, written_twice: int = 0, gaps: dict[int, float] | None = None) -> list[j.Entry]:

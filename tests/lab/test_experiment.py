@@ -11,7 +11,11 @@ from hypothesis import strategies as st
 
 from overlaycast.errors import ConfigError
 from overlaycast.lab import command, experiment, placed_yaml
-from overlaycast.lab.casting import Host, cast
+from overlaycast.lab.casting import Host, cast, check_faults
+from overlaycast.lab.graph import Link, Node
+from overlaycast.lab.observe import castable
+from overlaycast.lab.shaping import Shape
+from overlaycast.lab.topology import Topology
 
 GOOD = """\
 name: tiny
@@ -29,20 +33,31 @@ expect:
     op: "=="
     limit: 0
 """
-HOSTS = (
-    Host("s", "server", None),
-    Host("k", "coordinator", None),
-    Host("b", "backup", None),
-    Host("c1", "client", "north"),
-    Host("c2", "client", "south"),
+ROLES = {"s": "server", "k": "coordinator", "b": "backup", "c1": "client", "c2": "client"}
+SITES = {"c1": "north", "c2": "south"}
+NET = Topology.of(
+    "net",
+    [
+        *(Node(name, "host", role=role, site=SITES.get(name)) for name, role in ROLES.items()),
+        *(Node(name, "router") for name in ("R", "RN", "RS")),
+    ],
+    [
+        *(Link(name, "R", Shape(), Shape()) for name in ("s", "k", "b")),
+        Link("R", "RN", Shape(), Shape(), uplink_of="north"),
+        Link("R", "RS", Shape(), Shape(), uplink_of="south"),
+        Link("c1", "RN", Shape(), Shape()),
+        Link("c2", "RS", Shape(), Shape()),
+    ],
 )
+HOSTS = castable(NET)
 
 
 def complaint(text: str) -> str:
     """Return what is said of an experiment, or an empty string if nothing is wrong with it."""
     try:
         document = placed_yaml.parse(text, Path("x.yaml"))
-        cast(document, experiment.parse(document), HOSTS)
+        parsed = experiment.parse(document)
+        check_faults(document, parsed, cast(document, parsed, castable(NET)), NET)
     except ConfigError as error:
         return str(error)
     return ""

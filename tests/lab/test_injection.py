@@ -11,10 +11,13 @@ import pytest
 
 from overlaycast.errors import LabError
 from overlaycast.lab import injection, processes
-from overlaycast.lab.experiment import CoordinatorKill, Fault, Freeze, Kill, Leave, LinkDown
-from overlaycast.lab.injection import Stage
+from overlaycast.lab.aim import Hit
+from overlaycast.lab.faults import CoordinatorKill, Fault, Freeze, Kill, Leave, LinkDown
+from overlaycast.lab.injection import Stage, members
+from overlaycast.lab.injection import stage as stage_module
 from overlaycast.lab.processes import Program
 
+HIT = Hit("h", members=("h",), links=(("h", "r"),), away=("h",))
 SLEEP = [sys.executable, "-c", "import signal; signal.pause()"]
 DEAF = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); signal.pause()"
 
@@ -62,13 +65,13 @@ def stage(program: Program) -> Callable[..., Stage]:
     """Return a maker of stages around the process."""
 
     def make(wire: Wire | None = None) -> Stage:
-        return Stage({"h": program}, wire or Wire(), lambda host: (host, "r"), lambda: program, restart)
+        return Stage({"h": program}, wire or Wire(), lambda: program, restart)  # type: ignore[arg-type]
 
     return make
 
 
 async def test_kill_is_proven(stage: Callable[..., Stage], program: Program) -> None:
-    done = await injection.inject(stage(), Kill(action="kill", at_s=1, target="h"), "h")
+    done = await injection.inject(stage(), Kill(action="kill", at_s=1, target="h"), HIT)
     assert done.evidence == f"process {program.pid} ended by signal 9"
     assert program.returncode == -9
 
@@ -84,14 +87,14 @@ async def test_kill_is_proven(stage: Callable[..., Stage], program: Program) -> 
 async def test_nobody_dies_twice(stage: Callable[..., Stage], program: Program, fault: Fault) -> None:
     await program.end(0.0)
     with pytest.raises(LabError, match="had ended"):
-        await injection.inject(stage(), fault, "h")
+        await injection.inject(stage(), fault, HIT)
 
 
 async def test_freeze_and_thaw(stage: Callable[..., Stage], program: Program) -> None:
     fault = Freeze(action="freeze", at_s=1, target="h", heal_after_s=1)
-    await injection.inject(stage(), fault, "h")
+    await injection.inject(stage(), fault, HIT)
     assert program.state() == "T"
-    await injection.heal(stage(), fault, "h")
+    await injection.heal(stage(), fault, HIT)
     assert program.state() != "T"
 
 
@@ -99,30 +102,30 @@ async def test_the_dead_do_not_freeze(
     stage: Callable[..., Stage], program: Program, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await program.end(0.0)
-    monkeypatch.setattr(injection, "PROOF_S", 0.05)
+    monkeypatch.setattr(stage_module, "PROOF_S", 0.05)
     with pytest.raises(LabError, match="did not stop"):
-        await injection.inject(stage(), Freeze(action="freeze", at_s=1, target="h"), "h")
+        await injection.inject(stage(), Freeze(action="freeze", at_s=1, target="h"), HIT)
 
 
 async def test_cut_and_mend(stage: Callable[..., Stage]) -> None:
     wire = Wire()
     fault = LinkDown(action="link-down", at_s=1, target="h", heal_after_s=1)
-    done = await injection.inject(stage(wire), fault, "h")
+    done = await injection.inject(stage(wire), fault, HIT)
     assert done.evidence == "h-r has no carrier"
-    await injection.heal(stage(wire), fault, "h")
+    await injection.heal(stage(wire), fault, HIT)
     assert wire.up
 
 
 async def test_a_link_that_stays_up_is_no_fault(stage: Callable[..., Stage]) -> None:
     with pytest.raises(LabError, match="still up"):
-        await injection.inject(stage(Wire(obeys=False)), LinkDown(action="link-down", at_s=1, target="h"), "h")
+        await injection.inject(stage(Wire(obeys=False)), LinkDown(action="link-down", at_s=1, target="h"), HIT)
 
 
 async def test_a_link_that_was_down_is_no_fault(stage: Callable[..., Stage]) -> None:
     wire = Wire()
     wire.up = False
     with pytest.raises(LabError, match="down before"):
-        await injection.inject(stage(wire), LinkDown(action="link-down", at_s=1, target="h"), "h")
+        await injection.inject(stage(wire), LinkDown(action="link-down", at_s=1, target="h"), HIT)
 
 
 @pytest.fixture
@@ -138,17 +141,17 @@ def deaf() -> subprocess.Popen[bytes]:
 async def test_who_does_not_leave_is_told(
     deaf: subprocess.Popen[bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(injection, "LEAVE_S", 0.05)
+    monkeypatch.setattr(members, "LEAVE_S", 0.05)
     program = Program("h", deaf, tmp_path / "h.log")
     stage = Stage({"h": program}, Wire(), lambda host: (host, "r"), lambda: program, restart)
     with pytest.raises(LabError, match="still there"):
-        await injection.inject(stage, Leave(action="leave", at_s=1, target="h"), "h")
+        await injection.inject(stage, Leave(action="leave", at_s=1, target="h"), HIT)
     assert await program.end(0.05) == -9
 
 
 async def test_kill_has_no_heal(stage: Callable[..., Stage]) -> None:
     with pytest.raises(LabError, match="no heal"):
-        await injection.heal(stage(), Kill(action="kill", at_s=1, target="h"), "h")
+        await injection.heal(stage(), Kill(action="kill", at_s=1, target="h"), HIT)
 
 
 async def test_last_words(tmp_path: Path) -> None:

@@ -10,8 +10,10 @@ import pytest
 
 from overlaycast.errors import ConfigError, LabError
 from overlaycast.lab import command, media, programs
+from overlaycast.lab.aim import Ground
 from overlaycast.lab.control import parse_tree
-from overlaycast.lab.experiment import FileStream, Kill, MediaStream, SyntheticStream
+from overlaycast.lab.experiment import FileStream, MediaStream, SyntheticStream
+from overlaycast.lab.faults import Kill
 from overlaycast.lab.injection import Stage
 from overlaycast.lab.programs import Folders, Membership
 from overlaycast.lab.progress import PlainProgress
@@ -43,8 +45,8 @@ def test_a_tree_that_lacks_something_is_refused(answer: dict[str, object]) -> No
 
 
 def test_group_is_made_with_what_the_experiment_says(tmp_path: Path) -> None:
-    chosen, cast, _ = made_up.experiment()
-    words = programs.create_group(chosen, cast, Folders(tmp_path, tmp_path))
+    chosen, _, _ = made_up.experiment()
+    words = programs.create_group(chosen, Folders(tmp_path, tmp_path), 13)
     settings = {words[index + 1] for index, word in enumerate(words) if word == "--set"}
     assert settings == {"mode=live", "rate_mbit=8.4", "default_out_degree=3", "start_members=13"}
 
@@ -147,8 +149,9 @@ async def test_tree_is_settled_when_nobody_hangs_on_the_dead(tmp_path: Path) -> 
     async def never() -> None:
         raise AssertionError
 
-    stage = Stage({"202a": Gone()}, Wire(), lambda host: (host, "r"), Gone, never)  # type: ignore[dict-item,arg-type]
-    timeline = Timeline(stage, Scripted([before, before, before, after]), PlainProgress(), network.site_of)
+    stage = Stage({"202a": Gone()}, Wire(), Gone, never)  # type: ignore[dict-item,arg-type]
+    ground = Ground(made_up.topology(), (cast.source, *cast.backups, *cast.peers), cast.source)
+    timeline = Timeline(stage, Scripted([before, before, before, after]), PlainProgress(), network.site_of, ground)
     fault = Kill(action="kill", at_s=1, target="primary-with-largest-branch")
     async with asyncio.timeout(20), asyncio.TaskGroup() as group:
         await timeline.play((("one", fault),), at_once, 0.0, None, group)

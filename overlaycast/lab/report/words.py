@@ -14,11 +14,26 @@ from overlaycast.lab.result import FaultSeen, Judged, LinkUse, Result
 NO_BREAK: Final = "\u00a0"
 NARROW: Final = "\u202f"
 ACTIONS: Final = {
-    "kill": "{target} was killed",
+    "kill": "{target} {was} killed",
     "leave": "{target} left",
-    "freeze": "{target} was frozen",
+    "freeze": "{target} {was} frozen",
+    "restart": "{target} {was} killed and started again",
     "link-down": "the link of {target} went down",
+    "link-flap": "the link of {target} went down and up again, several times",
+    "link-loss": "the link of {target} lost frames",
+    "link-delay": "the link of {target} took longer",
+    "link-rate": "the link of {target} became thin",
+    "partition": "{target} {was} cut from the rest",
+    "router-down": "router {target} went down",
     "coordinator-kill": "the coordinator was killed",
+    "coordinator-freeze": "the coordinator was frozen",
+    "coordinator-restart": "the coordinator was stopped and started again",
+    "slow-reader": "the reader of {target} stopped",
+    "disk-full": "the disk of {target} was full",
+    "clock-step": "the clock of {target} jumped",
+    "tamper": "{target} forwarded other bytes than it got",
+    "mute": "{target} forwarded nothing and claimed that all was well",
+    "lie": "{target} reported that its parent sent nothing",
 }
 
 
@@ -105,12 +120,13 @@ def figures(result: Result) -> tuple[Figure, ...]:
 
 def fault_title(fault: FaultSeen) -> str:
     """Return what was done, ``202a was killed``."""
-    return ACTIONS.get(fault.action, fault.action + " {target}").format(target=fault.target)
+    was = "were" if ", " in fault.target else "was"
+    return ACTIONS.get(fault.action, fault.action + " {target}").format(target=fault.target, was=was)
 
 
 def fault_story(fault: FaultSeen) -> str:
     """Return what became of it in a few sentences."""
-    if fault.action == "coordinator-kill":
+    if fault.action.startswith("coordinator"):
         back = f"It was back {number(fault.recovered_ms, 'ms')} later. " if fault.recovered_ms is not None else ""
         return f"{back}{_moves(fault)}"
     if not fault.affected:

@@ -1,0 +1,47 @@
+"""The common ground of everything that an experiment's YAML file is made of: strict parts and their plain types. Pure.
+
+Owns: how an unknown or missing field is told. Invariant: a complaint names what is accepted.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
+
+Seconds = Annotated[float, Field(ge=0, le=86_400)]
+Slug = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
+Target = Annotated[str, Field(min_length=1, max_length=100)]
+
+
+def only_known(model: type[BaseModel], values: Any) -> Any:
+    """Return ``values``, or complain about what ``model`` does not know."""
+    if not isinstance(values, dict):
+        raise told("a mapping is accepted, with the fields " + ", ".join(names(model)))
+    for key in values:
+        if key not in names(model):
+            raise told(f"unknown field {key!r}; accepted: {', '.join(names(model))}", str(key))
+    return values
+
+
+def told(complaint: str, field: str | None = None) -> PydanticCustomError:
+    """Return a complaint in our own words, about a field of the mapping that is being checked."""
+    place = {} if field is None else {"field": field}
+    return PydanticCustomError("told", "{told}", {"told": complaint, **place})
+
+
+def names(model: type[BaseModel]) -> list[str]:
+    """Return the fields of a model as a file writes them."""
+    return [field.alias or name for name, field in model.model_fields.items()]
+
+
+class Part(BaseModel):
+    """A frozen part of an experiment that names what it accepts."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _known(cls, values: Any) -> Any:
+        return values if isinstance(values, cls) else only_known(cls, values)
