@@ -191,7 +191,9 @@ def _read(file: Path) -> tuple[Experiment, Any, Any]:
         raise
     except OverlaycastError as error:
         raise document.error(("topology",), str(error)) from None
-    return parsed, topology, casting.cast(document, parsed, observe.castable(topology))
+    cast = casting.cast(document, parsed, observe.castable(topology))
+    casting.check_faults(document, parsed, cast, topology)
+    return parsed, topology, cast
 
 
 # --- the rest --------------------------------------------------------------------------------------------------

@@ -64,8 +64,8 @@ def test_a_fault_that_names_a_host_stays_under_its_name(system: System) -> None:
 
 
 def test_a_star_is_a_group_without_another_place(tmp_path: Path) -> None:
-    chosen, cast, _ = made_up.experiment()
-    words = programs.create_group(grouped("unicast", chosen), cast, Folders(tmp_path, tmp_path))
+    chosen, _, _ = made_up.experiment()
+    words = programs.create_group(grouped("unicast", chosen), Folders(tmp_path, tmp_path), 13)
     assert {"depth_limit=1", "source_out_degree=4096", "rate_mbit=0.01", "start_members=13"} <= set(words)
     assert grouped("multicast", chosen) is chosen
     assert grouped("unicast", chosen).group.mode == chosen.group.mode
