@@ -49,18 +49,21 @@ def _copies(rate_mbit: float | None, stream_mbit: float) -> int:
 
 
 def uplink_copies(group: Group, place: Place) -> int:
-    """Return how many copies the link above a place carries in one direction, as far as is known.
+    """Return how many copies a site's uplink carries in one direction, as far as is known.
 
-    Only the uplinks of sites and of the source are limited by what echoes show: further in they show the same thin
-    link again, and further out they are the sum of many.
+    Only uplinks of sites, and what leaves the source's place, are limited by what echoes show: further in they show the
+    same thin link again, and further out they are the sum of many.
     """
-    limit = UNLIMITED
-    if _is_site(group, place):
-        limit = _site_copies(group, place)
+    return _site_copies(group, place) if _is_site(group, place) else UNLIMITED
+
+
+def _source_has_room(group: Group, place: Place) -> bool:
+    """Whether one more copy may leave the place where the source is."""
     source = group.source
-    if source is not None and source.place is not None and group.places.site(source.place) is place:
-        limit = min(limit, _source_copies(group, source))
-    return limit
+    if source is None or source.place is not place:
+        return True
+    limit = _source_copies(group, source)
+    return limit >= UNLIMITED or place.outbound + sum(child.inbound for child in place.children) < limit
 
 
 def _is_site(group: Group, place: Place) -> bool:
@@ -118,7 +121,7 @@ def room(group: Group, feeder: Place | None, fed: Place | None, instead: bool = 
     one, other = group.places.site(feeder), group.places.site(fed)
     if one is other:
         return True
-    if one.outbound >= uplink_copies(group, one):
+    if one.outbound >= uplink_copies(group, one) or not _source_has_room(group, feeder):
         return False
     if instead or not _is_site(group, other):
         return True

@@ -83,6 +83,7 @@ def suspect(group: Group, member: Member, now: float, reason: str) -> None:
         group.timers.arm(now + CALM_S, "calm")
 
 
+WAITING_AT_ONCE = 256
 CALM_S = 5.0
 """Nothing is improved for so long after a repair."""
 
@@ -136,7 +137,9 @@ def house_waiting(group: Group) -> None:
     if not group.waiting or not group.room_changed:
         return
     group.room_changed = False
-    for member_id in list(group.waiting)[:256]:
+    # forwarders first: they bring room for the others
+    first = sorted(list(group.waiting)[:WAITING_AT_ONCE], key=lambda one: not group.members[one].degree)
+    for member_id in first:
         member = group.living(member_id)
         if member is None or member.state is State.SUSPECT or member.parent is not None:
             group.waiting.pop(member_id, None)
