@@ -38,6 +38,10 @@ class RunSettings(Settings):
     seed: int | None = Field(None, ge=0, lt=1 << 32, description="fixes every choice; the experiment's unless told")
     json_output: bool = Field(False, alias="json", description="print result.json on standard output, tables elsewhere")
     keep: bool = Field(False, description="keep what the receivers wrote")
+    brief: bool = Field(False, description="print no tables at the end")
+    faults: bool = Field(
+        True, description="play the experiment's timeline; without, what expectations say of faults goes"
+    )
     system: Literal["overlay", "unicast", "multicast"] = Field(
         "overlay", description="what carries the stream: overlay, a unicast star, or IP multicast (routers forward it)"
     )
@@ -69,6 +73,7 @@ def main(argv: list[str]) -> int:
         "check": ("say what is wrong with experiments", _check),
         "show": ("draw a topology", _show),
         "list": ("list topologies and experiments", _list),
+        "compare": ("run an experiment over overlay, unicast and multicast, and compare", _compare),
         "simulate": ("place members on a map in virtual time and compare", _simulate),
     }
     rows = "\n".join(f"  {name:<9} {what}" for name, (what, _) in commands.items())
@@ -96,6 +101,7 @@ def _run(argv: list[str]) -> int:
         words = [sys.executable, "-m", "overlaycast.cli", "lab", "run", str(plan.file), "--out", str(plan.out)]
         words += ["--seed", str(plan.seed)]
         words += ["--system", settings.system]
+        words += ["--brief"] * settings.brief + ["--no-faults"] * (not settings.faults)
         words += ["--json"] * settings.json_output + ["--keep"] * settings.keep
         code = run_isolated(words)
         if code > 1:
@@ -148,7 +154,11 @@ def _conclude(plan: Plan, recording: Recording, settings: RunSettings) -> int:
         _discard(plan)
     if settings.json_output:
         print(text)
-    outcome.show(result, report, Console(stderr=settings.json_output))
+    console = Console(stderr=settings.json_output)
+    if settings.brief:
+        console.print(f"report: {report}", highlight=False, soft_wrap=True)
+    else:
+        outcome.show(result, report, console)
     return 0 if result.verdict == "passed" else 1
 
 
@@ -163,7 +173,7 @@ def _discard(plan: Plan) -> None:
 
 def _plan(settings: RunSettings, file: Path, number: int) -> Plan:
     from overlaycast.lab.course import Plan
-    from overlaycast.lab.systems import adapted
+    from overlaycast.lab.systems import adapted, without_faults
 
     experiment, topology, cast = _read(file)
     seed = experiment.seed if settings.seed is None else settings.seed
@@ -175,7 +185,7 @@ def _plan(settings: RunSettings, file: Path, number: int) -> Plan:
         raise ConfigError(f"{PROG} run: out: {out}: a run has a /run of its own; accepted: a folder elsewhere")
     command = f"{PROG} run {file} --seed {seed}"
     plan = Plan(file, experiment, topology, cast, out.resolve(), seed, command)
-    return adapted(plan, settings.system)
+    return adapted(plan if settings.faults else without_faults(plan), settings.system)
 
 
 def _read(file: Path) -> tuple[Experiment, Any, Any]:
@@ -251,6 +261,10 @@ def _experiments(files: list[Path]) -> Any:
         experiment, topology, _ = _read(file)
         table.add_row(str(file), topology.name, str(len(experiment.timeline)), experiment.title)
     return table
+
+
+def _compare(argv: list[str]) -> int:
+    return int(import_module("overlaycast.lab.compare_command").main(argv))
 
 
 def _simulate(argv: list[str]) -> int:

@@ -31,6 +31,7 @@ from overlaycast.lab.result import (
     Stretch,
     TreeSeen,
 )
+from overlaycast.lab.stretch import stretches
 
 SETTLE_S: Final = 1.0
 """The first second of a stream, with queues filling, is not counted as copies before the fault."""
@@ -171,7 +172,8 @@ def _sites(recording: Recording, stream: Curve, t0: float, t1: float) -> tuple[S
 
 def _tree(recording: Recording) -> TreeSeen:
     tree = recording.start_tree
-    ratios = sorted(_stretches(recording))
+    network, cast = recording.network, recording.cast
+    ratios = sorted(stretches(network, tree.edges(), cast.source, cast.peers).values())
     p95 = ratios[min(len(ratios) - 1, int(0.95 * len(ratios)))] if ratios else None
     return TreeSeen(
         epoch=tree.epoch,
@@ -179,22 +181,6 @@ def _tree(recording: Recording) -> TreeSeen:
         primaries=sum(place.primary for place in tree.places if place.role == "peer"),
         stretch=Stretch(_rounded(fmean(ratios)) if ratios else None, _rounded(p95)),
     )
-
-
-def _stretches(recording: Recording) -> list[float]:
-    """Return, for each peer, delay along the tree ÷ delay of the direct path (peers at no delay are left out)."""
-    edges, network, source = recording.start_tree.edges(), recording.network, recording.cast.source
-    found = []
-    for host in recording.cast.peers:
-        along, here, seen = 0.0, host, {host}
-        while here in edges and edges[here] not in seen:
-            along += network.delays.get((edges[here], here), 0.0)
-            here = edges[here]
-            seen.add(here)
-        direct = network.delays.get((source, host), 0.0)
-        if here == source and direct > 0:
-            found.append(along / direct)
-    return found
 
 
 def _rounded(value: float | None) -> float | None:

@@ -14,7 +14,9 @@ from typing import Any, Final
 
 from overlaycast.lab.copies import Direction, wire_curve
 from overlaycast.lab.delivery import NOTHING, began, ended
+from overlaycast.lab.joins import Join, joins
 from overlaycast.lab.journals import Journal, Sample
+from overlaycast.lab.moments import Moment, moments
 from overlaycast.lab.recording import Curve, Recording
 from overlaycast.lab.targets import Tree
 
@@ -45,13 +47,15 @@ class Picture:
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """All timelines of a run. ``uplinks`` holds what entered each site, in Mbit/s."""
+    """All timelines of a run. ``uplinks``: what entered each site, in Mbit/s; ``moments``: each change of the tree."""
 
     step_s: float
     source_mbit: tuple[float, ...]
     receivers: tuple[Receiver, ...]
     uplinks: dict[str, tuple[float, ...]]
     pictures: tuple[Picture, ...]
+    moments: tuple[Moment, ...] = ()
+    joins: tuple[Join, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """Return plain values, ready for ``json.dumps``."""
@@ -70,11 +74,13 @@ def build(recording: Recording) -> Series:
         receivers=tuple(_receiver(recording, host, edges) for host in recording.cast.peers),
         uplinks=_uplinks(recording, edges),
         pictures=_pictures(recording, t0),
+        moments=moments(recording),
+        joins=joins(recording),
     )
 
 
 def _written(journal: Journal) -> Curve:
-    samples = journal.all(Sample)
+    samples = journal.running()
     return Curve(tuple(sample.t for sample in samples), tuple(float(sample.bytes) for sample in samples))
 
 
@@ -115,10 +121,11 @@ def _pictures(recording: Recording, t0: float) -> tuple[Picture, ...]:
     for fault in sorted(recording.faults, key=lambda fault: fault.at):
         if fault.before.edges() != found[-1].edges:
             found.append(_picture(f"before {fault.id}", fault.at - t0, fault.before, gone))
-        if fault.takes_away:
-            gone.append(fault.target)
+        gone += [host for host in fault.away if host not in gone]
         if fault.after is not None:
             found.append(_picture(f"after {fault.id}", fault.at - t0, fault.after, gone))
+        if fault.healed_at is not None:
+            gone = [host for host in gone if host not in fault.away]
     return tuple(found)
 
 

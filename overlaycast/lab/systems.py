@@ -45,6 +45,12 @@ _PARTS: Final = re.compile("primar|forwarder|backup")
 _ANYWHERE: Final = ("kill", "leave", "freeze", "link-", "router-", "partition")
 """What can happen to receivers and networks whatever carries the stream."""
 
+OF_FAULTS: Final = frozenset(
+    "inbound_copies_after heir_fed_from_outside recovered_ms detected_ms affected moved moved_below_top "
+    "moved_while_well back_ms bystanders_moved fed_by_backup told_why".split()
+)
+"""Metrics that say nothing where nothing goes wrong."""
+
 MULTICAST_SHARE: Final = 0.9
 """Part of the thinnest link that a file is sent at over multicast, which nothing slows down."""
 
@@ -68,6 +74,13 @@ def adapted(plan: Plan, system: System) -> Plan:
         notes=(*plan.notes, *notes),
         command=f"{plan.command} --system {system}",
     )
+
+
+def without_faults(plan: Plan) -> Plan:
+    """Return the plan with nothing going wrong, and without what the experiment expects of what goes wrong."""
+    expect = tuple(one for one in plan.experiment.expect if one.fault is None and one.metric not in OF_FAULTS)
+    experiment = plan.experiment.model_copy(update={"timeline": (), "expect": expect})
+    return replace(plan, experiment=experiment, command=f"{plan.command} --no-faults")
 
 
 def _has_part(system: System, fault: Fault) -> bool:

@@ -7,39 +7,37 @@ the drawings.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from statistics import median
 from typing import Any, Final
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from overlaycast.lab.metrics import METRICS
 from overlaycast.lab.recording import NetworkSeen
-from overlaycast.lab.report import charts, words
+from overlaycast.lab.report import charts, dots, film, heat, words
 from overlaycast.lab.report.charts import Mark
+from overlaycast.lab.report.dots import Dot
 from overlaycast.lab.report.layout import lay_out
 from overlaycast.lab.report.picture import draw
 from overlaycast.lab.result import Delivery, FaultSeen, Result
 from overlaycast.lab.series import Picture, Series
+from overlaycast.lab.stretch import stretches
 
 SILENCE_MS: Final = 40.0
 """Silences from here on are drawn; shorter ones are the scheduler's."""
+_Strip = tuple[str, str, float | None, bool, Mapping[str, float | None]]
+"""Title, unit, left end, logarithmic, figures by host."""
 IDLE: Final = 0.02
 """Links that carried less than this of a copy are counted, not listed."""
 
 
 def render(result: Result, series: Series, network: NetworkSeen) -> str:
     """Return the report's HTML."""
-    environment = Environment(
-        loader=PackageLoader("overlaycast.lab.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["number"] = words.number
-    marks = _marks(result)
+    marks = marks_of(result)
     length = len(series.source_mbit) * series.step_s
-    return environment.get_template("report.html.j2").render(
+    return page(
+        "report.html.j2",
         result=result,
         passed=result.verdict == "passed",
         verdict=words.verdict(result),
@@ -47,6 +45,11 @@ def render(result: Result, series: Series, network: NetworkSeen) -> str:
         figures=words.figures(result),
         expectations=_expectations(result),
         pictures=_pictures(result, series, network),
+        film=_film(result, series, network),
+        flags=_flags(marks, length),
+        heat=heat_map(result, series, marks),
+        delays=_delays(result, network),
+        joins=_joins(series),
         axis=charts.axis(length, marks),
         receivers=_receivers(result, series, marks),
         uplinks=_uplinks(result, series, marks),
@@ -57,10 +60,89 @@ def render(result: Result, series: Series, network: NetworkSeen) -> str:
         fidelity=[_fidelity(entry) for entry in result.fidelity],
         shaping=json.dumps(result.shaping, indent=1),
         silence_ms=SILENCE_MS,
+        busiest=max(result.cpu_s, key=lambda host: result.cpu_s[host], default=None),
     )
 
 
-def _marks(result: Result) -> tuple[Mark, ...]:
+def page(template: str, **values: Any) -> str:
+    """Return a page of this room, rendered."""
+    environment = Environment(
+        loader=PackageLoader("overlaycast.lab.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["number"] = words.number
+    return environment.get_template(template).render(**values)
+
+
+def as_script(value: Any) -> str:
+    """Return JSON that may stand inside a script element, whatever its strings hold."""
+    return json.dumps(value, separators=(",", ":")).replace("<", "\\u003c")
+
+
+def _film(result: Result, series: Series, network: NetworkSeen) -> str | None:
+    if len(series.moments) < 2:
+        return None  # nothing ever moved: the picture says it all
+    faults_s = [fault.at_s for fault in result.faults]
+    return as_script(film.shoot(network, lay_out(network, result.source), series.moments, faults_s, series))
+
+
+def _flags(marks: Sequence[Mark], length: float) -> list[dict[str, Any]]:
+    """Return where the faults are on the slider, in percent."""
+    return [{"number": mark.number, "at": round(100 * mark.at_s / length, 2)} for mark in marks]
+
+
+def heat_map(result: Result, series: Series, marks: Sequence[Mark]) -> str:
+    """Return all receivers over time."""
+    sites = {one.host: one.site for one in result.delivery}
+    shown = heat.rows(series, sites, {one.host: one.survived for one in result.delivery})
+    sent = [rate for rate in series.source_mbit if rate > 0]
+    return heat.draw(series, shown, median(sent) if sent else 0.0, marks, SILENCE_MS)
+
+
+def _delays(result: Result, network: NetworkSeen) -> list[dict[str, Any]]:
+    """Return what one wants to know of delays, a strip of dots for each."""
+    edges = {member.host: member.parent_host for member in result.members if member.parent_host is not None}
+    hosts = [one.host for one in result.delivery]
+    ratios = stretches(network, edges, result.source, hosts)
+    strips: list[_Strip] = [
+        ("Delay along the tree ÷ delay of the direct path", "×", 1.0, False, ratios),
+        ("Median latency, source to sink", "ms", None, True, {one.host: one.latency_ms.p50 for one in result.delivery}),
+        ("99th percentile of the latency", "ms", None, True, {one.host: one.latency_ms.p99 for one in result.delivery}),
+    ]
+    return [made for strip in strips if (made := _strip(*strip)) is not None]
+
+
+def _joins(series: Series) -> list[dict[str, Any]]:
+    took = {one.host: one.took_s for one in series.joins}
+    late = {
+        one.host: one.first_s - one.started_s
+        for one in series.joins
+        if one.first_s is not None and one.started_s is not None and one.started_s > 0
+    }
+    strips: list[_Strip] = [
+        ("From the start of the program until it was fed", "s", 0.0, False, took),
+        ("Of those who came in mid-stream, until their first record", "s", 0.0, False, late),
+    ]
+    return [made for strip in strips if (made := _strip(*strip)) is not None]
+
+
+def _strip(
+    title: str, unit: str, low: float | None, log: bool, figures: Mapping[str, float | None]
+) -> dict[str, Any] | None:
+    found = [Dot(host, value) for host, value in figures.items() if value is not None and (value > 0 or not log)]
+    if not found:
+        return None
+    ordered = sorted(dot.value for dot in found)
+    middle, worst = ordered[len(ordered) // 2], ordered[-1]
+    said = f"median {words.number(middle, unit)}, worst {words.number(worst, unit)}, over {len(found)} receivers"
+    return {"title": title, "said": said, "svg": dots.draw(found, unit, low, log)}
+
+
+def marks_of(result: Result) -> tuple[Mark, ...]:
+    """Return the faults on a time axis."""
     found = []
     for index, fault in enumerate(result.faults, 1):
         until = fault.healed_s
@@ -95,6 +177,7 @@ def _pictures(result: Result, series: Series, network: NetworkSeen) -> list[dict
                 "label": picture.label,
                 "at_s": picture.at_s,
                 "svg": draw(network, layout, picture, before),
+                "box": f"0 0 {layout.width:g} {layout.height:g}",
                 "moved": moved,
             }
         )
@@ -125,7 +208,7 @@ def _receivers(result: Result, series: Series, marks: Sequence[Mark]) -> list[di
 
 def _state(one: Delivery, faults: Sequence[FaultSeen]) -> str:
     if not one.survived:
-        hit = next((str(number) for number, fault in enumerate(faults, 1) if fault.target == one.host), "?")
+        hit = next((str(number) for number, fault in enumerate(faults, 1) if one.host in fault.away), "?")
         return f"fault {hit}"
     if one.error:
         return one.error

@@ -47,18 +47,23 @@ def draw(network: NetworkSeen, layout: Layout, picture: Picture, before: Picture
         picture: who feeds whom.
         before: the picture before it; hops that are not in it are shown as moved.
     """
+    title = escape(f"{picture.label}, {picture.at_s:g} s")
+    box = f"0 0 {layout.width:g} {layout.height:g}"
+    drawn = "".join(parts(network, layout, picture, before))
+    return f'<svg class="network" viewBox="{box}" role="img" aria-label="{title}">{drawn}</svg>'
+
+
+def parts(network: NetworkSeen, layout: Layout, picture: Picture, before: Picture | None) -> list[str]:
+    """Return what ``draw`` puts into its element, piece by piece, from back to front."""
     flows = _flows(network, picture, before)
     lanes = _lanes(flows)
-    parts = [
+    return [
         *(_box(box.site, box.x, box.y, box.width, box.height) for box in layout.boxes),
         *(_cable(link, layout, len(lanes.get(_pair(link.a, link.b), ()))) for link in network.links),
         *(_stream(flow, layout, lanes) for flow in sorted(flows, key=lambda flow: flow.moved)),
         *(_node(node.name, node.kind, node.role, layout, picture, flows) for node in network.nodes),
         *(_uplink(link, layout, flows) for link in network.links if link.site),
     ]
-    title = escape(f"{picture.label}, {picture.at_s:g} s")
-    box = f"0 0 {layout.width:g} {layout.height:g}"
-    return f'<svg class="network" viewBox="{box}" role="img" aria-label="{title}">{"".join(parts)}</svg>'
 
 
 def _flows(network: NetworkSeen, picture: Picture, before: Picture | None) -> tuple[Flow, ...]:
@@ -151,7 +156,7 @@ def _node(name: str, kind: str, role: str | None, layout: Layout, picture: Pictu
     gone = name in picture.gone
     forwards = any(flow.parent == name for flow in flows)
     looks = "gone" if gone else "planted" if role != "client" else "forwards" if forwards else "leaf"
-    return f'<g class="host {looks}">{_shape(role, at)}{_name(text, role, at)}</g>'
+    return f'<g class="host {looks}" data-host="{text}">{_shape(role, at)}{_name(text, role, at)}</g>'
 
 
 def _shape(role: str | None, at: Point) -> str:

@@ -1,0 +1,218 @@
+"""The same experiment over several systems, side by side: what each cost the links, and what it gave receivers. Pure.
+
+Owns: the figures of a comparison, from ``result.json`` and ``series.json`` of each run. Refuses: runs that are not of
+one experiment, topology and seed, for these prove nothing about one another.
+
+In time is what reached a sink while the source was sending, or within ``series``' second after it: a stream that comes
+whole but a minute late is no live stream.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from statistics import median
+from typing import Any, Final
+
+from overlaycast.errors import LabError
+
+SAME: Final = ("experiment", "topology", "seed", "payload_bytes")
+
+
+@dataclass(frozen=True, slots=True)
+class Copies:
+    """One direction of a link: copies of the stream that crossed it, by system. ``site``: it leads into that site."""
+
+    link: str
+    start: str
+    end: str
+    site: str | None
+    by_system: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """One system in figures.
+
+    Attributes:
+        system: which.
+        receivers, whole: how many there were, and how many got everything, bit for bit, before the run was ended.
+        lost_share: records that receivers were owed and had not got by the end of the run.
+        in_time_share, in_time_worst: of the payload, what came in time; over all, and at the worst receiver.
+        rate_mbit, rate_worst_mbit: payload per second in time; median receiver, and the worst.
+        latency_p50_ms: median over the receivers of their medians.
+        latency_p99_ms: the worst receiver's 99th percentile.
+        longest_gap_ms: the longest silence at any receiver.
+        site_copies: most copies into any site.
+        link_copies: most copies on any direction of a link.
+        all_copies: copies summed over all links; what multicast needs is the size of its tree.
+        cpu_s: processor seconds of all members together since the stream began.
+        control_bytes: of the control plane.
+    """
+
+    system: str
+    receivers: int
+    whole: int
+    lost_share: float
+    in_time_share: float
+    in_time_worst: float
+    rate_mbit: float
+    rate_worst_mbit: float
+    latency_p50_ms: float | None
+    latency_p99_ms: float | None
+    longest_gap_ms: float | None
+    site_copies: float
+    link_copies: float
+    all_copies: float
+    cpu_s: float | None
+    control_bytes: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run as it lies on the disk: its ``result.json`` and ``series.json``."""
+
+    result: Mapping[str, Any]
+    series: Mapping[str, Any]
+
+    @property
+    def system(self) -> str:
+        """What carried the stream."""
+        return str(self.result["system"])
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """All of it."""
+
+    experiment: str
+    title: str
+    about: str
+    topology: str
+    seed: int
+    faults: int
+    systems: tuple[Figures, ...]
+    links: tuple[Copies, ...]
+    sites: dict[str, dict[str, float]]
+    latencies: dict[str, dict[str, tuple[float | None, float | None]]]
+    notes: tuple[str, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """Return plain values, ready for ``json.dumps``."""
+        return asdict(self)
+
+
+def compare(runs: Sequence[Run]) -> Comparison:
+    """Return the runs side by side, in their order.
+
+    Raises:
+        LabError: they are not of the same experiment.
+    """
+    first = runs[0].result
+    for run in runs[1:]:
+        for field in SAME:
+            if run.result[field] != first[field]:
+                raise LabError(f"compare: {field} differs: {first[field]!r} and {run.result[field]!r}")
+    links = _links(runs)
+    return Comparison(
+        experiment=first["experiment"],
+        title=first["title"],
+        about=first["about"],
+        topology=first["topology"],
+        seed=first["seed"],
+        faults=max(len(run.result["faults"]) for run in runs),
+        systems=tuple(_figures(run, links) for run in runs),
+        links=links,
+        sites=_sites(links, runs),
+        latencies={run.system: _latencies(run) for run in runs},
+        notes=tuple(f"{run.system}: {note}" for run in runs for note in run.result.get("notes", ())),
+    )
+
+
+def _survivors(run: Run) -> list[Mapping[str, Any]]:
+    return [one for one in run.result["delivery"] if one["survived"]]
+
+
+def _figures(run: Run, links: Sequence[Copies]) -> Figures:
+    receivers = _survivors(run)
+    expected = sum(one["expected"] for one in receivers)
+    shares = _in_time(run)
+    rate = _rate_mbit(run)
+    name = run.system
+    copies = [link.by_system.get(name, 0.0) for link in links]
+    p99 = [one["latency_ms"]["p99"] for one in receivers if one["latency_ms"]["p99"] is not None]
+    p50 = [one["latency_ms"]["p50"] for one in receivers if one["latency_ms"]["p50"] is not None]
+    gaps = [one["longest_gap_ms"] for one in receivers if one["longest_gap_ms"] is not None]
+    cpu = run.result.get("cpu_s") or {}
+    return Figures(
+        system=name,
+        receivers=len(receivers),
+        whole=sum(one["sha256_ok"] and one["lost"] == 0 for one in receivers),
+        lost_share=round(sum(one["lost"] for one in receivers) / expected, 4) if expected else 0.0,
+        in_time_share=round(sum(shares) / len(shares), 4) if shares else 0.0,
+        in_time_worst=round(min(shares, default=0.0), 4),
+        rate_mbit=round(rate * median(shares), 3) if shares else 0.0,
+        rate_worst_mbit=round(rate * min(shares, default=0.0), 3),
+        latency_p50_ms=median(p50) if p50 else None,
+        latency_p99_ms=max(p99, default=None),
+        longest_gap_ms=max(gaps, default=None),
+        site_copies=max((link.by_system.get(name, 0.0) for link in links if link.site), default=0.0),
+        link_copies=max(copies, default=0.0),
+        all_copies=round(sum(copies), 2),
+        cpu_s=round(sum(cpu.values()), 2) if cpu else None,
+        control_bytes=run.result["control"]["bytes"],
+    )
+
+
+def _rate_mbit(run: Run) -> float:
+    seconds = run.result["stream_s"]
+    return float(run.result["payload_bytes"] * 8e-6 / seconds) if seconds else 0.0
+
+
+def _in_time(run: Run) -> list[float]:
+    """Return, for each surviving receiver, the share of the payload that came in time."""
+    total, step = run.result["payload_bytes"] * 8e-6, run.series["step_s"]
+    alive = {one["host"] for one in _survivors(run)}
+    return [
+        min(1.0, sum(one["rate_mbit"]) * step / total) if total else 0.0
+        for one in run.series["receivers"]
+        if one["host"] in alive
+    ]
+
+
+def _links(runs: Sequence[Run]) -> tuple[Copies, ...]:
+    """Return every direction of a link that carried some of the stream in any of the runs."""
+    found: dict[tuple[str, str], dict[str, Any]] = {}
+    for run in runs:
+        for link in run.result["links"]:
+            for way, start, end in (("ab", link["a"], link["b"]), ("ba", link["b"], link["a"])):
+                entry = found.setdefault((link["name"], way), {"start": start, "end": end, "site": None, "copies": {}})
+                entry["copies"][run.system] = link[f"copies_{way}"] or 0.0
+                if link["into_site"] == way:
+                    entry["site"] = link["site_uplink"]
+    rows = (
+        Copies(name, entry["start"], entry["end"], entry["site"], entry["copies"])
+        for (name, _), entry in found.items()
+        if max(entry["copies"].values()) >= CARRIED
+    )
+    return tuple(sorted(rows, key=lambda row: (row.site is None, row.site or "", -max(row.by_system.values()))))
+
+
+CARRIED: Final = 0.1
+"""A link whose share of a copy is below this carried acknowledgements and control only."""
+
+
+def _sites(links: Sequence[Copies], runs: Sequence[Run]) -> dict[str, dict[str, float]]:
+    """Return ``{site: {system: copies that entered}}``, over all uplinks of a site, for sites with receivers."""
+    inhabited = {one["site"] for run in runs for one in run.result["delivery"] if one["site"]}
+    found: dict[str, dict[str, float]] = {}
+    for link in links:
+        if link.site in inhabited and link.site is not None:
+            into = found.setdefault(link.site, {run.system: 0.0 for run in runs})
+            for system, copies in link.by_system.items():
+                into[system] = round(into[system] + copies, 3)
+    return found
+
+
+def _latencies(run: Run) -> dict[str, tuple[float | None, float | None]]:
+    return {one["host"]: (one["latency_ms"]["p50"], one["latency_ms"]["p99"]) for one in _survivors(run)}

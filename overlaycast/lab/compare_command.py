@@ -1,0 +1,99 @@
+"""``overlaycast lab compare``: one experiment over several systems, run one after the other, then laid side by side.
+
+Owns: the runs and where their comparison is written. A run that fails its expectations is compared all the same; one
+that could not be run ends the comparison with its exit code.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+from pydantic import BeforeValidator, Field
+from pydantic_settings import CliPositionalArg, NoDecode
+
+from overlaycast.errors import ConfigError
+from overlaycast.lab.systems import SYSTEMS, System
+from overlaycast.settings import Settings, load
+
+PROG: Final = "overlaycast lab compare"
+
+
+def _listed(value: Any) -> Any:
+    """Return the systems of ``overlay,unicast``."""
+    if not isinstance(value, str):
+        return value
+    names = [name.strip() for name in value.split(",") if name.strip()]
+    for name in names:
+        if name not in SYSTEMS or names.count(name) > 1:
+            raise ValueError(f"{name!r}; accepted: each of {', '.join(SYSTEMS)} at most once")
+    if not names:
+        raise ValueError(f"none named; accepted: {', '.join(SYSTEMS)}")
+    return tuple(names)
+
+
+class CompareSettings(Settings):
+    """Run one experiment over several systems on the same network, and compare them."""
+
+    experiment: CliPositionalArg[Path] = Field(description="an experiment file (YAML)")
+    systems: Annotated[tuple[System, ...], NoDecode, BeforeValidator(_listed)] = Field(
+        SYSTEMS, description="what to compare, separated by commas"
+    )
+    out: Path | None = Field(None, description="folder for results; runs/compare-NAME-TIME unless told")
+    seed: int | None = Field(None, ge=0, lt=1 << 32, description="fixes every choice; the experiment's unless told")
+    faults: bool = Field(False, description="play the experiment's timeline, as far as a system has what it aims at")
+    json_output: bool = Field(False, alias="json", description="print compare.json on standard output, no table")
+
+
+def main(argv: list[str]) -> int:
+    """Run ``overlaycast lab compare``."""
+    from overlaycast.lab.isolation import run_isolated
+
+    settings = load(CompareSettings, argv, PROG)
+    if settings.experiment.suffix not in (".yaml", ".yml"):
+        raise ConfigError(f"{PROG}: experiment: {settings.experiment}: accepted: a YAML file")
+    out = (
+        settings.out or Path("runs") / f"compare-{settings.experiment.stem}-{datetime.now():%Y%m%d-%H%M%S}"
+    ).resolve()
+    if out.is_relative_to("/run"):
+        raise ConfigError(f"{PROG}: out: {out}: a run has a /run of its own; accepted: a folder elsewhere")
+    for system in settings.systems:
+        print(f"— {system}", file=sys.stderr)
+        words = [sys.executable, "-m", "overlaycast.cli", "lab", "run", str(settings.experiment), "--brief"]
+        words += ["--system", system, "--out", str(out / system), *["--no-faults"] * (not settings.faults)]
+        words += [] if settings.seed is None else ["--seed", str(settings.seed)]
+        code = run_isolated(words)
+        if code > 1:
+            return code
+    _conclude(settings, out)
+    return 0
+
+
+def _conclude(settings: CompareSettings, out: Path) -> None:
+    from rich.console import Console
+
+    from overlaycast.lab.compare import Run, compare
+    from overlaycast.lab.report import compare_page, compare_table
+
+    runs = [
+        Run(*(json.loads((out / system / name).read_text()) for name in ("result.json", "series.json")))
+        for system in settings.systems
+    ]
+    comparison = compare(runs)
+    text = json.dumps(comparison.as_json(), indent=1)
+    (out / "compare.json").write_text(text + "\n")
+    page = out / "compare.html"
+    page.write_text(compare_page.render(comparison, runs, _command(settings)))
+    if settings.json_output:
+        print(text)
+    else:
+        compare_table.show(comparison, page, Console())
+
+
+def _command(settings: CompareSettings) -> str:
+    words = [PROG, str(settings.experiment), "--systems", ",".join(settings.systems)]
+    words += [] if settings.seed is None else ["--seed", str(settings.seed)]
+    return " ".join([*words, *["--faults"] * settings.faults])

@@ -1,0 +1,107 @@
+"""``compare.html``: several systems on one network, in one self-contained file. Pure.
+
+Owns: what the template is given, and the bars of copies. Figures come from ``compare``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from html import escape
+from statistics import median
+from typing import Any, Final
+
+from overlaycast.lab.compare import Comparison, Run
+from overlaycast.lab.report import compare_words, dots, heat
+from overlaycast.lab.report.charts import Mark
+from overlaycast.lab.report.dots import Dot
+from overlaycast.lab.report.page import SILENCE_MS, page
+from overlaycast.lab.series import Receiver, Series
+
+WIDTH: Final = 560.0
+NUMBERS: Final = 46.0
+BAR: Final = 9.0
+
+
+def render(comparison: Comparison, runs: Sequence[Run], command: str) -> str:
+    """Return the page."""
+    systems = [run.system for run in runs]
+    return page(
+        "compare.html.j2",
+        comparison=comparison,
+        lead=compare_words.lead(comparison),
+        second=compare_words.second(comparison),
+        systems=[(system, compare_words.name(system)) for system in systems],
+        rows=[(words, [read(one) for one in comparison.systems]) for words, read in compare_words.ROWS],
+        sites=_bars(comparison.sites, systems),
+        links=_bars({_way(one): one.by_system for one in comparison.links if one.site is None}, systems),
+        maps=[{"name": compare_words.name(run.system), "svg": heat_of(run)} for run in runs],
+        strips=_strips(comparison),
+        runs=[
+            {"system": run.system, "verdict": run.result["verdict"], "report": f"{run.system}/report.html"}
+            for run in runs
+        ],
+        result=runs[0].result,
+        command=command,
+        silence_ms=SILENCE_MS,
+    )
+
+
+def _way(link: Any) -> str:
+    return f"{link.start} → {link.end}"
+
+
+def _bars(copies: Mapping[str, Mapping[str, float]], systems: Sequence[str]) -> list[dict[str, Any]]:
+    """Return a row for each place, with a bar for each system, all on one scale; multicast's 1 is a line."""
+    most = max([2.0, *(value for by_system in copies.values() for value in by_system.values())])
+    scale = (WIDTH - NUMBERS) / most
+    rows = []
+    for place, by_system in copies.items():
+        parts = [f'<line class="one" x1="{scale:.1f}" x2="{scale:.1f}" y1="0" y2="{len(systems) * (BAR + 3):g}"/>']
+        for number, system in enumerate(systems):
+            value, y = by_system.get(system, 0.0), number * (BAR + 3) + 1.5
+            wide = max(1.0, scale * value)
+            parts.append(
+                f'<rect class="{system}" x="0" y="{y:g}" width="{wide:.1f}" height="{BAR:g}" rx="1.5"/>'
+                f'<text class="when" x="{wide + 5:.1f}" y="{y + BAR - 0.5:g}">{value:.2f}</text>'
+            )
+        box = f"0 0 {WIDTH:g} {len(systems) * (BAR + 3):g}"
+        label = escape(", ".join(f"{system} {by_system.get(system, 0.0):.2f}" for system in systems))
+        svg = f'<svg class="duel" viewBox="{box}" role="img" aria-label="{label}">{"".join(parts)}</svg>'
+        rows.append({"place": place, "svg": svg})
+    return rows
+
+
+def heat_of(run: Run) -> str:
+    """Return all receivers of a run over time."""
+    receivers = tuple(
+        Receiver(one["host"], *(tuple(one[field]) for field in ("rate_mbit", "gap_ms", "latency_ms")))
+        for one in run.series["receivers"]
+    )
+    series = Series(run.series["step_s"], tuple(run.series["source_mbit"]), receivers, {}, ())
+    delivery = run.result["delivery"]
+    shown = heat.rows(
+        series, {one["host"]: one["site"] for one in delivery}, {one["host"]: one["survived"] for one in delivery}
+    )
+    sent = [rate for rate in series.source_mbit if rate > 0]
+    marks = [Mark(number, one["at_s"], one["healed_s"]) for number, one in enumerate(run.result["faults"], 1)]
+    return heat.draw(series, shown, median(sent) if sent else 0.0, marks, SILENCE_MS)
+
+
+def _strips(comparison: Comparison) -> list[dict[str, Any]]:
+    """Return latencies, a strip per system, all on the same axis."""
+    strips = []
+    for title, index in (("Median latency of each receiver", 0), ("99th percentile at each receiver", 1)):
+        found = {
+            system: [Dot(host, value, system) for host, both in hosts.items() if (value := both[index])]
+            for system, hosts in comparison.latencies.items()
+        }
+        values = [dot.value for some in found.values() for dot in some]
+        if values:
+            low, high = min(values), max(values)
+            drawn = [
+                (compare_words.name(one), dots.draw(some, "ms", low, log=True, high=high))
+                for one, some in found.items()
+                if some
+            ]
+            strips.append({"title": title, "drawn": drawn})
+    return strips

@@ -1,0 +1,56 @@
+"""A comparison in words and rows: what the table at the terminal and the page share. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from overlaycast.lab.compare import Comparison, Figures
+from overlaycast.lab.report.words import NO_BREAK, number
+from overlaycast.lab.systems import WORDS
+
+ROWS: Final[tuple[tuple[str, Callable[[Figures], str]], ...]] = (
+    ("most copies into a site", lambda one: f"{one.site_copies:.2f}"),
+    ("most copies on any link", lambda one: f"{one.link_copies:.2f}"),
+    ("copies over all links together", lambda one: number(one.all_copies)),
+    ("receivers that got everything", lambda one: f"{one.whole}/{one.receivers}"),
+    ("lost by the end of the run", lambda one: share(one.lost_share)),
+    ("came in time, worst receiver", lambda one: share(one.in_time_worst)),
+    ("rate in time, median receiver", lambda one: number(one.rate_mbit, "Mbit/s")),
+    ("rate in time, worst receiver", lambda one: number(one.rate_worst_mbit, "Mbit/s")),
+    ("latency, median", lambda one: number(one.latency_p50_ms, "ms")),
+    ("latency, 99th percentile of the worst", lambda one: number(one.latency_p99_ms, "ms")),
+    ("longest silence", lambda one: number(one.longest_gap_ms, "ms")),
+    ("processor time of all members", lambda one: number(one.cpu_s, "s")),
+    ("control messages", lambda one: number(None if one.control_bytes is None else one.control_bytes / 1e3, "kB")),
+)
+
+
+def share(value: float) -> str:
+    """Return a share in percent."""
+    return f"{number(round(100 * value, 2))}{NO_BREAK}%"
+
+
+def name(system: str) -> str:
+    """Return what people call a system."""
+    return WORDS.get(system, system)
+
+
+def lead(comparison: Comparison) -> str:
+    """Return the sentence that the page begins with."""
+    parts = [f"{one.site_copies:.2f} {_over(one.system)}" for one in comparison.systems]
+    return f"Most copies of the stream into a site: {_listed(parts)}."
+
+
+def second(comparison: Comparison) -> str:
+    """Return what became of the receivers."""
+    parts = [f"{share(one.in_time_worst)} {_over(one.system)}" for one in comparison.systems]
+    return f"Of the stream, the worst-served receiver had in time: {_listed(parts)}."
+
+
+def _over(system: str) -> str:
+    return {"overlay": "over the overlay", "unicast": "by unicast from the source"}.get(system, f"over {name(system)}")
+
+
+def _listed(parts: list[str]) -> str:
+    return ", ".join(parts[:-1]) + (" and " if len(parts) > 1 else "") + parts[-1]

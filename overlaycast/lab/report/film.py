@@ -1,0 +1,67 @@
+"""The tree in motion: every moment of a run as the pieces of one drawing, for the slider. Pure.
+
+Owns: which pieces each moment shows. A piece that two moments share is stored once, so that a run of many moments stays
+a small page; the page's script only puts pieces together and draws nothing itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from overlaycast.lab.moments import Moment
+from overlaycast.lab.recording import NetworkSeen
+from overlaycast.lab.report.layout import Layout
+from overlaycast.lab.report.picture import parts
+from overlaycast.lab.series import Picture, Receiver, Series
+
+WHAT: Final = 4
+"""So many changes of one moment are told; further ones are counted."""
+
+
+def shoot(
+    network: NetworkSeen, layout: Layout, moments: Sequence[Moment], faults_s: Sequence[float], series: Series
+) -> dict[str, Any]:
+    """Return the film, ready for ``json.dumps``.
+
+    ``pieces`` are SVG; ``frames`` have ``t`` (seconds), ``show`` (numbers of pieces, back to front) and ``what``
+    happened; ``quiet`` has a letter per step for each receiver, ``x`` where nothing came.
+    """
+    numbers: dict[str, int] = {}
+    frames = []
+    for moment in moments:
+        before = _before(moment, moments, faults_s)
+        drawn = parts(network, layout, _picture(moment), None if before is None else _picture(before))
+        show = [numbers.setdefault(piece, len(numbers)) for piece in drawn]
+        frames.append({"t": moment.at_s, "show": show, "what": _told(moment.what)})
+    return {
+        "pieces": list(numbers),
+        "frames": frames,
+        "step": series.step_s,
+        "end": round(len(series.source_mbit) * series.step_s, 1),
+        "quiet": {one.host: _quiet(one, series) for one in series.receivers},
+    }
+
+
+def _before(moment: Moment, moments: Sequence[Moment], faults_s: Sequence[float]) -> Moment | None:
+    """What moved is what differs from the tree just before the newest fault."""
+    since = max((at for at in faults_s if at <= moment.at_s + 0.001), default=None)
+    if since is None:
+        return None
+    return max((one for one in moments if one.at_s < since - 0.001), key=lambda one: one.at_s, default=moments[0])
+
+
+def _picture(moment: Moment) -> Picture:
+    return Picture("", moment.at_s, moment.edges, {}, moment.gone)
+
+
+def _told(what: Sequence[str]) -> str:
+    text = "; ".join(what[:WHAT])
+    return f"{text}; and {len(what) - WHAT} more" if len(what) > WHAT else text
+
+
+def _quiet(one: Receiver, series: Series) -> str:
+    came = [index for index, rate in enumerate(one.rate_mbit) if rate > 0]
+    first = came[0] if came else len(one.rate_mbit)
+    steps = zip(one.rate_mbit, series.source_mbit, strict=True)
+    return "".join("x" if index > first and rate == 0 and sent > 0 else "." for index, (rate, sent) in enumerate(steps))
