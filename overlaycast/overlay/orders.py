@@ -11,6 +11,7 @@ no link is cut before the next one delivers.
 from __future__ import annotations
 
 import hashlib
+from itertools import islice
 from typing import Any, Final, TypeVar
 
 from pydantic import BaseModel
@@ -43,10 +44,12 @@ def flush(group: Group, out: Outbox) -> None:
     """Append the orders of members whose place may have changed, as one epoch; at most ``BATCH`` of them at a time."""
     if not group.dirty:
         return
-    pending = sorted(group.dirty.items())
-    group.dirty = dict(pending[BATCH:])
+    pending = list(islice(group.dirty.items(), BATCH))
+    for member_id, _ in pending:
+        del group.dirty[member_id]
+    pending.sort()
     teller: _Teller | None = None
-    for member_id, force in pending[:BATCH]:
+    for member_id, force in pending:
         member = group.living(member_id)
         if member is None or (member.parent is None and member.role != "source"):
             continue

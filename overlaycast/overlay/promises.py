@@ -20,12 +20,13 @@ from overlaycast.overlay.locality import Place
 from overlaycast.overlay.members import NO_MEMBERS, Member
 from overlaycast.overlay.tree import ancestors
 
-SEARCH_LIMIT = 32
+_ONE = ((False,), (True,))
+"""Nearly all members have one standby: they share these."""
 
 
 def _hold(ward: Member, standby: Member, counts: bool) -> None:
     ward.standbys = (*ward.standbys, standby)
-    ward.counted = (*ward.counted, counts)
+    ward.counted = (*ward.counted, counts) if ward.counted else _ONE[counts]
     if standby.wards is NO_MEMBERS:
         standby.wards = []
     standby.wards.append(ward)
