@@ -80,8 +80,10 @@ def build(recording: Recording) -> Series:
 
 
 def _written(journal: Journal) -> Curve:
-    samples = journal.running()
-    return Curve(tuple(sample.t for sample in samples), tuple(float(sample.bytes) for sample in samples))
+    points = [(sample.t, float(sample.bytes)) for sample in journal.running()]
+    if points and points[0][1]:  # what the first sample tells came in the interval that ends with it
+        points.insert(0, (points[0][0] - STEP_S, 0.0))
+    return Curve(tuple(t for t, _ in points), tuple(size for _, size in points))
 
 
 def _rates(curve: Curve, edges: Sequence[float]) -> tuple[float, ...]:

@@ -45,10 +45,10 @@ _PARTS: Final = re.compile("primar|forwarder|backup")
 _ANYWHERE: Final = ("kill", "leave", "freeze", "link-", "router-", "partition")
 """What can happen to receivers and networks whatever carries the stream."""
 
-OF_FAULTS: Final = frozenset(
-    "inbound_copies_after heir_fed_from_outside recovered_ms detected_ms affected moved moved_below_top "
-    "moved_while_well back_ms bystanders_moved fed_by_backup told_why".split()
-)
+OF_FAULTS: Final = {
+    *("inbound_copies_after", "heir_fed_from_outside", "recovered_ms", "detected_ms", "affected", "moved", "back_ms"),
+    *("moved_below_top", "moved_while_well", "bystanders_moved", "fed_by_backup", "told_why"),
+}
 """Metrics that say nothing where nothing goes wrong."""
 
 MULTICAST_SHARE: Final = 0.9

@@ -94,7 +94,8 @@ def _cells(row: Row, y: float, tall: float, wide: float, full: float, last: int)
     if not came:
         return []
     looks: list[str] = []
-    for index, rate in enumerate(rates[: max(last, came[-1]) + 1]):
+    over = came[-1] if last - 1 <= came[-1] else last  # the source's last step is but a part of one
+    for index, rate in enumerate(rates[: max(over, came[-1]) + 1]):
         if index < came[0]:
             looks.append("")
         elif index >= came[-1] and not row.survived:
@@ -103,7 +104,7 @@ def _cells(row: Row, y: float, tall: float, wide: float, full: float, last: int)
             looks.append("h3" if rate > 0 or index > came[-1] else "h0")
         else:
             looks.append(look(rate, full))
-    if came[-1] < last and row.survived:
+    if came[-1] < last - 1 and row.survived:
         looks[came[-1] + 1 :] = ["h0"] * (len(looks) - came[-1] - 1)
     return _rectangles(looks, y, tall, wide)
 
