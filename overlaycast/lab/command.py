@@ -9,7 +9,9 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 from importlib import import_module
 from pathlib import Path
@@ -24,6 +26,7 @@ from overlaycast.settings import Settings, load
 if TYPE_CHECKING:
     from overlaycast.lab.course import Plan
     from overlaycast.lab.experiment import Experiment
+    from overlaycast.lab.junit import Outcome
     from overlaycast.lab.recording import Recording
 
 PROG: Final = "overlaycast lab"
@@ -42,6 +45,9 @@ class RunSettings(Settings):
     faults: bool = Field(
         True, description="play the experiment's timeline; without, what expectations say of faults goes"
     )
+    capture: bool = Field(False, description="write what crosses each link to captures/LINK.pcap, for Wireshark")
+    capture_mib: float = Field(32, gt=0, le=65_536, description="with --capture: at most so much of each link, MiB")
+    junit: Path | None = Field(None, description="write all runs' expectations to this file, as JUnit's XML, for CI")
     system: Literal["overlay", "unicast", "multicast"] = Field(
         "overlay", description="what carries the stream: overlay, a unicast star, or IP multicast (routers forward it)"
     )
@@ -90,24 +96,40 @@ def main(argv: list[str]) -> int:
 
 
 def _run(argv: list[str]) -> int:
+    from overlaycast.lab import junit
     from overlaycast.lab.isolation import is_isolated, run_isolated
 
     settings = load(RunSettings, argv, f"{PROG} run")
     if is_isolated():
         return _run_inside(settings)
     plans = [_plan(settings, file, number) for number, file in enumerate(settings.experiments)]
-    worst = 0
+    worst, outcomes = 0, []
     for plan in plans:  # each in namespaces of its own: one run cannot disturb the next
         words = [sys.executable, "-m", "overlaycast.cli", "lab", "run", str(plan.file), "--out", str(plan.out)]
         words += ["--seed", str(plan.seed)]
         words += ["--system", settings.system]
         words += ["--brief"] * settings.brief + ["--no-faults"] * (not settings.faults)
+        words += ["--capture", "--capture-mib", f"{settings.capture_mib:g}"] * settings.capture
         words += ["--json"] * settings.json_output + ["--keep"] * settings.keep
+        begun = time.monotonic()
         code = run_isolated(words)
-        if code > 1:
-            return code
+        outcomes.append(_outcome(plan, code, time.monotonic() - begun))
         worst = max(worst, code)
+        if code > 1:
+            break
+    if settings.junit is not None:
+        settings.junit.parent.mkdir(parents=True, exist_ok=True)
+        settings.junit.write_text(junit.document(outcomes))
     return worst
+
+
+def _outcome(plan: Plan, code: int, seconds: float) -> Outcome:
+    """Return what CI is told of one run."""
+    from overlaycast.lab.junit import Outcome
+
+    file = plan.out / "result.json"
+    result = json.loads(file.read_text()) if code <= 1 and file.is_file() else None
+    return Outcome(plan.experiment.name, str(plan.file), result, f"exit code {code}", seconds)
 
 
 def _run_inside(settings: RunSettings) -> int:
@@ -185,6 +207,8 @@ def _plan(settings: RunSettings, file: Path, number: int) -> Plan:
         raise ConfigError(f"{PROG} run: out: {out}: a run has a /run of its own; accepted: a folder elsewhere")
     command = f"{PROG} run {file} --seed {seed}"
     plan = Plan(file, experiment, topology, cast, out.resolve(), seed, command)
+    if settings.capture:
+        plan = replace(plan, command=f"{command} --capture", capture_mib=settings.capture_mib)
     return adapted(plan if settings.faults else without_faults(plan), settings.system)
 
 

@@ -23,6 +23,7 @@ from typing import Any, Final
 from overlaycast import __version__
 from overlaycast.errors import LabError, OverlaycastError
 from overlaycast.lab import aim, fidelity, journals, media
+from overlaycast.lab.capture import Capture, capturing
 from overlaycast.lab.course import Plan, Run
 from overlaycast.lab.faults import ClockStep
 from overlaycast.lab.multicast_run import MulticastRun
@@ -54,11 +55,19 @@ async def run(plan: Plan, progress: Progress) -> Recording:
         checked = await _checked(network, progress)
         one = (MulticastRun if plan.system == "multicast" else Run)(plan, network, progress)
         one.folders.make(plan.members)
+        capture = _capture(stack, plan, network)
         with _one_error():
             await one.play(file)
+        captured = capture.stop() if capture else None
         progress.step("reading journals and files")
         sent, received = await _files(one, file, is_media)
-        return _recording(one, checked, started, sent, received)
+        return replace(_recording(one, checked, started, sent, received), captures=captured)
+
+
+def _capture(stack: AsyncExitStack, plan: Plan, network: Network) -> Capture | None:
+    if plan.capture_mib is None:
+        return None
+    return stack.enter_context(capturing(network, plan.out / "captures", plan.capture_mib))
 
 
 async def _checked(network: Network, progress: Progress) -> fidelity.Fidelity:
