@@ -305,11 +305,13 @@ class Network:
         """Return how the shaping went since the last ``reset_account``, for the result.
 
         ``means`` per link; ``wire``: lateness, load, priority, frames by fate (None without a wire); ``overrun``:
-        frames that the wire did not take in time; ``valid``: False if the machine was too slow for this network.
+        frames that the wire did not take in time; ``valid``: False if the machine was too slow for this network;
+        ``why``: in a line, what it was too slow for, empty if valid.
         """
         status = self.shaper.status()
         overrun = self._overruns() - self._overruns_before
-        return {**status, "overrun": overrun, "valid": status["valid"] and overrun == 0}
+        why = status["why"] or (f"{overrun} frames were lost before the wire took them" if overrun else "")
+        return {**status, "overrun": overrun, "valid": not why, "why": why}
 
     def reset_account(self) -> None:
         """Start lateness, load and overruns anew: the fidelity check's bursts are no part of the run."""
@@ -317,7 +319,10 @@ class Network:
         self._overruns_before = self._overruns()
 
     def _overruns(self) -> int:
-        return sum(way.overrun for link in self.counters().values() for way in (link.ab, link.ba))
+        # only the wire's: what a cut cable or a full tbf drops is as asked
+        wired = {name for name, means in self.shaper.means.items() if means == "wire"}
+        counters = self.counters() if wired else {}
+        return sum(way.overrun for name in wired for way in (counters[name].ab, counters[name].ba))
 
     def index(self, node: str, device: str) -> int:
         """Return the number that an interface has in its node's namespace."""

@@ -119,10 +119,13 @@ class Shaper:
         return {node: process.communicate()[0] for node, process in running.items()}
 
     def status(self) -> dict[str, Any]:
-        """Return how the shaping went: the means of each link, the wire's own account, and ``valid``."""
+        """Return how the shaping went: the means of each link, the wire's own account, and whether it was ``valid``.
+
+        Where it was not, ``why`` says in a line what was exceeded.
+        """
         wire = self._wire.status() if self._wire is not None else None
-        valid = wire is None or (wire["lateness_ms"]["p99"] <= LATE_P99_MS and wire["peak_busy"] <= BUSIEST)
-        return {"means": dict(self.means), "wire": wire, "valid": valid}
+        why = _why_invalid(wire) if wire is not None else ""
+        return {"means": dict(self.means), "wire": wire, "valid": not why, "why": why}
 
     def reset(self) -> None:
         """Start the wire's account of lateness and load anew (after the fidelity check, whose bursts are no run)."""
@@ -133,6 +136,15 @@ class Shaper:
         """End the wire."""
         if self._wire is not None:
             self._wire.close()
+
+
+def _why_invalid(wire: Mapping[str, Any]) -> str:
+    late, busy = wire["lateness_ms"]["p99"], wire["peak_busy"]
+    if late > LATE_P99_MS:
+        return f"the wire was {late:.1f} ms late for one frame in a hundred; accepted: {LATE_P99_MS:g} ms"
+    if busy > BUSIEST:
+        return f"the wire was busy {busy:.0%} of a second; accepted: {BUSIEST:.0%}"
+    return ""
 
 
 def netem_works() -> bool:

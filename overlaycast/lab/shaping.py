@@ -4,14 +4,17 @@ Owns: ``Shape`` (one direction of a link), the choice of the means per link, the
 reading of what tc says back. Refuses: values that no means can honour, by ``ConfigError``.
 
 Invariants: both directions of a link use the same means; a delay, jitter, loss or duplication is never given
-to the kernel's ``tbf``, which knows none of them; a link that may change while it runs gets a means that can
-change everything.
+to the kernel's ``tbf`` alone, which knows none of them; a link that may change while it runs gets a means that can
+change everything; rate, loss and delay act on single packets, never on the trains (GSO) that hosts hand over.
+
+netem is used in three storeys: a ``tbf`` too fast to matter, whose burst of one packet makes it cut trains up; netem
+for loss, duplication and delay; and a ``tbf`` for the rate, because its queue is counted in bytes, where netem's own
+would count packets, those in flight too.
 """
 
 from __future__ import annotations
 
 import json
-import math
 from dataclasses import dataclass, fields
 from typing import Any, Final, Literal
 
@@ -27,6 +30,11 @@ QUEUE_MS: Final = 50.0
 LEAST_QUEUE_BYTES: Final = 32 * FRAME_BYTES
 SLOW_MBIT: Final = 200.0
 """Below this rate the sender's segmentation offload is off, so that a rate or a loss acts on packets, not on 64 KiB."""
+
+_UNFELT_BITS: Final = 40_000_000_000
+_UNFELT_QUEUE: Final = 100_000_000
+_ONE_PACKET: Final = FRAME_BYTES + 86  # a VLAN tag or two; no train of two packets is as short
+_IN_FLIGHT: Final = 50_000  # packets that netem holds at most: bounded, as the wire is
 
 _LIMITS: Final[dict[str, tuple[float, float, str]]] = {
     "rate_mbit": (0.01, 100_000.0, "Mbit/s"),
@@ -116,17 +124,27 @@ def choose(ab: Shape, ba: Shape, *, netem: bool, changeable: bool) -> Means:
 
 def tc_commands(means: Means, interface: str, wish: Shape) -> list[str]:
     """Return lines for ``tc -batch`` that give an interface's egress this shape, whatever it had."""
-    start = f"qdisc replace dev {interface} root handle 1: "
+    start = f"qdisc replace dev {interface} "
     if means == "netem":
-        return [start + _netem(wish)]
+        return [
+            f"{start}root handle 1: tbf rate {_UNFELT_BITS}bit burst {_ONE_PACKET}b limit {_UNFELT_QUEUE}b",
+            f"{start}parent 1:1 handle 2: {_netem(wish)}",
+            f"{start}parent 2:1 handle 3: {_tbf(wish)}",
+        ]
     if means == "tbf" and wish.rate_mbit:
-        return [start + f"tbf rate {_bits(wish)}bit burst {tbf_burst(wish)}b limit {wish.queue}b"]
+        return [f"{start}root handle 1: {_tbf(wish)}"]
     return []
 
 
+def _tbf(wish: Shape) -> str:
+    if not wish.rate_mbit:
+        return f"tbf rate {_UNFELT_BITS}bit burst {_UNFELT_QUEUE}b limit {_UNFELT_QUEUE}b"
+    return f"tbf rate {_bits(wish)}bit burst {tbf_burst(wish)}b limit {wish.queue}b"
+
+
 def tbf_burst(wish: Shape) -> int:
-    """Return the bytes that may pass at once: a millisecond's worth, and never less than a few frames."""
-    return max(4 * FRAME_BYTES, int((wish.rate_mbit or 0.0) * 125.0))
+    """Return the bytes that may pass at once: a millisecond's worth, and never less than a frame."""
+    return max(_ONE_PACKET, int((wish.rate_mbit or 0.0) * 125.0))
 
 
 def _bits(wish: Shape) -> int:
@@ -134,22 +152,15 @@ def _bits(wish: Shape) -> int:
 
 
 def _netem(wish: Shape) -> str:
-    words = ["netem", "limit", str(_netem_limit(wish))]
+    words = ["netem", "limit", str(_IN_FLIGHT)]
     if wish.delay_ms:
         words += ["delay", f"{wish.delay_ms * 1000:.0f}us"]
         words += [f"{wish.jitter_ms * 1000:.0f}us"] if wish.jitter_ms else []
     words += ["loss", f"{wish.loss * 100:.6f}%"] if wish.loss else []
     words += ["duplicate", f"{wish.duplicate * 100:.6f}%"] if wish.duplicate else []
-    words += ["rate", f"{_bits(wish)}bit"] if wish.rate_mbit else []
+    # with a rate, netem lets no packet overtake another; this one is not felt otherwise
+    words += ["rate", f"{_UNFELT_BITS}bit"] if wish.jitter_ms else []
     return " ".join(words)
-
-
-def _netem_limit(wish: Shape) -> int:
-    """netem counts packets, and those in flight too: the queue and the delay's worth of full frames."""
-    if not wish.rate_mbit:
-        return 100_000
-    in_flight = wish.rate_mbit * 125.0 * (wish.delay_ms + wish.jitter_ms)
-    return max(4, math.ceil((wish.queue + in_flight) / FRAME_BYTES))
 
 
 def tc_differences(means: Means, interface: str, wish: Shape, told: str) -> list[str]:
@@ -157,28 +168,33 @@ def tc_differences(means: Means, interface: str, wish: Shape, told: str) -> list
 
     Args:
         means: netem or tbf.
-        interface: whose root qdisc.
+        interface: whose qdiscs.
         wish: what was asked.
         told: the output of ``tc -j qdisc show`` in the interface's namespace.
 
     Returns:
         One line per difference, empty where all is as asked.
     """
-    roots = [row for row in json.loads(told or "[]") if row.get("dev") == interface and row.get("root")]
-    if not roots or roots[0].get("kind") != means:
-        return [f"{interface}: asked {means}, found {roots[0].get('kind') if roots else 'nothing'}"]
-    options = roots[0].get("options", {})
-    asked = _tbf_facts(wish) if means == "tbf" else _netem_facts(wish)
-    found = _tbf_found(options) if means == "tbf" else _netem_found(options)
+    rows = {row.get("handle"): row for row in json.loads(told or "[]") if row.get("dev") == interface}
+    kinds = {"1:": "tbf", "2:": "netem", "3:": "tbf"} if means == "netem" else {"1:": "tbf"}
+    for handle, kind in kinds.items():
+        found = rows.get(handle, {}).get("kind")
+        if found != kind:
+            return [f"{interface}: asked {kind} as {handle}, found {found or 'nothing'}"]
+    asked = _tbf_facts(wish)
+    seen = _tbf_found(rows["1:" if means == "tbf" else "3:"].get("options", {}))
+    if means == "netem":
+        asked |= _netem_facts(wish)
+        seen |= _netem_found(rows["2:"].get("options", {}))
     return [
-        f"{interface}: {name}: asked {value:g}, found {found[name]:g}"
+        f"{interface}: {name}: asked {value:g}, found {seen[name]:g}"
         for name, value in asked.items()
-        if abs(found[name] - value) > 0.01 * value + 1e-6
+        if abs(seen[name] - value) > 0.01 * value + 1e-6
     ]
 
 
 def _tbf_facts(wish: Shape) -> dict[str, float]:
-    return {"rate_mbit": wish.rate_mbit or 0.0}
+    return {"rate_mbit": wish.rate_mbit or _UNFELT_BITS / 1e6}
 
 
 def _tbf_found(options: dict[str, Any]) -> dict[str, float]:
@@ -187,7 +203,6 @@ def _tbf_found(options: dict[str, Any]) -> dict[str, float]:
 
 def _netem_facts(wish: Shape) -> dict[str, float]:
     return {
-        "rate_mbit": wish.rate_mbit or 0.0,
         "delay_ms": wish.delay_ms,
         "jitter_ms": wish.jitter_ms,
         "loss": wish.loss,
@@ -197,9 +212,7 @@ def _netem_facts(wish: Shape) -> dict[str, float]:
 
 def _netem_found(options: dict[str, Any]) -> dict[str, float]:
     delay: dict[str, Any] = options.get("delay", {})
-    rate: dict[str, Any] = options.get("rate", {})
     return {
-        "rate_mbit": float(rate.get("rate", 0)) * 8 / 1e6,
         "delay_ms": float(delay.get("delay", 0)) * 1000,
         "jitter_ms": float(delay.get("jitter", 0)) * 1000,
         "loss": float(options.get("loss-random", {}).get("loss", 0)),

@@ -86,30 +86,48 @@ def test_what_tc_is_told() -> None:
         "qdisc replace dev a-eth0 root handle 1: tbf rate 1000000000bit burst 125000b limit 6250000b"
     ]
     wish = Shape(rate_mbit=20, delay_ms=5, jitter_ms=1, loss=0.01, duplicate=0.002)
+    cut_up = "root handle 1: tbf rate 40000000000bit burst 1600b limit 100000000b"
     assert tc_commands("netem", "a-eth0", wish) == [
-        "qdisc replace dev a-eth0 root handle 1: netem limit 93 delay 5000us 1000us loss 1.000000% duplicate 0.200000%"
-        " rate 20000000bit"
+        f"qdisc replace dev a-eth0 {cut_up}",
+        "qdisc replace dev a-eth0 parent 1:1 handle 2: netem limit 50000 delay 5000us 1000us loss 1.000000%"
+        " duplicate 0.200000% rate 40000000000bit",
+        "qdisc replace dev a-eth0 parent 2:1 handle 3: tbf rate 20000000bit burst 2500b limit 125000b",
+    ]
+    assert tc_commands("netem", "a-eth0", Shape(delay_ms=5))[1:] == [
+        "qdisc replace dev a-eth0 parent 1:1 handle 2: netem limit 50000 delay 5000us",
+        "qdisc replace dev a-eth0 parent 2:1 handle 3: tbf rate 40000000000bit burst 100000000b limit 100000000b",
     ]
     assert tc_commands("tbf", "a-eth0", PLAIN) == []
     assert tc_commands("wire", "a-eth0", wish) == []
     assert tc_commands("none", "a-eth0", PLAIN) == []
 
 
-def test_what_tc_says_back_is_compared() -> None:
+def told(**changed: object) -> str:
+    """What tc says of the three storeys."""
+    delay = changed.get("delay", 0.005)
+    options = {"limit": 50_000, "delay": {"delay": delay, "jitter": 0}, "loss-random": {"loss": 0.01}}
+    rows = [
+        {"kind": "tbf", "handle": "1:", "root": True, "options": {"rate": 5_000_000_000}},
+        {"kind": changed.get("kind", "netem"), "handle": "2:", "parent": "1:1", "options": options},
+        {"kind": "tbf", "handle": "3:", "parent": "2:1", "options": {"rate": changed.get("rate", 2_500_000)}},
+    ]
+    return json.dumps([{"dev": "a-eth0", **row} for row in rows])
+
+
+def test_what_tc_says_back_of_netem_is_compared() -> None:
     wish = Shape(rate_mbit=20, delay_ms=5, loss=0.01)
-    options = {
-        "limit": 93,
-        "delay": {"delay": 0.005, "jitter": 0},
-        "loss-random": {"loss": 0.01},
-        "rate": {"rate": 2_500_000},
-    }
-    row = {"kind": "netem", "handle": "1:", "dev": "a-eth0", "root": True, "options": options}
-    assert tc_differences("netem", "a-eth0", wish, json.dumps([row])) == []
-    row["options"] = {**options, "delay": {"delay": 0.05}}
-    assert tc_differences("netem", "a-eth0", wish, json.dumps([row])) == ["a-eth0: delay_ms: asked 5, found 50"]
-    assert tc_differences("tbf", "a-eth0", wish, json.dumps([row])) == ["a-eth0: asked tbf, found netem"]
-    assert tc_differences("netem", "b-eth0", wish, "") == ["b-eth0: asked netem, found nothing"]
-    tbf = {"kind": "tbf", "dev": "a-eth0", "root": True, "options": {"rate": 125_000_000, "burst": 124_875}}
+    assert tc_differences("netem", "a-eth0", wish, told()) == []
+    assert tc_differences("netem", "a-eth0", wish, told(delay=0.05)) == ["a-eth0: delay_ms: asked 5, found 50"]
+    assert tc_differences("netem", "a-eth0", wish, told(rate=1)) == ["a-eth0: rate_mbit: asked 20, found 8e-06"]
+    assert tc_differences("netem", "a-eth0", wish, told(kind="bfifo")) == ["a-eth0: asked netem as 2:, found bfifo"]
+    assert tc_differences("netem", "b-eth0", wish, "") == ["b-eth0: asked tbf as 1:, found nothing"]
+    unlimited = Shape(delay_ms=5, loss=0.01)
+    assert tc_differences("netem", "a-eth0", unlimited, told(rate=5_000_000_000)) == []
+    assert tc_differences("netem", "a-eth0", unlimited, told()) == ["a-eth0: rate_mbit: asked 40000, found 20"]
+
+
+def test_what_tc_says_back_of_tbf_is_compared() -> None:
+    tbf = {"kind": "tbf", "handle": "1:", "dev": "a-eth0", "root": True, "options": {"rate": 125_000_000}}
     assert tc_differences("tbf", "a-eth0", Shape(rate_mbit=1000), json.dumps([tbf])) == []
     assert tc_differences("tbf", "a-eth0", Shape(rate_mbit=500), json.dumps([tbf])) == [
         "a-eth0: rate_mbit: asked 500, found 1000"
