@@ -122,7 +122,7 @@ def _recording(
     one: Run, checked: fidelity.Fidelity, started: float, sent: FileSeen, received: dict[str, FileSeen]
 ) -> Recording:
     plan = one.plan
-    shaping = one.network.shaper.status()
+    shaping = one.network.account()
     return Recording(
         experiment=plan.experiment,
         cast=plan.cast,
