@@ -191,9 +191,10 @@ def _moves(scene: Scene) -> tuple[Move, ...]:
         if place.host in scene.gone or place.role == "source":
             continue
         was, first, now = scene.parents(place.host)
-        if first is None:
-            continue
         well = place.host not in tops
+        # a false alarm that ends where it began is a switch, and no move: nobody's place in the tree has changed
+        if first is None or (well and now == was):
+            continue
         found.append(Move(place.host, was, now, first, place.host in below, well))
     return tuple(sorted(found, key=lambda move: (move.well, move.below_top, move.host)))
 

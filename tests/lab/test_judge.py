@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from overlaycast.lab import judge, metrics, series, story
 from overlaycast.lab.experiment import Expectation
-from overlaycast.lab.journals import End, Journal, Summary
+from overlaycast.lab.journals import End, Fed, Journal, Summary
 from overlaycast.lab.recording import Curve
 from overlaycast.lab.result import Result
 from tests.lab import made_up
@@ -102,6 +102,20 @@ def test_a_move_below_the_top_fails() -> None:
     result = concluded(after_kill=after, after_silence=last)
     assert failed(result) == {"moved_below_top"}
     assert result.faults[0].moved_below_top == 1
+
+
+def test_a_false_alarm_that_ends_where_it_began_is_no_move() -> None:
+    recording = made_up.recording()
+    kill = recording.faults[0]
+    ids = {host: journal.member for host, journal in recording.journals.items()}
+    below = recording.journals["202e"]
+    entries = list(below.entries)
+    away_and_back = [Fed(t=kill.at + 2.0, parent=ids["202b"]), Fed(t=kill.at + 2.1, parent=ids["202d"])]
+    journals = {**recording.journals, "202e": replace(below, entries=tuple([*entries, *away_and_back]))}
+    result = judge.build(replace(recording, journals=journals))
+    assert result.faults[0].moved_below_top == 0
+    stays = {**recording.journals, "202e": replace(below, entries=tuple([*entries, away_and_back[0]]))}
+    assert judge.build(replace(recording, journals=stays)).faults[0].moved_below_top == 1
 
 
 def test_a_move_without_need_fails() -> None:
