@@ -84,6 +84,8 @@ class Overlay:
         group.epoch = max(group.epoch, request.resume.epoch)
         member.connected = True
         _describe(member, request)
+        member.degree = max(capacity.degree(group, member), len(member.children))
+        promises.trim(group, member)
         group.timers.cancel("lost", member.id)
         member.rank = max(member.rank, request.resume.rank)
         member.next_seq = max(member.next_seq, request.resume.next_seq)

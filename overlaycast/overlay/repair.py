@@ -16,12 +16,12 @@ from overlaycast.overlay.members import Member, State
 from overlaycast.overlay.tree import top
 
 
-def usable(group: Group, child: Member, parent: Member | None) -> bool:
-    """Whether the child may hang there now, promised or not."""
+def usable(group: Group, child: Member, parent: Member | None, seen: bool = False) -> bool:
+    """Whether the child may hang there now, promised or not. ``seen``: the child says that it is fed from there."""
     return (
         parent is not None
         and parent is not child
-        and parent.trusted
+        and (parent.trusted or (seen and parent.state is State.ACTIVE and not parent.leaving))
         and top(parent) is group.source
         and group.tree.fits(child, parent)
     )

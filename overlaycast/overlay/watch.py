@@ -182,8 +182,11 @@ def look_again(group: Group, member: Member, now: float) -> None:
 
 
 def adopt(group: Group, member: Member, feeder: Member, now: float) -> bool:
-    """Confirm a local failover: the member's plan becomes what it did by itself."""
-    if not repair.usable(group, member, feeder):
+    """Confirm a local failover: the member's plan becomes what it did by itself.
+
+    The feeder's control link may be down, as after a restart of the coordinator: its child sees that it lives.
+    """
+    if not repair.usable(group, member, feeder, seen=True):
         return False
     was = moves.take_off(group, member, alone=False)
     moves.hang(group, member, feeder)

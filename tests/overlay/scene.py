@@ -22,6 +22,7 @@ from overlaycast.wire.messages import (
     Ping,
     Pong,
     Report,
+    Resume,
     Subscribe,
     decode_from_coordinator,
     encode,
@@ -182,6 +183,27 @@ class Scene:
                         actor.next_seq += 100
                         self.report(actor)
             self.deliver()
+
+    def resume(self, actor: Actor) -> bool:
+        """A member comes back to a coordinator that has restarted, and says who feeds it."""
+        rank = actor.order.rank if actor.order else 0
+        request = Subscribe(
+            version=1,
+            group="g",
+            token="t",
+            name=actor.name,
+            role=actor.role,  # type: ignore[arg-type]
+            addresses=(Address(host=f"10.0.{actor.id}.2", port=8471),),
+            resume=Resume(
+                member=actor.id,
+                secret="s" * 16,
+                epoch=actor.epoch,
+                rank=rank,
+                parent=actor.parent,
+                next_seq=actor.next_seq,
+            ),
+        )
+        return self.overlay.resume(request, self.now)
 
     def kill(self, actor: Actor) -> None:
         """A member dies and its control link with it."""

@@ -129,3 +129,21 @@ def test_a_restart_moves_nobody() -> None:
     assert again.tree() == before
     assert again.messages_to_send() == []
     assert json.loads(json.dumps(again.snapshot())) == kept
+
+
+def test_failovers_of_the_time_without_a_coordinator_are_adopted_in_any_order() -> None:
+    scene = figure_2a()
+    head, (heir, *siblings) = "a1", sorted(scene.children("a1"), key=lambda name: scene[name].order.rank)  # type: ignore[union-attr]
+    kept = json.loads(json.dumps(scene.overlay.snapshot()))
+    scene.overlay = Overlay.restore(scene.settings, KEY, kept, scene.now + 10)
+    scene.now += 10
+    scene[head].answers = False
+    scene[heir].parent = scene["backup"].id
+    for sibling in siblings:
+        scene[sibling].parent = scene[heir].id
+    for name in (*siblings, heir, "backup", "source"):
+        scene.resume(scene[name])
+    scene.deliver()
+    parents = scene.parents()
+    assert parents[heir] == "backup"
+    assert {parents[sibling] for sibling in siblings} == {heir}
