@@ -265,7 +265,7 @@ class Agent:
             mark = 0 if settings.mode == "file" else OLDEST if settings.start_from == "oldest" else EDGE
             self.uplink = Uplink(self.ring, settings, mark, self, self.spawn, self._rng)
             self._prepare_sink(settings)
-        self.spawn(self._beat(heartbeat_s))
+        self.spawn(self._beat(self.downstream))
         self.spawn(self._every(PROGRESS_S, self._tell_progress))
         self.spawn(self._every(SAMPLE_S, self.figures.sample))
         self.spawn(self._every(settings.report_ms / 1000, self.figures.report))
@@ -386,11 +386,11 @@ class Agent:
         self.figures.parent_changed()
         self.loop.call_soon(self.figures.report)
 
-    async def _beat(self, every: float) -> None:
+    @staticmethod
+    async def _beat(downstream: Downstream) -> None:
         while True:
-            await asyncio.sleep(every)
-            if self.downstream:
-                self.downstream.beat()
+            wait_s = downstream.beat()
+            await asyncio.sleep(wait_s)
 
     def _tell_progress(self) -> None:
         if self.uplink:

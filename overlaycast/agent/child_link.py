@@ -172,11 +172,15 @@ class ChildLink:
         number = ring.position if seek is None else seek
         return encode(Heartbeat(number, ring.oldest, self._starved(), seek is not None))
 
-    def breathe(self, now: float, every: float) -> None:
-        """Send a heartbeat if nothing was sent for ``every`` seconds."""
-        if now - self.sent_at >= every and not self._blocked and not self._unsent:
+    def breathe(self, now: float, every: float) -> float:
+        """Send a heartbeat if nothing was sent for ``every`` seconds; return in how many the next may be due."""
+        left = self.sent_at + every - now
+        if left > 0:
+            return left
+        if not self._blocked and not self._unsent:
             self._unsent += self._heartbeat()
             self.pump()
+        return every
 
     def pump(self) -> None:
         """Send what there is until the socket takes no more."""

@@ -20,6 +20,8 @@ from overlaycast.wire.frames import Decoder, Hello, RefuseCode
 from overlaycast.wire.messages import Accept, ChildReport, Revoke
 
 STANDBY_SLOWDOWN: Final = 10
+BREATH: Final = 0.8
+"""A silent link gets a heartbeat after this part of the group's interval: what is left is for the way."""
 REVOKED_S: Final = 3.0
 """A revoked child that is being fed may be moving: it has so long to leave by itself."""
 
@@ -56,7 +58,6 @@ class Downstream:
         self._changed = changed
         self._grants = Grants()
         self._said: dict[int, int] = {}
-        self._beats = 0
         self._loop = asyncio.get_running_loop()
         self.door = Door(sock, self._grants, self, lambda: self.rank is not None)
 
@@ -129,15 +130,14 @@ class Downstream:
             if child.cursor is not None:
                 child.pump()
 
-    def beat(self) -> None:
-        """One heartbeat interval has passed."""
-        self._beats += 1
-        now = self._loop.time()
+    def beat(self) -> float:
+        """Send the heartbeats that are due; return the seconds until the next is."""
+        now, usual = self._loop.time(), BREATH * self._heartbeat_s
+        wait = usual
         for child in list(self.children.values()):
-            if child.feeding:
-                child.breathe(now, 0.9 * self._heartbeat_s)
-            elif self._beats % STANDBY_SLOWDOWN == 0:
-                child.breathe(now, 0.0)
+            every = usual if child.feeding else STANDBY_SLOWDOWN * usual
+            wait = min(wait, child.breathe(now, every))
+        return max(wait, 0.001)
 
     def tell_state(self) -> None:
         """We have become starved, or are no more: the children must know before they act."""

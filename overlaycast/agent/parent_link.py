@@ -161,6 +161,11 @@ class ParentLink:
             self.paused = False
             asyncio.get_running_loop().add_reader(self._sock, self._readable)
 
+    def read_what_is_there(self) -> None:
+        """Read now, without waiting for the loop to say that there is something."""
+        if not self.paused:
+            self._readable()
+
     def _readable(self) -> None:
         if self._sock is None:
             return

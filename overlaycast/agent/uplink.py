@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections.abc import Callable
 from typing import Final, Protocol
 
@@ -21,6 +22,8 @@ from overlaycast.wire.messages import Assign, MemberMessage, NotReceiving
 
 LONGEST_SLEEP_S: Final = 0.08
 """The timer looks at least so often: a limit that has shrunk since it was armed must not be overslept."""
+TIMER_STEP_S: Final = 0.001
+"""Timers fire on whole milliseconds."""
 
 
 class UplinkListener(Protocol):
@@ -66,7 +69,9 @@ class Uplink:
         self._listener = listener
         self._spawn = spawn
         self._loop = asyncio.get_running_loop()
+        self._now = time.monotonic  # the loop's own clock counts whole milliseconds, and stands still in a callback
         self._timer: asyncio.TimerHandle | None = None
+        self._due = 0.0
         self._was_starved = True
         self._switch: Fed | None = None
 
@@ -74,13 +79,13 @@ class Uplink:
 
     def assign(self, order: Assign) -> None:
         """An order has come."""
-        self.machine.assign(order, self._loop.time())
+        self.machine.assign(order, self._now())
         self._perform()
 
     def arrived(self, link: ParentLink, arrival: Arrival) -> None:
         """A link was read. Children first: the ring has been filled, they are pumped before anything is decided."""
         gap_ms = self._listener.received(arrival)
-        now = self._loop.time()
+        now = self._now()
         for said in arrival.said:
             self._hear(link, said, now)
         if arrival.records or arrival.duplicates or not arrival.said:
@@ -107,7 +112,7 @@ class Uplink:
     def lost(self, link: ParentLink, why: str) -> None:
         """A link broke."""
         self.links.pop(link.number, None)
-        self.machine.lost(link.number, "reset", self._loop.time())
+        self.machine.lost(link.number, "reset", self._now())
         self._perform()
 
     def may_skip(self, link: ParentLink, wanted: int, offered: int) -> bool:
@@ -129,7 +134,7 @@ class Uplink:
     def go_on(self) -> None:
         """Read again."""
         self.machine.listening = True
-        self.machine.links.heard_all(self._loop.time())
+        self.machine.links.heard_all(self._now())
         for link in self.links.values():
             link.go_on()
         self._arm()
@@ -181,7 +186,7 @@ class Uplink:
         rank = self.machine.order.rank if self.machine.order else 0
         if not await link.dial(rank):
             self.links.pop(link.number, None)
-            self.machine.lost(link.number, "unreachable", self._loop.time())
+            self.machine.lost(link.number, "unreachable", self._now())
             self._perform()
 
     def _ask(self, action: Ask) -> None:
@@ -232,21 +237,20 @@ class Uplink:
             self._timer = None
         deadline = self.machine.next_deadline()
         if deadline is not None:
-            now = self._loop.time()
-            self._timer = self._loop.call_at(min(max(deadline, now), now + LONGEST_SLEEP_S), self._look)
+            now = self._now()
+            self._due = min(max(deadline, now), now + LONGEST_SLEEP_S)
+            self._timer = self._loop.call_later(self._due - now, self._look)
 
     def _look(self) -> None:
         self._timer = None
+        now = self._now()
+        self.machine.woke_late(max(0.0, now - self._due - TIMER_STEP_S), now)
         deadline = self.machine.next_deadline()
-        if deadline is not None and self._loop.time() >= deadline:
-            # what is readable now was said before the deadline: let the loop read it first
-            self._timer = self._loop.call_later(0.001, self._tick)
-        else:
-            self._arm()
-
-    def _tick(self) -> None:
-        self._timer = None
-        deadline, now = self.machine.next_deadline(), self._loop.time()
+        if deadline is not None and now >= deadline:
+            # what is readable now was said before the deadline: that first
+            for link in list(self.links.values()):
+                link.read_what_is_there()
+            deadline = self.machine.next_deadline()
         if deadline is not None and now >= deadline:
             self.machine.tick(now)
         self._perform()

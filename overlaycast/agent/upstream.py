@@ -22,6 +22,7 @@ Rules
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final
 
 from overlaycast.agent.links import DIAL_LIMIT, Links
@@ -52,6 +53,10 @@ CONNECT_PATIENCE: Final = 1.5
 """The same for the first parent ever: nothing is lost by waiting, and its order may still be on the way."""
 DOUBT: Final = 0.3
 """Seconds after a switch for silence in which the old parent may come back."""
+DOUBT_LIMITS: Final = 4
+"""The same in unusual silences: where silences have to be long to mean anything, so has this."""
+LEAST_BEATS: Final = 1.4
+"""A silence shorter than so many heartbeat intervals means nothing, whatever the group's settings say."""
 STANDBY_SLOWDOWN: Final = 10
 """Heartbeats of a standby link are so many times rarer."""
 LATE: Final = 0.02
@@ -76,8 +81,8 @@ class Upstream:
         self.current: Link | None = None
         self.state = State.WAITING
         self.listening = True
-        self._silence_s = silence_s
-        self._limit = SilenceLimit(silence_s)
+        self._silence_s = max(silence_s, LEAST_BEATS * heartbeat_s)
+        self._limit = SilenceLimit(self._silence_s)
         self._flag_s = flag_s
         self._jitter = jitter
         self._actions: list[Action] = []
@@ -297,7 +302,8 @@ class Upstream:
         if outage and not by_order:
             complaint = outage.complaint(self._target, now, link.peer.member)
         if complaint and old and old.stalled_since is None:
-            old.phase, self._doubt = Phase.ASKED, Doubt(old.number, now + DOUBT, complaint)
+            doubt_s = max(DOUBT, DOUBT_LIMITS * self._limit.unusual(now))
+            old.phase, self._doubt = Phase.ASKED, Doubt(old.number, now + doubt_s, complaint)
         elif complaint:
             self._actions.append(self._complaints.make(complaint, now))
         for other in self.links:
@@ -324,7 +330,7 @@ class Upstream:
     def _end_doubt(self, doubt: Doubt, now: float) -> None:
         """The old parent had its time: back to it if it lives, else the coordinator hears of the switch."""
         link = self.links.get(doubt.link)
-        if link and link.stalled_since is None and now - link.heard < self._silence_s:
+        if link and link.stalled_since is None and now - link.heard < self._limit.unusual(now):
             self._go_back(link, doubt)
             return
         self._doubt = None
@@ -481,18 +487,30 @@ class Upstream:
 
     # --- time --------------------------------------------------------------------------------------------------
 
+    def woke_late(self, seconds: float, now: float) -> None:
+        """A timer of the shell's fired so much too late: what it tells about this machine."""
+        self._limit.late(seconds, now)
+
     def tick(self, now: float) -> None:
         """Do what is due."""
         if self.state is State.ENDED:
             return
         if self._deadline is not None and now - self._deadline > LATE:
-            self.links.forgive(now - self._deadline + GRACE)
+            self._forgive(now - self._deadline + GRACE)
         self._deadline = None
         self._check_current(now)
         self._check_links(now)
         self._check_complaints(now)
         self._check_redials(now)
         self._try_next(now)
+
+    def _forgive(self, seconds: float) -> None:
+        """We slept: nobody had that time to speak, or to come back."""
+        self.links.forgive(seconds)
+        if self._doubt:
+            self._doubt = replace(self._doubt, until=self._doubt.until + seconds)
+        if self._outage:
+            self._outage.complain_at += seconds
 
     def _check_current(self, now: float) -> None:
         link = self.current

@@ -50,17 +50,19 @@ class Member:
         await self.link.send(encode(message))
 
 
-def _bound(port: int) -> socket.socket:
+def _bound(host: str, port: int) -> socket.socket:
     sock = socket.socket()
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-    sock.bind(("127.0.0.1", port))
+    sock.bind((host, port))
     return sock
 
 
 class FakeCoordinator:
     """Welcomes everybody; places nobody by itself."""
 
-    def __init__(self, settings: GroupSettings | None = None, refuse: Refused | None = None) -> None:
+    def __init__(
+        self, settings: GroupSettings | None = None, refuse: Refused | None = None, host: str = "127.0.0.1"
+    ) -> None:
         self.settings = settings or GroupSettings()
         self.refuse = refuse
         self.members: dict[str, Member] = {}
@@ -69,7 +71,8 @@ class FakeCoordinator:
         self.release = True
         self._server: Server | None = None
         # bound for as long as we are, never listening: the port stays ours while the coordinator is away
-        self._place = _bound(0)
+        self._host = host
+        self._place = _bound(host, 0)
         self._news = asyncio.Condition()
 
     async def __aenter__(self) -> FakeCoordinator:
@@ -83,7 +86,7 @@ class FakeCoordinator:
         self._place.close()
 
     async def start(self) -> None:
-        self._server = await serve(self._serve, sock=_bound(self._port), compression=None)
+        self._server = await serve(self._serve, sock=_bound(self._host, self._port), compression=None)
 
     async def stop(self) -> None:
         if self._server:
@@ -98,7 +101,7 @@ class FakeCoordinator:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self._port}"
+        return f"http://{self._host}:{self._port}"
 
     async def _serve(self, link: ServerConnection) -> None:
         subscribe = decode_from_member(await link.recv())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -59,7 +60,8 @@ def test_the_limit_stays_between_floor_and_ceiling(gaps: list[float]) -> None:
     for gap in gaps:
         now += gap
         limit.gap(gap, now)
-        assert 0.08 <= limit.seconds(now) <= 0.4
+        assert 0.08 <= limit.seconds(now) <= 0.16
+        assert limit.unusual(now) >= limit.seconds(now)
 
 
 def test_the_limit_follows_the_link() -> None:
@@ -70,12 +72,24 @@ def test_the_limit_follows_the_link() -> None:
         limit.gap(0.01, now)
     assert limit.seconds(now) == 0.08
     limit.gap(0.15, now)
-    assert limit.seconds(now) > 0.2
+    assert limit.seconds(now) == 0.16
     for _ in range(100):  # a second of regular deliveries does not make it forget
         now += 0.01
         limit.gap(0.01, now)
-    assert limit.seconds(now) > 0.18
+    assert limit.seconds(now) > 0.12
+    assert limit.unusual(now) > 0.18
     assert limit.seconds(now + 10) == 0.08
+
+
+def test_a_machine_that_wakes_us_late_is_believed_before_the_first_false_alarm() -> None:
+    limit = SilenceLimit(0.04)
+    limit.late(0.1, 5.0)
+    assert limit.seconds(5.0) == pytest.approx(0.14)
+    limit.late(0.001, 5.1)
+    assert limit.seconds(5.1) > 0.13
+    assert limit.seconds(60.0) == pytest.approx(0.04, abs=1e-4)
+    limit.late(30.0, 60.0)  # a night's sleep is not a habit
+    assert limit.seconds(60.0) < 0.5
 
 
 def test_pauses_grow_and_a_success_forgives() -> None:
