@@ -25,7 +25,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { HEADER = 24, HELLO = 1, DATA = 4, HEARTBEAT = 5, END = 6, MAX_RECORD = 65536, CHUNK = 1 << 20, MOST_CHILDREN = 64 };
+enum { HEADER = 24, HELLO = 1, DATA = 4, HEARTBEAT = 5, END = 6, MAX_RECORD = 65536, CHUNK = 1 << 20, MOST_CHILDREN = 64, SEEK = 2 };
 static const uint64_t OLDEST = UINT64_MAX - 2;
 
 static void die(const char *what) { perror(what); exit(1); }
@@ -109,6 +109,7 @@ static void send_hello(int fd, const char *grant_hex, uint64_t rank) {
 static void send_heartbeat(int fd, uint64_t next_seq) {
     uint8_t beat[HEADER + 8] = { 0 };
     put_header(beat, HEARTBEAT, 8, next_seq, 0);
+    beat[1] = SEEK;
     write_all(fd, beat, sizeof beat);
 }
 
