@@ -21,12 +21,16 @@ SAME: Final = ("experiment", "topology", "seed", "payload_bytes")
 
 @dataclass(frozen=True, slots=True)
 class Copies:
-    """One direction of a link: copies of the stream that crossed it, by system. ``site``: it leads into that site."""
+    """One direction of a link: copies of the stream that crossed it, by system.
+
+    ``site``: it leads into that site. ``star``: copies that a star of unicast needs here, carried in time or not.
+    """
 
     link: str
     start: str
     end: str
     site: str | None
+    star: int
     by_system: dict[str, float]
 
 
@@ -36,6 +40,7 @@ class Figures:
 
     Attributes:
         system: which.
+        valid: False: the machine was too slow for its network, so this run proves nothing.
         receivers, whole: how many there were, and how many got everything, bit for bit, before the run was ended.
         lost_share: records that receivers were owed and had not got by the end of the run.
         in_time_share, in_time_worst: of the payload, what came in time; over all, and at the worst receiver.
@@ -45,12 +50,14 @@ class Figures:
         longest_gap_ms: the longest silence at any receiver.
         site_copies: most copies into any site.
         link_copies: most copies on any direction of a link.
+        star_into_site, star_on_link: the same, as a star of unicast needs them, were every link wide enough.
         all_copies: copies summed over all links; what multicast needs is the size of its tree.
         cpu_s: processor seconds of all members together since the stream began.
         control_bytes: of the control plane.
     """
 
     system: str
+    valid: bool
     receivers: int
     whole: int
     lost_share: float
@@ -63,6 +70,8 @@ class Figures:
     longest_gap_ms: float | None
     site_copies: float
     link_copies: float
+    star_into_site: int
+    star_on_link: int
     all_copies: float
     cpu_s: float | None
     control_bytes: int | None
@@ -146,6 +155,7 @@ def _figures(run: Run, links: Sequence[Copies]) -> Figures:
     cpu = run.result.get("cpu_s") or {}
     return Figures(
         system=name,
+        valid=run.result["verdict"] != "invalid",
         receivers=len(receivers),
         whole=sum(one["sha256_ok"] and one["lost"] == 0 for one in receivers),
         lost_share=round(sum(one["lost"] for one in receivers) / expected, 4) if expected else 0.0,
@@ -158,6 +168,8 @@ def _figures(run: Run, links: Sequence[Copies]) -> Figures:
         longest_gap_ms=max(gaps, default=None),
         site_copies=max((link.by_system.get(name, 0.0) for link in links if link.site), default=0.0),
         link_copies=max(copies, default=0.0),
+        star_into_site=max((link.star for link in links if link.site), default=0),
+        star_on_link=max((link.star for link in links), default=0),
         all_copies=round(sum(copies), 2),
         cpu_s=round(sum(cpu.values()), 2) if cpu else None,
         control_bytes=run.result["control"]["bytes"],
@@ -187,11 +199,12 @@ def _links(runs: Sequence[Run]) -> tuple[Copies, ...]:
         for link in run.result["links"]:
             for way, start, end in (("ab", link["a"], link["b"]), ("ba", link["b"], link["a"])):
                 entry = found.setdefault((link["name"], way), {"start": start, "end": end, "site": None, "copies": {}})
+                entry["star"] = max(entry.get("star", 0), link[f"unicast_{way}"])
                 entry["copies"][run.system] = link[f"copies_{way}"] or 0.0
                 if link["into_site"] == way:
                     entry["site"] = link["site_uplink"]
     rows = (
-        Copies(name, entry["start"], entry["end"], entry["site"], entry["copies"])
+        Copies(name, entry["start"], entry["end"], entry["site"], entry["star"], entry["copies"])
         for (name, _), entry in found.items()
         if max(entry["copies"].values()) >= CARRIED
     )

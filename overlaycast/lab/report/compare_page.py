@@ -29,11 +29,16 @@ def render(comparison: Comparison, runs: Sequence[Run], command: str) -> str:
         "compare.html.j2",
         comparison=comparison,
         lead=compare_words.lead(comparison),
+        late=compare_words.late(comparison),
         second=compare_words.second(comparison),
         systems=[(system, compare_words.name(system)) for system in systems],
         rows=[(words, [read(one) for one in comparison.systems]) for words, read in compare_words.ROWS],
-        sites=_bars(comparison.sites, systems),
-        links=_bars({_way(one): one.by_system for one in comparison.links if one.site is None}, systems),
+        sites=_bars(comparison.sites, systems, _needed_into_sites(comparison)),
+        links=_bars(
+            {_way(one): one.by_system for one in comparison.links if one.site is None},
+            systems,
+            {_way(one): one.star for one in comparison.links},
+        ),
         maps=[{"name": compare_words.name(run.system), "svg": heat_of(run)} for run in runs],
         strips=_strips(comparison),
         runs=[
@@ -50,9 +55,23 @@ def _way(link: Any) -> str:
     return f"{link.start} → {link.end}"
 
 
-def _bars(copies: Mapping[str, Mapping[str, float]], systems: Sequence[str]) -> list[dict[str, Any]]:
-    """Return a row for each place, with a bar for each system, all on one scale; multicast's 1 is a line."""
+def _needed_into_sites(comparison: Comparison) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for link in comparison.links:
+        if link.site is not None:
+            found[link.site] = found.get(link.site, 0) + link.star
+    return found
+
+
+def _bars(
+    copies: Mapping[str, Mapping[str, float]], systems: Sequence[str], star: Mapping[str, int]
+) -> list[dict[str, Any]]:
+    """Return a row for each place, with a bar for each system, all on one scale.
+
+    Multicast's 1 is a line, what a star needs an outline round the star's bar.
+    """
     most = max([2.0, *(value for by_system in copies.values() for value in by_system.values())])
+    most = max([most, *(star.get(place, 0) for place in copies)]) if "unicast" in systems else most
     scale = (WIDTH - NUMBERS) / most
     rows = []
     for place, by_system in copies.items():
@@ -60,6 +79,9 @@ def _bars(copies: Mapping[str, Mapping[str, float]], systems: Sequence[str]) -> 
         for number, system in enumerate(systems):
             value, y = by_system.get(system, 0.0), number * (BAR + 3) + 1.5
             wide = max(1.0, scale * value)
+            if system == "unicast" and star.get(place, 0) > value + 0.05:
+                need = f'width="{scale * star[place]:.1f}" height="{BAR:g}" rx="1.5"'
+                parts.append(f'<rect class="need" x="0" y="{y:g}" {need}/>')
             parts.append(
                 f'<rect class="{system}" x="0" y="{y:g}" width="{wide:.1f}" height="{BAR:g}" rx="1.5"/>'
                 f'<text class="when" x="{wide + 5:.1f}" y="{y + BAR - 0.5:g}">{value:.2f}</text>'

@@ -21,6 +21,8 @@ def show(comparison: Comparison, page: Path, console: Console) -> None:
     console.print()
     for note in comparison.notes:
         console.print(note, style="dim", highlight=False)
+    if compare_words.late(comparison):
+        console.print(compare_words.late(comparison), style="bold yellow", highlight=False)
     console.print(compare_words.lead(comparison), highlight=False)
     console.print(f"report: {page}", highlight=False, soft_wrap=True)
 

@@ -12,6 +12,7 @@ from overlaycast.lab.systems import WORDS
 ROWS: Final[tuple[tuple[str, Callable[[Figures], str]], ...]] = (
     ("most copies into a site", lambda one: f"{one.site_copies:.2f}"),
     ("most copies on any link", lambda one: f"{one.link_copies:.2f}"),
+    ("the same, needed by a star", lambda one: _needed(one)),
     ("copies over all links together", lambda one: number(one.all_copies)),
     ("receivers that got everything", lambda one: f"{one.whole}/{one.receivers}"),
     ("lost by the end of the run", lambda one: share(one.lost_share)),
@@ -24,6 +25,18 @@ ROWS: Final[tuple[tuple[str, Callable[[Figures], str]], ...]] = (
     ("processor time of all members", lambda one: number(one.cpu_s, "s")),
     ("control messages", lambda one: number(None if one.control_bytes is None else one.control_bytes / 1e3, "kB")),
 )
+
+
+def _needed(one: Figures) -> str:
+    return f"{one.star_into_site} and {one.star_on_link}" if one.system == "unicast" else ""
+
+
+def late(comparison: Comparison) -> str:
+    """Return what must be said before anything else, if it must."""
+    names = [_over(one.system) for one in comparison.systems if not one.valid]
+    if not names:
+        return ""
+    return f"This machine was too slow for the emulated network in the run {_listed(names)}: it proves nothing."
 
 
 def share(value: float) -> str:

@@ -40,8 +40,8 @@ def draw(dots: Sequence[Dot], unit: str, low: float | None = None, log: bool = F
     values = [dot.value for dot in dots]
     left = min([low if low is not None else min(values), *values])
     right = max([high if high is not None else max(values), *values])
-    ticks = _ticks(left, right, log)
-    left, right = min(left, ticks[0]), max(right, ticks[-1])
+    marks_at = ticks(left, right, log)
+    left, right = min(left, marks_at[0]), max(right, marks_at[-1])
 
     def place(value: float) -> float:
         if right <= left:
@@ -62,28 +62,29 @@ def draw(dots: Sequence[Dot], unit: str, low: float | None = None, log: bool = F
         marks.append(f'<circle class="{dot.kind}" {at}><title>{text}</title></circle>')
     top = 2 * RADIUS * tallest + 6
     axis = f'<line class="base" x1="0" x2="{WIDTH:g}" y1="0" y2="0"/>'
-    for tick in ticks:
+    for tick in marks_at:
         x = place(tick)
-        label = f"{_short(tick)}{'' if tick != ticks[-1] else words.NO_BREAK + unit if unit else ''}"
+        label = f"{short(tick)}{'' if tick != marks_at[-1] else words.NO_BREAK + unit if unit else ''}"
         axis += f'<line class="tick" x1="{x:.1f}" x2="{x:.1f}" y1="0" y2="4"/>'
-        last = ' style="text-anchor:end"' if tick == ticks[-1] else ""
+        last = ' style="text-anchor:end"' if tick == marks_at[-1] else ""
         axis += f'<text class="when" x="{x + (SIDE if last else 0):.1f}" y="17"{last}>{label}</text>'
     return f'<svg class="dots" viewBox="-4 {-top:.1f} {WIDTH + 8:g} {top + 22:.1f}">{axis}{"".join(marks)}</svg>'
 
 
-def _short(value: float) -> str:
+def short(value: float) -> str:
+    """Return a tick's label."""
     return f"{value:,.0f}".replace(",", words.NARROW) if value >= 1000 else f"{value:g}"
 
 
-def _ticks(left: float, right: float, log: bool) -> list[float]:
+def ticks(left: float, right: float, log: bool = False) -> list[float]:
     """Return some round numbers from just below ``left`` to just above ``right``."""
     if log:
         first, last = math.floor(math.log10(left)), math.ceil(math.log10(right)) + 1
         steps = [float(f"{times * 10.0**power:.6g}") for power in range(first, last) for times in (1, 2, 5)]
         below = max(index for index, step in enumerate(steps) if step <= left * (1 + 1e-9))
         above = min((index for index, step in enumerate(steps) if step >= right * (1 - 1e-9)), default=len(steps) - 1)
-        ticks = steps[below : max(above, below + 1) + 1]
-        return ticks if len(ticks) <= 7 else [tick for tick in ticks if f"{tick:e}"[0] == "1"]
+        found = steps[below : max(above, below + 1) + 1]
+        return found if len(found) <= 7 else [tick for tick in found if f"{tick:e}"[0] == "1"]
     span = (right - left) or abs(right) or 1.0
     step = 10.0 ** math.floor(math.log10(span / 3))
     step = next(step * times for times in (1, 2, 5, 10) if span / (step * times) <= 6)
