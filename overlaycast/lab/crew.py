@@ -127,6 +127,8 @@ class Crew:
             "FAKETIME_CACHE_DURATION": "1",
             "FAKETIME_DONT_FAKE_MONOTONIC": "1",
             "DONT_FAKE_MONOTONIC": "1",
+            # its workaround for timed waits of old C libraries makes those of this one last a quarter of a second
+            "FAKETIME_FORCE_MONOTONIC_FIX": "0",
         }
 
     # -- gates ---------------------------------------------------------------------------------------------------

@@ -84,6 +84,42 @@ def _heir(_: Result, faults: tuple[FaultSeen, ...]) -> Value:
     return all(seen) if seen and None not in seen else None
 
 
+def _damaged(result: Result, _: tuple[FaultSeen, ...]) -> Value:
+    survivors = result.survivors()
+    return sum(not one.sha256_ok for one in survivors) if survivors else None
+
+
+def _unnoticed(result: Result, _: tuple[FaultSeen, ...]) -> Value:
+    survivors = result.survivors()
+    silent = [one for one in survivors if not one.sha256_ok and one.digest_ok is not False and one.error is None]
+    return len(silent) if survivors else None
+
+
+def _told_why(result: Result, faults: tuple[FaultSeen, ...]) -> Value:
+    away = {host for fault in faults for host in fault.away}
+    seen = [one.error for one in result.delivery if one.host in away and not one.survived]
+    return all(error is not None for error in seen) if seen else None
+
+
+def _bystanders(_: Result, faults: tuple[FaultSeen, ...]) -> Value:
+    return _largest(
+        sum(move.well and move.host not in fault.target.split(", ") for move in fault.moves) for fault in faults
+    )
+
+
+def _back(result: Result, faults: tuple[FaultSeen, ...]) -> Value:
+    receivers = {one.host for one in result.delivery}
+    healed = [fault for fault in faults if fault.healed_s is not None and receivers & {*fault.away}]
+    return _largest(fault.back_ms for fault in healed)
+
+
+def _fed_by_backup(result: Result, faults: tuple[FaultSeen, ...]) -> Value:
+    backups = {member.host for member in result.members if member.role == "backup"}
+    return min(
+        (sum(backups & {move.now, move.first} != set() for move in fault.moves) for fault in faults), default=None
+    )
+
+
 METRICS: Final[dict[str, Metric]] = {
     "lost": Metric("records lost by a surviving receiver", "records", _lost),
     "duplicated": Metric("records written twice by a surviving receiver", "records", _duplicated),
@@ -135,5 +171,26 @@ METRICS: Final[dict[str, Metric]] = {
     "stretch_p95": Metric(
         "delay along the tree ÷ direct delay, 95th percentile", "", lambda result, _: result.tree.stretch.p95
     ),
+    "back_ms": Metric(
+        "from the heal until the last receiver that was away received again",
+        "ms",
+        _back,
+    ),
+    "bystanders_moved": Metric(
+        "members that changed their parent though it was alive, those aside that the fault hit", "", _bystanders
+    ),
+    "fed_by_backup": Metric("members that a backup server fed after a fault, at first or for good", "", _fed_by_backup),
+    "told_why": Metric("every member that was taken away for good said why it failed", "", _told_why),
+    "damaged": Metric("surviving receivers whose file is not the source's", "", _damaged),
+    "unnoticed": Metric("of these, receivers that neither told a wrong digest nor an error", "", _unnoticed),
+    "startup_ms": Metric(
+        "from a receiver's start, or the stream's if that was later, to its first record; the slowest",
+        "ms",
+        lambda result, _: _largest(one.startup_ms for one in result.survivors()),
+    ),
+    "troubles": Metric(
+        "programs that failed though no fault was meant for them", "", lambda result, _: len(result.troubles)
+    ),
+    "primaries": Metric("peers fed by the source when the stream began", "", lambda result, _: result.tree.primaries),
     "control_bytes": Metric("bytes of control messages, both ways", "bytes", lambda result, _: result.control.bytes),
 }
