@@ -78,14 +78,14 @@ def stock(size: int) -> dict[str, float]:
 
     setLogLevel("critical")  # type: ignore[no-untyped-call]
     topology = network(size, 0)
-    topo: Any = Topo()
+    topo: Any = Topo()  # type: ignore[no-untyped-call]
     for node in topology.nodes:
         topo.addHost(node.name)
     for link in topology.links:
         topo.addLink(link.a, link.b, bw=RATE_MBIT)
     times = [time.perf_counter()]
     for _ in range(2 if size <= MOST_STOCK else 1):
-        net: Any = Mininet(topo=topo, link=TCLink, controller=None)
+        net: Any = Mininet(topo=topo, link=TCLink, controller=None)  # type: ignore[no-untyped-call]
         net.start()
         times.append(time.perf_counter())
         net.stop()

@@ -191,6 +191,32 @@ def test_loss_and_jitter_are_measured() -> None:
             assert row.measured["delay_ms"] == pytest.approx(10, abs=4)
 
 
+@inside
+def test_more_than_the_wire_can_carry_makes_a_run_invalid() -> None:
+    with Network(small(delay_ms=5)) as network:
+        if network.shaper.means["r-s"] != "wire":
+            pytest.skip("netem has no such ceiling")
+        network.reset_account()
+        assert network.account()["why"] == ""
+        with network.in_namespace("a"):
+            sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        with sender:
+            sender.setsockopt(socket.IPPROTO_UDP, 103, 22)  # UDP_SEGMENT: 60 small frames in one call
+            sender.connect((network.topology.address("c"), 9))
+            for _ in range(200):
+                for _ in range(100):
+                    with suppress(ConnectionRefusedError):  # nobody listens there
+                        sender.send(bytes(22 * 60))
+                if network.counters()["r-s"].ab.overrun:
+                    break
+        account = network.account()
+        assert account["overrun"] > 0
+        assert not account["valid"]
+        assert account["why"]
+        network.reset_account()
+        assert network.account()["valid"], "what is over does not count"
+
+
 @contextmanager
 def multicast_router(network: Network, router: str, devices: list[str], source: str) -> Iterator[None]:
     """Make a router's kernel forward the probe's group from ``source`` (on the first device) to the other devices."""
