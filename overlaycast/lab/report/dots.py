@@ -84,9 +84,10 @@ def ticks(left: float, right: float, log: bool = False) -> list[float]:
         below = max(index for index, step in enumerate(steps) if step <= left * (1 + 1e-9))
         above = min((index for index, step in enumerate(steps) if step >= right * (1 - 1e-9)), default=len(steps) - 1)
         found = steps[below : max(above, below + 1) + 1]
-        return found if len(found) <= 7 else [tick for tick in found if f"{tick:e}"[0] == "1"]
+        few = (tick for tick in found[1:-1] if len(found) <= 7 or f"{tick:e}"[0] == "1")
+        return [found[0], *few, found[-1]]
     span = (right - left) or abs(right) or 1.0
     step = 10.0 ** math.floor(math.log10(span / 3))
     step = next(step * times for times in (1, 2, 5, 10) if span / (step * times) <= 6)
     first, last = math.floor(left / step + 1e-9), math.ceil(right / step - 1e-9)
-    return [round(index * step, 10) for index in range(first, max(last, first + 1) + 1)]
+    return [float(f"{index * step:.12g}") for index in range(first, max(last, first + 1) + 1)]

@@ -69,9 +69,9 @@ def draw(series: Series, shown: Sequence[Row], rate_mbit: float, marks: Sequence
             parts.append(_site(row.site, y + min(tall, 14.0) - 3.5))
         site = row.site
         if tall >= 9:
-            parts.append(
-                f'<text class="who" x="{NAMES - 6:g}" y="{y + tall - 3:.1f}">{escape(row.receiver.host)}</text>'
-            )
+            name = escape(row.receiver.host[:10])
+            size, up = ("", 3.0) if tall > 12 else (' style="font-size:8px"', 1.8)
+            parts.append(f'<text class="who" x="{NAMES - 6:g}" y="{y + tall - up:.1f}"{size}>{name}</text>')
         parts += _cells(row, y, tall - 1, wide, rate_mbit, last)
         parts += _silences(row, y, tall - 1, wide, series.step_s, silence_ms)
         y += tall
