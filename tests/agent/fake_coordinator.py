@@ -137,7 +137,7 @@ class FakeCoordinator:
 
     # --- waiting -----------------------------------------------------------------------------------------------
 
-    async def until(self, true: Callable[[], bool], seconds: float = 20) -> None:
+    async def until(self, true: Callable[[], bool], seconds: float = 90) -> None:
         async with asyncio.timeout(seconds), self._news:
             await self._news.wait_for(true)
 

@@ -48,7 +48,7 @@ class AgentProcess:
     def signal(self, number: signal.Signals) -> None:
         os.kill(self.process.pid, number)
 
-    async def ended(self, seconds: float = 30) -> tuple[int, str]:
+    async def ended(self, seconds: float = 120) -> tuple[int, str]:
         """Wait for the end; return exit code and stderr."""
         async with asyncio.timeout(seconds):
             await self.process.wait()

@@ -28,7 +28,7 @@ class RawChild:
         self.writer.write(encode(frame))
         await self.writer.drain()
 
-    async def until(self, true: Callable[[list[Frame]], bool], seconds: float = 10) -> list[Frame]:
+    async def until(self, true: Callable[[list[Frame]], bool], seconds: float = 60) -> list[Frame]:
         """Read until what has come passes the check, or the other side closes."""
         async with asyncio.timeout(seconds):
             while not true(self.frames):
@@ -41,7 +41,7 @@ class RawChild:
                 self.frames += self.decoder.feed(data)
         return self.frames
 
-    async def closed(self, seconds: float = 10) -> list[Frame]:
+    async def closed(self, seconds: float = 60) -> list[Frame]:
         """Read until the other side closes; return what came."""
         return await self.until(lambda _: False, seconds)
 

@@ -75,7 +75,7 @@ async def test_coordinator_not_there_is_said_and_waited_for(tmp_path: Path) -> N
     url = coordinator.url
     agent = await AgentProcess.start(tmp_path, url, "join", "a")
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(90):
             while "not reachable, waiting" not in agent.stderr:  # noqa: ASYNC110 (a file tells no events)
                 await asyncio.sleep(0.05)
         async with coordinator:

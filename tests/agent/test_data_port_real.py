@@ -275,7 +275,7 @@ async def test_ipv6(tmp_path: Path) -> None:
         try:
             (member,) = await coordinator.joined("s")
             assert member.subscribe.addresses[0].host == "::1"
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(60):
                 reader, writer = await asyncio.open_connection("::1", member.subscribe.addresses[0].port)
             await coordinator.root("s")
             greeting = await announce(coordinator)

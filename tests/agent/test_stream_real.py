@@ -118,7 +118,8 @@ async def test_death_of_a_parent_loses_nothing(tmp_path: Path, media: Path, how:
         assert [line["to"] for line in heir.lines("switch")] == [coordinator.members["b"].id]
         complaint = coordinator.complaints("h")[0]
         assert complaint.now_from == coordinator.members["b"].id
-        assert complaint.reason == ("reset" if how is signal.SIGKILL else "silence")
+        # on a starved machine the silence after a kill may be noticed before the reset is read
+        assert complaint.reason in (("reset", "silence") if how is signal.SIGKILL else ("silence",))
 
 
 async def test_sigterm_moves_children_first(tmp_path: Path, media: Path) -> None:

@@ -31,7 +31,7 @@ def report(**changes: Any) -> Report:
 
 async def closed(member: Member) -> int:
     """Wait for the end of the link and return its code."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         with contextlib.suppress(ConnectionClosed):
             async for _ in member.socket:
                 pass
