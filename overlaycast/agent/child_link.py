@@ -30,7 +30,8 @@ from overlaycast.wire.frames import (
 )
 
 BATCH: Final = 1 << 20
-"""Most bytes offered to one ``sendmsg``."""
+"""Bytes read back from the archive at once."""
+_NOTHING: Final = memoryview(b"")
 TURN: Final = 4 * BATCH
 """Most bytes for one child before the others have their turn."""
 
@@ -186,18 +187,9 @@ class ChildLink:
         """Send what there is until the socket takes no more."""
         if self._blocked or self._sock is None:
             return
-        turn = TURN
         try:
-            while turn > 0 and (views := self._next_bytes()):
-                offered = sum(map(len, views))
-                sent = self._sock.sendmsg(views)
-                self._took(sent)
-                turn -= sent
-                if sent < offered:
-                    break
-            else:
-                if turn > 0:
-                    return
+            if self._send_turn(self._sock):
+                return
         except BlockingIOError:
             pass
         except OSError as error:
@@ -205,6 +197,21 @@ class ChildLink:
             return
         self._blocked = True
         self._loop.add_writer(self._sock, self._writable)
+
+    def _send_turn(self, sock: socket.socket) -> bool:
+        """Send for one turn. True: there is nothing more."""
+        turn = TURN
+        while turn > 0:
+            piece = self._next_bytes()
+            size = len(piece)
+            if not size:
+                return True
+            sent = sock.send(piece)
+            self._took(sent)
+            turn -= sent
+            if sent < size:
+                return False
+        return False
 
     def _writable(self) -> None:
         self._blocked = False
@@ -214,35 +221,35 @@ class ChildLink:
                 self._loop.remove_writer(self._sock)
             self._on_progress(self)
 
-    def _next_bytes(self) -> list[memoryview] | list[bytearray]:
+    def _next_bytes(self) -> memoryview | bytearray:
         """Return what goes next on the link."""
-        cursor = self.cursor
-        if cursor is not None and cursor.tail is not None and self._old_frames is None:
-            return [cursor.tail]
         if self._old_frames is not None:
-            return [self._old_frames]
-        if cursor is not None and cursor.seek is not None:
+            return self._old_frames
+        cursor = self.cursor
+        if cursor is None:
+            return bytearray(self._unsent)
+        if cursor.tail is not None:
+            return cursor.tail
+        if cursor.seek is not None:
             self._unsent += self._heartbeat(cursor.seek)
             cursor.seek = None
         if self._unsent:
-            return [bytearray(self._unsent)]
-        if cursor is None:
-            return []
+            return bytearray(self._unsent)
         if cursor.behind is not None:
             return self._read_back(cursor)
-        return self._ring.pieces(cursor, BATCH)
+        return self._ring.piece(cursor)
 
-    def _read_back(self, cursor: Cursor) -> list[memoryview]:
+    def _read_back(self, cursor: Cursor) -> memoryview:
         if self._ring.rejoin(cursor):
-            return self._ring.pieces(cursor, BATCH)
+            return self._ring.piece(cursor)
         if self._archive is None or cursor.behind is None:
-            return []
+            return _NOTHING
         frames, after = self._archive.frames(cursor.behind, BATCH)
         if not frames:
-            return []
+            return _NOTHING
         cursor.behind = after
         self._old_frames = frames
-        return [frames]
+        return frames
 
     def _took(self, sent: int) -> None:
         self.bytes_out += sent

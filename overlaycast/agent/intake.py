@@ -12,11 +12,13 @@ contiguous from the last SEEK on; a link holds at most one unfinished frame.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Final
 
 from overlaycast.agent.ring import Ring
-from overlaycast.agent.slab import LEAST_ROOM
+from overlaycast.agent.slab import INDEX_EVERY, LEAST_ROOM
 from overlaycast.errors import RemoteProtocolError
 from overlaycast.wire.frames import (
     HEADER,
@@ -30,6 +32,9 @@ from overlaycast.wire.frames import (
     decode_one,
     payload_length,
 )
+
+_BOUNDARY: Final = struct.Struct("!B3xIQQ")
+"""Of a header: kind, length, number, time."""
 
 
 @dataclass(slots=True)
@@ -78,7 +83,7 @@ class Intake:
         if len(head.memory) - head.complete - self._partial < LEAST_ROOM and head.complete:
             self._roll()
             head = ring.head
-        return memoryview(head.memory)[head.complete + self._partial :]
+        return head.view[head.complete + self._partial :]
 
     def stand_back(self) -> None:
         """Another link writes now: put the unfinished frame aside."""
@@ -123,39 +128,68 @@ class Intake:
 
     def _take_records(self, arrival: Arrival) -> bool:
         """Commit the DATA frames at the front. True: something else, complete or not, stands there now."""
-        ring = self._ring
-        head = ring.head
-        memory = head.memory
-        expected, wanted = self.expected, ring.next_seq
-        read, stop = head.complete, head.complete + self._partial
+        head = self._ring.head
+        stop = head.complete + self._partial
+        read = self._take_next(arrival, stop) if self.expected == self._ring.next_seq else head.complete
+        expected = self.expected
         while stop - read >= HEADER_SIZE:
-            kind, _, _, length, seq, time_us = HEADER.unpack_from(memory, read)
-            if kind != Kind.DATA:
+            kind, _, _, length, seq, _ = HEADER.unpack_from(head.memory, read)
+            after = read + HEADER_SIZE + length
+            if kind != Kind.DATA or (after > stop and length <= MAX_RECORD and seq == expected):
                 break
             if not 0 < length <= MAX_RECORD or seq != expected:
                 self._settle(read, stop, expected)
                 raise RemoteProtocolError(f"record {seq} of {length} bytes where {expected} was due")
-            after = read + HEADER_SIZE + length
-            if after > stop:
-                break
             expected = seq + 1
-            if seq == wanted:
-                wanted = expected
-                self._accept(seq, read, after, arrival, time_us)
-            elif wanted is not None and seq < wanted:
-                arrival.duplicates += 1
+            self._take_one(seq, read, after, arrival)
             read = after
         self._settle(read, stop, expected)
-        return self._partial >= HEADER_SIZE and memory[head.complete] != Kind.DATA
+        return self._partial >= HEADER_SIZE and head.memory[head.complete] != Kind.DATA
 
-    def _accept(self, seq: int, start: int, stop: int, arrival: Arrival, time_us: int) -> None:
+    def _take_next(self, arrival: Arrival, stop: int) -> int:
+        """Commit the whole DATA frames at the front that are exactly what comes next; return where they end.
+
+        This is where a relay spends what it spends per record: no calls, no objects, one commit for all.
+        """
+        head, seq = self._ring.head, self._ring.position
+        memory, index, unpack = head.memory, head.index, _BOUNDARY.unpack_from
+        start = read = head.complete
+        first, mark, time_us = seq, head.next_mark, 0
+        while stop - read >= HEADER_SIZE:
+            kind, length, number, at_us = unpack(memory, read)
+            after = read + HEADER_SIZE + length
+            if kind != Kind.DATA or number != seq or not 0 < length <= MAX_RECORD or after > stop:
+                break
+            if read >= mark:
+                index.append((seq, read))
+                mark = read + INDEX_EVERY
+            if seq == first:
+                arrival.first_us = arrival.first_us or at_us
+            time_us, read = at_us, after
+            seq += 1
+        if seq != first:
+            head.next_mark = mark
+            self._partial -= read - start
+            self._ring.commit(seq, read - start)
+            self.expected = seq
+            arrival.records += seq - first
+            arrival.bytes += read - start - HEADER_SIZE * (seq - first)
+            arrival.last_us = time_us
+        return read
+
+    def _take_one(self, seq: int, read: int, after: int, arrival: Arrival) -> None:
+        """A record that is not simply the next one in place: behind something cut out, or a double."""
+        wanted = self._ring.next_seq
+        if seq != wanted:
+            arrival.duplicates += wanted is not None and seq < wanted
+            return
         head = self._ring.head
-        if start != head.complete:  # something before it was cut out
-            view = memoryview(head.memory)
-            view[head.complete : head.complete + stop - start] = view[start:stop]
-        self._ring.committed(seq, stop - start)
+        time_us = _BOUNDARY.unpack_from(head.memory, read)[3]
+        if read != head.complete:  # something before it was cut out
+            head.view[head.complete : head.complete + after - read] = head.view[read:after]
+        self._ring.committed(seq, after - read)
         arrival.records += 1
-        arrival.bytes += stop - start - HEADER_SIZE
+        arrival.bytes += after - read - HEADER_SIZE
         arrival.last_us = time_us
         arrival.first_us = arrival.first_us or time_us
 
@@ -165,8 +199,7 @@ class Intake:
         self.expected = expected
         self._partial = stop - read
         if self._partial and read != head.complete:
-            view = memoryview(head.memory)
-            view[head.complete : head.complete + self._partial] = view[read:stop]
+            head.view[head.complete : head.complete + self._partial] = head.view[read:stop]
 
     def _take_other(self, arrival: Arrival) -> bool:
         """Take one frame that is not DATA from the front. True: it was whole, go on."""

@@ -159,6 +159,12 @@ class Ring:
         head.complete += size
         head.next_seq = self.next_seq = seq + 1
 
+    def commit(self, next_seq: int, size: int) -> None:
+        """The writer put whole frames up to (not with) ``next_seq``, indexed by itself, at the end of the head."""
+        head = self._slabs[-1]
+        head.complete += size
+        head.next_seq = self.next_seq = next_seq
+
     def append(self, payload: bytes | memoryview, time_us: int, incarnation: int = 0) -> int:
         """Put a record of our own into the ring (the source's way in); return its number."""
         seq = self._own_seq()
@@ -287,6 +293,14 @@ class Ring:
         cursor.seek = seek
         return cursor.behind is None
 
+    def piece(self, cursor: Cursor) -> memoryview:
+        """Return what lies before the reader in its slab, without a copy; for readers that nothing is to be told.
+
+        Empty at the end of the ring only.
+        """
+        slab = self._slabs[cursor.slab - self._slabs[0].number]
+        return slab.view[cursor.offset : slab.complete]
+
     def pieces(self, cursor: Cursor, limit: int) -> list[memoryview]:
         """Return what the reader gets next, in order, without a copy; about ``limit`` bytes at most.
 
@@ -303,7 +317,7 @@ class Ring:
             slab = self._slabs[number - base]
             stop = min(slab.complete, offset + limit)
             if stop > offset:
-                views.append(memoryview(slab.memory)[offset:stop])
+                views.append(slab.view[offset:stop])
                 limit -= stop - offset
             if stop < slab.complete or not self._continues(slab):
                 break
@@ -318,6 +332,11 @@ class Ring:
         """The reader took ``size`` bytes of what ``pieces`` returned."""
         if cursor.tail is not None:
             cursor.tail = cursor.tail[size:] or None
+            return
+        if cursor.slab == self._slabs[-1].number:
+            cursor.offset += size
+            if cursor.offset > self._slabs[-1].complete:
+                raise LocalProtocolError("a reader took bytes that the ring does not hold")
             return
         while True:
             slab = self._slabs[cursor.slab - self._slabs[0].number]

@@ -31,6 +31,10 @@ class Slab:
     pins: int = 0
     index: list[tuple[int, int]] = field(default_factory=list)
     next_mark: int = 0
+    view: memoryview = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.view = memoryview(self.memory)
 
     def offset_of(self, seq: int) -> int:
         """Return where record ``seq`` starts; ``complete`` for the number after the last."""

@@ -30,6 +30,12 @@ class Histogram:
         self.total += 1
         self.maximum = max(self.maximum, ms)
 
+    def merge(self, other: Histogram) -> None:
+        """Count all values of another one too."""
+        self._counts = [mine + theirs for mine, theirs in zip(self._counts, other._counts, strict=True)]
+        self.total += other.total
+        self.maximum = max(self.maximum, other.maximum)
+
     def percentile(self, share: float) -> float | None:
         """Return the value that ``share`` (0 to 1) of all do not exceed; None without values."""
         if not self.total:
@@ -52,6 +58,13 @@ class Interval:
         self.longest_gap_ms = 0.0
         self.latency = Histogram()
 
+    def merge(self, other: Interval) -> None:
+        """Take over what another interval counted."""
+        self.records += other.records
+        self.bytes += other.bytes
+        self.longest_gap_ms = max(self.longest_gap_ms, other.longest_gap_ms)
+        self.latency.merge(other.latency)
+
 
 class Reception:
     """What arrives: counted once per read, with the latencies of the first and the last record of each read.
@@ -60,48 +73,71 @@ class Reception:
     """
 
     def __init__(self, now: float) -> None:
-        self.records = 0
-        self.bytes = 0
         self.duplicates = 0
         self.lost = 0
         self.longest_gap_ms = 0.0
         self.longest_gap_at = 0.0
-        self.latency = Histogram()
         self.last_arrival: float | None = None
-        self.report = Interval(now)
-        self.sample = Interval(now)
+        self._whole = Interval(now)
+        self._report = Interval(now)
+        self._sample = Interval(now)
+        self._fresh = Interval(now)
 
     def arrived(self, now: float, wall: float, records: int, size: int, first_us: int, last_us: int) -> float | None:
-        """Count one read. ``now`` is monotonic, ``wall`` seconds since 1970. Return the gap before it in ms."""
-        gap_ms = None
+        """Count one read. ``now`` is monotonic, ``wall`` seconds since 1970. Return the gap before it in ms.
+
+        Counted in one place only, as this runs with every read; samples and reports merge it.
+        """
+        fresh, gap_ms = self._fresh, None
         if self.last_arrival is not None:
             gap_ms = (now - self.last_arrival) * 1000
-            if gap_ms > self.longest_gap_ms:
-                self.longest_gap_ms, self.longest_gap_at = gap_ms, wall
+            if gap_ms > fresh.longest_gap_ms:
+                fresh.longest_gap_ms = gap_ms
+                if gap_ms > self.longest_gap_ms:
+                    self.longest_gap_ms, self.longest_gap_at = gap_ms, wall
         self.last_arrival = now
-        self.records += records
-        self.bytes += size
-        late = [wall * 1000 - first_us / 1000]
+        fresh.records += records
+        fresh.bytes += size
+        fresh.latency.add(wall * 1000 - first_us / 1000)
         if records > 1:
-            late.append(wall * 1000 - last_us / 1000)
-        for ms in late:
-            self.latency.add(ms)
-        for interval in (self.report, self.sample):
-            interval.records += records
-            interval.bytes += size
-            interval.longest_gap_ms = max(interval.longest_gap_ms, gap_ms or 0.0)
-            for ms in late:
-                interval.latency.add(ms)
+            fresh.latency.add(wall * 1000 - last_us / 1000)
         return gap_ms
+
+    @property
+    def records(self) -> int:
+        """New records so far."""
+        return self._whole.records + self._fresh.records
+
+    @property
+    def bytes(self) -> int:
+        """Their payload."""
+        return self._whole.bytes + self._fresh.bytes
+
+    def _settle(self, now: float) -> Interval:
+        """Merge what is fresh into the report's interval and the whole; return it."""
+        fresh, self._fresh = self._fresh, Interval(now)
+        self._report.merge(fresh)
+        self._whole.merge(fresh)
+        return fresh
+
+    @property
+    def latency(self) -> Histogram:
+        """All latencies so far."""
+        whole = Histogram()
+        whole.merge(self._whole.latency)
+        whole.merge(self._fresh.latency)
+        return whole
 
     def take_report(self, now: float) -> Interval:
         """Return the figures since the last report and begin anew."""
-        taken, self.report = self.report, Interval(now)
+        self._sample.merge(self._settle(now))
+        taken, self._report = self._report, Interval(now)
         return taken
 
     def take_sample(self, now: float) -> Interval:
         """Return the figures since the last sample and begin anew."""
-        taken, self.sample = self.sample, Interval(now)
+        self._sample.merge(self._settle(now))
+        taken, self._sample = self._sample, Interval(now)
         return taken
 
     def silent_ms(self, now: float) -> float:
