@@ -12,7 +12,7 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from overlaycast.errors import LabError
 from overlaycast.lab import arrivals, processes, programs, systems
@@ -52,6 +52,8 @@ class Plan:
         system: what carries the stream.
         notes: what is left out of the experiment, for the report.
         capture_mib: keep so much of each link's packets; None: none.
+        variant: its number among the runs of its file; None: it is the only one.
+        point: what is swept, and to which value here.
     """
 
     file: Path
@@ -64,6 +66,8 @@ class Plan:
     system: System = "overlay"
     notes: tuple[str, ...] = ()
     capture_mib: float | None = None
+    variant: int | None = None
+    point: tuple[tuple[str, Any], ...] = ()
 
     @property
     def members(self) -> tuple[str, ...]:

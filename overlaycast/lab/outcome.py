@@ -5,12 +5,14 @@ Owns: tables only. The sentences are ``report.words``'.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from overlaycast.lab.junit import Outcome
 from overlaycast.lab.report import words
 from overlaycast.lab.result import Delivery, Result
 
@@ -83,3 +85,21 @@ def expectations(result: Result) -> Table:
         mark = Text("ok", style="green") if one.ok else Text("failed", style="bold red")
         table.add_row(mark, one.metric, one.fault or "", words.asked(one), words.measured(one))
     return table
+
+
+def roundup(outcomes: Sequence[Outcome], console: Console) -> None:
+    """Print a line for every run of several, and how many passed."""
+    table = _table("", "experiment", ">took", "what failed")
+    passed = 0
+    for one in outcomes:
+        verdict = str(one.result["verdict"]) if one.result else "failed"
+        passed += verdict == "passed"
+        seconds = one.result["duration_s"] if one.result else one.seconds
+        failed = [str(each["metric"]) for each in one.result["expectations"] if not each["ok"]] if one.result else []
+        why = ", ".join(failed) or ("" if one.result else one.complaint)
+        table.add_row(Text(verdict, style=_LOOKS[verdict]), one.name, words.number(seconds, "s"), why)
+    console.print()
+    console.print(table)
+    total = sum(one.seconds for one in outcomes)
+    text = f"{passed} of {len(outcomes)} passed, in {words.number(total, 's')}"
+    console.print(Text(text, style=_LOOKS["passed" if passed == len(outcomes) else "failed"]))

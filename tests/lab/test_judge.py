@@ -173,7 +173,10 @@ def test_freed_target_counts_as_receiver_again() -> None:
 def test_operators_mean_what_they_say(metric: str, op: str, limit: int) -> None:
     result = _GOOD
     one = judge.expectations(result, [Expectation(metric=metric, op=op, limit=limit)])[0]  # type: ignore[arg-type]
-    assert one.value is not None
+    if one.value is None:  # nothing was healed, nobody was to say why: what was not measured was not kept
+        assert metric in ("back_ms", "told_why", "startup_ms")
+        assert not one.ok
+        return
     assert one.ok == eval(f"{float(one.value)} {op} {float(limit)}")
 
 
