@@ -115,7 +115,7 @@ def gone_ahead(group: Group, now: float) -> None:
 
 
 def begin(group: Group, now: float) -> None:
-    """Let the source send."""
+    """Let the source send; from now on it is a member like those that have their place."""
     source = group.source
     group.timers.cancel("begin")
     group.unconfirmed.clear()
@@ -124,6 +124,8 @@ def begin(group: Group, now: float) -> None:
         return
     group.begin_wanted = False
     group.begun = True
+    if source.state is State.JOINING:
+        source.become(State.ACTIVE)
     first = group.next_seq
     group.outbox.append((source.id, Begin(epoch=group.epoch, incarnation=group.incarnation, next_seq=first)))
     group.note(now, "begin", source, incarnation=group.incarnation, next_seq=first)

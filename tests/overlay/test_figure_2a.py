@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from typing import Any
 
 import pytest
 
@@ -119,6 +120,23 @@ def test_a_leaver_is_released_when_its_children_are_elsewhere() -> None:
     assert scene.parents()["d3"] == "d2"
     scene.kill(scene["d1"])
     assert "d1" not in scene.parents()
+
+
+def _seat(scene: Scene, name: str) -> dict[str, Any]:
+    return next(seat for seat in scene.overlay.tree()["members"] if seat["name"] == name)
+
+
+def test_the_source_is_active_once_it_has_been_told_to_begin() -> None:
+    scene = Scene(start_members=2)
+    scene.join("source", ("gw",), role="source")
+    scene.join("one", ("gw", "a"))
+    assert _seat(scene, "source")["state"] == "JOINING"
+    scene.join("two", ("gw", "a"))
+    assert _seat(scene, "source")["state"] == "ACTIVE"
+    scene.kill(scene["source"])
+    scene.join("source", ("gw",), role="source")
+    scene.pass_time(1.0)
+    assert _seat(scene, "source")["state"] == "ACTIVE"
 
 
 def test_a_restart_moves_nobody() -> None:
