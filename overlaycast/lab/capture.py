@@ -47,7 +47,18 @@ _END_S: Final = 10.0
 
 @dataclass(slots=True)
 class Tap:
-    """One link's socket and file. ``seen`` packets were written in ``size`` bytes; ``full``: no more fits."""
+    """One link's socket and file.
+
+    Attributes:
+        link: whose.
+        inbox: closed once the file is full, so that the rest of the run costs nothing.
+        file: the capture.
+        most: bytes that it may have.
+        size: bytes that it has.
+        seen: packets written.
+        missed: packets that came faster than they were read.
+        full: the next packet did not fit.
+    """
 
     link: str
     inbox: socket.socket
@@ -58,30 +69,33 @@ class Tap:
     missed: int = 0
     full: bool = False
 
-    def drain(self) -> None:
-        """Write what waits."""
-        while True:
+    def drain(self, room: bytearray) -> None:
+        """Write what waits; ``room`` holds one packet."""
+        view = memoryview(room)
+        while not self.full:
             try:
-                packet, notes, _, _ = self.inbox.recvmsg(LONGEST, 64)
+                length, notes, _, _ = self.inbox.recvmsg_into([room], 64)
             except BlockingIOError:
                 return
-            if not self.full:
-                self._write(packet, notes)
+            if self.size + RECORD.size + length > self.most:
+                self.close()
+                self.full = True
+                return
+            self.file.write(RECORD.pack(*stamp(notes), length, length))
+            self.file.write(view[:length])
+            self.size += RECORD.size + length
+            self.seen += 1
 
-    def _write(self, packet: bytes, notes: Sequence[tuple[int, int, bytes]]) -> None:
-        if self.size + RECORD.size + len(packet) > self.most:
-            self.full = True
-            return
-        seconds, nanos = stamp(notes)
-        self.file.write(RECORD.pack(seconds, nanos, len(packet), len(packet)))
-        self.file.write(packet)
-        self.size += RECORD.size + len(packet)
-        self.seen += 1
+    def close(self) -> None:
+        """Count what was missed, and listen no more. Safe to call twice."""
+        if self.inbox.fileno() >= 0:
+            _, missed = struct.unpack("@II", self.inbox.getsockopt(_SOL_PACKET, _PACKET_STATISTICS, 8))
+            self.missed += missed
+            self.inbox.close()
 
     def count(self) -> dict[str, Any]:
         """Return what became of this link's packets, as JSON."""
-        _, missed = struct.unpack("@II", self.inbox.getsockopt(_SOL_PACKET, _PACKET_STATISTICS, 8))
-        self.missed += missed
+        self.close()
         return {"link": self.link, "packets": self.seen, "bytes": self.size, "missed": self.missed, "cut": self.full}
 
 
@@ -204,11 +218,11 @@ def main(argv: Sequence[str]) -> int:
             file = stack.enter_context(open(spec["file"], "wb", buffering=1 << 20))
             file.write(HEADER)
             taps.append(Tap(spec["link"], inbox, file, most, len(HEADER)))
-        over = False
+        over, room = False, bytearray(LONGEST)
         while not over:
             over = bool(select.select([sys.stdin], [], [], EVERY_S)[0])
             for tap in taps:
-                tap.drain()
+                tap.drain(room)
         print(json.dumps([tap.count() for tap in taps]))
     return 0
 
