@@ -5,8 +5,6 @@ from __future__ import annotations
 import errno
 import re
 import socket
-import subprocess
-import sys
 from contextlib import suppress
 from pathlib import Path
 
@@ -19,6 +17,7 @@ from overlaycast.lab.network import Network
 from overlaycast.lab.shaping import Shape
 from overlaycast.lab.topology import Topology
 from tests.lab.inside import inside
+from tests.lab.stock import mn
 
 pytestmark = pytest.mark.lab
 
@@ -142,24 +141,7 @@ def test_a_traceroute_over_ipv6_sees_every_router_by_its_own_address() -> None:
 @inside
 def test_stock_mininet_sets_up_nat_and_ipv6_too() -> None:
     file = Path(__file__).parent / "programs" / "home.py"
-    mn = [sys.executable, "-W", "ignore", str(Path(sys.executable).parent / "mn"), "--custom", str(file)]
-    mn += [
-        "--topo",
-        "home,ip=both",
-        "--controller",
-        "none",
-        "--switch",
-        "lxbr",
-        "--pre",
-        "/dev/stdin",
-        "--test",
-        "none",
-    ]
     script = "in ping -c 1 -W 2 out\nin ping -c 1 -W 2 fd6f:7665:a00::2\nout ping -c 1 -W 1 10.0.1.2\n"
-    subprocess.run(["mount", "-t", "tmpfs", "tmpfs", "/tmp"], check=True)  # mn deletes /tmp/*.log when it fails
-    try:
-        done = subprocess.run(mn, input=script, capture_output=True, text=True, check=False, timeout=120)
-    finally:
-        subprocess.run(["umount", "--lazy", "/tmp"], check=True)
+    done = mn(file, "home,ip=both", script)
     outcome = re.findall(r"(\d) received", done.stdout + done.stderr)
     assert outcome == ["1", "1", "0"]

@@ -5,14 +5,13 @@ Stock Mininet takes 5 to 20 s for each, so most are slow tests together.
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from overlaycast.lab.topology import load_topology
 from tests.lab.inside import ROOT, inside
+from tests.lab.stock import mn
 
 pytestmark = pytest.mark.lab
 FILES = sorted((ROOT / "topologies").glob("*.py"))
@@ -35,13 +34,7 @@ def test_stock_mininet_brings_it_up(file: Path) -> None:
     others = [host.name for host in topology.hosts("client")]
     far = max(others, key=lambda other: (len(topology.path(source, other)), other))
     script = f"{far} ping -c 1 -W 2 {topology.address(source)}\n"
-    mn = [sys.executable, "-W", "ignore", str(Path(sys.executable).parent / "mn"), "--custom", str(file)]
-    mn += ["--topo", file.stem, "--controller", "none", "--switch", "lxbr", "--pre", "/dev/stdin", "--test", "none"]
-    subprocess.run(["mount", "-t", "tmpfs", "tmpfs", "/tmp"], check=True)  # mn deletes /tmp/*.log when it fails
-    try:
-        done = subprocess.run(mn, input=script, capture_output=True, text=True, check=False, timeout=120)
-    finally:
-        subprocess.run(["umount", "--lazy", "/tmp"], check=True)
+    done = mn(file, file.stem, script)
     shown = done.stdout + done.stderr
     assert "1 packets transmitted, 1 received" in shown
     routers = len(topology.path(source, far)) - 1
