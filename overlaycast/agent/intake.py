@@ -83,7 +83,7 @@ class Intake:
         if len(head.memory) - head.complete - self._partial < LEAST_ROOM and head.complete:
             self._roll()
             head = ring.head
-        return head.view[head.complete + self._partial :]
+        return head.memory[head.complete + self._partial :]
 
     def stand_back(self) -> None:
         """Another link writes now: put the unfinished frame aside."""
@@ -186,7 +186,7 @@ class Intake:
         head = self._ring.head
         time_us = _BOUNDARY.unpack_from(head.memory, read)[3]
         if read != head.complete:  # something before it was cut out
-            head.view[head.complete : head.complete + after - read] = head.view[read:after]
+            head.memory[head.complete : head.complete + after - read] = head.memory[read:after]
         self._ring.committed(seq, after - read)
         arrival.records += 1
         arrival.bytes += after - read - HEADER_SIZE
@@ -199,7 +199,7 @@ class Intake:
         self.expected = expected
         self._partial = stop - read
         if self._partial and read != head.complete:
-            head.view[head.complete : head.complete + self._partial] = head.view[read:stop]
+            head.memory[head.complete : head.complete + self._partial] = head.memory[read:stop]
 
     def _take_other(self, arrival: Arrival) -> bool:
         """Take one frame that is not DATA from the front. True: it was whole, go on."""

@@ -17,7 +17,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Protocol
 
-from overlaycast.agent.slab import INDEX_EVERY, LEAST_ROOM, SLAB_BYTES, Slab
+from overlaycast.agent.slab import INDEX_EVERY, LEAST_ROOM, SLAB_BYTES, Slab, fresh_memory
 from overlaycast.errors import LocalProtocolError
 from overlaycast.wire.frames import HEADER, HEADER_SIZE, End, data_header, encode
 
@@ -71,8 +71,8 @@ class Ring:
         self.evicted = 0
         self._most = slabs
         self._slab_bytes = slab_bytes
-        self._spare: list[bytearray] = []
-        self._slabs: deque[Slab] = deque([Slab(0, bytearray(slab_bytes), 0, 0)])
+        self._spare: list[memoryview] = []
+        self._slabs: deque[Slab] = deque([Slab(0, fresh_memory(slab_bytes), 0, 0)])
         self._cursors: set[Cursor] = set()
 
     @property
@@ -146,7 +146,7 @@ class Ring:
         if memory is None and len(self._slabs) >= self._most:
             memory = self._evict()
         start = self.next_seq if self.next_seq is not None else 0
-        self._slabs.append(Slab(old.number + 1, memory or bytearray(self._slab_bytes), start, start))
+        self._slabs.append(Slab(old.number + 1, memory or fresh_memory(self._slab_bytes), start, start))
         for cursor in self._cursors:
             self._cross(cursor)
 
@@ -197,7 +197,7 @@ class Ring:
             self.roll()
         return self.head.complete
 
-    def _evict(self) -> bytearray | None:
+    def _evict(self) -> memoryview | None:
         """Drop the oldest slab; return its memory if nobody else looks at it."""
         slab = self._slabs.popleft()
         after = self._slabs[0] if self._slabs else None
@@ -299,7 +299,7 @@ class Ring:
         Empty at the end of the ring only.
         """
         slab = self._slabs[cursor.slab - self._slabs[0].number]
-        return slab.view[cursor.offset : slab.complete]
+        return slab.memory[cursor.offset : slab.complete]
 
     def pieces(self, cursor: Cursor, limit: int) -> list[memoryview]:
         """Return what the reader gets next, in order, without a copy; about ``limit`` bytes at most.
@@ -317,7 +317,7 @@ class Ring:
             slab = self._slabs[number - base]
             stop = min(slab.complete, offset + limit)
             if stop > offset:
-                views.append(slab.view[offset:stop])
+                views.append(slab.memory[offset:stop])
                 limit -= stop - offset
             if stop < slab.complete or not self._continues(slab):
                 break

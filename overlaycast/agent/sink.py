@@ -168,7 +168,7 @@ class Sink:
             failure = None
             try:
                 for slab, start, stop in spans:
-                    self._write(self.counting.take(memoryview(slab.memory), start, stop))
+                    self._write(self.counting.take(slab.memory, start, stop))
             except OSError as error:
                 failure = error.strerror or str(error)
             try:

@@ -5,6 +5,7 @@ Owns: where in it a record starts. Refuses: to know about other slabs. Numbers w
 
 from __future__ import annotations
 
+import mmap
 from bisect import bisect_right
 from dataclasses import dataclass, field
 from typing import Final
@@ -24,17 +25,13 @@ class Slab:
     """One piece of memory with whole frames in ``[0, complete)``; records ``first_seq`` .. ``next_seq - 1``."""
 
     number: int
-    memory: bytearray
+    memory: memoryview
     first_seq: int
     next_seq: int
     complete: int = 0
     pins: int = 0
     index: list[tuple[int, int]] = field(default_factory=list)
     next_mark: int = 0
-    view: memoryview = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.view = memoryview(self.memory)
 
     def offset_of(self, seq: int) -> int:
         """Return where record ``seq`` starts; ``complete`` for the number after the last."""
@@ -58,6 +55,11 @@ class Slab:
             seq, start = seq + 1, stop
 
 
-def frame_length(memory: bytearray | memoryview, offset: int) -> int:
+def fresh_memory(size: int) -> memoryview:
+    """Return ``size`` bytes that cost nothing until they are written (a bytearray is filled with zeros first)."""
+    return memoryview(mmap.mmap(-1, size))
+
+
+def frame_length(memory: memoryview, offset: int) -> int:
     """Return the payload length in the header at ``offset``."""
     return int.from_bytes(memory[offset + 4 : offset + 8], "big")
