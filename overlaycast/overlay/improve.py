@@ -4,8 +4,8 @@ Owns: which members may do better elsewhere, a few at a time. Refuses: moving an
 who was moved a while ago, or who would gain less than ``improve_gain`` of its delay.
 
 In this order: guests of backup servers go back to peers; a site with more than one copy hangs the others inside; and
-of the rest, looked at in turn, those whose delay shrinks. That is also how a member that has received well for long
-enough becomes a primary, or ceases to be one.
+of the rest, looked at in turn, those that their large cluster may have as a further primary, and those whose delay
+shrinks. That is also how a member that has received well for long enough becomes a primary, or ceases to be one.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from overlaycast.overlay import moves, placement
+from overlaycast.overlay import clusters, moves, placement
 from overlaycast.overlay.group import Group
 from overlaycast.overlay.locality import Place
 from overlaycast.overlay.members import Member, State
@@ -76,9 +76,10 @@ def _better(group: Group, member: Member, now: float) -> bool:
     edge = member.edge_ms
     before = delay_ms(member)
     doubled = _doubled(group, member)
-    needed = parent.role == "backup" or doubled is not None
+    promoted = group.source not in avoid and clusters.deserves(group, member)
+    needed = parent.role == "backup" or doubled is not None or promoted
     moves.take_off(group, member, alone=False)
-    found = placement.seek(group, member, avoid, Rules(inside=doubled))
+    found = group.source if promoted else placement.seek(group, member, avoid, Rules(inside=doubled))
     if found is not None and not needed:
         gain = before - placement.planned_ms(member, found)
         if gain < max(LEAST_GAIN_MS, group.settings.improve_gain * before):
@@ -97,8 +98,9 @@ def _doubled(group: Group, member: Member) -> Place | None:
     place = member.place
     if place is None or member.parent is None or member.parent.place is None or member.parent.place is place:
         return None
-    if place.inbound > 1:
+    if place.inbound > clusters.tolerated(group, place):
         return place
     site = group.places.site(place)
     inside = group.places.site(member.parent.place) is site
-    return site if site.inbound > 1 and site.depth > group.places.core.depth and not inside else None
+    too_many = site.inbound > clusters.tolerated(group, site)
+    return site if too_many and site.depth > group.places.core.depth and not inside else None

@@ -4,7 +4,8 @@ Owns: the order in which they are placed, and how deep each place may hang. Refu
 
 First the skeleton: one head per place, the best performing member there, from the core outwards and the largest
 branches first, each with its heir and as many more neighbours as the branches beyond it will need for feeders. Then
-the other forwarders of every place, which find their feeders among their neighbours, and last those who only receive.
+the further primaries of large clusters (``clusters``), the other forwarders of every place, which find their feeders
+among their neighbours, and last those who only receive.
 
 Where more places follow one another than the depth limit has levels, ``levels`` shares them out: some links carry two
 copies instead of the last ones carrying many.
@@ -17,7 +18,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
-from overlaycast.overlay import placement
+from overlaycast.overlay import clusters, moves, placement
 from overlaycast.overlay.group import Group
 from overlaycast.overlay.levels import SOURCE, share_out
 from overlaycast.overlay.locality import Place, meeting, reach_ms
@@ -55,8 +56,10 @@ def place_all(group: Group, members: Iterable[Member]) -> None:
     stops = _outwards(group, forwarders)
     _look_ahead(group, stops)
     rest = _skeleton(group, stops)
+    _further_primaries(group, stops)
     for member in rest:
-        placement.place(group, member)
+        if member.parent is None:
+            placement.place(group, member)
     for member in sorted(receivers, key=lambda one: merit(group, one)):
         placement.place(group, member)
 
@@ -72,9 +75,26 @@ def _skeleton(group: Group, stops: list[_Stop]) -> list[Member]:
         for member in order[1:ahead]:
             placement.place(group, member)
         if len(order) > ahead:
-            keep[stop.place] = KEEP
+            keep |= dict.fromkeys((one.place for one in order), KEEP)
             rest += order[ahead:]
     return rest
+
+
+def _further_primaries(group: Group, stops: list[_Stop]) -> None:
+    """Give large clusters more primaries: the largest first, one to each before another to any."""
+    source = group.source
+    if source is None or not group.settings.primary_copies:
+        return
+    able = [one for stop in sorted(stops, key=lambda stop: -stop.place.count) for one in _by_turns(group, stop)]
+    for _, member in sorted(able, key=lambda one: one[0]):
+        if clusters.deserves(group, member):
+            moves.hang(group, member, source)
+
+
+def _by_turns(group: Group, stop: _Stop) -> list[tuple[int, Member]]:
+    """Return those of a cluster's members who have no place yet, the better first, each with its turn."""
+    order = sorted((one for one in stop.members if one.parent is None), key=lambda one: merit(group, one))
+    return list(enumerate(order[: clusters.granted(group, stop.place.count)]))
 
 
 def _feeders(degree: int, branches: int, neighbours: int) -> int:
@@ -93,7 +113,7 @@ def _outwards(group: Group, members: list[Member]) -> list[_Stop]:
     stops: dict[int, _Stop] = {}
     inside: dict[int, Place] = {}
     for member in members:
-        where = member.place or root
+        where = clusters.cluster(group, member.place or root)
         stop = stops.get(where.order)
         if stop is None:
             stop = stops[where.order] = _Stop(where)

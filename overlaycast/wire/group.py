@@ -27,7 +27,14 @@ class GroupSettings(BaseModel):
     source_out_degree: int = Field(16, ge=1, le=4096, description="most members fed by the source itself")
     default_out_degree: int = Field(8, ge=0, le=4096, description="most children of a member that states no limit")
     cluster_min: int = Field(1, ge=1, description="smaller router clusters are joined to their neighbour further up")
-    cluster_max: int = Field(256, ge=2, description="larger router clusters are split")
+    cluster_max: int = Field(256, ge=2, description="peers of a router cluster to one primary, see primary_copies")
+    primary_copies: float = Field(
+        0,
+        ge=0,
+        le=1000,
+        description="copies of the stream that a cluster's second primary has to have shown; twice as many for the "
+        "next, and so on; 0: one primary a cluster",
+    )
     start_members: int = Field(
         0,
         ge=0,
