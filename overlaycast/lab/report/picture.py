@@ -154,9 +154,9 @@ def _node(name: str, kind: str, role: str | None, layout: Layout, picture: Pictu
         circle = f'<circle class="router" cx="{at.x:.1f}" cy="{at.y:.1f}" r="{radius:.1f}"/>'
         return f'<g>{circle}<text class="router" x="{at.x:.1f}" y="{at.y - radius - 5:.1f}">{text}</text></g>'
     gone = name in picture.gone
-    forwards = any(flow.parent == name for flow in flows)
-    looks = "gone" if gone else "planted" if role != "client" else "forwards" if forwards else "leaf"
-    return f'<g class="host {looks}" data-host="{text}">{_shape(role, at)}{_name(text, role, at)}</g>'
+    feeds = sum(flow.parent == name for flow in flows)
+    looks = "gone" if gone else "planted" if role != "client" else "forwards" if feeds else "leaf"
+    return f'<g class="host {looks}" data-host="{text}">{_shape(role, at)}{_name(text, role, at, feeds)}</g>'
 
 
 def _shape(role: str | None, at: Point) -> str:
@@ -165,10 +165,10 @@ def _shape(role: str | None, at: Point) -> str:
     return f'<rect x="{at.x - 7:.1f}" y="{at.y - 7:.1f}" width="14" height="14" rx="3"/>'
 
 
-def _name(text: str, role: str | None, at: Point) -> str:
+def _name(text: str, role: str | None, at: Point, feeds: int) -> str:
     if role == "client":
         return f'<text x="{at.x + 15:.1f}" y="{at.y + 4.5:.1f}">{text}</text>'
-    return f'<text class="planted" x="{at.x:.1f}" y="{at.y - 12:.1f}">{text}</text>'
+    return f'<text class="planted" x="{at.x:.1f}" y="{at.y - 12 - max(0.0, LANE * feeds / 2 - 5):.1f}">{text}</text>'
 
 
 def _uplink(link: LinkSeen, layout: Layout, flows: Sequence[Flow]) -> str:
