@@ -21,7 +21,7 @@ from overlaycast.overlay.members import Member
 from overlaycast.overlay.tree import depth
 from overlaycast.wire.messages import Accept, Address, Assign, CoordinatorMessage, Peer, Revoke
 
-BATCH: Final = 20_000
+BATCH: Final = 4000
 """Orders made in one go: a shell has to hold them, and its members should not all answer at once."""
 FALLBACKS: Final = 3
 FALLBACK_LIMIT: Final = 256
