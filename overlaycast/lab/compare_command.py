@@ -63,7 +63,8 @@ def main(argv: list[str]) -> int:
     for system in settings.systems:
         print(f"— {system}", file=sys.stderr)
         words = [sys.executable, "-m", "overlaycast.cli", "lab", "run", str(settings.experiment), "--brief"]
-        words += ["--system", system, "--out", str(out / system), *["--no-faults"] * (not settings.faults)]
+        words += ["--variant", "1", "--system", system, "--out", str(out / system)]
+        words += ["--no-faults"] * (not settings.faults)
         words += [] if settings.seed is None else ["--seed", str(settings.seed)]
         code = run_isolated(words)
         if code > 1:
