@@ -5,6 +5,7 @@ Owns: the dispatch, and what these print. Refuses: to run anything; ``run_comman
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable
 from importlib import import_module
@@ -37,6 +38,8 @@ class ListSettings(Settings):
     """List topologies and experiments."""
 
     folder: Path = Field(Path("."), description="where topologies/ and experiments/ are")
+    results: Path | None = Field(None, description="a folder of runs, one below it for each experiment")
+    markdown: bool = Field(False, description="print the experiments with verdict and figures, as docs/experiments.md")
 
 
 class SchemaSettings(Settings):
@@ -110,10 +113,28 @@ def _list(argv: list[str]) -> int:
     experiments = sorted((settings.folder / "experiments").glob("*.yaml"))
     if not files and not experiments:
         raise ConfigError(f"{settings.folder}: neither topologies/ nor experiments/ is there; see --folder")
+    if settings.markdown:
+        print(_catalogue(settings, experiments), end="")
+        return 0
     console.print(draw.listing(load_topology(file) for file in files))
     console.print()
     console.print(_experiments(experiments))
     return 0
+
+
+def _catalogue(settings: ListSettings, files: list[Path]) -> str:
+    from overlaycast.lab import catalogue
+    from overlaycast.lab.reading import runs
+
+    if settings.results is None:
+        raise ConfigError(f"{PROG} list: results: required with --markdown, a folder of runs")
+    entries = []
+    for file in files:
+        asked = runs(file)[0].experiment
+        found = settings.results / asked.name / "result.json"
+        result = json.loads(found.read_text()) if found.is_file() else None
+        entries.append(catalogue.Entry(str(file.relative_to(settings.folder)), asked, result))
+    return catalogue.markdown(entries, f"{PROG} list --results {settings.results} --markdown")
 
 
 def _experiments(files: list[Path]) -> Any:
