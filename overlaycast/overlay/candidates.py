@@ -21,6 +21,8 @@ LOOK: Final = 4
 """Acceptable candidates that are compared per place."""
 PATIENCE: Final = 24
 """Entries that are looked at per place in search of them."""
+GLANCE: Final = 6
+"""Members that are looked at in a place further in: its first are the best placed, and there are other places."""
 
 Accept = Callable[[Member], bool]
 
@@ -44,13 +46,13 @@ def _holds(member: Member) -> bool:
     return member.trusted and member.spare > 0 and (member.parent is not None or member.role == "source")
 
 
-def near(place: Place, accept: Accept, look: int = LOOK) -> list[Member]:
+def near(place: Place, accept: Accept, look: int = LOOK, patience: int = PATIENCE) -> list[Member]:
     """Return up to ``look`` acceptable members of this very place, least delay first."""
     heap = place.near
     found: list[Member] = []
     kept: list[tuple[float, str, int, Member]] = []
     seen: set[int] = set()
-    while heap and len(found) < look and len(kept) < PATIENCE:
+    while heap and len(found) < look and len(kept) < patience:
         entry = heapq.heappop(heap)
         member = entry[3]
         if member.id in seen or member.place is not place or not _holds(member):
@@ -81,7 +83,7 @@ def below(place: Place, accept: Accept, searched: Place | None) -> list[Member]:
         seen.add(inner.order)
         kept.append(entry)
         if searched is None or not _inside(inner, searched):
-            found.extend(near(inner, accept, 1))
+            found.extend(near(inner, accept, 1, GLANCE))
     for entry in kept:
         heapq.heappush(heap, entry)
     return found

@@ -45,8 +45,11 @@ def flush(group: Group, out: Outbox) -> None:
     if not group.dirty:
         return
     pending = list(islice(group.dirty.items(), BATCH))
-    for member_id, _ in pending:
-        del group.dirty[member_id]
+    if len(pending) == len(group.dirty):
+        group.dirty = {}  # a new one: an emptied dict is walked from its former first entry on
+    else:
+        for member_id, _ in pending:
+            del group.dirty[member_id]
     pending.sort()
     teller: _Teller | None = None
     for member_id, force in pending:
