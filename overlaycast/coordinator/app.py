@@ -54,6 +54,7 @@ def create_app(
     store = Store(folder.database)
     tracer = TraceClient() if settings.trace else None
     groups = Groups(settings, store, maker, Measurer(tracer, settings.measure_at_once), journal, on_failure)
+    groups.bring_back()
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:

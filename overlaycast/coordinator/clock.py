@@ -12,8 +12,8 @@ import time
 class Clock:
     """Call it for seconds since 1970."""
 
-    def __init__(self, not_before: float = 0.0) -> None:
-        self._offset = max(time.time(), not_before) - time.monotonic()
+    def __init__(self) -> None:
+        self._offset = time.time() - time.monotonic()
 
     def __call__(self) -> float:
         return self._offset + time.monotonic()

@@ -15,7 +15,7 @@ from overlaycast.coordinator.folder import StateFolder, open_folder
 from overlaycast.coordinator.listeners import listen_local, listen_tcp
 from overlaycast.coordinator.settings import CoordinatorSettings, Endpoint
 from overlaycast.discovery.tracer import need_raw_sockets
-from overlaycast.errors import MissingError
+from overlaycast.errors import MissingError, OverlaycastError
 from overlaycast.settings import load
 
 log = logging.getLogger(__name__)
@@ -67,7 +67,9 @@ async def _run(settings: CoordinatorSettings, folder: StateFolder, sockets: list
     failures: list[BaseException] = []
 
     def fail(error: BaseException) -> None:
-        log.critical("a group cannot go on; the coordinator ends here", exc_info=error)
+        # what the world did (a full disk) is one line; what we did wrong says where
+        trace = None if isinstance(error, OverlaycastError) else error
+        log.critical("a group cannot go on; the coordinator ends here: %s", error, exc_info=trace)
         failures.append(error)
         server.should_exit = True
 

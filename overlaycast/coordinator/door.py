@@ -19,6 +19,7 @@ from overlaycast.coordinator.driver import refusal
 from overlaycast.coordinator.groups import Groups
 from overlaycast.coordinator.link import MemberLink
 from overlaycast.coordinator.settings import CoordinatorSettings
+from overlaycast.coordinator.store import StateError
 from overlaycast.errors import RefusedError, RemoteProtocolError
 
 log = logging.getLogger(__name__)
@@ -61,6 +62,10 @@ class Door:
             driver, member = self._groups.subscribe(request, link)
         except RefusedError as error:
             await _last_word(link, error)
+            return
+        except StateError as error:  # a full disk: whoever cannot be kept does not become a member
+            log.error("a subscription failed: %s", error)
+            link.cut("the coordinator cannot keep a new member")
             return
         except WebSocketDisconnect:
             link.cut("gone")

@@ -25,7 +25,7 @@ from overlaycast.coordinator.journal import EventLog
 from overlaycast.coordinator.link import MemberLink, Traffic
 from overlaycast.coordinator.measure import EchoInbox, Found, Measurer
 from overlaycast.coordinator.secret import hash_of, matches, new_token
-from overlaycast.coordinator.store import GroupRow, Store
+from overlaycast.coordinator.store import GroupRow, StateError, Store
 from overlaycast.errors import RefusedError
 from overlaycast.wire.messages import (
     CoordinatorMessage,
@@ -124,6 +124,7 @@ class GroupDriver:
         """Make an authenticated subscriber a member again, or a new one, and return its id.
 
         Raises:
+            StateError: it cannot be kept.
             RefusedError: there is a source already.
         """
         now = self._clock()
@@ -133,8 +134,12 @@ class GroupDriver:
                 raise RefusedError("source-taken", f"group {self.row.name} has a source already")
             member = self.brain.join(request, now)
             secret = new_token()
+            try:
+                self._store.add_secret(self.row.name, member, hash_of(secret))
+            except StateError:
+                self.brain.disconnected(member, now)  # the brain knows it already, and may forget it again
+                raise
             self._secrets[member] = hash_of(secret)
-            self._store.add_secret(self.row.name, member, self._secrets[member])
             kind = "connected"
         else:
             assert request.resume is not None

@@ -13,8 +13,9 @@ import secrets
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
+from overlaycast.coordinator.allowance import Allowance
 from overlaycast.coordinator.brain import BrainMaker
 from overlaycast.coordinator.clock import Clock
 from overlaycast.coordinator.driver import GroupDriver
@@ -30,12 +31,16 @@ from overlaycast.wire.messages import Address, Subscribe
 
 _ANY_HOST: Final = frozenset({"", "0.0.0.0", "::"})
 _CLOSE_LIMIT: Final = 3.0
+_REFUSALS_PER_S: Final = 1.0
+_REFUSALS_AT_ONCE: Final = 50.0
 
 
 @dataclass(slots=True)
 class _Running:
     driver: GroupDriver
-    loop: asyncio.Task[None]
+    refusals: Allowance
+    unsaid: int = 0
+    loop: asyncio.Task[None] | None = None
 
 
 class Groups:
@@ -68,15 +73,24 @@ class Groups:
         self._clock = Clock()
         self._groups: dict[str, _Running] = {}
 
+    def bring_back(self) -> None:
+        """Make the groups that are kept, before anybody is served.
+
+        Raises:
+            ConfigError: what is kept cannot be used.
+        """
+        for row in self._store.groups():
+            self._make(row)
+
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Bring back what is kept, and turn all loops until the end of the context."""
-        for row in self._store.groups():
-            self._start(row)
+        """Turn all loops until the end of the context."""
+        for running in self._groups.values():
+            self._turn(running)
         try:
             yield
         finally:
-            loops = [running.loop for running in self._groups.values()]
+            loops = [running.loop for running in self._groups.values() if running.loop is not None]
             for loop in loops:
                 loop.cancel()
             await asyncio.gather(*loops, return_exceptions=True)
@@ -96,7 +110,9 @@ class Groups:
         expires = None if token_ttl_s is None else now + token_ttl_s
         row = GroupRow(name, settings, secrets.token_bytes(32), hash_of(token), expires, now)
         self._store.add_group(row)
-        self._start(row).log.add(now, "created", None, {"settings": settings.model_dump(exclude_defaults=True)})
+        running = self._make(row)
+        self._turn(running)
+        running.driver.log.add(now, "created", None, {"settings": settings.model_dump(exclude_defaults=True)})
         return token
 
     async def delete(self, name: str) -> None:
@@ -109,9 +125,11 @@ class Groups:
         driver = running.driver
         driver.log.add(self._clock(), "deleted", None, {})
         driver.end("the group was deleted")
-        running.loop.cancel()
-        await asyncio.wait([running.loop], timeout=_CLOSE_LIMIT)
+        if running.loop is not None:
+            running.loop.cancel()  # it never stops half-way through a turn, so nothing more is kept
         self._store.delete_group(name)
+        if running.loop is not None:
+            await asyncio.wait([running.loop], timeout=_CLOSE_LIMIT)
 
     def all(self) -> list[GroupDriver]:
         """Return all groups, by name."""
@@ -142,13 +160,22 @@ class Groups:
         driver = running.driver
         try:
             self._authenticate(request, driver)
-            if driver.connected >= self._settings.members_limit:
+            back = request.resume is not None and driver.proves(request.resume)
+            if not back and driver.connected >= self._settings.members_limit:
                 raise RefusedError("full", f"group {request.group} is full: {driver.connected} members")
         except RefusedError as error:
-            details = {"code": error.code, "name": request.name, "host": link.host}
-            driver.log.add(self._clock(), "refused", None, details)
+            self._note_refusal(running, {"code": error.code, "name": request.name, "host": link.host})
             raise
         return driver, driver.subscribe(_with_hosts(request, link.host), link)
+
+    def _note_refusal(self, running: _Running, details: dict[str, Any]) -> None:
+        # whoever is refused has proved nothing: it must not fill the journal's disk, nor push out what others did
+        now = self._clock()
+        if running.refusals.take(1, now):
+            running.driver.log.add(now, "refused", None, {**details, "unsaid": running.unsaid})
+            running.unsaid = 0
+        else:
+            running.unsaid += 1
 
     def _authenticate(self, request: Subscribe, driver: GroupDriver) -> None:
         row = driver.row
@@ -159,16 +186,19 @@ class Groups:
         if not member_already and row.expires is not None and self._clock() >= row.expires:
             raise RefusedError("expired-token", f"the token of group {row.name} has expired")
 
-    def _start(self, row: GroupRow) -> GroupDriver:
+    def _make(self, row: GroupRow) -> _Running:
         kept = self._store.snapshot(row.name)
         events = EventLog(row.name, self._journal, 0 if kept is None else kept[1] + RESTART_GAP)
         driver = GroupDriver(row, self._maker, self._store, events, self._measurer, self._clock)
         if kept is not None:
             events.add(self._clock(), "restored", None, {"members": len(driver.brain.members())})
-        loop = asyncio.create_task(driver.run(), name=f"group {row.name}")
-        loop.add_done_callback(self._loop_done)
-        self._groups[row.name] = _Running(driver, loop)
-        return driver
+        refusals = Allowance(_REFUSALS_PER_S, _REFUSALS_AT_ONCE, self._clock())
+        running = self._groups[row.name] = _Running(driver, refusals)
+        return running
+
+    def _turn(self, running: _Running) -> None:
+        running.loop = asyncio.create_task(running.driver.run(), name=f"group {running.driver.row.name}")
+        running.loop.add_done_callback(self._loop_done)
 
     def _loop_done(self, loop: asyncio.Task[None]) -> None:
         if not loop.cancelled() and (error := loop.exception()) is not None:

@@ -19,6 +19,7 @@ from overlaycast import __version__
 from overlaycast.coordinator.driver import GroupDriver
 from overlaycast.coordinator.groups import Groups
 from overlaycast.coordinator.secret import matches
+from overlaycast.coordinator.store import StateError
 from overlaycast.errors import ConfigError
 from overlaycast.wire.group import GroupName, GroupSettings
 
@@ -70,6 +71,8 @@ async def create_group(new: NewGroup, groups: AllGroups) -> dict[str, str]:
     """Make a group; the answer has its join token, which is told only once."""
     try:
         return {"name": new.name, "token": groups.create(new.name, new.settings, new.token_ttl_s)}
+    except StateError:
+        raise
     except ConfigError as error:
         raise HTTPException(409, str(error)) from None
 
@@ -151,6 +154,10 @@ def say_errors_in_one_line(app: FastAPI) -> None:
     @app.exception_handler(StarletteHTTPException)
     async def refused(_: Request, error: StarletteHTTPException) -> JSONResponse:
         return JSONResponse({"error": str(error.detail)}, error.status_code, error.headers)
+
+    @app.exception_handler(StateError)
+    async def state_unusable(_: Request, error: StateError) -> JSONResponse:
+        return JSONResponse({"error": str(error)}, 503)
 
     @app.exception_handler(RequestValidationError)
     async def malformed(_: Request, error: RequestValidationError) -> JSONResponse:

@@ -28,8 +28,8 @@ def listen_tcp(endpoint: Endpoint) -> socket.socket:
             endpoint.host, endpoint.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
         sock = socket.socket(family, socket.SOCK_STREAM)
-    except OSError as error:
-        raise ConfigError(f"listen: {endpoint}: {error.strerror}") from None
+    except (OSError, UnicodeError) as error:  # a name that DNS could never hold is a UnicodeError
+        raise ConfigError(f"listen: {endpoint}: {getattr(error, 'strerror', None) or 'not a host name'}") from None
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         # inherited by every connection: a member that vanished is not held for the kernel's quarter of an hour

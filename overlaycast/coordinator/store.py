@@ -20,6 +20,7 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from overlaycast.errors import ConfigError
+from overlaycast.settings import one_line
 from overlaycast.wire.group import GroupSettings
 
 SCHEMA_VERSION: Final = 1
@@ -38,6 +39,10 @@ CREATE TABLE members (
 """
 
 
+class StateError(ConfigError):
+    """The state cannot be used, or not any more: a full disk, a file that is not ours. What was asked is not done."""
+
+
 @dataclass(frozen=True, slots=True)
 class GroupRow:
     """A group as it is kept: ``token`` and the 32-byte ``key`` of its grants are secret, the token only as a hash."""
@@ -54,7 +59,8 @@ class Store:
     """The database of one state folder.
 
     Raises:
-        ConfigError: the file is not ours, is of a later version, or cannot be used.
+        ConfigError: the file is of a later version.
+        StateError: the file is not ours or cannot be used. Every method raises it when that comes to be so.
     """
 
     def __init__(self, path: Path) -> None:
@@ -82,7 +88,7 @@ class Store:
 
     def add_group(self, row: GroupRow) -> None:
         """Keep a new group."""
-        with self._db:
+        with self._complaints():
             self._db.execute(
                 "INSERT INTO groups (name, settings, key, token, expires, created) VALUES (?, ?, ?, ?, ?, ?)",
                 (row.name, row.settings.model_dump_json(), row.key, row.token, row.expires, row.created),
@@ -90,16 +96,18 @@ class Store:
 
     def delete_group(self, name: str) -> None:
         """Forget a group and everything about it."""
-        self._db.execute("DELETE FROM groups WHERE name = ?", (name,))
+        with self._complaints():
+            self._db.execute("DELETE FROM groups WHERE name = ?", (name,))
 
     def save_snapshot(self, name: str, snapshot: dict[str, Any], events: int) -> None:
         """Keep a group's newest snapshot, and the number of its next event."""
         body = json.dumps(snapshot, separators=(",", ":"))
-        self._db.execute(
-            "INSERT INTO snapshots (name, body, events) VALUES (?, ?, ?)"
-            " ON CONFLICT (name) DO UPDATE SET body = excluded.body, events = excluded.events",
-            (name, body, events),
-        )
+        with self._complaints():
+            self._db.execute(
+                "INSERT INTO snapshots (name, body, events) VALUES (?, ?, ?)"
+                " ON CONFLICT (name) DO UPDATE SET body = excluded.body, events = excluded.events",
+                (name, body, events),
+            )
 
     def snapshot(self, name: str) -> tuple[dict[str, Any], int] | None:
         """Return the newest snapshot of a group and the number of its next event, if there is one."""
@@ -109,17 +117,19 @@ class Store:
 
     def add_secret(self, name: str, member: int, secret: bytes) -> None:
         """Keep the hash of a member's secret."""
-        self._db.execute("INSERT INTO members (name, member, secret) VALUES (?, ?, ?)", (name, member, secret))
+        with self._complaints():
+            self._db.execute("INSERT INTO members (name, member, secret) VALUES (?, ?, ?)", (name, member, secret))
 
     def drop_secrets(self, name: str, keep: set[int]) -> None:
         """Forget the secrets of all members of a group but those in ``keep``."""
         gone = [(name, member) for member in self.secrets(name) if member not in keep]
-        with self._transaction():
+        with self._complaints(), self._transaction():
             self._db.executemany("DELETE FROM members WHERE name = ? AND member = ?", gone)
 
     def secrets(self, name: str) -> dict[int, bytes]:
         """Return the hashes of the secrets of a group's members."""
-        return dict(self._db.execute("SELECT member, secret FROM members WHERE name = ?", (name,)))
+        with self._complaints():
+            return dict(self._db.execute("SELECT member, secret FROM members WHERE name = ?", (name,)))
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -127,7 +137,8 @@ class Store:
         try:
             yield
         except BaseException:
-            self._db.execute("ROLLBACK")
+            if self._db.in_transaction:  # a full disk makes SQLite roll back by itself
+                self._db.execute("ROLLBACK")
             raise
         self._db.execute("COMMIT")
 
@@ -143,6 +154,8 @@ class Store:
     def _complaints(self) -> Iterator[None]:
         try:
             yield
-        except (OSError, sqlite3.Error, ValidationError, ValueError) as error:
-            first = str(error).splitlines()[0]
-            raise ConfigError(f"{self._path}: this state cannot be used: {first}") from None
+        except sqlite3.IntegrityError:
+            raise  # an id given twice is our defect, not the file's state
+        except (OSError, sqlite3.Error, ValueError) as error:
+            first = one_line(error) if isinstance(error, ValidationError) else str(error).splitlines()[0]
+            raise StateError(f"{self._path}: this state cannot be used: {first}") from None

@@ -9,7 +9,7 @@ import pytest
 
 from overlaycast.coordinator import bodies, serving
 from overlaycast.discovery.route import Route
-from overlaycast.wire.messages import Assign, Welcome
+from overlaycast.wire.messages import Assign, Refused, Welcome
 from tests.coordinator.conftest import Member, Running, Start, eventually, member_link, subscription
 
 
@@ -110,3 +110,32 @@ async def test_a_member_that_comes_back_while_it_is_measured_is_measured_again(s
 
 async def _until_placed(member: Member) -> object:
     return await member.hear()
+
+
+async def test_strangers_do_not_push_out_what_members_did(start: Start) -> None:
+    async with start() as running:
+        await running.create()
+        driver = running.groups.get("demo")
+        for _ in range(60):
+            async with member_link(running) as stranger:
+                await stranger.say(subscription("wrong"))
+                assert isinstance(await stranger.hear(), Refused)
+        refused = [event for event in driver.log.since(0, 1000) if event["kind"] == "refused"]
+        assert 50 <= len(refused) < 60
+        assert driver.log.since(0, 1)[0]["kind"] == "created"
+
+
+async def test_a_member_that_comes_back_to_a_full_group_is_let_in(start: Start) -> None:
+    async with start(members_limit=1) as running:
+        token = await running.create()
+        async with member_link(running) as anna, member_link(running) as again, member_link(running) as other:
+            await anna.say(subscription(token))
+            welcome = await anna.hear()
+            assert isinstance(welcome, Welcome)
+            place = {"member": welcome.member, "secret": welcome.secret, "epoch": 0, "rank": 0, "next_seq": 0}
+            await other.say(subscription(token, name="other"))
+            refused = await other.hear()
+            assert isinstance(refused, Refused)
+            assert refused.code == "full"
+            await again.say(subscription(token, resume=place))  # its old link is still taken for alive
+            assert isinstance(await again.hear(), Welcome)

@@ -10,6 +10,7 @@ import re
 import shutil
 import signal
 import socket
+import sqlite3
 import stat
 import subprocess
 import sys
@@ -114,6 +115,9 @@ def test_bad_input_is_one_line_and_code_2(tmp_path: Path) -> None:
         assert listen in line
         assert "in use" in line
     assert "listen" in complaint(run("coordinator", "--listen", "nowhere", "--state", tmp_path), 2)
+    assert "a..b:80: not a host name" in complaint(
+        run("coordinator", "--listen", "a..b:80", "--state", tmp_path, "--no-trace"), 2
+    )
     assert "colour" in complaint(run("coordinator", "--colour", "red"), 2)
     (tmp_path / "file").write_text("")
     assert "state" in complaint(run("coordinator", "--state", tmp_path / "file" / "x", "--no-trace"), 2)
@@ -166,9 +170,22 @@ def test_administration_says_what_is_wrong_in_one_line(tmp_path: Path) -> None:
     assert "not reachable" in complaint(gone, 2)
     missing = run("group", "list", "--admin-token-file", tmp_path / "missing")
     assert "missing" in complaint(missing, 2)
-    assert "accepted: http" in complaint(
-        run("group", "list", "--coordinator", "x", "--admin-token-file", token_file), 2
-    )
+    for nowhere in ("x", "http://a..b:80", "http://127.0.0.1:84\t70"):
+        assert "accepted: http" in complaint(
+            run("group", "list", "--coordinator", nowhere, "--admin-token-file", token_file), 2
+        )
+
+
+def test_state_of_another_time_is_refused_in_one_line(tmp_path: Path) -> None:
+    with coordinator(tmp_path) as (_, port):
+        assert group(tmp_path, port, "create", "demo").returncode == 0
+    start = ("coordinator", "--listen", "127.0.0.1:0", "--state", tmp_path, "--no-trace")
+    with contextlib.closing(sqlite3.connect(tmp_path / "state.db")) as db, db:
+        db.execute("INSERT OR REPLACE INTO snapshots VALUES ('demo', '{\"version\": 99}', 1)")
+    assert "snapshot of version 99" in complaint(run(*start), 2)
+    with contextlib.closing(sqlite3.connect(tmp_path / "state.db")) as db, db:
+        db.execute("UPDATE groups SET settings = '{\"colour\": 1}'")
+    assert "colour: unknown setting" in complaint(run(*start), 2)
 
 
 # --- kill -9 -----------------------------------------------------------------------------------------------------
