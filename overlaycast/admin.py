@@ -50,13 +50,21 @@ class ListSettings(AdminSettings):
     """List all groups."""
 
 
-class GroupCommandSettings(AdminSettings):
-    """Show, draw, follow or delete one group."""
+class ShowSettings(AdminSettings):
+    """Show one group and its settings."""
 
     name: CliPositionalArg[GroupName] = Field(description="the group's name")
 
 
-class EventsSettings(GroupCommandSettings):
+class TreeSettings(ShowSettings):
+    """Draw who feeds whom."""
+
+
+class DeleteSettings(ShowSettings):
+    """End a group: its members are told and go, and it is forgotten."""
+
+
+class EventsSettings(ShowSettings):
     """Print what happened in a group."""
 
     since: int = Field(0, ge=0, description="number of the first event")
@@ -104,7 +112,7 @@ def _list(argv: list[str], prog: str) -> None:
 
 
 def _show(argv: list[str], prog: str) -> None:
-    settings = load(GroupCommandSettings, argv, prog, "group")
+    settings = load(ShowSettings, argv, prog, "group")
     answer = _ask(settings, "GET", f"/v1/groups/{settings.name}")
     if settings.json_output:
         print(json.dumps(answer))
@@ -117,7 +125,7 @@ def _show(argv: list[str], prog: str) -> None:
 
 
 def _tree(argv: list[str], prog: str) -> None:
-    settings = load(GroupCommandSettings, argv, prog, "group")
+    settings = load(TreeSettings, argv, prog, "group")
     answer = _ask(settings, "GET", f"/v1/groups/{settings.name}/tree")
     if settings.json_output:
         print(json.dumps(answer))
@@ -141,7 +149,7 @@ def _events(argv: list[str], prog: str) -> None:
 
 
 def _delete(argv: list[str], prog: str) -> None:
-    settings = load(GroupCommandSettings, argv, prog, "group")
+    settings = load(DeleteSettings, argv, prog, "group")
     answer = _ask(settings, "DELETE", f"/v1/groups/{settings.name}")
     if settings.json_output:
         print(json.dumps(answer))
@@ -167,6 +175,8 @@ def _ask(settings: AdminSettings, method: str, path: str, body: dict[str, Any] |
         with httpx.Client(base_url=base, transport=transport, timeout=_TIMEOUT_S, trust_env=False) as http:
             answer = http.request(method, path, json=body, headers={"Authorization": f"Bearer {token}"})
             said = answer.json()
+    except (httpx.InvalidURL, UnicodeError):
+        raise ConfigError(f"coordinator: {settings.coordinator!r}: accepted: http://HOST:PORT or unix:FILE") from None
     except httpx.HTTPError as error:
         reason = str(error) or type(error).__name__
         raise ConfigError(f"coordinator: {settings.coordinator}: not reachable: {reason}") from None

@@ -1,7 +1,8 @@
 """The one entry point, ``overlaycast COMMAND …``: finds the command's room and imports only that.
 
 Owns: the list of commands, and what an error becomes: one line on stderr and an exit code (0 all well; 1 an
-expectation failed; 2 bad input or settings; 3 this machine lacks something; 130 and 143 after SIGINT and SIGTERM).
+expectation failed; 2 bad input or settings; 3 this machine lacks something; 130 after Ctrl-C). Programs that run until
+they are told to end (coordinator, members) take SIGINT and SIGTERM as that, and return 0.
 """
 
 from __future__ import annotations

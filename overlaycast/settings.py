@@ -121,7 +121,8 @@ def one_line(error: ValidationError) -> str:
         return f"{field}: unknown setting"
     if first["type"] == "missing":
         return f"{field}: required"
-    return f"{field}: {first['msg']} (got {first['input']!r:.80})"
+    # pydantic puts these words before what our own validators say
+    return f"{field}: {first['msg'].removeprefix('Value error, ')} (got {first['input']!r:.80})"
 
 
 def _config_flag(argv: list[str], prog: str) -> tuple[Path | None, list[str]]:
