@@ -17,8 +17,11 @@ from overlaycast.lab.result import Judged
 HEAD: Final = """\
 # The experiments
 
-Made by `{command}`; do not edit. Each experiment was run for real, with the programs as a user starts them, on an
-emulated network. How to write one: [writing-experiments.md](writing-experiments.md).
+Made by `{command}`; do not edit.
+
+Each was run for real, with the programs as a user starts them, on an emulated network. How to write one:
+[writing-experiments.md](writing-experiments.md). Faults are verified as they are made; figures are the receivers' own,
+files are compared by the lab.
 
 {passed} of {count} passed, in {minutes:.1f} minutes altogether{machine}.
 """
