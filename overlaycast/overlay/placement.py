@@ -108,9 +108,11 @@ class _Search:
         best: _Found | None = None
         searched: Place | None = None
         for above in place.up():
-            if best is not None and best[0] < place.depth - above.depth:
+            steps = place.depth - above.depth
+            if best is not None and best[0] < steps:
                 break  # whoever is found from here on is further away
-            for one in self._at(above, place, searched):
+            further = best is None or best[0] > steps
+            for one in self._at(above, searched, further):
                 found = self._judge(one, above)
                 best = found if best is None or found[:4] < best[:4] else best
             searched = above
@@ -118,9 +120,10 @@ class _Search:
                 break
         return best[4] if best else None
 
-    def _at(self, above: Place, place: Place, searched: Place | None) -> list[Member]:
-        found = candidates.below(above, self.accepts, searched)
-        return found if above is place else found + candidates.near(above, self.accepts)
+    def _at(self, above: Place, searched: Place | None, further: bool) -> list[Member]:
+        """Return candidates at a router, and, if those may be near enough, at the places beyond it."""
+        found = candidates.below(above, self.accepts, searched) if further else []
+        return found if searched is None else found + candidates.near(above, self.accepts)
 
     def _judge(self, one: Member, shared: Place) -> _Found:
         """Links that one more copy passes, if the way is short enough; after all those come the others, by delay."""
