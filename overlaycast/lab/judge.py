@@ -34,8 +34,6 @@ from overlaycast.lab.result import (
 )
 from overlaycast.lab.stretch import stretches
 
-EARLY_S: Final = 0.25
-"""Counters are read every 200 ms: what crossed in the first interval is told from the reading before it on."""
 SETTLE_S: Final = 1.0
 """The first second of a stream, with queues filling, is not counted as copies before the fault."""
 
@@ -142,10 +140,10 @@ def _link(recording: Recording, stream: Curve, link: LinkSeen, t0: float, t1: fl
         site_uplink=link.site,
         into_site=link.into_site,
         shaping=link.shaping,
-        bytes_ab=round(ab.between(t0 - EARLY_S, last)),
-        bytes_ba=round(ba.between(t0 - EARLY_S, last)),
-        copies_ab=_rounded(_over_all(ab, stream, t0 - EARLY_S, last)),
-        copies_ba=_rounded(_over_all(ba, stream, t0 - EARLY_S, last)),
+        bytes_ab=round(ab.between(t0, last)),
+        bytes_ba=round(ba.between(t0, last)),
+        copies_ab=_rounded(_over_all(ab, stream, t0, last)),
+        copies_ba=_rounded(_over_all(ba, stream, t0, last)),
         unicast_ab=_star(recording, link.a, link.b),
         unicast_ba=_star(recording, link.b, link.a),
     )

@@ -42,7 +42,7 @@ class RunSettings(Settings):
     seed: int | None = Field(None, ge=0, lt=1 << 32, description="fixes every choice; the experiment's unless told")
     json_output: bool = Field(False, alias="json", description="print result.json on standard output, tables elsewhere")
     keep: bool = Field(False, description="keep what the receivers wrote")
-    brief: bool = Field(False, description="print no tables at the end")
+    brief: bool = Field(False, description="print no tables at the end, and the name of the report on standard error")
     faults: bool = Field(
         True, description="play the experiment's timeline; without, what expectations say of faults goes"
     )
@@ -190,7 +190,7 @@ def _conclude(plan: Plan, recording: Recording, settings: RunSettings) -> int:
         _discard(plan)
     if settings.json_output:
         print(text)
-    console = Console(stderr=settings.json_output)
+    console = Console(stderr=settings.json_output or settings.brief)
     if settings.brief:
         console.print(f"report: {report}", highlight=False, soft_wrap=True)
     else:
