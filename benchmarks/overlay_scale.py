@@ -2,9 +2,9 @@
 
 Measures, per group size: subscribing and measuring one member before the start, placing all in one go (Fig. 5) with
 and without turning the plan into orders, one join (Fig. 4), one report (Fig. 7), one repair of a branch (Fig. 8), and
-resident memory per member. Prints a table and writes JSON.
+resident memory per member. Prints each size as it is done; ``--page`` writes its section of ``docs/benchmarks.md``.
 
-    python benchmarks/overlay_scale.py [--sizes 1000 10000 100000 1000000] [--json FILE]
+    python -m benchmarks.overlay_scale [--sizes 1000 10000 100000 1000000] [--json FILE] [--page]
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from benchmarks import page
+from benchmarks.machine import described
 from overlaycast.overlay import Measurement, Overlay
 from overlaycast.wire.group import GroupSettings
 from overlaycast.wire.messages import Address, Assign, NotReceiving, Report, Subscribe
@@ -26,6 +28,20 @@ from overlaycast.wire.messages import Address, Assign, NotReceiving, Report, Sub
 PER_SITE = 40
 """Members behind one leaf router; thirty leaf routers share one further up, and thirty of those one more."""
 SAMPLES = 300
+ROWS = (
+    ("subscribe and measure one before the start, µs", "subscribe_us"),
+    ("place all in one go (Fig. 5), µs a member", "place_us_per_member"),
+    ("make the orders for all, µs a member", "order_us_per_member"),
+    ("messages a member", "messages_per_member"),
+    ("one join (Fig. 4), µs, median", "join_us"),
+    ("one join, µs, 99 %", "join_p99_us"),
+    ("its orders, µs, median", "join_orders_us"),
+    ("one report (Fig. 7), µs, median", "report_us"),
+    ("one repair (Fig. 8) with orders, µs a child, median", "repair_us_per_child"),
+    ("resident bytes a member", "bytes_per_member"),
+    ("depth of the tree", "depth"),
+    ("members without a place", "waiting"),
+)
 
 
 def resident_bytes() -> int:
@@ -198,19 +214,41 @@ class Bench:
         self.found["repairs"] = len(took)
 
 
+def section(results: list[dict[str, Any]]) -> str:
+    """Return the page's section: a row per figure, a column per size, and the growth over the last tenfold."""
+    heads = ["", *(f"{one['members']:,}" for one in results), "growth, last step"]
+    rows = []
+    for text, key in ROWS:
+        values = [one[key] for one in results]
+        before, last = values[-2:] if len(values) > 1 else (None, None)
+        rows.append([text, *values, f"{last / before:.2f}" if before and last is not None else ""])
+    text = (
+        "One core, processor time; a shell's work (sockets, text) is not in it. All members are behind leaf routers of "
+        f"{PER_SITE}, thirty of which share one further up, and so on."
+    )
+    return f"## The brain's costs by size of the group\n\n{text}\n\n{page.table(heads, rows)}"
+
+
 def main() -> int:
     """Run all sizes."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", type=int, nargs="+", default=[1000, 10_000, 100_000, 1_000_000])
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--page", action="store_true")
     options = parser.parse_args()
     results = []
     for size in options.sizes:
         results.append(Bench(size).run())
         gc.collect()
         print("  ".join(f"{key}={value}" for key, value in results[-1].items()), flush=True)
+    found = {"machine": described(), "sizes": results}
     if options.json:
-        options.json.write_text(json.dumps({"python": sys.version.split()[0], "sizes": results}, indent=2) + "\n")
+        options.json.write_text(json.dumps(found, indent=2) + "\n")
+    if options.page:
+        sizes = " ".join(str(size) for size in options.sizes)
+        page.write(
+            "overlay-scale", f"python -m benchmarks.overlay_scale --sizes {sizes} --page", section(results), found
+        )
     return 0
 
 
