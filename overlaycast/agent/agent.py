@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from typing import IO, Any, Final
 
 from overlaycast.agent.archive import FileArchive
+from overlaycast.agent.bookmark import Bookmark, Kept
 from overlaycast.agent.control import ControlLink
 from overlaycast.agent.departure import Departure
 from overlaycast.agent.downstream import Downstream
@@ -71,6 +72,8 @@ class Setup:
     journal: Journal
     port: socket.socket
     descriptor: int | None = None
+    bookmark: Bookmark | None = None
+    kept: Kept | None = None
     source: Input | None = None
 
 
@@ -272,16 +275,28 @@ class Agent:
 
     def _prepare_sink(self, settings: GroupSettings) -> None:
         """Where data goes; in a file group also where late children are served from."""
-        descriptor = self.setup.descriptor
+        descriptor, bookmark, kept = self.setup.descriptor, None, None
         if settings.mode == "file":
             if descriptor is None:  # a relay keeps the file as well, under no name
                 self._spool = tempfile.TemporaryFile(prefix="overlaycast-")  # noqa: SIM115 (lives as long as we do)
                 descriptor = self._spool.fileno()
             elif not stat.S_ISREG(os.fstat(descriptor).st_mode):
                 raise ConfigError("output: accepted in a file group is a regular file: late children read from it")
-            self._serve_from(descriptor, 0)
+            bookmark, kept = self.setup.bookmark, self.setup.kept
+            self._serve_from(descriptor, kept.record_size if kept else 0)
         if descriptor is not None:
-            self.sink = Sink(self.ring, descriptor, self.departure.sink_failed, self._sink_wrote)
+            self._take_up(descriptor, kept)
+            failed, wrote = self.departure.sink_failed, self._sink_wrote
+            self.sink = Sink(self.ring, descriptor, failed, wrote, kept, bookmark)
+
+    def _take_up(self, descriptor: int, kept: Kept | None) -> None:
+        """Go on behind what the output has from an earlier run, if that is good; all else is cut off."""
+        if stat.S_ISREG(os.fstat(descriptor).st_mode) and self.setup.bookmark:  # only a named output is ours to cut
+            os.ftruncate(descriptor, kept.size if kept else 0)
+            os.lseek(descriptor, 0, os.SEEK_END)
+        if kept:
+            self.ring.anchor(kept.records)
+            self.say(f"going on from record {kept.records}: {kept.size} bytes are here and good")
 
     def _prepare_source(self, settings: GroupSettings) -> None:
         options, source = self.options, self.setup.source

@@ -5,6 +5,7 @@ Owns: the place of a record in a file (all records but the last have one size) a
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Callable
 
@@ -29,14 +30,20 @@ class FileArchive:
         self._ring = ring
         self._now_us = now_us
 
-    def frames(self, seq: int, limit: int) -> tuple[memoryview, int]:
-        """Return whole frames from ``seq`` on, up to the oldest record of the ring, and the number after them."""
+    async def frames(self, seq: int, limit: int) -> tuple[memoryview, int]:
+        """Return whole frames from ``seq`` on, up to the oldest record of the ring, and the number after them.
+
+        The disk is waited for in a thread: the loop goes on forwarding.
+        """
         if not 0 < self.record_size <= MAX_RECORD:
             return memoryview(b""), seq
         most = max(1, (limit - MAX_FRAME) // (self.record_size + HEADER_SIZE))
         count = min(most, self._ring.oldest - seq)
         if count <= 0:
             return memoryview(b""), seq
+        return await asyncio.get_running_loop().run_in_executor(None, self._read, seq, count)
+
+    def _read(self, seq: int, count: int) -> tuple[memoryview, int]:
         payload = os.pread(self._descriptor, count * self.record_size, seq * self.record_size)
         now_us = self._now_us()
         frames = bytearray()

@@ -39,7 +39,7 @@ TURN: Final = 4 * BATCH
 class Archive(Protocol):
     """Where records are read that the ring holds no longer (file mode)."""
 
-    def frames(self, seq: int, limit: int) -> tuple[memoryview, int]:
+    async def frames(self, seq: int, limit: int) -> tuple[memoryview, int]:
         """Return whole frames from ``seq`` on, about ``limit`` bytes, and the number after the last."""
 
 
@@ -81,6 +81,7 @@ class ChildLink:
         self._unsent = bytearray()
         self._old_frames: memoryview | None = None
         self._blocked = False
+        self._fetching: asyncio.Task[None] | None = None
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(sock, self._readable)
 
@@ -244,12 +245,25 @@ class ChildLink:
             return self._ring.piece(cursor)
         if self._archive is None or cursor.behind is None:
             return _NOTHING
-        frames, after = self._archive.frames(cursor.behind, BATCH)
-        if not frames:
-            return _NOTHING
-        cursor.behind = after
-        self._old_frames = frames
-        return frames
+        if self._fetching is None:
+            self._fetching = self._loop.create_task(self._fetch(self._archive, cursor, cursor.behind))
+            self._fetching.add_done_callback(self._fetched)
+        return _NOTHING
+
+    async def _fetch(self, archive: Archive, cursor: Cursor, seq: int) -> None:
+        """Read records back; they count only if the child still waits for them."""
+        frames, after = await archive.frames(seq, BATCH)
+        if self.cursor is cursor and cursor.behind == seq and self._sock is not None:
+            cursor.behind, self._old_frames = after, frames or None
+
+    def _fetched(self, task: asyncio.Task[None]) -> None:
+        self._fetching = None
+        if task.cancelled():
+            return
+        if (error := task.exception()) is not None:
+            self.close(str(error))
+        elif self._old_frames is not None:
+            self.pump()
 
     def _took(self, sent: int) -> None:
         self.bytes_out += sent
@@ -281,6 +295,8 @@ class ChildLink:
         self._loop.remove_reader(sock)
         self._loop.remove_writer(sock)
         sock.close()
+        if self._fetching is not None:
+            self._fetching.cancel()
         if self.cursor is not None:
             self._ring.drop(self.cursor)
             self.skipped_before += self.cursor.skipped

@@ -11,11 +11,13 @@ import gc
 import os
 import sys
 from contextlib import closing
+from pathlib import Path
 from typing import Final
 
 import uvloop
 
 from overlaycast.agent.agent import Agent, Setup
+from overlaycast.agent.bookmark import Bookmark
 from overlaycast.agent.control import websocket_url
 from overlaycast.agent.journal import Journal
 from overlaycast.agent.media import Input, SyntheticInput, open_input
@@ -58,10 +60,14 @@ def _open_source(options: SendOptions) -> Input:
 def _run(options: NodeOptions, role: Role, output: str | None = None, source: Input | None = None) -> int:
     websocket_url(options.coordinator)
     descriptor = _open_output(output) if output is not None else None
+    bookmark = kept = None
+    if output not in (None, "-") and descriptor is not None:
+        bookmark = Bookmark(Path(str(output)), descriptor, options.group)
+        kept = bookmark.kept()  # before we connect: what is there may take a while to read
     with closing(Journal(options.journal)) as journal, open_data_port(options.listen) as port:
         if options.congestion:
             set_congestion(port, options.congestion)
-        setup = Setup(options, role, journal, port, descriptor, source)
+        setup = Setup(options, role, journal, port, descriptor, bookmark, kept, source)
         sys.setswitchinterval(SWITCH_INTERVAL_S)
         gc.freeze()  # what is imported stays for good: a full collection over it would be a gap of its own
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -75,10 +81,11 @@ async def _main(setup: Setup) -> int:
 def _open_output(output: str) -> int:
     if output == "-":
         return sys.stdout.fileno()
-    # a regular file is read again for late children (file mode); pipes and devices are only written
+    # a regular file is read again for late children (file mode); pipes and devices are only written. What is in it may
+    # be the beginning of what is to come: nothing is cut off before the group's mode is known
     special = os.path.exists(output) and not os.path.isfile(output)
     access = os.O_WRONLY if special else os.O_RDWR
     try:
-        return os.open(output, access | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+        return os.open(output, access | os.O_CREAT | os.O_CLOEXEC, 0o644)
     except OSError as error:
         raise ConfigError(f"output: {output}: {error.strerror}") from None

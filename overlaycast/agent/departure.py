@@ -83,6 +83,8 @@ class Departure:
         if (sha256 := node.figures.sha256()) is not None:
             node.tell(Done(next_seq=node.figures.next_seq, sha256=sha256, ok=ok))
         node.figures.report()
+        if ok and node.setup.bookmark and node.settings.mode == "file":
+            node.setup.bookmark.forget()
         await self._children_have_all()
         node.finish(0 if ok else 1, None if ok else node.figures.complaint())
 

@@ -210,6 +210,7 @@ class Figures:
             longest_gap_ms=round(reception.longest_gap_ms, 3),
             longest_gap_at=reception.longest_gap_at,
             bytes=size,
+            bytes_received=reception.bytes,
             discarded=reception.duplicates,
             children_skipped=node.downstream.skipped if node.downstream else 0,
             bytes_forwarded=node.downstream.bytes_out if node.downstream else 0,

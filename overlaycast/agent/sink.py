@@ -16,6 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
+from overlaycast.agent.bookmark import Bookmark, Kept
 from overlaycast.agent.ring import Ring
 from overlaycast.agent.slab import Slab
 from overlaycast.wire.frames import HEADER, HEADER_SIZE, Kind
@@ -49,9 +50,13 @@ class Entered:
 class Counting:
     """Frames in, payloads out; counts and hashes on the way. Runs in the writer thread; no I/O."""
 
-    def __init__(self) -> None:
+    def __init__(self, kept: Kept | None = None) -> None:
         self.entered = Entered()
+        self.record_size = 0
         self._whole = hashlib.sha256()
+        if kept is not None:
+            self.entered = Entered(0, kept.records, kept.records, kept.size)
+            self.record_size, self._whole = kept.record_size, kept.digest
         self._part = self._whole
 
     def take(self, memory: memoryview, start: int, stop: int) -> list[memoryview]:
@@ -84,6 +89,7 @@ class Counting:
             entered.holes = [*entered.holes[-63:], (entered.next_seq, seq)]
         if incarnation != entered.incarnation:
             self._begin_incarnation(seq, incarnation)
+        self.record_size = self.record_size or length
         entered.next_seq = seq + 1
         entered.records += 1
         entered.bytes += length
@@ -94,8 +100,16 @@ class Counting:
         if entered.incarnation is not None:
             self._part = hashlib.sha256()
             entered.gaps_in_incarnation = 0
+            entered.incarnation_first = seq
+        elif not entered.records:
+            entered.incarnation_first = seq
         entered.incarnation = incarnation
-        entered.incarnation_first = seq
+
+    def note(self, bookmark: Bookmark, last: bool = False) -> None:
+        """Have it noted how far the output is good."""
+        entered = self.entered
+        if entered.first_seq == 0 and not entered.lost:
+            bookmark.wrote(entered.records, entered.bytes, self.record_size, self._whole, last)
 
     def sha256(self) -> str:
         """Return the digest of all that entered."""
@@ -118,12 +132,21 @@ class Sink:
         descriptor: an open file descriptor.
         on_failed: told in the loop, once, in one line, when writing failed.
         on_wrote: told in the loop after each batch.
+        kept: what the output has already.
+        bookmark: where it is noted how far the output is good (file mode).
     """
 
     def __init__(
-        self, ring: Ring, descriptor: int, on_failed: Callable[[str], None], on_wrote: Callable[[], None]
+        self,
+        ring: Ring,
+        descriptor: int,
+        on_failed: Callable[[str], None],
+        on_wrote: Callable[[], None],
+        kept: Kept | None = None,
+        bookmark: Bookmark | None = None,
     ) -> None:
-        self.counting = Counting()
+        self.counting = Counting(kept)
+        self._bookmark = bookmark
         self.failed: str | None = None
         self._ring = ring
         self._cursor = ring.cursor_at_edge()
@@ -169,6 +192,8 @@ class Sink:
             try:
                 for slab, start, stop in spans:
                     self._write(self.counting.take(slab.memory, start, stop))
+                if self._bookmark is not None:
+                    self.counting.note(self._bookmark)
             except OSError as error:
                 failure = error.strerror or str(error)
             try:
@@ -217,6 +242,8 @@ class Sink:
             self._timer.cancel()
         self._ring.drop(self._cursor)
         self._work.put(None)
+        if self._bookmark is not None and not self._busy and not self.failed:
+            self.counting.note(self._bookmark, last=True)
 
 
 def _after(buffers: list[memoryview], done: int) -> list[memoryview]:
