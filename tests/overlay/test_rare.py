@@ -1,0 +1,364 @@
+"""What seldom happens, each by itself: strangers, repeats, second measurements, members that go twice."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+
+from overlaycast.errors import LocalProtocolError
+from overlaycast.overlay import Measurement, Overlay, improve, promises, repair, watch
+from overlaycast.overlay.group import Group
+from overlaycast.overlay.locality import Places, distance_ms, reach_ms
+from overlaycast.overlay.members import Member
+from overlaycast.overlay.tree import check
+from overlaycast.wire.messages import (
+    Address,
+    ChildReport,
+    Done,
+    Leaving,
+    NotReceiving,
+    Ping,
+    Pong,
+    Released,
+    Report,
+    Subscribe,
+)
+from tests.overlay.scene import KEY, Actor, Scene, figure_2a
+
+
+def inside(scene: Scene) -> Group:
+    return scene.overlay._group
+
+
+def record(scene: Scene, name: str) -> Member:
+    return inside(scene).members[scene[name].id]
+
+
+def sound(scene: Scene) -> None:
+    check(inside(scene).tree, iter(inside(scene).members.values()))
+
+
+def kinds(actor: Actor, since: int = 0) -> list[str]:
+    return [message.kind for message in actor.heard[since:]]
+
+
+# --- strangers and repeats ----------------------------------------------------------------------------------
+
+
+def test_strangers_change_nothing() -> None:
+    scene = figure_2a()
+    before = scene.overlay.snapshot()
+    scene.overlay.receive(999, Leaving(), scene.now)
+    scene.overlay.measured(999, Measurement(("gw",)), scene.now)
+    scene.overlay.disconnected(999, scene.now)
+    scene.overlay.disconnected(0, scene.now)
+    assert scene.overlay.snapshot() == before
+
+
+def test_a_request_without_resume_does_not_resume() -> None:
+    scene = figure_2a()
+    request = Subscribe(version=1, group="g", token="t", name="x", addresses=(Address(host="h", port=1),))
+    with pytest.raises(ValueError, match="joins"):
+        scene.overlay.resume(request, scene.now)
+
+
+def test_what_is_said_twice_counts_once() -> None:
+    scene = figure_2a()
+    done = Done(next_seq=5, sha256="0" * 64, ok=True)
+    scene.say(scene["a2"], done)
+    scene.say(scene["a2"], done)
+    scene.say(scene["d1"], Leaving())
+    scene.say(scene["d1"], Leaving())
+    events = scene.overlay.counters()["events"]
+    assert (events["done"], events["leaving"]) == (1, 1)
+
+
+def test_a_link_that_is_lost_twice_is_lost_once() -> None:
+    scene = figure_2a()
+    scene.overlay.disconnected(scene["a1"].id, scene.now)
+    due = scene.overlay.next_deadline()
+    scene.overlay.disconnected(scene["a1"].id, scene.now + 1)
+    assert scene.overlay.next_deadline() == due
+
+
+def test_one_that_comes_back_unmeasured_is_measured() -> None:
+    scene = Scene(start_members=5)
+    late = scene.join("late", measure=False)
+    assert scene.overlay.measurements_wanted() == [late.id]
+    scene.overlay.disconnected(late.id, scene.now)
+    assert scene.resume(late)
+    assert scene.overlay.measurements_wanted() == [late.id]
+
+
+def test_a_source_leaves_at_once() -> None:
+    scene = figure_2a()
+    scene.say(scene["source"], Leaving())
+    scene.deliver()
+    assert isinstance(scene["source"].heard[-1], Released)
+
+
+# --- measured again -----------------------------------------------------------------------------------------
+
+
+def test_a_second_measurement_moves_the_counts_and_not_the_member() -> None:
+    scene = figure_2a()
+    before = scene.parents()
+    forwarder = next(name for name in before if name in ["a1", "a2", "a3"] and scene.children(name))
+    scene.measure(scene[forwarder], ("srv", "core", "D"), None, None)
+    assert record(scene, forwarder).rtt_ms == 14.5
+    assert scene.parents() == before
+    sound(scene)
+    inbound = {place.label: place.inbound for place in inside(scene).places.known.values()}
+    crossing = sum(scene.parents()[name] == forwarder for name in scene.parents() if name[0] == "a")
+    assert inbound["A"] == crossing
+
+
+# --- locality -----------------------------------------------------------------------------------------------
+
+
+def test_members_without_a_place_are_as_far_as_their_echo() -> None:
+    one, other = Member(1, "a", "peer", rtt_ms=8.0), Member(2, "b", "peer")
+    assert distance_ms(one, other) == 4.0 + 1.0
+    places = Places()
+    places.enter(one)
+    places.leave(one)
+    assert places.located == 0
+    place = places.locate(Measurement(("gw", None)), ())
+    other.place = place
+    assert reach_ms(other) == place.delay_ms
+    assert "count=0" in repr(place)
+    assert places.locate(Measurement(("gw", None)), ()) is place
+
+
+def test_a_hop_that_answered_no_probe_in_time_has_no_time() -> None:
+    places = Places()
+    place = places.locate(Measurement(("gw", None, "a"), hops_ms=(2.0, None, None)), ())
+    assert not place.timed
+    assert places.known["gw"].delay_ms == 1.0
+
+
+# --- the tree and promises ----------------------------------------------------------------------------------
+
+
+def test_no_rank_between_neighbours() -> None:
+    scene = figure_2a()
+    tree = inside(scene).tree
+    top, child, below = Member(90, "t", "peer", degree=3), Member(91, "c", "peer", degree=3), Member(92, "b", "peer")
+    top.rank, child.rank, below.rank = 10, 5, 11
+    tree.attach(below, child)
+    with pytest.raises(LocalProtocolError, match="fit"):
+        tree.attach(child, top)
+    assert child.parent is None
+    tree.detach(top)  # it hangs nowhere: nothing to do
+    assert tree.raise_rank(below, 3)
+    assert not tree.raise_rank(child, 20)
+    assert tree.raise_rank(below, 20)
+    assert below.rank > 20
+
+
+def test_promises_that_cannot_be_kept_are_broken() -> None:
+    scene = figure_2a()
+    group = inside(scene)
+    standby = max(group.members.values(), key=lambda one: len(one.wards) if one.role == "peer" else 0)
+    wards = list(standby.wards)
+    promises.drop_overtaken(group, standby)
+    assert standby.wards == wards  # none has been overtaken
+    rank, standby.rank = standby.rank, 1 << 62
+    promises.drop_overtaken(group, standby)
+    assert not standby.wards
+    standby.rank = rank
+    scene.deliver()
+    sound(scene)
+
+
+def test_an_orphan_s_standby_is_given_up_with_it() -> None:
+    scene = figure_2a()
+    group = inside(scene)
+    standby = next(one for one in group.members.values() if one.wards)
+    ward = standby.wards[0]
+    ward.parent, parent = None, ward.parent
+    promises.withdraw(group, standby)
+    assert standby not in ward.standbys
+    ward.parent = parent
+
+
+# --- watching -----------------------------------------------------------------------------------------------
+
+
+def test_latency_is_a_measure_too() -> None:
+    scene = figure_2a(measure="latency", latency_threshold_ms=100)
+    victim = scene["c2"]
+    was = scene.parents()["c2"]
+    for _ in range(8):
+        scene.now += 1
+        scene.report(victim, latency_p50_ms=500.0)
+        scene.deliver(obey=False)
+    assert "slow" in scene.kinds()
+    assert was is not None
+    scene.report(scene["e1"], latency_p50_ms=None)
+    assert record(scene, "e1").slow_since is None
+
+
+def test_a_child_s_progress_is_told_by_its_parent() -> None:
+    scene = figure_2a()
+    parent = next(name for name in scene.parents() if scene.children(name) and name not in ("source", "backup"))
+    child = scene[scene.children(parent)[0]]
+    told = (ChildReport(child=child.id, next_seq=77), ChildReport(child=9999, next_seq=1))
+    scene.report(scene[parent], children=told)
+    assert record(scene, child.name).next_seq == 77
+    scene.report(scene[parent], children=(ChildReport(child=child.id, next_seq=5),))
+    assert record(scene, child.name).next_seq == 77
+
+
+def test_a_source_that_sent_nothing_tells_no_rate() -> None:
+    scene = Scene(start_members=2)
+    source = scene.join("source", ("gw",), role="source")
+    inside(scene).stream_mbit = None
+    scene.say(source, Report(epoch=0, state="waiting", next_seq=0, interval_ms=0, bytes=0, records=0))
+    assert inside(scene).stream_mbit is None
+
+
+def test_a_member_that_waits_is_not_slow() -> None:
+    scene = figure_2a()
+    scene.report(scene["c2"], mbit=0.1)
+    assert record(scene, "c2").slow_since is not None
+    scene.report(scene["c2"], state="waiting")
+    assert record(scene, "c2").slow_since is None
+
+
+def test_a_slow_receiver_with_nowhere_to_go_stays() -> None:
+    scene = Scene(start_members=1, rate_mbit=8)
+    scene.join("source", ("gw",), role="source")
+    scene.join("only", ("gw", "a"))
+    for _ in range(6):
+        scene.now += 1
+        scene.report(scene["only"], mbit=0.1)
+    scene.deliver()
+    assert scene.parents()["only"] == "source"
+    assert "slow" not in scene.kinds()
+
+
+def test_an_error_of_one_that_waits_makes_it_looked_at_again() -> None:
+    scene = Scene(start_members=1, source_out_degree=1, default_out_degree=0)
+    scene.join("source", ("gw",), role="source")
+    scene.join("one", ("gw", "a"))
+    scene.join("two", ("gw", "a"))
+    waiting = next(name for name in ("one", "two") if scene.parents()[name] is None)
+    inside(scene).room_changed = False
+    scene.complain(scene[waiting])
+    assert inside(scene).room_changed
+
+
+def test_errors_set_aside_twice_count_and_are_looked_at_when_the_flag_ends() -> None:
+    scene = figure_2a()
+    below = scene[scene.children("a2")[0]]
+    scene.complain(scene["a2"])
+    scene.complain(below)
+    scene.complain(below)
+    assert scene.overlay.counters()["events"]["set-aside"] == 2
+    before = len(scene["a2"].heard)
+    scene.now += 10
+    scene.overlay.tick(scene.now)
+    scene.deliver(obey=False)
+    assert "ping" in kinds(scene["a2"], before) or scene.parents()[below.name] != "a2"
+
+
+def test_a_pong_nobody_asked_for_is_no_answer() -> None:
+    scene = figure_2a()
+    scene.complain(scene["c2"])
+    open_before = dict(inside(scene).inquiries)
+    assert open_before
+    scene.say(scene["c2"], Pong(nonce=123_456, next_seq=9))
+    assert inside(scene).inquiries == open_before
+
+
+def test_a_silent_link_is_asked_and_then_given_up() -> None:
+    scene = figure_2a(improve_s=0)
+    mute = scene["d3"]
+    before = len(mute.heard)
+    for one in scene.actors.values():
+        one.answers = one is not mute
+    scene.pass_time(60)
+    assert any(isinstance(message, Ping) for message in mute.heard[before:])
+    assert scene.parents()["d3"] is None
+    sound(scene)
+
+
+def test_a_conclusion_about_one_that_is_gone_is_none() -> None:
+    scene = figure_2a()
+    group = inside(scene)
+    scene.complain(scene["c2"])
+    inquiry = next(iter(group.inquiries.values()))
+    inquiry.reporters[9999] = 1
+    inquiry.answered |= {inquiry.parent, scene["c2"].id}
+    watch.conclude(group, inquiry, scene.now)
+    inquiry.parent = 9998
+    watch.conclude(group, inquiry, scene.now)
+    assert not group.inquiries
+    sound(scene)
+
+
+# --- improving and starting ---------------------------------------------------------------------------------
+
+
+def test_improvement_can_be_off() -> None:
+    scene = figure_2a(improve_s=0)
+    improve.step(inside(scene), scene.now)
+    assert not inside(scene).timers.armed("improve")
+    kept: dict[str, Any] = scene.overlay.snapshot()
+    again = Overlay.restore(scene.settings, KEY, kept, scene.now)
+    assert not again._group.timers.armed("improve")
+
+
+def test_a_snapshot_before_the_start_starts() -> None:
+    scene = Scene(start_members=9)
+    scene.join("one", ("gw",))
+    empty = Overlay.restore(scene.settings, KEY, scene.overlay.snapshot(), scene.now)
+    assert empty.tree()["root"] is None
+    scene.join("source", ("gw",), role="source")
+    again = Overlay.restore(scene.settings, KEY, scene.overlay.snapshot(), scene.now)
+    assert again._group.timers.armed("start")
+
+
+def test_an_unmeasured_member_has_no_home_yet() -> None:
+    scene = figure_2a()
+    late = scene.join("late", measure=False)
+    repair.home(inside(scene), record(scene, "late"))
+    assert scene.parents()["late"] is None
+    scene.measure(late, ("srv", "core", "C"))
+    assert scene.parents()["late"] is not None
+
+
+def test_a_file_s_source_with_unknown_rates_feeds_a_chain() -> None:
+    scene = Scene(mode="file", start_members=4)
+    scene.join("source", ("gw",), role="source", rate_mbit=None, rtt_ms=None)
+    for number in range(4):
+        scene.join(f"m{number}", ("gw", "core", f"s{number}"), rate_mbit=None, rtt_ms=None)
+    assert scene.overlay.counters()["placed"] == 5
+
+
+def test_the_unreachable_receive_and_never_forward() -> None:
+    scene = Scene(start_members=6)
+    scene.join("source", ("gw",), role="source")
+    for number in range(6):
+        scene.join(f"m{number}", ("gw", "core", f"s{number % 2}"), reachable=number % 3 == 0)
+    for name, parent in scene.parents().items():
+        assert name == "source" or parent is not None
+    for number in (1, 2, 4, 5):
+        assert scene.children(f"m{number}") == []
+    late = scene.join("late", ("gw", "core", "s9"), reachable=False)
+    assert scene.parents()["late"] is not None
+    assert record(scene, late.name).degree == 0
+    assert math.isclose(record(scene, "late").rtt_ms or 0, 10.0)
+
+
+def test_a_named_standby_that_took_over_is_not_accused() -> None:
+    scene = figure_2a()
+    parent = scene[scene.parents()["c2"] or ""]
+    message = NotReceiving(
+        epoch=scene["c2"].epoch, parent=parent.id, next_seq=1, silent_ms=50, reason="silence", now_from=parent.id
+    )
+    scene.say(scene["c2"], message)
+    assert not inside(scene).inquiries
