@@ -1,6 +1,6 @@
 # The commands to know: `make demo` and `make test`. Both set up what they need.
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-tests demo test test-slow lint format
+.PHONY: help setup setup-tests demo suite test test-slow lint format
 
 RUN := .venv/bin/
 
@@ -15,6 +15,10 @@ setup-tests:
 
 demo: setup  ## run the main experiment and name its report
 	@$(RUN)overlaycast lab run experiments/figure-2a.yaml --out runs/demo
+
+suite: setup  ## run every experiment and write docs/experiments.md from the results
+	@$(RUN)overlaycast lab run experiments/*.yaml --out runs/suite
+	@$(RUN)overlaycast lab list --results runs/suite --markdown > docs/experiments.md
 
 test: lint  ## lint, types, layers and every test but the slow ones
 	@$(RUN)pytest -m "not slow"

@@ -110,7 +110,8 @@ class Timeline:
         await asyncio.sleep(after_s)
         healed_at = await injection.heal(self.stage, fault, hit)
         for host in hit.away:
-            if self.stage.programs[host].returncode is None:  # who has ended meanwhile does not come back
+            program = self.stage.programs.get(host)
+            if program is not None and program.returncode is None:  # who has ended meanwhile does not come back
                 self.gone.pop(host, None)
             self.coming_back.discard(host)
         self.done[index] = replace(self.done[index], healed_at=healed_at)
