@@ -9,6 +9,7 @@ An echo that shows ``AMPLE`` times the stream's rate or more is limited by the e
 
 from __future__ import annotations
 
+import math
 from typing import Final
 
 from overlaycast.overlay.group import Group
@@ -90,7 +91,10 @@ def _source_copies(group: Group, source: Member) -> int:
     rates = [site.rate_mbit for site in _sites(group) if site.rate_mbit is not None]
     if not rates or seen is None:
         return fan_out(group)
-    return max(fan_out(group), min(int(seen / min(rates) + ROUNDING), UNLIMITED))
+    thinnest = min(rates)
+    if math.isinf(thinnest):
+        return fan_out(group)
+    return max(fan_out(group), int(min(seen / thinnest + ROUNDING, UNLIMITED)))
 
 
 def _sites(group: Group) -> list[Place]:

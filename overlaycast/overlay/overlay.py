@@ -29,6 +29,8 @@ from overlaycast.wire.messages import (
     Subscribe,
 )
 
+EPOCH_LEAP = 1 << 20
+"""A member that comes back may know of so many epochs more than we do."""
 RELEASE_S = 3.0
 """A leaver is let go after so long, even if a child still names it."""
 
@@ -81,7 +83,8 @@ class Overlay:
         member = group.living(request.resume.member)
         if member is None or member.role != request.role:
             return False
-        group.epoch = max(group.epoch, request.resume.epoch)
+        # orders may have gone out that our state does not know of, but not beyond all measure
+        group.epoch = max(group.epoch, min(request.resume.epoch, group.epoch + EPOCH_LEAP))
         member.connected = True
         _describe(member, request)
         member.degree = max(capacity.degree(group, member), len(member.children))

@@ -102,12 +102,16 @@ def _load_places(group: Group, kept: list[list[Any]]) -> list[Place]:
     for key, name, above, delay, timed, heard, rate in kept:
         place = group.places.root
         if above is not None:
-            frozen: Key = tuple(key) if isinstance(key, list) else key
-            place = group.places.add(frozen, places[above], name)
+            place = group.places.add(_frozen(key), places[above], name)
         place.delay_ms, place.timed, place.heard = delay, timed, heard
         place.rate_mbit = math.inf if rate == "ample" else rate
         places.append(place)
     return places
+
+
+def _frozen(key: Any) -> Key:
+    """JSON makes lists of tuples, also within one another: a hop behind several silent ones has a key of keys."""
+    return tuple(_frozen(part) for part in key) if isinstance(key, list) else key
 
 
 def _load_member(group: Group, kept: dict[str, Any], places: list[Place], now: float) -> None:

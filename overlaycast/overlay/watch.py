@@ -25,6 +25,8 @@ SWEEP_S: Final = 1.0
 SWEEP_SHARE: Final = 8
 """One sweep looks at this part of the members, so that a large group is never looked at all at once."""
 SILENT_REPORTS: Final = 5
+SHORTEST_MS: Final = 1.0
+MOST_MBIT: Final = 1e6
 DRIFT_S: Final = 3.0
 """So long a member may be fed by another than its parent before it is told again."""
 
@@ -42,7 +44,7 @@ def report(group: Group, member: Member, message: Report, now: float) -> None:
         return
     for entry in message.children:
         child = group.members.get(entry.child)
-        if child is not None and entry.next_seq > child.next_seq:
+        if child is not None and child.parent is member and entry.next_seq > child.next_seq:
             child.next_seq, child.heard_at = entry.next_seq, now
     parent = member.parent
     if parent is None or message.epoch < member.order_epoch:
@@ -55,7 +57,7 @@ def report(group: Group, member: Member, message: Report, now: float) -> None:
 
 def _source_report(group: Group, message: Report) -> None:
     if message.interval_ms > 0 and message.bytes:
-        rate = message.bytes * 8e-3 / message.interval_ms
+        rate = _rate_mbit(message)
         before = group.stream_mbit
         group.stream_mbit = rate if before is None else before + RATE_MEMORY * (rate - before)
 
@@ -71,7 +73,7 @@ def _in_place(group: Group, member: Member, parent: Member, message: Report, now
     if message.interval_ms <= 0 or message.state in ("waiting", "ended", "switching"):
         member.slow_since = None
         return
-    rate = message.bytes * 8e-3 / message.interval_ms
+    rate = _rate_mbit(message)
     member.receive_mbit = _blend(member.receive_mbit, rate)
     parent.transmit_mbit = _blend(parent.transmit_mbit, rate)
     if not _too_slow(group, member, parent, rate, message.latency_p50_ms):
@@ -80,6 +82,11 @@ def _in_place(group: Group, member: Member, parent: Member, message: Report, now
         member.slow_since = now
     elif now - member.slow_since >= group.settings.slow_after_s * (1 << min(member.moves, 6)):
         _move_receiver(group, member, parent, now)
+
+
+def _rate_mbit(message: Report) -> float:
+    """The rate that a report shows; whatever it claims, it is a number that one can go on with."""
+    return min(message.bytes * 8e-3 / max(message.interval_ms, SHORTEST_MS), MOST_MBIT)
 
 
 def _blend(before: float | None, rate: float) -> float:
