@@ -143,11 +143,9 @@ def _for_siblings(candidate: Member) -> int:
     parent = candidate.parent
     if parent is None or parent.place is not candidate.place:
         return 0
-    for sibling in parent.children:
-        if sibling.degree and sibling.place is parent.place:
-            if sibling is not candidate:
-                return 0
-            break
+    heir = next(sibling for sibling in parent.children if sibling.degree and sibling.place is parent.place)
+    if heir is not candidate:
+        return 0
     return 0 if parent.role == "source" else parent.degree - len(parent.children)
 
 

@@ -97,8 +97,8 @@ class Tree:
         self.order += 1
         return (level << LEVEL_BITS) | self.order
 
-    def rank_below(self, member: Member, parent: Member) -> int | None:
-        """Return the rank that the member needs as a child of ``parent``; None: it cannot be without re-ranking.
+    def rank_below(self, member: Member, parent: Member) -> int:
+        """Return the rank that the member needs as a child of ``parent``, below whom it ``fits``.
 
         The present rank is kept where it will do; otherwise one between the parent's and the children's.
         """
@@ -110,8 +110,7 @@ class Tree:
         level = (parent.rank >> LEVEL_BITS) + 1
         if (level + 1) << LEVEL_BITS <= high:
             return self.fresh_rank(level)
-        middle = parent.rank + (high - parent.rank) // 2
-        return middle if parent.rank < middle < high else None
+        return parent.rank + (high - parent.rank) // 2
 
     def fits(self, member: Member, parent: Member) -> bool:
         """Whether ``attach`` would accept this, ranks given by ``rank_below``."""
@@ -132,10 +131,7 @@ class Tree:
             raise LocalProtocolError(f"{member} already has its place")
         if not self.fits(member, parent):
             raise LocalProtocolError(f"{member} does not fit below {parent}")
-        rank = self.rank_below(member, parent)
-        if rank is None:
-            raise LocalProtocolError(f"{member} has no rank below {parent}")
-        member.rank = rank
+        member.rank = self.rank_below(member, parent)
         member.parent = parent
         member.edge_ms = edge_ms
         if parent.children is NO_MEMBERS:

@@ -230,9 +230,8 @@ def _encode(frame: Frame) -> bytes:
             return _pack(Kind.END, body, 0, frame.incarnation, frame.seq, frame.time_us)
         case Refuse():
             return _pack(Kind.REFUSE, _OLDEST_BODY.pack(frame.oldest), flags=frame.code)
-        case Call():
-            _check_size("grant", frame.grant, GRANT_SIZE)
-            return _pack(Kind.CALL, frame.grant)
+    _check_size("grant", frame.grant, GRANT_SIZE)  # a Call: nothing else is left
+    return _pack(Kind.CALL, frame.grant)
 
 
 def _pack(kind: Kind, body: bytes = b"", flags: int = 0, incarnation: int = 0, seq: int = 0, time_us: int = 0) -> bytes:

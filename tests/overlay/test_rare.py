@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from overlaycast.errors import LocalProtocolError
-from overlaycast.overlay import Measurement, Overlay, improve, promises, repair, watch
+from overlaycast.overlay import Measurement, Overlay, improve, moves, orders, placement, promises, repair, start, watch
 from overlaycast.overlay.group import Group
 from overlaycast.overlay.locality import Places, distance_ms, reach_ms
-from overlaycast.overlay.members import Member
+from overlaycast.overlay.members import Member, State
 from overlaycast.overlay.tree import check
 from overlaycast.wire.messages import (
     Address,
@@ -362,3 +362,131 @@ def test_a_named_standby_that_took_over_is_not_accused() -> None:
     )
     scene.say(scene["c2"], message)
     assert not inside(scene).inquiries
+
+
+# --- batches, queues, and what is dropped on the way ---------------------------------------------
+
+
+def test_orders_in_small_batches_are_the_same_orders(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = figure_2a()
+    monkeypatch.setattr(orders, "BATCH", 3)
+    parts = figure_2a()
+    assert parts.parents() == whole.parents()
+    assert {one.name: one.parent for one in parts.actors.values()} == {
+        one.name: one.parent for one in whole.actors.values()
+    }
+    assert parts.overlay.epoch > whole.overlay.epoch
+    assert parts.overlay.next_deadline() != 0
+
+
+def test_queues_go_on_where_they_were_and_skip_the_dead() -> None:
+    scene = Scene(start_members=150)
+    scene.join("source", ("gw",), role="source")
+    for number in range(150):
+        scene.join(f"m{number}", ("gw", "core", f"s{number % 5}"))
+    group = inside(scene)
+    group.improve_queue, group.sweep_queue = [], []
+    improve.step(group, scene.now + 20)
+    group.improve_queue[0] = 9999
+    left = len(group.improve_queue)
+    improve.step(group, scene.now + 40)
+    assert len(group.improve_queue) == max(left - improve.LOOKED_AT, 0)
+    watch.sweep(group, scene.now)
+    left = len(group.sweep_queue)
+    assert left > 0
+    group.sweep_queue[0] = 9999
+    watch.sweep(group, scene.now)
+    assert len(group.sweep_queue) < left
+    sound(scene)
+
+
+def test_timers_that_are_late_do_nothing() -> None:
+    scene = figure_2a()
+    group = inside(scene)
+    before = scene.parents()
+    group.timers.arm(scene.now, "inquiry", scene["a1"].id)
+    group.timers.arm(scene.now, "lost", scene["a2"].id)
+    scene.overlay.tick(scene.now)
+    assert scene.parents() == before
+
+
+def test_one_that_was_just_heard_is_not_buried_at_once() -> None:
+    scene = figure_2a()
+    member = record(scene, "a2")
+    member.connected, member.heard_at = False, scene.now
+    watch.still_lost(inside(scene), member, scene.now + 1)
+    assert member.alive
+    assert inside(scene).timers.armed("lost", member.id)
+
+
+def test_a_source_whose_work_is_done_stays_when_its_link_goes() -> None:
+    scene = figure_2a()
+    scene.say(scene["source"], Done(next_seq=5, sha256="0" * 64, ok=True))
+    scene.kill(scene["source"])
+    assert "source" in scene.parents()
+
+
+def test_those_who_no_longer_wait_are_not_housed() -> None:
+    scene = figure_2a()
+    group = inside(scene)
+    before = scene.parents()
+    group.waiting[scene["a2"].id] = None
+    group.room_changed = True
+    scene.deliver()
+    assert not group.waiting
+    assert scene.parents() == before
+
+
+def test_the_source_begins_once() -> None:
+    scene = figure_2a()
+    group = inside(scene)
+    start.begin(group, scene.now)
+    assert scene.overlay.counters()["events"]["begin"] == 1
+    group.begin_wanted = True
+    start.begin(group, scene.now)
+    assert scene.overlay.counters()["events"]["begin"] == 2
+    assert record(scene, "source").state is State.ACTIVE
+
+
+def test_an_orphan_is_no_standby_and_one_without_a_place_has_none_outside() -> None:
+    scene = figure_2a()
+    group = inside(scene)
+    forwarder = next(one for one in group.members.values() if one.children and one.role == "peer")
+    child, nowhere = forwarder.children[0], Member(900, "n", "peer", degree=3)
+    assert not promises._acceptable(forwarder, child, nowhere)
+    nowhere.rank = 1 << 62
+    assert promises._elsewhere(group, forwarder, nowhere) is None
+
+
+def test_trimming_leaves_what_costs_no_slot() -> None:
+    scene = figure_2a()
+    group = inside(scene)
+    free = next(
+        one.standbys[0] for one in group.members.values() if one.counted == (False,) and one.standbys[0].role == "peer"
+    )
+    kept = [ward for ward in free.wards if ward.counted == (False,)]
+    counted = next((ward for ward in free.wards if ward.counted == (True,)), None)
+    if counted is not None:
+        counted.parent, parent = None, counted.parent
+    degree, free.degree = free.degree, 0
+    promises.trim(group, free)
+    assert [ward for ward in free.wards if ward in kept] == kept
+    free.degree = degree
+    if counted is not None:
+        counted.parent = parent
+
+
+def test_a_branch_is_lifted_where_only_higher_ranks_have_room() -> None:
+    scene = figure_2a()
+    group = inside(scene)
+    tops = [one for one in group.members.values() if one.children and one.role == "peer"]
+    moved = min(tops, key=lambda one: one.height)
+    below = [one.name for one in moved.children]
+    low = min(child.rank for child in moved.children)
+    moves.take_off(group, moved)
+    avoid = [one for one in group.members.values() if one.rank < low and one is not moved]
+    assert placement.place(group, moved, avoid)
+    assert moved.parent is not None
+    assert moved.parent.rank > low
+    assert [one.name for one in moved.children] == below
+    sound(scene)
