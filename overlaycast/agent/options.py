@@ -10,8 +10,9 @@ import re
 import socket
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_settings import CliPositionalArg
 
 from overlaycast.settings import Settings
@@ -29,12 +30,21 @@ def _mbit(text: Any) -> Any:
     if text is None:
         return None
     found = _RATE.match(str(text))
-    if not found:
-        raise ValueError("accepted is a number of bits per second with k, M or G, as in 8M")
-    return float(found[1]) * _UNIT[found[2]] / 1e6
+    rate = float(found[1]) * _UNIT[found[2]] / 1e6 if found else 0.0
+    if not 0 < rate <= 1_000_000:
+        raise ValueError("accepted is a number of bits per second above 0 with k, M or G, as in 8M")
+    return rate
 
 
 Rate = Annotated[float | None, BeforeValidator(_mbit)]
+
+
+def _resolvable(url: str) -> str:
+    try:
+        (urlsplit(url).hostname or "").encode("idna")
+    except (UnicodeError, ValueError):
+        raise ValueError("accepted is http://HOST:PORT") from None
+    return url
 
 
 def _default_name() -> str:
@@ -46,7 +56,7 @@ class NodeOptions(Settings):
     """What every node takes."""
 
     group: CliPositionalArg[GroupName] = Field(description="the group's name")
-    coordinator: str = Field(description="the coordinator, as http://HOST:PORT")
+    coordinator: Annotated[str, AfterValidator(_resolvable)] = Field(description="the coordinator, as http://HOST:PORT")
     token: Token = Field(description="the group's join token; better given as OVERLAYCAST_TOKEN")
     name: Name = Field(default_factory=_default_name, description="how people call this member")
     listen: str | None = Field(None, description="data port, HOST:PORT; the first free one of 8471 to 8570 unless told")

@@ -25,7 +25,8 @@ ANYWHERE = ["--coordinator", "http://127.0.0.1:9", "--token", "t"]
         (["g", "/no/such/file", *ANYWHERE], "/no/such/file: No such file or directory"),
         (["g", "/", *ANYWHERE], "/: is a folder; accepted: a file, or - for standard input"),
         (["g", "x", "--token", "t"], "overlaycast send: coordinator: required"),
-        (["g", "x", *ANYWHERE, "--rate", "fast"], "accepted is a number of bits per second with k, M or G"),
+        (["g", "x", *ANYWHERE, "--rate", "fast"], "accepted is a number of bits per second above 0 with k, M or G"),
+        (["g", "x", *ANYWHERE, "--rate", "0"], "accepted is a number of bits per second above 0 with k, M or G"),
         (["g", "x", *ANYWHERE, "--record-size", "0"], "record-size: Input should be greater than or equal to 1"),
         (["g", "--synthetic", "3", *ANYWHERE], "rate: required with --synthetic, as in --rate 8M"),
         (["bad name", "x", *ANYWHERE], "group"),
@@ -42,6 +43,8 @@ def test_bad_send(argv: list[str], line: str) -> None:
     ("argv", "line"),
     [
         (["g", "--coordinator", "server:1", "--token", "t"], "coordinator: accepted is http://HOST:PORT"),
+        (["g", "--coordinator", "http://a..b:80", "--token", "t"], "coordinator: accepted is http://HOST:PORT"),
+        (["g", "--coordinator", "http://[::1", "--token", "t"], "coordinator: accepted is http://HOST:PORT"),
         (["g", *ANYWHERE, "--output", "/no/such/folder/x"], "output: /no/such/folder/x: No such file or directory"),
         (["g", *ANYWHERE, "--journal", "/no/such/folder/x"], "journal: /no/such/folder/x: No such file or directory"),
         (["g", *ANYWHERE, "--congestion", "haste", "--output", "/dev/null"], "congestion: no 'haste' here; accepted: "),
