@@ -5,6 +5,8 @@ and without turning the plan into orders, one join (Fig. 4), one report (Fig. 7)
 resident memory per member. Prints each size as it is done; ``--page`` writes its section of ``docs/benchmarks.md``.
 
     python -m benchmarks.overlay_scale [--sizes 1000 10000 100000 1000000] [--json FILE] [--page]
+
+Sizes that FILE holds already are kept, so that the largest can be measured by itself.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -187,7 +190,7 @@ class Bench:
                 bytes=1_000_000,
                 records=100,
             )
-            took.append(timed(lambda member=member, report=report: self.overlay.receive(member, report, self.now)))
+            took.append(timed(partial(self.overlay.receive, member, report, self.now)))
         self.found["report_us"], self.found["report_p99_us"] = p50(took), p99(took)
         self.drain()
 
@@ -224,9 +227,23 @@ def section(results: list[dict[str, Any]]) -> str:
         rows.append([text, *values, f"{last / before:.2f}" if before and last is not None else ""])
     text = (
         "One core, processor time; a shell's work (sockets, text) is not in it. All members are behind leaf routers of "
-        f"{PER_SITE}, thirty of which share one further up, and so on."
+        f"{PER_SITE}, thirty of which share one further up, and so on. "
+        "Sizes may come from separate runs."
     )
     return f"## The brain's costs by size of the group\n\n{text}\n\n{page.table(heads, rows)}"
+
+
+def keep(results: list[dict[str, Any]], path: Path | None, on_page: bool) -> None:
+    """Write what has been found so far, beside what the file holds of other sizes: the largest takes minutes."""
+    before = json.loads(path.read_text())["sizes"] if path is not None and path.exists() else []
+    sizes = {one["members"]: one for one in (*before, *results)}
+    results = [sizes[size] for size in sorted(sizes)]
+    found = {"machine": described(), "sizes": results}
+    if path is not None:
+        path.write_text(json.dumps(found, indent=2) + "\n")
+    if on_page:
+        command = f"python -m benchmarks.overlay_scale --sizes {' '.join(map(str, sorted(sizes)))} --page"
+        page.write("overlay-scale", command, section(results), found)
 
 
 def main() -> int:
@@ -241,14 +258,7 @@ def main() -> int:
         results.append(Bench(size).run())
         gc.collect()
         print("  ".join(f"{key}={value}" for key, value in results[-1].items()), flush=True)
-    found = {"machine": described(), "sizes": results}
-    if options.json:
-        options.json.write_text(json.dumps(found, indent=2) + "\n")
-    if options.page:
-        sizes = " ".join(str(size) for size in options.sizes)
-        page.write(
-            "overlay-scale", f"python -m benchmarks.overlay_scale --sizes {sizes} --page", section(results), found
-        )
+        keep(results, options.json, options.page)
     return 0
 
 

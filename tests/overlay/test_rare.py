@@ -490,3 +490,33 @@ def test_a_branch_is_lifted_where_only_higher_ranks_have_room() -> None:
     assert moved.parent.rank > low
     assert [one.name for one in moved.children] == below
     sound(scene)
+
+
+def test_promises_to_orphans_end_without_a_new_plan() -> None:
+    group = inside(Scene())
+    standby, ward = Member(1, "s", "peer", degree=1), Member(2, "w", "peer", rank=5)
+    promises._hold(ward, standby, True)
+    standby.degree = 0
+    promises.trim(group, standby)
+    assert (ward.standbys, standby.promised) == ((), 0)
+    promises._hold(ward, standby, False)
+    standby.rank = 6
+    promises.drop_overtaken(group, standby)
+    assert ward.standbys == ()
+    assert not group.replan
+
+
+def test_a_branch_with_nowhere_to_go_waits() -> None:
+    scene = figure_2a()
+    group = inside(scene)
+    moved = next(one for one in group.members.values() if one.children and one.role == "peer")
+    moves.take_off(group, moved)
+    assert not placement.place(group, moved, list(group.members.values()))
+    assert moved.id in group.waiting
+
+
+def test_an_unmeasured_member_outlives_a_restart() -> None:
+    scene = figure_2a()
+    late = scene.join("late", measure=False)
+    again = Overlay.restore(scene.settings, KEY, scene.overlay.snapshot(), scene.now)
+    assert not again._group.members[late.id].measured
