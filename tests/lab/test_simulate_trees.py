@@ -133,7 +133,6 @@ def test_baselines_keep_their_limits(draw: Draw, member: int, depth: int, seed: 
         assert all(degrees[host] <= member for host in draw.members)
         assert found.depth <= depth
         assert found.stretch_median >= 1 - 1e-9
-        assert found.cost_ratio >= 1
 
 
 @given(draws())

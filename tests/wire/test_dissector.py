@@ -5,8 +5,6 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-import pytest
-
 from overlaycast.wire.frames import IDLE, Call, Data, End, Heartbeat, Hello, Refuse, RefuseCode, Start, Stop, encode
 
 SCRIPT = Path(__file__).parents[2] / "wireshark" / "overlaycast.lua"
