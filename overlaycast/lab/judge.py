@@ -168,6 +168,8 @@ def _sites(recording: Recording, stream: Curve, t0: float, t1: float) -> tuple[S
     taking_part = {*recording.cast.peers, *recording.cast.backups}
     sites = {host: recording.network.site_of(host) for host in taking_part}
     by_tree = inbound_by_tree(recording.start_tree, sites)
+    if recording.system == "multicast":  # everybody is the source's, and routers make of many copies one
+        by_tree = {site: min(fed, 1) for site, fed in by_tree.items()}
     return tuple(SiteUse(site, _rounded(crossed.get(site)), by_tree[site]) for site in sorted(by_tree))
 
 

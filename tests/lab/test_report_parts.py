@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from overlaycast.lab import judge, many, series
-from overlaycast.lab.report import dots, film, heat, many_page
+from overlaycast.lab.report import dots, film, heat, many_page, picture
 from overlaycast.lab.report.charts import Mark
 from overlaycast.lab.report.dots import Dot
 from overlaycast.lab.report.layout import lay_out
@@ -208,3 +208,13 @@ def test_what_an_experiment_expects_comes_first() -> None:
     study = many.study("figure-2a", samples(()))
     asked = [bool(one.asked) for one in study.measured]
     assert asked == sorted(asked, reverse=True)
+
+
+def test_where_routers_copy_a_link_has_one_line() -> None:
+    network, layout = RECORDING.network, lay_out(RECORDING.network, RESULT.source)
+    star = replace(TIMELINES.pictures[0], edges=dict.fromkeys(RECORDING.cast.peers, RECORDING.cast.source))
+    many_lines, one_line = (picture.draw(network, layout, star, None, merged) for merged in (False, True))
+    assert re.findall(r"<title>(\d) into", many_lines) == ["6", "3", "2", "2"]
+    assert re.findall(r"<title>(\d) into", one_line) == ["1", "1", "1", "1"]
+    assert "RS-core1: 100 Mbit/s, 2 ms, 13 lines" in many_lines
+    assert "RS-core1: 100 Mbit/s, 2 ms, 1 lines" in one_line

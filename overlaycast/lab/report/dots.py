@@ -81,12 +81,12 @@ def ticks(left: float, right: float, log: bool = False) -> list[float]:
     if log:
         first, last = math.floor(math.log10(left)), math.ceil(math.log10(right)) + 1
         steps = [float(f"{times * 10.0**power:.6g}") for power in range(first, last) for times in (1, 2, 5)]
-        below = max(index for index, step in enumerate(steps) if step <= left * (1 + 1e-9))
+        below = max((index for index, step in enumerate(steps) if step <= left * (1 + 1e-9)), default=0)
         above = min((index for index, step in enumerate(steps) if step >= right * (1 - 1e-9)), default=len(steps) - 1)
         found = steps[below : max(above, below + 1) + 1]
         few = (tick for tick in found[1:-1] if len(found) <= 7 or f"{tick:e}"[0] == "1")
         return [found[0], *few, found[-1]]
-    span = (right - left) or abs(right) or 1.0
+    span = next(size for size in (right - left, abs(right), 1.0) if size > 1e-9)
     step = 10.0 ** math.floor(math.log10(span / 3))
     step = next(step * times for times in (1, 2, 5, 10) if span / (step * times) <= 6)
     first, last = math.floor(left / step + 1e-9), math.ceil(right / step - 1e-9)

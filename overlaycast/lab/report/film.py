@@ -20,18 +20,24 @@ WHAT: Final = 4
 
 
 def shoot(
-    network: NetworkSeen, layout: Layout, moments: Sequence[Moment], faults_s: Sequence[float], series: Series
+    network: NetworkSeen,
+    layout: Layout,
+    moments: Sequence[Moment],
+    faults_s: Sequence[float],
+    series: Series,
+    merged: bool = False,
 ) -> dict[str, Any]:
     """Return the film, ready for ``json.dumps``.
 
     ``pieces`` are SVG; ``frames`` have ``t`` (seconds), ``show`` (numbers of pieces, back to front) and ``what``
-    happened; ``quiet`` has a letter per step for each receiver, ``x`` where nothing came.
+    happened; ``quiet`` has a letter per step for each receiver, ``x`` where nothing came. ``merged`` is as in
+    ``picture``.
     """
     numbers: dict[str, int] = {}
     frames = []
     for moment in moments:
         before = _before(moment, moments, faults_s)
-        drawn = parts(network, layout, _picture(moment), None if before is None else _picture(before))
+        drawn = parts(network, layout, _picture(moment), None if before is None else _picture(before), merged)
         show = [numbers.setdefault(piece, len(numbers)) for piece in drawn]
         frames.append({"t": moment.at_s, "show": show, "what": _told(moment.what)})
     return {

@@ -86,7 +86,8 @@ def _film(result: Result, series: Series, network: NetworkSeen) -> str | None:
     if len(series.moments) < 2:
         return None  # nothing ever moved: the picture says it all
     faults_s = [fault.at_s for fault in result.faults]
-    return as_script(film.shoot(network, lay_out(network, result.source), series.moments, faults_s, series))
+    layout, merged = lay_out(network, result.source), result.system == "multicast"
+    return as_script(film.shoot(network, layout, series.moments, faults_s, series, merged))
 
 
 def _flags(marks: Sequence[Mark], length: float) -> list[dict[str, Any]]:
@@ -176,7 +177,7 @@ def _pictures(result: Result, series: Series, network: NetworkSeen) -> list[dict
             {
                 "label": picture.label,
                 "at_s": picture.at_s,
-                "svg": draw(network, layout, picture, before),
+                "svg": draw(network, layout, picture, before, result.system == "multicast"),
                 "box": f"0 0 {layout.width:g} {layout.height:g}",
                 "moved": moved,
             }

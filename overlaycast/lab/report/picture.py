@@ -38,7 +38,7 @@ class Flow:
         return "moved" if self.moved else "enters" if self.enters else "inside"
 
 
-def draw(network: NetworkSeen, layout: Layout, picture: Picture, before: Picture | None) -> str:
+def draw(network: NetworkSeen, layout: Layout, picture: Picture, before: Picture | None, merged: bool = False) -> str:
     """Return one SVG element.
 
     Args:
@@ -46,23 +46,28 @@ def draw(network: NetworkSeen, layout: Layout, picture: Picture, before: Picture
         layout: where they are.
         picture: who feeds whom.
         before: the picture before it; hops that are not in it are shown as moved.
+        merged: routers copy the stream (multicast), so that a link has one line however many are fed over it.
     """
     title = escape(f"{picture.label}, {picture.at_s:g} s")
     box = f"0 0 {layout.width:g} {layout.height:g}"
-    drawn = "".join(parts(network, layout, picture, before))
+    drawn = "".join(parts(network, layout, picture, before, merged))
     return f'<svg class="network" viewBox="{box}" role="img" aria-label="{title}">{drawn}</svg>'
 
 
-def parts(network: NetworkSeen, layout: Layout, picture: Picture, before: Picture | None) -> list[str]:
+def parts(
+    network: NetworkSeen, layout: Layout, picture: Picture, before: Picture | None, merged: bool = False
+) -> list[str]:
     """Return what ``draw`` puts into its element, piece by piece, from back to front."""
     flows = _flows(network, picture, before)
     lanes = _lanes(flows)
+    if merged:
+        lanes = {pair: children[:1] for pair, children in lanes.items()}
     return [
         *(_box(box.site, box.x, box.y, box.width, box.height) for box in layout.boxes),
         *(_cable(link, layout, len(lanes.get(_pair(link.a, link.b), ()))) for link in network.links),
         *(_stream(flow, layout, lanes) for flow in sorted(flows, key=lambda flow: flow.moved)),
-        *(_node(node.name, node.kind, node.role, layout, picture, flows) for node in network.nodes),
-        *(_uplink(link, layout, flows) for link in network.links if link.site),
+        *(_node(node.name, node.kind, node.role, layout, picture, () if merged else flows) for node in network.nodes),
+        *(_uplink(link, layout, flows, merged) for link in network.links if link.site),
     ]
 
 
@@ -108,7 +113,8 @@ def _stream(flow: Flow, layout: Layout, lanes: dict[tuple[str, str], list[str]])
     segments = []
     for a, b in pairwise(flow.nodes):
         children = lanes[_pair(a, b)]
-        segments.append(_shifted(layout, a, b, children.index(flow.child), len(children)))
+        lane = children.index(flow.child) if flow.child in children else 0
+        segments.append(_shifted(layout, a, b, lane, len(children)))
     path = f"M{_xy(layout.points[flow.parent])}L{_xy(segments[0][0])}"
     for index, (start, end) in enumerate(segments):
         if index:
@@ -171,10 +177,11 @@ def _name(text: str, role: str | None, at: Point, feeds: int) -> str:
     return f'<text class="planted" x="{at.x:.1f}" y="{at.y - 12 - max(0.0, LANE * feeds / 2 - 5):.1f}">{text}</text>'
 
 
-def _uplink(link: LinkSeen, layout: Layout, flows: Sequence[Flow]) -> str:
+def _uplink(link: LinkSeen, layout: Layout, flows: Sequence[Flow], merged: bool) -> str:
     """The number that the picture is about: copies into the site, by the tree."""
     inwards = (link.a, link.b) if link.into_site == "ab" else (link.b, link.a)
-    count = sum(inwards in pairwise(flow.nodes) for flow in flows)
+    fed = sum(inwards in pairwise(flow.nodes) for flow in flows)
+    count = min(fed, 1) if merged else fed
     a, b = layout.points[inwards[0]], layout.points[inwards[1]]
     x, y = a.x + (b.x - a.x) * 0.52, a.y + (b.y - a.y) * 0.52
     looks = "count" if count <= 1 else "count many"
