@@ -20,7 +20,7 @@ from typing import Any
 from benchmarks.machine import described
 
 ROOT = Path(__file__).resolve().parent.parent
-RESULTS = Path(__file__).resolve().parent / "results"
+RESULTS = ROOT / "docs" / "benchmarks"
 _MARK = "OVERLAYCAST_BENCHMARK_INSIDE"
 
 
@@ -107,7 +107,7 @@ def journal_lines(path: Path, *kinds: str) -> list[dict[str, Any]]:
 
 
 def write_result(name: str, figures: dict[str, Any]) -> None:
-    """Write (or extend) ``results/NAME.json`` and print it."""
+    """Write (or extend) ``docs/benchmarks/NAME.json`` and print it."""
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"{name}.json"
     before = json.loads(path.read_text()) if path.exists() else {}

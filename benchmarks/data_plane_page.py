@@ -1,0 +1,138 @@
+"""The data plane's sections of ``docs/benchmarks.md``, out of what the benchmarks have written.
+
+python -m benchmarks.data_plane_page
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from benchmarks import page
+from benchmarks.stage import RESULTS
+
+KINDS = {
+    "kill": "`kill -9`",
+    "stop": "SIGSTOP",
+    "link-down": "link down",
+    "loss": "100 % loss",
+    "slow": "1 % of the rate",
+}
+
+
+def with_spread(values: dict[str, Any], digits: int = 2) -> str:
+    return f"{values['median']:.{digits}f} ({values['least']:.{digits}f} to {values['most']:.{digits}f})"
+
+
+def fanout(results: dict[str, Any]) -> str:
+    """Ours, the C relay's, and the paired ratios."""
+    rows = []
+    for name, figures in sorted(results.items(), key=lambda item: (item[0].split()[0], len(item[0]), item[0])):
+        if name == "machine":
+            continue
+        cpu, goodput = figures["cpu_s_per_gb"], figures["goodput_mbit"]
+        rows.append(
+            [
+                name,
+                f"{cpu['ours']['median']:.2f}",
+                f"{cpu['c']['median']:.2f}",
+                with_spread(cpu["ratio"]),
+                f"{goodput['ours']['median']:.0f}",
+                f"{goodput['c']['median']:.0f}",
+                with_spread(goodput["ratio"]),
+            ]
+        )
+    heads = ["run", "s/GB", "s/GB in C", "ratio", "Mbit/s a child", "the same in C", "ratio"]
+    return f"""## A relay beside one written in C
+
+Processor seconds of the relay per GB delivered, and goodput of the slowest child; `x4` is four children. Runs
+alternate, the ratio is that of pairs: median, least and most. Bulk: as fast as it goes; the whole run fits into both rings, as a
+live relay does not hold its parent back. Paced: at so many Mbit/s.
+
+{page.table(heads, rows)}"""
+
+
+def failover(results: dict[str, Any]) -> str:
+    """Gaps by the way of dying, and false alarms."""
+    deaths = []
+    for kind, name in KINDS.items():
+        if kind not in results:
+            continue
+        one, delivery = results[kind], results[kind]["delivery"]
+        for level in ("children", "grandchildren"):
+            gap = one[level]
+            deaths.append([f"{name}, {level}", one["kills"], gap["p50"], gap["p99"], gap["max"], delivery["lost"]])
+            deaths[-1] += [delivery["duplicated"], "yes" if one["ran_first"] else "no"]
+    heads = ["death", "kills", "gap p50 (ms)", "p99", "max", "lost", "written twice", "ran first"]
+    text = f"""## The gap when a forwarder dies
+
+A forwarder with four children and eight grandchildren, 8 Mbit/s live, a record every 7.9 ms: the longest time between
+two records at each of the twelve after each death. Ran first: with real-time priority, so that what else ran on this
+machine did not count.
+
+{page.table(heads, deaths)}"""
+    watched = []
+    for kind, name in (("quiet", "quiet"), ("loaded", "fully loaded")):
+        if kind in results:
+            one = results[kind]
+            row = [name, one["seconds"], one["hogs"], one["standby_asked"], one["switched"], one["came_back"]]
+            watched.append([*row, one["complaints"], one["delivery"]["lost"], one["delivery"]["duplicated"]])
+    if watched:
+        heads = ["machine", "seconds", "busy loops", "standby asked", "switched", "came back", "told the coordinator"]
+        text += f"""
+
+Nothing dies; who is suspected? A standby that is asked in vain costs a few doubles, which are discarded. A switch that
+is not taken back is told to the coordinator, which then moves members: that is a false alarm with consequences.
+
+{page.table([*heads, "lost", "written twice"], watched)}"""
+    return text
+
+
+def chain(results: dict[str, Any]) -> str:
+    """What a hop adds."""
+    rows = []
+    for side, name in (("ours", "overlaycast"), ("c", "C")):
+        row = [
+            name,
+            *(with_spread(results[f"{side} x{hops}"][key], 0) for hops in (1, 10) for key in ("p50_us", "p99_us")),
+        ]
+        rows.append([*row, *(with_spread(results[f"{side} per hop {key}"], 0) for key in ("p50_us", "p99_us"))])
+    heads = ["relays", "one: p50 (µs)", "one: p99", "ten: p50", "ten: p99", "a hop: p50", "a hop: p99"]
+    return f"""## What a hop adds
+
+Ten relays in a row, 20 Mbit/s of 1.3 KB records, against one relay: latency at the sink, median (least to most of the
+runs). A hop is what ten add over one, by nine.
+
+{page.table(heads, rows)}"""
+
+
+def memory(results: dict[str, Any]) -> str:
+    """Flat or not."""
+    heads = ["ring (MiB)", "seconds", "before (MB)", "ring full", "least after", "most after"]
+    keys = ["ring_mb", "seconds", "before_the_stream_mb", "ring_full_mb", "least_after_mb", "most_after_mb"]
+    return f"""## Children that read nothing
+
+A relay with eight children, four of which say HELLO and never read; its resident memory.
+
+{page.table(heads, [[results[key] for key in keys]])}"""
+
+
+SECTIONS: dict[str, Callable[[dict[str, Any]], str]] = {
+    "relay_fanout": fanout,
+    "failover": failover,
+    "chain": chain,
+    "memory": memory,
+}
+
+
+def main() -> None:
+    for name, section in SECTIONS.items():
+        path = RESULTS / f"{name}.json"
+        if path.exists():
+            results = json.loads(path.read_text())
+            page.write(name, f"python -m benchmarks.{name}", section(results), results)
+
+
+if __name__ == "__main__":
+    main()
