@@ -47,8 +47,8 @@ def fanout(results: dict[str, Any]) -> str:
     return f"""## A relay beside one written in C
 
 Processor seconds of the relay per GB delivered, and goodput of the slowest child; `x4` is four children. Runs
-alternate, the ratio is that of pairs: median, least and most. Bulk: as fast as it goes; the whole run fits into both rings, as a
-live relay does not hold its parent back. Paced: at so many Mbit/s.
+alternate, the ratio is that of pairs: median, least and most. Bulk: as fast as it goes; the whole run fits into both
+rings, as a live relay does not hold its parent back. Paced: at so many Mbit/s.
 
 {page.table(heads, rows)}"""
 
