@@ -114,6 +114,7 @@ class Run:
         absent = set(plan.cast.peers) - set(self.arrivals.first)
         self.timeline.gone |= {host: self._site_of(host) for host in sorted(absent)}
         self._minds: list[asyncio.Task[None]] = []
+        self._passing: dict[str, asyncio.Task[None]] = {}
         self._side: asyncio.TaskGroup | None = None
 
     def _stage(self) -> Stage:
@@ -242,10 +243,14 @@ class Run:
         for passage in self.arrivals.later:
             await self._streamed_until(passage.at_s)
             assert self._side is not None
-            self._minds.append(self._side.create_task(self._pass(passage)))
+            task = self._side.create_task(self._pass(passage, self._passing.get(passage.host)))
+            self._passing[passage.host] = task
+            self._minds.append(task)
 
-    async def _pass(self, passage: Passage) -> None:
+    async def _pass(self, passage: Passage, earlier: asyncio.Task[None] | None) -> None:
         host = passage.host
+        if earlier is not None:  # who is to go soon after coming goes once it has come
+            await asyncio.wait((earlier,))
         if passage.what == "come":
             self.progress.event(f"{host} comes")
             if host in self.programs:  # its farewell may not be over

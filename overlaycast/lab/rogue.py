@@ -52,9 +52,9 @@ class Rogue:
         self._misdeeds.active = True
 
     def behave(self) -> None:
-        """Be honest again; children come back and find an honest link."""
+        """Be honest again. Links on which something was held back are closed: children come back to honest ones."""
         self._misdeeds.active = False
-        for writer in self._links:
+        for writer in self._links if self._misdeeds.kind == "mute" else ():
             writer.close()
 
     def _count(self) -> None:
