@@ -16,7 +16,7 @@ from overlaycast.lab.journals import Fed, Summary
 from overlaycast.lab.recording import Recording
 
 TOGETHER_S: Final = 0.03
-"""Changes within this are one moment: a failover of siblings is one picture, not five."""
+"""Changes within this are one moment: a failover of siblings is one picture, not five. A fault is one of its own."""
 MOST: Final = 300
 """With more moments than this (heavy churn), those nearest to each other are shown as one."""
 
@@ -103,7 +103,7 @@ def _living(edges: Mapping[str, str], gone: Mapping[str, None]) -> dict[str, str
 def _groups(changes: Sequence[_Change]) -> Iterator[list[_Change]]:
     group: list[_Change] = []
     for change in changes:
-        if group and change.t - group[0].t > TOGETHER_S:
+        if group and (change.t - group[0].t > TOGETHER_S or change.away != group[0].away):
             yield group
             group = []
         group.append(change)

@@ -15,7 +15,7 @@ from overlaycast.lab.moments import moments
 from overlaycast.lab.recording import Recording
 from overlaycast.lab.stretch import stretches
 from tests.lab import made_up
-from tests.lab.made_up import AFTER_KILL, AFTER_SILENCE, START, T0
+from tests.lab.made_up import AFTER_KILL, AFTER_SILENCE, START, T0, Story
 
 BACKUP = {"backup": "source"}
 
@@ -38,6 +38,12 @@ def test_between_a_death_and_its_repair_the_children_hang_on_nobody() -> None:
     assert just_after.gone == ("202a",)
     assert not {"202b", "202c", "202d"} & set(just_after.edges)
     assert just_after.edges["202e"] == "202d"
+
+
+def test_a_fault_is_a_moment_of_its_own_however_fast_the_repair() -> None:
+    found = moments(made_up.recording(Story(kill_gap_ms=4)))
+    times = [moment.at_s for moment in found if 9.9 < moment.at_s < 10.1]
+    assert times == [10.0, 10.004]
 
 
 def test_who_moved_is_told() -> None:
