@@ -10,37 +10,39 @@ import json
 import sys
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
-from pydantic import BeforeValidator, Field
-from pydantic_settings import CliPositionalArg, NoDecode
+from pydantic import AfterValidator, Field
+from pydantic_settings import CliPositionalArg
 
 from overlaycast.errors import ConfigError
-from overlaycast.lab.systems import SYSTEMS, System
+from overlaycast.lab.systems import SYSTEMS
 from overlaycast.settings import Settings, load
 
 PROG: Final = "overlaycast lab compare"
 
 
-def _listed(value: Any) -> Any:
-    """Return the systems of ``overlay,unicast``."""
-    if not isinstance(value, str):
-        return value
-    names = [name.strip() for name in value.split(",") if name.strip()]
+def _checked(text: str) -> str:
+    names = _listed(text)
     for name in names:
         if name not in SYSTEMS or names.count(name) > 1:
             raise ValueError(f"{name!r}; accepted: each of {', '.join(SYSTEMS)} at most once")
     if not names:
         raise ValueError(f"none named; accepted: {', '.join(SYSTEMS)}")
-    return tuple(names)
+    return text
+
+
+def _listed(text: str) -> tuple[str, ...]:
+    """Return the systems of ``overlay,unicast``."""
+    return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
 class CompareSettings(Settings):
     """Run one experiment over several systems on the same network, and compare them."""
 
     experiment: CliPositionalArg[Path] = Field(description="an experiment file (YAML)")
-    systems: Annotated[tuple[System, ...], NoDecode, BeforeValidator(_listed)] = Field(
-        SYSTEMS, description="what to compare, separated by commas"
+    systems: Annotated[str, AfterValidator(_checked)] = Field(
+        ",".join(SYSTEMS), description="what to compare, separated by commas"
     )
     out: Path | None = Field(None, description="folder for results; runs/compare-NAME-TIME unless told")
     seed: int | None = Field(None, ge=0, lt=1 << 32, description="fixes every choice; the experiment's unless told")
@@ -60,7 +62,7 @@ def main(argv: list[str]) -> int:
     ).resolve()
     if out.is_relative_to("/run"):
         raise ConfigError(f"{PROG}: out: {out}: a run has a /run of its own; accepted: a folder elsewhere")
-    for system in settings.systems:
+    for system in _listed(settings.systems):
         print(f"— {system}", file=sys.stderr)
         words = [sys.executable, "-m", "overlaycast.cli", "lab", "run", str(settings.experiment), "--brief"]
         words += ["--variant", "1", "--system", system, "--out", str(out / system)]
@@ -81,7 +83,7 @@ def _conclude(settings: CompareSettings, out: Path) -> None:
 
     runs = [
         Run(*(json.loads((out / system / name).read_text()) for name in ("result.json", "series.json")))
-        for system in settings.systems
+        for system in _listed(settings.systems)
     ]
     comparison = compare(runs)
     text = json.dumps(comparison.as_json(), indent=1)
@@ -95,6 +97,6 @@ def _conclude(settings: CompareSettings, out: Path) -> None:
 
 
 def _command(settings: CompareSettings) -> str:
-    words = [PROG, str(settings.experiment), "--systems", ",".join(settings.systems)]
+    words = [PROG, str(settings.experiment), "--systems", settings.systems]
     words += [] if settings.seed is None else ["--seed", str(settings.seed)]
     return " ".join([*words, *["--faults"] * settings.faults])
