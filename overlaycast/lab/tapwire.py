@@ -52,11 +52,8 @@ class Wire:
         self._heap: list[tuple[int, int]] = []
         self._timer = Timer()
         self._epoll = select.epoll()
-        self._late = [0] * (_BINS + 1)
-        self._late_max = 0
         self._armed = 0
-        self._window_start, self._window_cpu, self._window_frames = time.monotonic_ns(), time.process_time_ns(), 0
-        self._peak_frames, self._peak_busy = 0.0, 0.0
+        self._begin_account()
         self.priority = ""
 
     def add(self, spec: dict[str, Any], seed: int) -> None:
@@ -121,9 +118,17 @@ class Wire:
             else:
                 heapq.heappop(heap)
             now = time.monotonic_ns()
-            self._record(now - due)
+            if due >= self._since:
+                self._record(now - due)
         if now - self._window_start >= _SECOND:
             self._roll(now)
+
+    def _begin_account(self) -> None:
+        """Start lateness and load anew: what was due before, and what was computed for it, belongs to no account."""
+        self._late, self._late_max = [0] * (_BINS + 1), 0
+        self._since = time.monotonic_ns()
+        self._window_start, self._window_cpu, self._window_frames = self._since, time.process_time_ns(), 0
+        self._peak_frames, self._peak_busy = 0.0, 0.0
 
     def _write(self, number: int, frame: bytes) -> None:
         try:
@@ -167,8 +172,7 @@ class Wire:
         if order["op"] == "status":
             return {"ok": True, **self.status()}
         if order["op"] == "reset":
-            self._late, self._late_max = [0] * (_BINS + 1), 0
-            self._peak_frames = self._peak_busy = 0.0
+            self._begin_account()
             return {"ok": True}
         number = self._by_name[order["link"], order["direction"]]
         pipe = self._pipes[number]
