@@ -21,6 +21,7 @@ from typing import Final
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from overlaycast.coordinator.allowance import Allowance
+from overlaycast.coordinator.listeners import plain_host
 from overlaycast.coordinator.settings import CoordinatorSettings
 from overlaycast.errors import RefusedError, RemoteProtocolError
 from overlaycast.wire.messages import (
@@ -70,7 +71,7 @@ class MemberLink:
         self._bytes = Allowance(_BYTES_PER_S, _BYTES_PER_S * _BURST_S, loop.time())
         self.traffic = Traffic()
         # over the local socket there is no address: such a member is on this host
-        self.host = socket.client.host if socket.client and socket.client.host else "127.0.0.1"
+        self.host = plain_host(socket.client.host) if socket.client and socket.client.host else "127.0.0.1"
 
     async def subscription(self) -> Subscribe:
         """Return the first message.

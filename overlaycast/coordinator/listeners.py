@@ -1,12 +1,13 @@
 """The sockets that the coordinator listens on, bound before anything else: bad input is told at once.
 
-Owns: their options and their errors. Refuses: serving.
+Owns: their options and their errors, and how they name who calls. Refuses: serving.
 """
 
 from __future__ import annotations
 
 import os
 import socket
+from ipaddress import IPv6Address, ip_address
 from pathlib import Path
 from typing import Final
 
@@ -35,12 +36,24 @@ def listen_tcp(endpoint: Endpoint) -> socket.socket:
         # inherited by every connection: a member that vanished is not held for the kernel's quarter of an hour
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _USER_TIMEOUT_MS)
+        if endpoint.host == "::":  # all addresses there are, whatever net.ipv6.bindv6only says
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
         sock.bind(address)
         sock.listen(BACKLOG)
     except OSError as error:
         sock.close()
         raise ConfigError(f"listen: {endpoint}: {error.strerror}; accepted: a free HOST:PORT of this host") from None
     return sock
+
+
+def plain_host(host: str) -> str:
+    """Return an address as others can call it: a dual-stack listener shows IPv4 members as ``::ffff:192.0.2.1``."""
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return host
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return host if mapped is None else str(mapped)
 
 
 def listen_local(path: Path) -> socket.socket:

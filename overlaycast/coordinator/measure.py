@@ -88,7 +88,7 @@ class Measurer:
             return None
         try:
             async with asyncio.timeout(_LIMIT):
-                return await self._routes.route(_plain(host))
+                return await self._routes.route(host)
         except TimeoutError:
             return None
 
@@ -110,15 +110,8 @@ class Measurer:
         return probe.result()
 
 
-def _plain(host: str) -> str:
-    # a dual-stack listener shows IPv4 members as ::ffff:192.0.2.1
-    address = ip_address(host)
-    mapped = getattr(address, "ipv4_mapped", None)
-    return str(mapped or address)
-
-
 def _traceable(host: str) -> bool:
     try:
-        return ip_address(_plain(host)).version == 4
+        return bool(ip_address(host))
     except ValueError:
         return False

@@ -53,7 +53,7 @@ class TraceClient:
             await self._ensure_running()
 
     async def route(self, host: str) -> Route | None:
-        """Return the route to an IPv4 literal, or None if it could not be found in time."""
+        """Return the route to a literal address, or None if it could not be found in time."""
         self._number += 1
         number = self._number
         answer: asyncio.Future[Route | None] = asyncio.get_running_loop().create_future()

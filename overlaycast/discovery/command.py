@@ -22,7 +22,7 @@ from overlaycast.settings import Settings, load
 class TraceSettings(Settings):
     """The router path to a host, as the coordinator would see it."""
 
-    host: CliPositionalArg[str] = Field(description="an IPv4 address, or a name that has one")
+    host: CliPositionalArg[str] = Field(description="an address, or a name that has one")
     json_output: bool = Field(False, alias="json", description="print one JSON object")
 
 
@@ -45,7 +45,7 @@ def main(argv: list[str]) -> int:
 
 def _resolve(host: str) -> str:
     try:
-        found = socket.getaddrinfo(host, None, socket.AF_INET, socket.SOCK_DGRAM)
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_DGRAM)
     except (OSError, UnicodeError) as error:
         raise ConfigError(f"overlaycast trace: host: {host}: {getattr(error, 'strerror', error)}") from None
     return str(found[0][4][0])

@@ -1,7 +1,7 @@
 """The bytes of a traceroute: UDP probes of one flow, and what the ICMP errors that come back say about them.
 
 Owns: how a probe is told from another, and the parsing of untrusted ICMP. Refuses: sockets, and anything that is not
-an ICMP error about one of our probes (``None``, never an exception).
+an ICMP error about one of our probes (``None``, never an exception). What is special about IPv6 is in ``probe6``.
 
 All probes of a route share addresses, protocol and ports, so that a router that balances by flow sends them all the
 same way (Augustin et al., "Avoiding traceroute anomalies with Paris traceroute", IMC 2006). What tells them apart is
@@ -27,7 +27,8 @@ _FILL: Final = b"overlaycast route discovery".ljust(30, b".")
 
 _TIME_EXCEEDED: Final = 11
 _UNREACHABLE: Final = 3
-_PORT_UNREACHABLE: Final = 3
+_KINDS: Final = {4: (_TIME_EXCEEDED, _UNREACHABLE, 3), 6: (3, 1, 4)}
+"""By IP version: time exceeded, destination unreachable, and the code of the latter for a port (RFC 792, RFC 4443)."""
 _IP_MIN: Final = 20
 _ICMP_SIZE: Final = 8
 
@@ -44,16 +45,18 @@ class IcmpError:
     target_port: int
     identification: int
     checksum: int
+    version: int = 4
 
     @property
     def expired(self) -> bool:
         """The datagram's time to live ended at ``router``."""
-        return self.kind == _TIME_EXCEEDED
+        return self.kind == _KINDS[self.version][0]
 
     @property
     def from_target(self) -> bool:
         """The datagram arrived: its target says that nobody listens, or refuses it in its own name."""
-        return self.kind == _UNREACHABLE and (self.code == _PORT_UNREACHABLE or self.router == self.target)
+        _, unreachable, port = _KINDS[self.version]
+        return self.kind == unreachable and (self.code == port or self.router == self.target)
 
 
 @cache
@@ -70,6 +73,11 @@ def warm_up() -> None:
     _scapy()
 
 
+def payload(number: int) -> bytes:
+    """Return what a probe carries: its number, and words for whoever looks at it."""
+    return _PAYLOAD.pack(number, _FILL)
+
+
 def craft(source: str, target: str, source_port: int, hop: int, number: int) -> tuple[bytes, int]:
     """Return one probe as an IPv4 datagram, and its UDP checksum.
 
@@ -84,7 +92,7 @@ def craft(source: str, target: str, source_port: int, hop: int, number: int) -> 
     packet = (
         inet.IP(src=source, dst=target, ttl=hop, id=number)
         / inet.UDP(sport=source_port, dport=PROBE_PORT)
-        / _PAYLOAD.pack(number, _FILL)
+        / payload(number)
     )
     raw = bytes(packet)
     return raw, struct.unpack_from("!H", raw, _IP_MIN + 6)[0]

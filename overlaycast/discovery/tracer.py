@@ -1,7 +1,7 @@
-"""Sends the probes and reads the answers: many traces at once over two raw sockets.
+"""Sends the probes and reads the answers: many traces at once, over the raw sockets of one ``Flow`` per IP version.
 
-Owns: the sockets, the pace of sending, which answer belongs to which trace, and the sharing of routes between
-neighbours. Refuses: deciding what a trace asks next (``route``) or what another route tells (``memory``).
+Owns: the pace of sending, which answer belongs to which trace, and the sharing of routes between neighbours. Refuses:
+deciding what a trace asks next (``route``) or what another route tells (``memory``).
 
 Invariants: never more than ``AT_ONCE`` traces under way; never more than ``BURST`` datagrams without a pause; an
 answer counts only if it quotes a probe that is under way, by target, ports and number.
@@ -10,16 +10,16 @@ answer counts only if it quotes a probe that is under way, by target, ports and 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import errno
 import ipaddress
 import socket
-import struct
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
+from overlaycast.discovery.flow import Flow
 from overlaycast.discovery.memory import RouteMemory, Subnet, subnet_of
-from overlaycast.discovery.probe import PROBE_PORT, IcmpError, craft, parse_icmp
+from overlaycast.discovery.probe import PROBE_PORT, IcmpError
 from overlaycast.discovery.route import Route, Trace, Verdict
 from overlaycast.errors import ConfigError, MissingError
 
@@ -28,11 +28,6 @@ BURST: Final = 16
 PAUSE: Final = 0.003
 VERIFY_TIMES: Final = (0.4,)
 """A neighbour's route is confirmed or refuted within this many seconds, or taken as it is."""
-
-_SOL_RAW: Final = 255  # linux/socket.h
-_ICMP_FILTER: Final = 1  # linux/icmp.h; a bit set means: do not deliver this type
-_ERRORS_ONLY: Final = struct.pack("=I", 0xFFFFFFFF & ~(1 << 3) & ~(1 << 11))
-_RECEIVE_BUFFER: Final = 1 << 20
 
 
 def need_raw_sockets() -> None:
@@ -75,29 +70,25 @@ class Tracer:
         self._wake: dict[Trace, asyncio.Event] = {}
         self._first_of: dict[Subnet, asyncio.Event] = {}
         self._number = 0
-        self._sender = _raw_socket(socket.IPPROTO_RAW)
-        self._receiver = _raw_socket(socket.IPPROTO_ICMP)
-        self._receiver.setsockopt(_SOL_RAW, _ICMP_FILTER, _ERRORS_ONLY)
-        self._receiver.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER)
-        # held so that nobody else gets this port; nothing is ever read from it
-        self._port_holder = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self._port_holder.bind(("", 0))
-        self._source_port: int = self._port_holder.getsockname()[1]
-        self._loop.add_reader(self._receiver, self._read)
+        self._flows = {4: Flow(4)}
+        with suppress(OSError):  # a machine without IPv6 has no routes there either
+            self._flows[6] = Flow(6)
+        for flow in self._flows.values():
+            self._loop.add_reader(flow.receiver, self._read, flow)
 
     def close(self) -> None:
         """Close the sockets; traces under way end as if nothing answered any more."""
-        self._loop.remove_reader(self._receiver)
-        for sock in (self._receiver, self._sender, self._port_holder):
-            sock.close()
+        for flow in self._flows.values():
+            self._loop.remove_reader(flow.receiver)
+            flow.close()
 
     async def route(self, target: str) -> Route:
-        """Return the route to an IPv4 address; a neighbour's, verified, where one is known.
+        """Return the route to an address; a neighbour's, verified, where one is known.
 
         Raises:
-            ConfigError: not an IPv4 address, or this machine has no way there.
+            ConfigError: not an address, or this machine has no way there.
         """
-        source = _source_towards(target)
+        target, source = _ends(target)
         subnet = subnet_of(target)
         while (first := self._first_of.get(subnet)) is not None:
             await first.wait()
@@ -146,26 +137,30 @@ class Tracer:
         return trace.result()
 
     async def _wait(self, trace: Trace, wake: asyncio.Event) -> None:
-        with contextlib.suppress(TimeoutError):
+        with suppress(TimeoutError):
             async with asyncio.timeout_at(trace.deadline):
                 await wake.wait()
         wake.clear()
 
     async def _send(self, source: str, trace: Trace, hops: list[int]) -> None:
         # crafting is slow: all of it first, or it would be measured as part of the round-trip times
-        ready = [self._craft(source, trace.target, hop) for hop in hops]
+        flow = self._flow_to(trace.target)
+        ready = [self._craft(flow, source, trace.target, hop) for hop in hops]
         async with self._sending:
             for count, (hop, number, raw, checksum) in enumerate(ready, start=1):
                 self._probes[number] = _Probe(trace, hop, self._loop.time(), checksum)
                 # a full queue or a route that vanished is like a lost probe: the next round asks again
-                with contextlib.suppress(OSError):
-                    self._sender.sendto(raw, (trace.target, 0))
+                with suppress(OSError):
+                    flow.send(raw, trace.target)
                 if count % BURST == 0:
                     await asyncio.sleep(PAUSE)
 
-    def _craft(self, source: str, target: str, hop: int) -> tuple[int, int, bytes, int]:
+    def _flow_to(self, target: str) -> Flow:
+        return self._flows[ipaddress.ip_address(target).version]
+
+    def _craft(self, flow: Flow, source: str, target: str, hop: int) -> tuple[int, int, bytes, int]:
         number = self._free_number()
-        return hop, number, *craft(source, target, self._source_port, hop, number)
+        return hop, number, *flow.craft(source, target, hop, number)
 
     def _free_number(self) -> int:
         # at most AT_ONCE * MAX_HOPS * rounds are under way, far below the 65535 there are
@@ -174,18 +169,12 @@ class Tracer:
             if self._number not in self._probes:
                 return self._number
 
-    def _read(self) -> None:
-        while True:
-            try:
-                packet = self._receiver.recv(2048)
-            except OSError:  # nothing left for now
-                return
-            answer = parse_icmp(packet)
-            if answer is not None:
-                self._take(answer)
+    def _read(self, flow: Flow) -> None:
+        for answer in flow.answers():
+            self._take(flow, answer)
 
-    def _take(self, answer: IcmpError) -> None:
-        probe = self._probe_of(answer)
+    def _take(self, flow: Flow, answer: IcmpError) -> None:
+        probe = self._probe_of(flow, answer)
         if probe is None:
             return
         verdict: Verdict = "hop" if answer.expired else "target" if answer.from_target else "blocked"
@@ -193,8 +182,8 @@ class Tracer:
         if probe.trace.done:
             self._wake[probe.trace].set()
 
-    def _probe_of(self, answer: IcmpError) -> _Probe | None:
-        if answer.source_port != self._source_port or answer.target_port != PROBE_PORT:
+    def _probe_of(self, flow: Flow, answer: IcmpError) -> _Probe | None:
+        if answer.source_port != flow.source_port or answer.target_port != PROBE_PORT:
             return None
         probe = self._probes.get(answer.identification)
         if probe is not None and probe.trace.target == answer.target:
@@ -214,21 +203,19 @@ def _contradicts(found: Route, known: Route, last: int) -> bool:
     return further is not None or (at_last is not None and at_last != known.routers[last - 1])
 
 
-def _source_towards(target: str) -> str:
+def _ends(target: str) -> tuple[str, str]:
+    """Return the target as ICMP errors will name it, and our own address towards it."""
     try:
-        ipaddress.IPv4Address(target)
+        address = ipaddress.ip_address(target)
     except ValueError:
-        raise ConfigError(f"{target}: routes are traced to IPv4 addresses only") from None
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        try:
-            sock.connect((target, PROBE_PORT))
-        except OSError as error:
-            reason = errno.errorcode.get(error.errno or 0, "?")
-            raise ConfigError(f"{target}: no route from this machine ({reason}: {error.strerror})") from None
-        return str(sock.getsockname()[0])
-
-
-def _raw_socket(protocol: int) -> socket.socket:
-    sock = socket.socket(socket.AF_INET, socket.SOCK_RAW, protocol)
-    sock.setblocking(False)
-    return sock
+        raise ConfigError(f"{target}: routes are traced to IPv4 or IPv6 addresses only") from None
+    if address.version == 6 and address.is_link_local:
+        raise ConfigError(f"{target}: no router is on the way to a link-local address")
+    family = socket.AF_INET6 if address.version == 6 else socket.AF_INET
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as sock:
+            sock.connect((str(address), PROBE_PORT))
+            return str(address), str(sock.getsockname()[0])
+    except OSError as error:
+        reason = errno.errorcode.get(error.errno or 0, "?")
+        raise ConfigError(f"{target}: no route from this machine ({reason}: {error.strerror})") from None

@@ -171,7 +171,7 @@ class Run:
         """Start the coordinator (again) and return once it answers."""
         host = self.plan.cast.coordinator
         log = self.folders.log(programs.COORDINATOR)
-        words = programs.coordinator(self.folders)
+        words = programs.coordinator(self.folders, six=6 in self.plan.topology.families)
         self.coordinator = processes.start(self.network.host(host), host, words, log)
         ready = asyncio.create_task(self.control.ready(COORDINATOR_S))
         over = asyncio.create_task(self.coordinator.wait())
@@ -191,8 +191,7 @@ class Run:
         token = (await processes.output_of(self.network.host(host), host, words, log, GROUP_S)).strip()
         if not token or len(token.splitlines()) != 1:
             raise LabError("'overlaycast group create' did not print a join token alone")
-        address = f"http://{plan.topology.address(host)}:{programs.PORT}"
-        return Membership(plan.experiment.name, address, token)
+        return Membership(plan.experiment.name, programs.url(plan.topology.address(host)), token)
 
     async def _start_members(self) -> None:
         """Start all who are there from the beginning; they join in the order of the plan."""

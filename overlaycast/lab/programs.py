@@ -97,10 +97,16 @@ class Membership:
         return [*member, "--name", host, "--journal", str(folders.journal(host))]
 
 
-def coordinator(folders: Folders) -> list[str]:
-    """Return the command of the coordinator."""
+def url(address: str) -> str:
+    """Return where the coordinator is, at this address."""
+    return f"http://[{address}]:{PORT}" if ":" in address else f"http://{address}:{PORT}"
+
+
+def coordinator(folders: Folders, *, six: bool = False) -> list[str]:
+    """Return the command of the coordinator; with ``six`` it listens on IPv6 too, which not every machine has."""
     journal = str(folders.journal(COORDINATOR))
-    words = ("--listen", f"0.0.0.0:{PORT}", "--state", str(folders.state), "--journal", journal)
+    every = "[::]" if six else "0.0.0.0"
+    words = ("--listen", f"{every}:{PORT}", "--state", str(folders.state), "--journal", journal)
     return overlaycast("coordinator", *words)
 
 
@@ -108,7 +114,7 @@ def create_group(experiment: Experiment, folders: Folders, first: int) -> list[s
     """Return the command that makes the group and prints its join token; ``first`` receivers are waited for."""
     settings = experiment.group.model_dump(include=experiment.group.model_fields_set)
     settings.setdefault("start_members", first)
-    words = ["--admin-token-file", str(folders.admin_token), "--coordinator", f"http://127.0.0.1:{PORT}"]
+    words = ["--admin-token-file", str(folders.admin_token), "--coordinator", url("127.0.0.1")]
     for name, value in settings.items():
         words += ["--set", f"{name}={value}"]
     return overlaycast("group", "create", experiment.name, *words)

@@ -15,6 +15,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, Literal, get_args
 
+from overlaycast.errors import ConfigError
 from overlaycast.lab.experiment import Experiment, FileStream
 
 if TYPE_CHECKING:
@@ -56,9 +57,18 @@ MULTICAST_SHARE: Final = 0.9
 
 
 def adapted(plan: Plan, system: System) -> Plan:
-    """Return the plan for a system."""
+    """Return the plan for a system.
+
+    Raises:
+        ConfigError: multicast, on a network without IPv4.
+    """
     if system == "overlay":
         return plan
+    if system == "multicast" and 4 not in plan.topology.families:
+        raise ConfigError(
+            f"{plan.file}: topology {plan.topology.name} speaks IPv6 only, and the multicast baseline runs over IPv4;"
+            " accepted: ip=4 or ip=both after the topology's name"
+        )
     kept: list[tuple[str, Fault]] = []
     left_out: list[tuple[str, Fault]] = []
     for name, fault in plan.experiment.faults:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import errno
+import json
 import re
 import socket
+import subprocess
+import sys
 from contextlib import suppress
 from pathlib import Path
 
@@ -136,6 +139,34 @@ def test_a_traceroute_over_ipv6_sees_every_router_by_its_own_address() -> None:
                 offender = next(data[24:40] for _, kind, data in extra if kind == 25)
                 seen.append(topology.node_of(socket.inet_ntop(socket.AF_INET6, offender)))
         assert seen == ["leaf", "n", "core"]
+
+
+@inside
+def test_overlaycast_trace_finds_the_routers_in_each_family() -> None:
+    """By scapy's probes, as the coordinator finds them; two hosts of one subnet share a route."""
+    topology = home("both")
+    with Network(topology) as network:
+        for family in topology.families:
+            words = [sys.executable, "-m", "overlaycast.cli", "trace", topology.address("out", family), "--json"]
+            told, complaint, code = network.host("in").pexec(words)
+            assert code == 0, complaint
+            route = json.loads(told)
+            assert [topology.node_of(router) for router in route["routers"]] == ["leaf", "n", "core"]
+            assert route["target"] == topology.address("out", family)
+        asked = [topology.address(name, family) for name in ("out", "out2") for family in (4, 6)]
+        lines = "".join(json.dumps({"id": number, "host": host}) + "\n" for number, host in enumerate(asked))
+        worker = network.host("in").popen(
+            [sys.executable, "-m", "overlaycast.discovery.worker"], stdin=subprocess.PIPE, stderr=None, text=True
+        )
+        with worker:
+            worker.stdin.write(lines)
+            worker.stdin.flush()
+            answers = [json.loads(worker.stdout.readline()) for _ in range(5)]
+            worker.stdin.close()
+        found = {answer["id"]: answer for answer in answers if "id" in answer}
+        for answer in found.values():
+            assert [topology.node_of(router) for router in answer["routers"]] == ["leaf", "n", "core"]
+        assert [found[number]["shared"] for number in range(4)].count(True) == 2
 
 
 @inside

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from overlaycast.errors import ConfigError
 from overlaycast.lab import programs, systems
 from overlaycast.lab.copies import DATAGRAM_HEADERS, PACKET_HEADERS, stream_curve, wire_curve
 from overlaycast.lab.course import Plan
@@ -31,6 +32,15 @@ def plan() -> Plan:
 
 def test_the_overlay_is_the_experiment_as_it_is() -> None:
     assert adapted(plan(), "overlay") == plan()
+
+
+def test_multicast_is_refused_where_there_is_no_ipv4() -> None:
+    six = replace(plan(), topology=load_topology(ROOT / "topologies" / "figure_2a.py", "figure_2a,ip=6"))
+    assert adapted(six, "unicast").system == "unicast"
+    with pytest.raises(
+        ConfigError, match=r"x\.yaml: topology figure_2a speaks IPv6 only, .* accepted: ip=4 or ip=both"
+    ):
+        adapted(six, "multicast")
 
 
 @pytest.mark.parametrize("system", ["unicast", "multicast"])
