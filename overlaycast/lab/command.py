@@ -7,16 +7,19 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import Field
 from pydantic_settings import CliPositionalArg
 
 from overlaycast.errors import ConfigError
 from overlaycast.settings import Settings, load
+
+if TYPE_CHECKING:
+    from overlaycast.lab.reading import Checked
 
 PROG: Final = "overlaycast lab"
 
@@ -89,7 +92,24 @@ def _check(argv: list[str]) -> int:
         counts = f"{len(one.cast.peers)} receivers, {len(asked.timeline)} faults, {len(asked.expect)} expectations"
         many = f", {len(found)} runs" if len(found) > 1 else ""
         print(f"{file}: {asked.name} on {one.topology.name}: {counts}{many}")
+        _warn_of_load(file, found)
     return worst
+
+
+def _warn_of_load(file: Path, found: Sequence[Checked]) -> None:
+    """Say, of the run that asks most of the wire, that it is too much."""
+    from overlaycast.lab import aim
+    from overlaycast.lab import load as wire_load
+
+    asked = []
+    for one in found:
+        faults = tuple(fault for _, fault in one.experiment.faults)
+        members = (one.cast.source, *one.cast.backups, *one.cast.peers)
+        ground = aim.Ground(one.topology, members, one.cast.source)
+        carried = wire_load.wired(one.topology, aim.changeable(faults, ground))
+        asked.append(wire_load.asked_mbit(one.topology, one.experiment, one.cast, "overlay", carried))
+    if line := wire_load.warning(max(asked)):
+        print(f"overlaycast: {file}: warning: {line}", file=sys.stderr)
 
 
 def _show(argv: list[str]) -> int:

@@ -83,7 +83,8 @@ def _judge_run(case: Element, outcome: Outcome) -> None:
     if outcome.result is None:
         SubElement(case, "error", type="run", message=_text(outcome.complaint or "the run came to no result"))
     elif outcome.result["verdict"] == "invalid":
-        message = "the emulated network was late: nothing is proven, neither for nor against"
+        why = (outcome.result.get("shaping") or {}).get("why") or "it was late"
+        message = _text(f"the emulated network did not keep up, and nothing is proven: {why}")
         SubElement(case, "error", type="invalid", message=message)
     troubles = (outcome.result or {}).get("troubles", ())
     if troubles:

@@ -22,7 +22,7 @@ from typing import Any, Final
 
 from overlaycast import __version__
 from overlaycast.errors import LabError, OverlaycastError
-from overlaycast.lab import aim, fidelity, journals, media
+from overlaycast.lab import aim, fidelity, journals, load, media
 from overlaycast.lab.capture import Capture, capturing
 from overlaycast.lab.course import Plan, Run
 from overlaycast.lab.faults import ClockStep
@@ -51,6 +51,7 @@ async def run(plan: Plan, progress: Progress) -> Recording:
         faults = tuple(fault for _, fault in plan.experiment.faults)
         changeable = aim.changeable(faults, plan.ground)
         network = stack.enter_context(Network(plan.topology, changeable=changeable, seed=plan.seed))
+        plan = _forewarned(plan, network, progress)
         progress.step("checking that it is the network that was asked for")
         checked = await _checked(network, progress)
         one = (MulticastRun if plan.system == "multicast" else Run)(plan, network, progress)
@@ -62,6 +63,16 @@ async def run(plan: Plan, progress: Progress) -> Recording:
         progress.step("reading journals and files")
         sent, received = await _files(one, file, is_media)
         return replace(_recording(one, checked, started, sent, received), captures=captured)
+
+
+def _forewarned(plan: Plan, network: Network, progress: Progress) -> Plan:
+    """Say beforehand, and in the report, what the wire will hardly carry."""
+    carried = {name for name, means in network.shaper.means.items() if means == "wire"}
+    line = load.warning(load.asked_mbit(plan.topology, plan.experiment, plan.cast, plan.system, carried))
+    if not line:
+        return plan
+    progress.event(line, bad=True)
+    return replace(plan, notes=(*plan.notes, line))
 
 
 def _capture(stack: AsyncExitStack, plan: Plan, network: Network) -> Capture | None:

@@ -66,6 +66,9 @@ def counted(count: int, one: str, many: str | None = None) -> str:
 def verdict(result: Result) -> str:
     """Return the sentence that the report begins with."""
     survivors = result.survivors()
+    if result.verdict == "invalid":
+        why = result.shaping.get("why") or "it lost frames or delayed them beyond what was asked"
+        return f"The emulated network did not keep up, so this run proves nothing, neither for nor against: {why}."
     if not result.source_finished:
         return "The source did not come to the end of its stream."
     whole = sum(one.sha256_ok and one.lost == 0 for one in survivors)
