@@ -201,6 +201,9 @@ class ChildLink:
 
     def _send_turn(self, sock: socket.socket) -> bool:
         """Send for one turn. True: there is nothing more."""
+        cursor = self.cursor
+        if cursor is not None and self._ring.in_head(cursor) and not self._unsent and self._old_frames is None:
+            return self._send_newest(sock, cursor)
         turn = TURN
         while turn > 0:
             piece = self._next_bytes()
@@ -213,6 +216,17 @@ class ChildLink:
             if sent < size:
                 return False
         return False
+
+    def _send_newest(self, sock: socket.socket, cursor: Cursor) -> bool:
+        """The usual case, short, as it runs with every read and child: what has just come, and nothing else."""
+        piece = self._ring.piece(cursor)
+        if not piece:
+            return True
+        sent = sock.send(piece)
+        cursor.offset += sent
+        self.bytes_out += sent
+        self.sent_at = self._loop.time()
+        return sent == len(piece)
 
     def _writable(self) -> None:
         self._blocked = False

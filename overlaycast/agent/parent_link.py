@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import time
 from collections.abc import Callable
 from typing import Final, Protocol
 
 from overlaycast.agent.intake import Arrival, Intake
+from overlaycast.agent.moderation import PAUSE_S, Moderation
 from overlaycast.agent.ring import Ring
 from overlaycast.agent.sockets import family_of, tune
 from overlaycast.errors import RemoteProtocolError
@@ -54,6 +56,7 @@ class ParentLink:
         self.bytes_in = 0
         self.paused = False
         self._intake = Intake(ring, lambda wanted, offered: listener.may_skip(self, wanted, offered))
+        self._moderation = Moderation()
         self._listener = listener
         self._resume = resume
         self._sock: socket.socket | None = None
@@ -164,9 +167,15 @@ class ParentLink:
     def read_what_is_there(self) -> None:
         """Read now, without waiting for the loop to say that there is something."""
         if not self.paused:
-            self._readable()
+            self._read()
 
     def _readable(self) -> None:
+        if self._moderation.pausing:
+            # not by a timer: the loop's own are ten times as coarse, and nothing here is ever that urgent
+            time.sleep(PAUSE_S)
+        self._read()
+
+    def _read(self) -> None:
         if self._sock is None:
             return
         try:
@@ -185,6 +194,7 @@ class ParentLink:
         except RemoteProtocolError as error:
             self._break(str(error))
             return
+        self._moderation.took(arrival.records, size, time.monotonic())
         self._listener.arrived(self, arrival)
 
     def _break(self, why: str) -> None:

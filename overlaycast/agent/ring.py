@@ -293,6 +293,11 @@ class Ring:
         cursor.seek = seek
         return cursor.behind is None
 
+    def in_head(self, cursor: Cursor) -> bool:
+        """Is the reader simply somewhere in the newest slab, with nothing to be told?"""
+        simple = cursor.seek is None and cursor.tail is None and cursor.behind is None
+        return simple and cursor.slab == self._slabs[-1].number
+
     def piece(self, cursor: Cursor) -> memoryview:
         """Return what lies before the reader in its slab, without a copy; for readers that nothing is to be told.
 
