@@ -14,7 +14,9 @@ from typing import Final
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidURI, WebSocketException
+from websockets.uri import parse_uri
 
+from overlaycast.agent.dial import dial
 from overlaycast.errors import ConfigError, RefusedError, RemoteProtocolError
 from overlaycast.wire.messages import (
     MAX_MESSAGE,
@@ -131,8 +133,12 @@ class ControlLink:
             self._warn(f"coordinator {self._coordinator} not reachable, waiting: {why.splitlines()[0]}")
 
     async def _one_connection(self) -> None:
+        uri = parse_uri(self._url)
+        async with asyncio.timeout(OPEN_S):
+            sock = await dial(uri.host, uri.port)
         async with connect(
             self._url,
+            sock=sock,
             compression=None,
             proxy=None,
             max_size=MAX_MESSAGE,

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from overlaycast.coordinator.settings import Endpoint
+from overlaycast.discovery.unpaced import unpaced
 from overlaycast.errors import ConfigError
 
 BACKLOG: Final = 1024
@@ -28,7 +29,8 @@ def listen_tcp(endpoint: Endpoint) -> socket.socket:
         family, _, _, _, address = socket.getaddrinfo(
             endpoint.host, endpoint.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
-        sock = socket.socket(family, socket.SOCK_STREAM)
+        # with its protocol named: only then asyncio takes accepted ones for TCP, and switches Nagle's algorithm off
+        sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     except (OSError, UnicodeError) as error:  # a name that DNS could never hold is a UnicodeError
         raise ConfigError(f"listen: {endpoint}: {getattr(error, 'strerror', None) or 'not a host name'}") from None
     try:
@@ -38,6 +40,7 @@ def listen_tcp(endpoint: Endpoint) -> socket.socket:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _USER_TIMEOUT_MS)
         if endpoint.host == "::":  # all addresses there are, whatever net.ipv6.bindv6only says
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        unpaced(sock)
         sock.bind(address)
         sock.listen(BACKLOG)
     except OSError as error:

@@ -2,19 +2,21 @@
 
 Owns: how many at once, and for how long. Refuses: what the figures mean; the brain knows.
 
-Invariants: never more than ``at_once`` measurements; each ends within ``_LIMIT`` seconds of its turn, whatever the
-network and the member do.
+Invariants: never more than ``at_once`` measurements; each ends within thrice ``_LIMIT`` seconds of its turn, whatever
+the network and the member do: the route, the wait for a turn on the link, and the echo.
 """
 
 from __future__ import annotations
 
 import asyncio
 import random
-from contextlib import nullcontext, suppress
+from collections.abc import Callable
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Final, Protocol
 
+from overlaycast.coordinator.turns import Turns
 from overlaycast.discovery.echo import EchoProbe, Performance
 from overlaycast.discovery.route import Route
 from overlaycast.wire.messages import EchoReply, EchoRequest
@@ -70,15 +72,19 @@ class Measurer:
     def __init__(self, routes: RouteFinder | None, at_once: int) -> None:
         self._routes = routes
         self._slots = asyncio.Semaphore(at_once)
-        # trains of several members at once would measure each other
-        self._trains = asyncio.Semaphore(max(1, at_once // _TRAIN_SHARE))
+        self._turns = Turns(max(1, at_once // _TRAIN_SHARE))
         # nonces and payloads must not be guessed by a member that would like to look fast
         self._chance = random.SystemRandom()
 
     async def measure(self, link: EchoLink, inbox: EchoInbox) -> Found:
         """Return what can be found about the member at the other end of ``link``."""
         async with self._slots:
-            route, performance = await asyncio.gather(self._route(link.host), self._echo(link, inbox))
+            route_found = asyncio.create_task(self._route(link.host))
+            try:
+                performance = await self._echo(link, inbox, route_found)
+                route = await route_found
+            finally:
+                route_found.cancel()
         if route is None:
             return Found((), (), False, performance)
         return Found(route.routers, route.rtt_ms[: len(route.routers)], route.reached, performance)
@@ -92,22 +98,29 @@ class Measurer:
         except TimeoutError:
             return None
 
-    async def _echo(self, link: EchoLink, inbox: EchoInbox) -> Performance:
+    async def _echo(self, link: EchoLink, inbox: EchoInbox, route_found: asyncio.Task[Route | None]) -> Performance:
         probe = EchoProbe(self._chance)
-        now = asyncio.get_running_loop().time
-        try:
-            async with asyncio.timeout(_LIMIT):
-                while True:
-                    async with self._trains if probe.heavy else nullcontext():
-                        if not (requests := probe.requests(now())):
-                            break
-                        for request in requests:
-                            link.send(request)
-                        while not probe.receive(*await inbox.get()):
-                            pass
-        except TimeoutError:
-            pass
+        with suppress(TimeoutError):
+            async with AsyncExitStack() as turn:
+                async with asyncio.timeout(_LIMIT):
+                    await _until(lambda: probe.heavy, probe, link, inbox)
+                route = await asyncio.shield(route_found)
+                async with asyncio.timeout(_LIMIT):
+                    await turn.enter_async_context(self._turns.turn(route.routers if route is not None else ()))
+                async with asyncio.timeout(_LIMIT):
+                    # to the end without a pause: a link that has been idle has a small window again
+                    await _until(lambda: False, probe, link, inbox)
         return probe.result()
+
+
+async def _until(enough: Callable[[], bool], probe: EchoProbe, link: EchoLink, inbox: EchoInbox) -> None:
+    """Go on with a probe until it is complete, or enough."""
+    now = asyncio.get_running_loop().time
+    while not enough() and (requests := probe.requests(now())):
+        for request in requests:
+            link.send(request)
+        while not probe.receive(*await inbox.get()):
+            pass
 
 
 def _traceable(host: str) -> bool:

@@ -2,34 +2,47 @@
 
 Owns: what is sent for return, in which order, and the arithmetic. Refuses: links and clocks; the coordinator feeds it.
 
-The round-trip time is the least of several small echoes, spread over the probe, because a host that has just started
-is slow to answer. The rate comes from trains of larger echoes: ``n`` payloads of ``b`` bytes, sent back to back, cross
-the member's access link down and up in about ``(n + 1) * b / rate`` beyond the round-trip time. The first train is
-short, so that a stream on a thin link is not disturbed for longer than some milliseconds. Trains grow while the
-transfer is small beside the round-trip time, that is, while it tells nothing. If it never tells, the link is faster
-than some ``5 * 64 KiB`` in half a round-trip time, and its rate is reported as unknown: it is not seen to be thin.
+Small echoes give the round-trip time, trains of larger ones the rate: ``n`` payloads of ``b`` bytes, sent back to
+back, cross the member's thinnest link down and up in ``(n + 1) * b / rate`` beyond the round-trip time. A train is
+short enough to fit into the window that the one before it has opened, so it takes the same on a near link and on a far
+one, and a stream on a thin link is not disturbed for longer than some milliseconds.
+
+Whatever else happens (a busy host, a stream on the same link, a window that is still small) makes an echo late, never
+early. So the least of several counts, and **a least that was seen only once is not believed**: trains and small echoes
+are repeated until the two fastest of each agree. If they do not agree after some tries, longer trains follow, beside
+which the same lateness is small; then what is known by then counts, the doubt about the round-trip time added.
 
 Invariants: a step is sent only when the one before has come back whole; a reply counts only with its nonce and its
-whole payload; no more than ``MOST_BYTES`` characters are ever sent, and those only over links that are fast.
+whole payload; no more than ``MOST_BYTES`` characters are ever sent, and no train ``LONGEST_S`` after the first.
 """
 
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from overlaycast.wire.messages import ECHO_LIMIT, EchoReply, EchoRequest
 
 SMALL_BYTES: Final = 32
-_SMALL: Final = (1, SMALL_BYTES)
-_SHORT: Final = (1, 32 * 1024)
-STEPS: Final = (_SMALL, _SMALL, _SMALL, _SHORT, _SMALL, _SHORT, _SMALL)
-"""(how many, how large) per step. The second short train runs over a window that the first has opened."""
-GROWTH: Final = ((2, ECHO_LIMIT), (4, ECHO_LIMIT))
-"""Further steps, each only if the rate is still unclear."""
-_CLEAR: Final = 1.5
-MOST_BYTES: Final = sum(count * size for count, size in STEPS + GROWTH)
+FIRST_SMALL: Final = 3
+"""Small echoes before the first train; one more goes ahead of each train."""
+TRAINS: Final = ((1, 32 * 1024, 8), (2, ECHO_LIMIT, 3), (4, ECHO_LIMIT, 3))
+"""Kinds of trains, one after the other: (how many, how large, how often at most)."""
+MOST_BYTES: Final = sum(count * size * tries for count, size, tries in TRAINS) + SMALL_BYTES * (
+    FIRST_SMALL + sum(tries for _, _, tries in TRAINS)
+)
+LEAST_TRIES: Final = 3
+"""Trains of a kind before it is asked whether two agree: of so few as two, both may have been late."""
+LONGEST_S: Final = 3.0
+AGREED: Final = 0.1
+"""Two times agree if they differ by no more than this share of what the bytes take."""
+DOUBTFUL: Final = 0.5
+"""Times that differ by more than this share tell nothing ..."""
+CLEAR: Final = 1.5
+"""... unless a train takes so many times as long as a small echo."""
+ON_THE_WIRE: Final = 1514 / 1448
+"""What a full frame takes on a link for what it carries of a payload."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +53,59 @@ class Performance:
     rate_mbit: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class _Train:
-    """A step that has come back: how many payloads of how many bytes, and the seconds that it took."""
+@dataclass(slots=True)
+class _Floor:
+    """The least two of several times, in seconds."""
+
+    least: float = float("inf")
+    second: float = float("inf")
+
+    def take(self, seconds: float) -> None:
+        if seconds < self.least:
+            self.least, self.second = seconds, self.least
+        else:
+            self.second = min(self.second, seconds)
+
+    @property
+    def spread(self) -> float:
+        """How far the second is from the least: how much the least is to be doubted."""
+        return self.second - self.least
+
+
+@dataclass(slots=True)
+class _Kind:
+    """Trains of one length: how long they took."""
 
     count: int
     size: int
-    took: float
+    tries: int
+    done: int = 0
+    took: _Floor = field(default_factory=_Floor)
+
+    @property
+    def bits(self) -> float:
+        """What crosses the thinnest link, both ways: the first payload is returned when all of it is there."""
+        return (self.count + 1) * self.size * 8 * ON_THE_WIRE
+
+    def doubt(self, small: _Floor) -> float:
+        """Return by how much the least times may be off, as a share of what the bytes take."""
+        took = self.took.least - small.least
+        return (self.took.spread + small.spread) / took if took > 0 else float("inf")
+
+    def agreed(self, small: _Floor) -> bool:
+        took = self.took.least - small.least
+        return self.done >= LEAST_TRIES and took > 0 and max(self.took.spread, small.spread) <= AGREED * took
+
+    def rate_mbit(self, small: _Floor) -> float | None:
+        """Return the rate, or None if these times tell nothing."""
+        if self.took.least == float("inf"):
+            return None
+        took = self.took.least - small.least
+        if self.agreed(small):
+            return self.bits / took / 1e6
+        if self.took.least >= CLEAR * small.least or self.doubt(small) <= DOUBTFUL:
+            return self.bits / (took + small.spread) / 1e6
+        return None
 
 
 class EchoProbe:
@@ -54,20 +113,27 @@ class EchoProbe:
 
     def __init__(self, chance: random.Random) -> None:
         self._chance = chance
-        self._steps = list(STEPS)
-        self._growth = list(GROWTH)
+        self._small = _Floor()
+        self._smalls_left = FIRST_SMALL
+        self._kinds = [_Kind(*kind) for kind in TRAINS]
+        self._now_at = 0
+        self._train_began: float | None = None
         self._awaited: dict[int, str] = {}
         self._sent_at = 0.0
-        self._done: list[_Train] = []
+        self._over = False
 
     def requests(self, now: float) -> list[EchoRequest]:
         """Return what to send next, back to back, or nothing when the probe is complete."""
-        if not self._steps:
+        if self._over:
             return []
-        count, size = self._steps[0]
+        sizes = [SMALL_BYTES]
+        if self.heavy:
+            self._train_began = now if self._train_began is None else self._train_began
+            # without a pause between trains: a window that is not used becomes small again (RFC 7661)
+            sizes += [self._kind.size] * self._kind.count
         requests = [
             EchoRequest(nonce=self._chance.getrandbits(53), payload=self._chance.randbytes(size // 2).hex())
-            for _ in range(count)
+            for size in sizes
         ]
         self._awaited = {request.nonce: request.payload for request in requests}
         self._sent_at = now
@@ -78,42 +144,42 @@ class EchoProbe:
         if self._awaited.get(reply.nonce) != reply.payload:
             return False
         del self._awaited[reply.nonce]
+        took = max(now - self._sent_at, 1e-9)
+        if len(reply.payload) == SMALL_BYTES:
+            self._small.take(took)
         if self._awaited:
             return False
-        count, size = self._steps.pop(0)
-        self._done.append(_Train(count, size, max(now - self._sent_at, 1e-9)))
-        if not self._steps and self._growth and self._unclear():
-            self._steps.append(self._growth.pop(0))
+        if self.heavy:
+            self._kind.took.take(took)
+            self._kind.done += 1
+            self._go_on(now)
+        else:
+            self._smalls_left -= 1
         return True
 
     def result(self) -> Performance:
         """Return what is known so far."""
-        rtt = self._rtt()
-        if rtt is None:
+        rtt = self._small.least
+        if rtt == float("inf"):
             return Performance()
-        rates = [_rate_mbit(train, rtt) for train in self._trains() if _tells(train, rtt)]
-        return Performance(rtt * 1000, max(rates, default=None))
+        agreed = [kind for kind in self._kinds if kind.agreed(self._small)]
+        rates = [kind.rate_mbit(self._small) for kind in agreed or self._kinds]
+        return Performance(rtt * 1000, max((rate for rate in rates if rate is not None), default=None))
 
     @property
     def heavy(self) -> bool:
         """Whether what comes next is a train, of which not too many should run at the same time."""
-        return bool(self._steps) and self._steps[0][1] != SMALL_BYTES
+        return not self._over and not self._smalls_left
 
-    def _rtt(self) -> float | None:
-        return min((train.took for train in self._done if train.size == SMALL_BYTES), default=None)
+    @property
+    def _kind(self) -> _Kind:
+        return self._kinds[self._now_at]
 
-    def _trains(self) -> list[_Train]:
-        return [train for train in self._done if train.size != SMALL_BYTES]
-
-    def _unclear(self) -> bool:
-        rtt = self._rtt()
-        return rtt is not None and not any(_tells(train, rtt) for train in self._trains())
-
-
-def _tells(train: _Train, rtt: float) -> bool:
-    # the round-trip time may have been less when the train ran: a good part of the time must be left for the bytes
-    return train.took >= _CLEAR * rtt
-
-
-def _rate_mbit(train: _Train, rtt: float) -> float:
-    return (train.count + 1) * train.size * 8 / (train.took - rtt) / 1e6
+    def _go_on(self, now: float) -> None:
+        """After a train: is it enough, or is it time for longer ones?"""
+        late = self._train_began is not None and now - self._train_began > LONGEST_S
+        if late or self._kind.agreed(self._small):
+            self._over = True
+        elif self._kind.done == self._kind.tries:
+            self._now_at += 1
+            self._over = self._now_at == len(self._kinds)
