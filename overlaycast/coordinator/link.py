@@ -23,6 +23,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from overlaycast.coordinator.allowance import Allowance
 from overlaycast.coordinator.listeners import plain_host
 from overlaycast.coordinator.settings import CoordinatorSettings
+from overlaycast.discovery.echo import MOST_BYTES, MOST_REPLIES
 from overlaycast.errors import RefusedError, RemoteProtocolError
 from overlaycast.wire.messages import (
     VERSION,
@@ -67,8 +68,9 @@ class MemberLink:
         self._pump: asyncio.Task[None] | None = None
         loop = asyncio.get_running_loop()
         rate = settings.messages_per_s
-        self._messages = Allowance(rate, max(rate * _BURST_S, 16), loop.time())
-        self._bytes = Allowance(_BYTES_PER_S, _BYTES_PER_S * _BURST_S, loop.time())
+        # what an echo asks for comes on top: nobody is cut off for answering
+        self._messages = Allowance(rate, rate * _BURST_S + MOST_REPLIES, loop.time())
+        self._bytes = Allowance(_BYTES_PER_S, _BYTES_PER_S * _BURST_S + MOST_BYTES, loop.time())
         self.traffic = Traffic()
         # over the local socket there is no address: such a member is on this host
         self.host = plain_host(socket.client.host) if socket.client and socket.client.host else "127.0.0.1"

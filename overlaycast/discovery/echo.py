@@ -13,7 +13,8 @@ are repeated until the two fastest of each agree. If they do not agree after som
 which the same lateness is small; then what is known by then counts, the doubt about the round-trip time added.
 
 Invariants: a step is sent only when the one before has come back whole; a reply counts only with its nonce and its
-whole payload; no more than ``MOST_BYTES`` characters are ever sent, and no train ``LONGEST_S`` after the first.
+whole payload; no more than ``MOST_BYTES`` characters in ``MOST_REPLIES`` payloads are ever sent, and no train
+``LONGEST_S`` after the first.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ TRAINS: Final = ((1, 32 * 1024, 8), (2, ECHO_LIMIT, 3), (4, ECHO_LIMIT, 3))
 MOST_BYTES: Final = sum(count * size * tries for count, size, tries in TRAINS) + SMALL_BYTES * (
     FIRST_SMALL + sum(tries for _, _, tries in TRAINS)
 )
+MOST_REPLIES: Final = FIRST_SMALL + sum((count + 1) * tries for count, _, tries in TRAINS)
 LEAST_TRIES: Final = 3
 """Trains of a kind before it is asked whether two agree: of so few as two, both may have been late."""
 LONGEST_S: Final = 3.0

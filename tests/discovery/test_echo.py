@@ -14,6 +14,7 @@ from overlaycast.discovery.echo import (
     LEAST_TRIES,
     LONGEST_S,
     MOST_BYTES,
+    MOST_REPLIES,
     ON_THE_WIRE,
     SMALL_BYTES,
     TRAINS,
@@ -73,6 +74,7 @@ def test_it_ends_and_sends_no_more_than_it_says(seed: int, rtt: float, mbit: flo
     begin = 50.0
     requests = run(probe, mbit, rtt, lambda _: chance.random() * worst, begin)
     assert sum(len(request.payload) for request in requests) <= MOST_BYTES
+    assert len(requests) <= MOST_REPLIES
     assert not probe.heavy
     assert probe.requests(1e9) == []
 
