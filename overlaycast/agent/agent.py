@@ -182,7 +182,7 @@ class Agent:
         """Something for the coordinator."""
         self.control.send(message)
 
-    def _subscription(self) -> Subscribe:
+    def _subscription(self, local: str) -> Subscribe:
         options = self.options
         resume = None
         if self.member is not None:
@@ -204,15 +204,27 @@ class Agent:
             addresses=(self._address(),),
             limits=MemberLimits(upload_mbit=options.upload_mbit, out_degree=options.out_degree),
             reachable=options.reachable,
+            dials=options.dials,
+            local=Address(host=self._listening or local, port=self._port),
             resume=resume,
         )
 
     def _address(self) -> Address:
         host = self.options.advertise
-        if host is None and self.options.listen is not None:
-            host = split_host_port(self.options.listen, "listen")[0]
-            host = "" if host in ("0.0.0.0", "::", "*") else host
-        return Address(host=host or "", port=self.setup.port.getsockname()[1])
+        return Address(host=self._listening if host is None else host, port=self._port)
+
+    @property
+    def _port(self) -> int:
+        port: int = self.setup.port.getsockname()[1]
+        return port
+
+    @property
+    def _listening(self) -> str:
+        """The host that the data port is bound to; empty: all of them."""
+        if self.options.listen is None:
+            return ""
+        host = split_host_port(self.options.listen, "listen")[0]
+        return "" if host in ("0.0.0.0", "::", "*") else host
 
     # --- what the coordinator says -----------------------------------------------------------------------------
 
@@ -237,6 +249,13 @@ class Agent:
                 done = self.ring.end is not None
                 self.finish(0 if done else 1, None if done else f"the group is over: {message.reason}")
 
+    def _answer(self, grant: bytes, sock: socket.socket) -> None:
+        """A parent calls; a source has none."""
+        if self.uplink and not self.departure.ending:
+            self.uplink.answer(grant, sock)
+        else:
+            sock.close()
+
     def _down(self) -> Downstream:
         if self.downstream is None:
             raise ConfigError("the coordinator gave an order before its welcome")
@@ -260,7 +279,15 @@ class Agent:
         self.settings = settings
         heartbeat_s = settings.heartbeat_ms / 1000
         self.downstream = Downstream(
-            self.setup.port, self.ring, heartbeat_s, self.options.max_children, self._starved, self.children_changed.set
+            self.setup.port,
+            self.ring,
+            heartbeat_s,
+            self.options.max_children,
+            self._starved,
+            self.children_changed.set,
+            self._answer,
+            self.spawn,
+            self._rng.random,
         )
         if self.setup.role == "source":
             self._prepare_source(settings)

@@ -62,7 +62,8 @@ class ControlLink:
     """The member's end.
 
     Args:
-        subscribe: makes the first message of each connection, with ``resume`` when there is a place to resume.
+        subscribe: makes the first message of each connection, with ``resume`` when there is a place to resume; told
+            under which address of ours the connection stands.
         on_message: told each message in order, Welcome included.
         warn: prints one line for people.
     """
@@ -70,7 +71,7 @@ class ControlLink:
     def __init__(
         self,
         coordinator: str,
-        subscribe: Callable[[], Subscribe],
+        subscribe: Callable[[str], Subscribe],
         on_message: Callable[[CoordinatorMessage], None],
         warn: Callable[[str], None],
         rng: random.Random,
@@ -147,7 +148,7 @@ class ControlLink:
             ping_timeout=10,
             close_timeout=1,
         ) as link:
-            await link.send(encode(self._subscribe()))
+            await link.send(encode(self._subscribe(str(link.local_address[0]))))
             async with asyncio.timeout(WELCOME_S):
                 answer = decode_from_coordinator(await link.recv())
             if isinstance(answer, Refused):

@@ -3,6 +3,9 @@
 Owns: the listening socket and connections that have not yet shown a grant: few, and not for long. Refuses: unknown
 grants (after a moment: Accept and Assign travel on different links, the child may be faster), a child whose rank is
 not above ours, more children than the limit, garbage.
+
+A parent that cannot be dialled knocks too, with CALL: that connection is passed on to who looks for parents. And a
+child that we have called is a guest like any other, but it must answer with the grant that it was called with.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ from overlaycast.errors import RemoteProtocolError
 from overlaycast.wire.frames import (
     IDLE,
     VERSION,
+    Call,
     Decoder,
     Frame,
     Heartbeat,
@@ -55,18 +59,32 @@ class _Guest:
     decoder: Decoder = field(default_factory=Decoder)
     hello: Hello | None = None
     resume_from: int = 0
+    called: bytes | None = None
+    done: Callable[[], None] | None = None
 
 
 class Door:
-    """The listening end."""
+    """The listening end.
 
-    def __init__(self, sock: socket.socket, grants: Grants, keeper: DoorKeeper, ready: Callable[[], bool]) -> None:
+    Args:
+        answer: takes over a connection on which a parent has shown this grant.
+    """
+
+    def __init__(
+        self,
+        sock: socket.socket,
+        grants: Grants,
+        keeper: DoorKeeper,
+        ready: Callable[[], bool],
+        answer: Callable[[bytes, socket.socket], None],
+    ) -> None:
         self.refused = 0
         self.garbage = 0
         self._sock = sock
         self._grants = grants
         self._keeper = keeper
         self._ready = ready
+        self._answer = answer
         self._guests: set[_Guest] = set()
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(sock, self._knock)
@@ -89,9 +107,19 @@ class Door:
             tune(sock)
             self._welcome(sock)
 
-    def _welcome(self, sock: socket.socket) -> None:
-        guest = _Guest(sock)
-        guest.timer = self._loop.call_later(HELLO_S, self._dismiss, guest)
+    def called(self, sock: socket.socket, grant: bytes, seconds: float, done: Callable[[], None]) -> None:
+        """We have called a child on this connection: it has so long for its HELLO. ``done``: it is in, or it is not."""
+        self._welcome(sock, seconds, grant, done)
+
+    def _welcome(
+        self,
+        sock: socket.socket,
+        seconds: float = HELLO_S,
+        called: bytes | None = None,
+        done: Callable[[], None] | None = None,
+    ) -> None:
+        guest = _Guest(sock, called=called, done=done)
+        guest.timer = self._loop.call_later(seconds, self._dismiss, guest)
         self._guests.add(guest)
         self._loop.add_reader(sock, self._listen, guest)
 
@@ -115,7 +143,9 @@ class Door:
 
     def _hear(self, guest: _Guest, frame: Frame) -> bool:
         """False: nothing more to be heard from this one."""
-        if guest.hello is None and isinstance(frame, Hello):
+        if guest.hello is None and isinstance(frame, Call) and guest.called is None:
+            return self._pass_on(guest, frame.grant)
+        if guest.hello is None and isinstance(frame, Hello) and guest.called in (None, frame.grant):
             if frame.version != VERSION:
                 self._dismiss(guest, RefuseCode.VERSION)
                 return False
@@ -130,6 +160,16 @@ class Door:
             return True
         self.garbage += 1
         self._dismiss(guest, RefuseCode.PROTOCOL)
+        return False
+
+    def _pass_on(self, guest: _Guest, grant: bytes) -> bool:
+        """A parent calls: it says no more before we have said HELLO."""
+        if guest.decoder.held:
+            self.garbage += 1
+            self._dismiss(guest)
+        elif guest in self._guests:
+            self._forget(guest)
+            self._answer(grant, guest.sock)
         return False
 
     @staticmethod
@@ -160,6 +200,8 @@ class Door:
         self._stop_timer(guest)
         self._guests.discard(guest)
         self._loop.remove_reader(guest.sock)
+        if guest.done is not None:
+            self._loop.call_soon(guest.done)
 
     def _dismiss(self, guest: _Guest, code: RefuseCode | None = None) -> None:
         if guest not in self._guests:

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Coroutine
+from typing import Any, Final
 
+from overlaycast.agent.calling import Calls
 from overlaycast.agent.child_link import Archive, ChildLink
 from overlaycast.agent.door import Door
 from overlaycast.agent.grants import Admission, Grants
@@ -34,6 +35,9 @@ class Downstream:
         most: children at once, warm ones included.
         starved: tells whether nothing reaches us from above.
         changed: told when a child came, went or said how far it is.
+        answer: takes over a connection that a parent of ours has opened, with the grant that it showed.
+        spawn: starts a task in the agent's group.
+        jitter: returns a number in [0, 1).
     """
 
     def __init__(
@@ -44,6 +48,9 @@ class Downstream:
         most: int,
         starved: Callable[[], bool],
         changed: Callable[[], None],
+        answer: Callable[[bytes, socket.socket], None],
+        spawn: Callable[[Coroutine[Any, Any, None]], object],
+        jitter: Callable[[], float],
     ) -> None:
         self.rank: int | None = None
         self.leaving = False
@@ -59,18 +66,22 @@ class Downstream:
         self._grants = Grants()
         self._said: dict[int, int] = {}
         self._loop = asyncio.get_running_loop()
-        self.door = Door(sock, self._grants, self, lambda: self.rank is not None)
+        self.door = Door(sock, self._grants, self, lambda: self.rank is not None, answer)
+        self.calls = Calls(self, spawn, jitter)
 
     # --- orders ------------------------------------------------------------------------------------------------
 
     def accept(self, order: Accept) -> None:
-        """Expect a child."""
+        """Expect a child, and call it if it cannot come by itself."""
         self._grants.accept(order)
         self.door.announced()
+        self.calls.announced(order)
 
     def revoke(self, order: Revoke) -> None:
         """Expect it no more; one that is fed has a moment to leave by itself."""
         self._grants.revoke(order)
+        if self._grants.of_child(order.child) is None:
+            self.calls.drop(order.child)
         child = self.children.get(order.child)
         if child is not None and child.admission.epoch <= order.epoch:
             self._loop.call_later(REVOKED_S if child.feeding else 0, self._evict, child)
@@ -87,6 +98,16 @@ class Downstream:
             if (child := self.children.get(member)) is not None:
                 child.refuse(RefuseCode.RANK)
         self.door.announced()
+
+    # --- calling -----------------------------------------------------------------------------------------------
+
+    def here(self, child: int) -> bool:
+        """Is it connected?"""
+        return child in self.children
+
+    def called(self, sock: socket.socket, grant: bytes, seconds: float, done: Callable[[], None]) -> None:
+        """We have called a child on this connection."""
+        self.door.called(sock, grant, seconds, done)
 
     # --- the door ----------------------------------------------------------------------------------------------
 
@@ -120,6 +141,7 @@ class Downstream:
             self._said.pop(child.member, None)
         self.skipped_by_gone += child.skipped
         self.bytes_out_by_gone += child.bytes_out
+        self.calls.changed(child.member)
         self._changed()
 
     # --- data --------------------------------------------------------------------------------------------------
@@ -181,6 +203,7 @@ class Downstream:
 
     def close(self) -> None:
         """Close everything."""
+        self.calls.close()
         self.door.close()
         for child in list(self.children.values()):
             child.close("leaving")

@@ -63,7 +63,12 @@ class NodeOptions(Settings):
     advertise: str | None = Field(
         None, max_length=64, description="the host under which others reach the data port; what the coordinator sees"
     )
-    reachable: bool = Field(True, description="others can open connections to this member; if not, it feeds nobody")
+    reachable: bool = Field(
+        True, description="others can open connections to this member; if not, it feeds neighbours and whom it can call"
+    )
+    dials: bool = Field(
+        True, description="this member can open connections to others; if not, it is fed by those who can call it"
+    )
     upload_mbit: float | None = Field(None, gt=0, le=1_000_000, description="upload that this member offers, Mbit/s")
     out_degree: int | None = Field(None, ge=0, le=4096, description="most children that this member offers to feed")
     max_children: int = Field(256, ge=1, le=4096, description="connections from children at once, standbys included")

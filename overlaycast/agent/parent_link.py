@@ -15,13 +15,11 @@ from typing import Final, Protocol
 from overlaycast.agent.intake import Arrival, Intake
 from overlaycast.agent.moderation import PAUSE_S, Moderation
 from overlaycast.agent.ring import Ring
-from overlaycast.agent.sockets import family_of, tune
+from overlaycast.agent.sockets import connect_any
 from overlaycast.errors import RemoteProtocolError
 from overlaycast.wire.frames import IDLE, Frame, Heartbeat, Hello, Start, Stop, encode
-from overlaycast.wire.messages import Address, Peer
+from overlaycast.wire.messages import Peer
 
-CONNECT_S: Final = 1.5
-"""Seconds that one address has to accept the connection."""
 MOST_UNSENT: Final = 4096
 """Bytes of our small frames that may wait; a link that takes not even those is dead."""
 
@@ -68,30 +66,14 @@ class ParentLink:
 
     async def dial(self, rank: int) -> bool:
         """Connect to the first address that answers and greet. False: none did."""
-        for address in self.peer.addresses:
-            sock = await self._connect(address)
-            if sock is not None and self._closed:
-                sock.close()
-                return True
-            if sock is not None:
-                self.adopt(sock, rank)
-                return True
-        return self._closed
-
-    async def _connect(self, address: Address) -> socket.socket | None:
-        loop = asyncio.get_running_loop()
-        sock: socket.socket | None = None
-        try:
-            async with asyncio.timeout(CONNECT_S):
-                family, target = await _resolve(address)
-                sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
-                tune(sock)
-                await loop.sock_connect(sock, target)
-                return sock
-        except (OSError, TimeoutError):
-            if sock is not None:
-                sock.close()
-            return None
+        sock = await connect_any(self.peer.addresses)
+        if sock is None:
+            return self._closed
+        if self._closed:
+            sock.close()
+        else:
+            self.adopt(sock, rank)
+        return True
 
     def adopt(self, sock: socket.socket, rank: int) -> None:
         """Greet over a connection that stands."""
@@ -212,11 +194,3 @@ class ParentLink:
             loop.remove_reader(sock)
             loop.remove_writer(sock)
             sock.close()
-
-
-async def _resolve(address: Address) -> tuple[socket.AddressFamily, tuple[str, int]]:
-    family = family_of(address.host)
-    if family is not None:
-        return family, (address.host, address.port)
-    found = await asyncio.get_running_loop().getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
-    return found[0][0], (str(found[0][4][0]), address.port)

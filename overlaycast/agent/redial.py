@@ -36,6 +36,11 @@ class Redials:
         """A try is under way: nothing is due until it fails."""
         self._due.pop(member, None)
 
+    def hasten(self, member: int, now: float) -> None:
+        """The next try need not wait any longer, if there is to be one."""
+        if member in self._due:
+            self._due[member] = now
+
     def answered(self, member: int) -> None:
         """It worked: the next failure begins with the shortest pause."""
         self._due.pop(member, None)

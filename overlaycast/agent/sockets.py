@@ -1,6 +1,6 @@
 """TCP as a hop of ours wants it, and the data port.
 
-Owns: socket options and listening sockets. Refuses: what is said over them.
+Owns: socket options, listening sockets and dialling. Refuses: what is said over them.
 
 Send and receive buffers are left to the kernel's autotuning on purpose: a fixed SO_SNDBUF is silently cut to
 ``net.core.wmem_max`` (208 KiB as delivered), which would cap a long fat hop. What is bounded is what matters: bytes
@@ -9,12 +9,15 @@ that wait unsent (``TCP_NOTSENT_LOWAT``), so that a heartbeat or a newer record 
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import ipaddress
 import socket
+from collections.abc import Iterable
 from typing import Final
 
 from overlaycast.errors import ConfigError
+from overlaycast.wire.messages import Address
 
 FIRST_PORT: Final = 8471
 LAST_PORT: Final = 8570
@@ -24,6 +27,8 @@ USER_TIMEOUT_MS: Final = 8000
 KEEPALIVE_IDLE_S: Final = 4
 KEEPALIVE_EVERY_S: Final = 1
 KEEPALIVE_PROBES: Final = 4
+CONNECT_S: Final = 1.5
+"""Seconds that one address has to accept the connection."""
 
 
 def tune(sock: socket.socket) -> None:
@@ -115,3 +120,39 @@ def family_of(host: str) -> socket.AddressFamily | None:
         return socket.AF_INET6 if ipaddress.ip_address(host).version == 6 else socket.AF_INET
     except ValueError:
         return None
+
+
+async def connect_any(addresses: Iterable[Address]) -> socket.socket | None:
+    """Return a connection to the first address that accepts one, None if none does."""
+    for address in addresses:
+        sock = await _connect(address)
+        if sock is not None:
+            return sock
+    return None
+
+
+async def _connect(address: Address) -> socket.socket | None:
+    sock: socket.socket | None = None
+    try:
+        async with asyncio.timeout(CONNECT_S):
+            family, target = await _resolve(address)
+            sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+            tune(sock)
+            await asyncio.get_running_loop().sock_connect(sock, target)
+            return sock
+    except (OSError, TimeoutError):
+        if sock is not None:
+            sock.close()
+        return None
+    except asyncio.CancelledError:
+        if sock is not None:
+            sock.close()
+        raise
+
+
+async def _resolve(address: Address) -> tuple[socket.AddressFamily, tuple[str, int]]:
+    family = family_of(address.host)
+    if family is not None:
+        return family, (address.host, address.port)
+    found = await asyncio.get_running_loop().getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
+    return found[0][0], (str(found[0][4][0]), address.port)

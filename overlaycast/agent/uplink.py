@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import random
+import socket
 import time
 from collections.abc import Callable
 from typing import Final, Protocol
 
+from overlaycast.agent.called import Called
 from overlaycast.agent.intake import Arrival
 from overlaycast.agent.parent_link import ParentLink
 from overlaycast.agent.ring import Ring
@@ -18,7 +20,7 @@ from overlaycast.agent.switching import Action, Ask, Complain, Dial, Fed, Hang, 
 from overlaycast.agent.upstream import Upstream
 from overlaycast.wire.frames import OLDEST, Heartbeat, RefuseCode
 from overlaycast.wire.group import GroupSettings
-from overlaycast.wire.messages import Assign, MemberMessage, NotReceiving
+from overlaycast.wire.messages import Assign, MemberMessage, NotReceiving, Peer
 
 LONGEST_SLEEP_S: Final = 0.08
 """The timer looks at least so often: a limit that has shrunk since it was armed must not be overslept."""
@@ -64,6 +66,7 @@ class Uplink:
     ) -> None:
         self.machine = Upstream(settings.silence_ms / 1000, settings.heartbeat_ms / 1000, settings.flag_s, rng.random)
         self.links: dict[int, ParentLink] = {}
+        self.called = Called(self._awaited)
         self._ring = ring
         self._start = start
         self._listener = listener
@@ -144,6 +147,29 @@ class Uplink:
         for link in list(self.links.values()):
             link.progress(self._ring.position)
 
+    # --- calls -------------------------------------------------------------------------------------------------
+
+    def answer(self, grant: bytes, sock: socket.socket) -> None:
+        """A parent has opened a connection to us and shown this grant: greet if that is awaited, else keep it."""
+        for link in self.links.values():
+            if not link.connected and not link.peer.addresses and link.peer.grant == grant.hex():
+                link.adopt(sock, self._rank)
+                return
+        peer = self._caller(grant)
+        if self.called.keep(grant, sock) and peer is not None:
+            self.machine.called(peer.member, self._now())
+            self._perform()
+
+    def _caller(self, grant: bytes) -> Peer | None:
+        order = self.machine.order
+        if order is None:
+            return None
+        peers = (order.parent, *order.standbys)
+        return next((peer for peer in peers if peer and not peer.addresses and peer.grant == grant.hex()), None)
+
+    def _awaited(self, grant: bytes) -> bool:
+        return self._caller(grant) is not None
+
     # --- actions -----------------------------------------------------------------------------------------------
 
     def _perform(self, rearm: bool = True) -> None:
@@ -180,11 +206,18 @@ class Uplink:
         self.links[action.link] = link
         if action.feed:
             link.start()
-        self._spawn(self._open(link))
+        if action.peer.addresses:
+            self._spawn(self._open(link))
+        elif (sock := self.called.take(bytes.fromhex(action.peer.grant))) is not None:
+            link.adopt(sock, self._rank)
+        # else it has to call us; the machine gives it up if it does not in time
+
+    @property
+    def _rank(self) -> int:
+        return self.machine.order.rank if self.machine.order else 0
 
     async def _open(self, link: ParentLink) -> None:
-        rank = self.machine.order.rank if self.machine.order else 0
-        if not await link.dial(rank):
+        if not await link.dial(self._rank):
             self.links.pop(link.number, None)
             self.machine.lost(link.number, "unreachable", self._now())
             self._perform()
@@ -259,5 +292,6 @@ class Uplink:
         """Close everything."""
         if self._timer is not None:
             self._timer.cancel()
+        self.called.close()
         for number in list(self.links):
             self._drop(number)

@@ -348,6 +348,17 @@ class Upstream:
         else:
             self._hang(link)
 
+    def called(self, member: int, now: float) -> None:
+        """Who has to call us has done so: it need not wait until it is dialled again."""
+        peer = self._ordered_peer(member)
+        if self.state is State.ENDED or peer is None or self.links.to(member) is not None:
+            return
+        if self._outage:
+            self._ask_peer(peer, now)
+        else:
+            self._redials.hasten(member, now)
+            self._check_redials(now)
+
     # --- what breaks -------------------------------------------------------------------------------------------
 
     def lost(self, number: int, reason: Reason, now: float) -> None:

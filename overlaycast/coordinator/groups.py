@@ -206,8 +206,8 @@ class Groups:
 
 
 def _with_hosts(request: Subscribe, seen: str) -> Subscribe:
-    """Return the request with the address that we see put in where the member named none."""
+    """Return the request with the address that we see, also put in where the member named none."""
     addresses = tuple(
         Address(host=seen, port=address.port) if address.host in _ANY_HOST else address for address in request.addresses
     )
-    return request.model_copy(update={"addresses": addresses})
+    return request.model_copy(update={"addresses": addresses, "seen": seen})

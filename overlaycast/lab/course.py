@@ -207,15 +207,16 @@ class Run:
             self.progress.state(f"{number} of {len(first)} members joined", number / len(first))
 
     def _command(self, host: str) -> list[str]:
-        """Return the words of a host's member."""
+        """Return the words of a host's member; who is behind a NAT says so, as its user would."""
         cast = self.plan.cast
+        hidden = [] if self.plan.topology.reaches(cast.coordinator, host) else ["--no-reachable"]
         gate = self.crew.gate(host)
         if host == cast.source:
-            return programs.send(self.plan.experiment, host, self.membership, self.folders, self.file, gate)
+            return programs.send(self.plan.experiment, host, self.membership, self.folders, self.file, gate) + hidden
         if host in cast.backups:
-            return programs.backup(host, self.membership, self.folders, gate)
+            return programs.backup(host, self.membership, self.folders, gate) + hidden
         output = "-" if host in self.crew.props.readers else str(self.crew.output(host))
-        return programs.join(host, self.membership, self.folders, gate, output)
+        return programs.join(host, self.membership, self.folders, gate, output) + hidden
 
     def _secret(self, host: str) -> str:
         """Return what a member reads at its gate: the token, in the table of its command."""

@@ -21,6 +21,8 @@ LOOK: Final = 4
 """Acceptable candidates that are compared per place."""
 PATIENCE: Final = 24
 """Entries that are looked at per place in search of them."""
+BEHIND_MS: Final = 1e6
+"""Who cannot be dialled is listed after all others, for not everybody can be its child."""
 GLANCE: Final = 6
 """Members that are looked at in a place further in: its first are the best placed, and there are other places."""
 
@@ -32,7 +34,7 @@ def offer(member: Member) -> None:
     place = member.place
     if place is None or member.role == "backup" or member.degree == 0:
         return
-    delay = tree.delay_ms(member)
+    delay = tree.delay_ms(member) + (0.0 if member.reachable else BEHIND_MS)
     heapq.heappush(place.near, (delay, member.name, member.id, member))
     if not place.listed:
         place.listed = True

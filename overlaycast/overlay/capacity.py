@@ -28,9 +28,9 @@ SITE_LEVELS: Final = 3
 
 
 def degree(group: Group, member: Member) -> int:
-    """Return how many children the member may have: none where it cannot be dialled."""
+    """Return how many children the member may have; who they can be is for ``reach``."""
     settings = group.settings
-    if not member.reachable:
+    if not (member.reachable or member.dials):
         return 0
     limit = member.out_degree
     if limit is None:

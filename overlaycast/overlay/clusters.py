@@ -21,6 +21,7 @@ from overlaycast.overlay.capacity import room
 from overlaycast.overlay.group import Group
 from overlaycast.overlay.locality import Place
 from overlaycast.overlay.members import Member
+from overlaycast.overlay.reach import linked
 
 HYSTERESIS: Final = 0.75
 """A cluster keeps its primaries until it has shrunk to this share of the size that granted them."""
@@ -69,4 +70,4 @@ def deserves(group: Group, member: Member) -> bool:
         return False
     if shown(group, member) < threshold(group, where.inbound):
         return False
-    return room(group, source.place, member.place)
+    return linked(source, member) and room(group, source.place, member.place)

@@ -189,7 +189,7 @@ def _levels(stop: _Stop) -> int:
 
 
 def merit(group: Group, member: Member) -> tuple[object, ...]:
-    """Return the order within a place: planted servers, then the better performing, the stronger, by name.
+    """Return the order within a place: planted servers, who can be dialled, the better performing, the stronger, name.
 
     Performance is compared in coarse steps, for an echo is noisy; strategy "location" leaves it out.
     """
@@ -198,7 +198,16 @@ def merit(group: Group, member: Member) -> tuple[object, ...]:
     if group.settings.strategy != "location":
         reach = round(reach_ms(member) / COARSE_MS)
         rate = -_octave(member.rate_mbit or group.settings.rate_mbit, group.settings.rate_mbit)
-    return (member.role != "relay", member.failures, reach, rate, -member.degree, member.name, member.id)
+    return (
+        member.role != "relay",
+        not member.reachable,
+        member.failures,
+        reach,
+        rate,
+        -member.degree,
+        member.name,
+        member.id,
+    )
 
 
 def _octave(rate_mbit: float, stream_mbit: float) -> int:

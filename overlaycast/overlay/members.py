@@ -73,6 +73,7 @@ NO_MEMBERS: Final[list[Member]] = _Nobody()
 class Member:
     """One member's record. Mutable and slotted: a group may hold a million of them.
 
+    ``inside`` is (the translator's address, its own address behind it, port), None where nothing translates.
     Tree fields (parent, children, rank, height, size) are written by ``tree`` only; promises (standbys, wards,
     promised) by ``standby`` only. Rates are Mbit/s, times seconds of the caller's clock, ``*_ms`` milliseconds.
     """
@@ -84,6 +85,8 @@ class Member:
     connected: bool = True
     addresses: tuple[tuple[str, int], ...] = ()
     reachable: bool = True
+    dials: bool = True
+    inside: tuple[str, str, int] | None = None
     upload_mbit: float | None = None
     out_degree: int | None = None
     joined_epoch: int = 0

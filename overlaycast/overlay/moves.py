@@ -32,6 +32,7 @@ def hang(group: Group, member: Member, parent: Member) -> None:
     group.touch(member)
     if member.degree:
         candidates.offer(member)
+        group.room_changed = True  # for those whom nobody could reach who was here before
 
 
 def take_off(group: Group, member: Member, alone: bool = True) -> Member | None:

@@ -18,6 +18,7 @@ from pydantic import BaseModel
 
 from overlaycast.overlay.group import Group
 from overlaycast.overlay.members import Member
+from overlaycast.overlay.reach import neighbours, opens, way
 from overlaycast.overlay.tree import depth
 from overlaycast.wire.messages import Accept, Address, Assign, CoordinatorMessage, Peer, Revoke
 
@@ -72,7 +73,7 @@ class _Teller:
     def __init__(self, group: Group, out: Outbox) -> None:
         self.group = group
         self.out = out
-        self.addresses: dict[int, tuple[Address, ...]] = {}
+        self.addresses: dict[tuple[int, bool], tuple[Address, ...]] = {}
 
     def tell(self, member: Member, order: tuple[object, ...], force: bool) -> None:
         """Announce the member where it is new, and tell it its place."""
@@ -83,7 +84,7 @@ class _Teller:
             feeder = group.members[target]
             grants[target] = opener = grant(group, feeder, member)
             if force or before.get(target) != standby:
-                self.out.append((target, accept(group, member, standby, opener)))
+                self.out.append((target, accept(group, feeder, member, standby, opener)))
         gone = [target for target in before if target not in after]
         pending = [target for target in group.revocations.pop(member.id, ()) if target not in after]
         if gone or pending:
@@ -100,16 +101,18 @@ class _Teller:
             rank=member.rank,
             depth=depth(member),
             primary=member.primary,
-            parent=self._peer(member.parent, grants) if member.parent else None,
-            standbys=tuple([self._peer(one, grants) for one in member.standbys]),
-            fallbacks=tuple([self._peer(one, grants) for one in member.fallbacks]),
+            parent=self._peer(member, member.parent, grants) if member.parent else None,
+            standbys=tuple([self._peer(member, one, grants) for one in member.standbys]),
+            fallbacks=tuple([self._peer(member, one, grants) for one in member.fallbacks]),
         )
 
-    def _peer(self, feeder: Member, grants: dict[int, str]) -> Peer:
-        addresses = self.addresses.get(feeder.id)
-        if addresses is None:
-            addresses = tuple([make(Address, host=host, port=port) for host, port in feeder.addresses])
-            self.addresses[feeder.id] = addresses
+    def _peer(self, member: Member, feeder: Member, grants: dict[int, str]) -> Peer:
+        addresses: tuple[Address, ...] | None = ()
+        if opens(member, feeder):  # else the feeder calls
+            key = (feeder.id, neighbours(member, feeder))
+            addresses = self.addresses.get(key)
+            if addresses is None:
+                addresses = self.addresses[key] = _listed(way(member, feeder))
         return make(
             Peer,
             member=feeder.id,
@@ -137,6 +140,10 @@ def make(model: type[_M], **values: Any) -> _M:
     return message
 
 
+def _listed(addresses: tuple[tuple[str, int], ...]) -> tuple[Address, ...]:
+    return tuple([make(Address, host=host, port=port) for host, port in addresses])
+
+
 def _order(member: Member) -> tuple[object, ...]:
     parent = member.parent.id if member.parent else 0
     return (
@@ -162,8 +169,8 @@ def _doors(order: tuple[object, ...]) -> dict[int, bool]:
     return doors
 
 
-def accept(group: Group, child: Member, standby: bool, opener: str) -> Accept:
-    """Return the message that announces ``child``."""
+def accept(group: Group, feeder: Member, child: Member, standby: bool, opener: str) -> Accept:
+    """Return the message that announces ``child`` to ``feeder``, with its addresses if it has to be called."""
     return make(
         Accept,
         kind="accept",
@@ -172,6 +179,7 @@ def accept(group: Group, child: Member, standby: bool, opener: str) -> Accept:
         name=child.name,
         grant=opener,
         standby=standby,
+        addresses=() if opens(child, feeder) else _listed(way(feeder, child)),
     )
 
 
@@ -184,7 +192,14 @@ def _choose_fallbacks(group: Group, member: Member) -> None:
             continue
         known = one in member.fallbacks
         full = group.fallback_load.get(one.id, 0) >= FALLBACK_LIMIT
-        if one.alive and one.rank < member.rank and (known or not full) and len(found) < FALLBACKS:
+        # who would have to call cannot know when: it is dialled only in need
+        if (
+            one.alive
+            and opens(member, one)
+            and one.rank < member.rank
+            and (known or not full)
+            and len(found) < FALLBACKS
+        ):
             found.append(one)
     if tuple(found) == member.fallbacks:
         return
@@ -220,4 +235,4 @@ def repeat(group: Group, member: Member) -> None:
     group.touch(member, force=True)
     for child in (*member.children, *member.wards):
         standby = child.parent is not member
-        group.outbox.append((member.id, accept(group, child, standby, grant(group, member, child))))
+        group.outbox.append((member.id, accept(group, member, child, standby, grant(group, member, child))))

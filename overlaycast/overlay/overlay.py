@@ -10,9 +10,22 @@ made when messages are drained: many changes between two drains are one epoch, a
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
-from overlaycast.overlay import capacity, improve, moves, orders, promises, repair, snapshots, start, views, watch
+from overlaycast.overlay import (
+    capacity,
+    improve,
+    moves,
+    orders,
+    promises,
+    reach,
+    repair,
+    snapshots,
+    start,
+    views,
+    watch,
+)
 from overlaycast.overlay.group import Event, Group
 from overlaycast.overlay.members import SERVERS, Measurement, Member, State
 from overlaycast.wire.group import GroupSettings
@@ -86,7 +99,9 @@ class Overlay:
         # orders may have gone out that our state does not know of, but not beyond all measure
         group.epoch = max(group.epoch, min(request.resume.epoch, group.epoch + EPOCH_LEAP))
         member.connected = True
-        _describe(member, request)
+        if _describe(member, request):
+            for other in (*member.children, *member.wards):
+                group.touch(other, force=True)
         member.degree = max(capacity.degree(group, member), len(member.children))
         promises.trim(group, member)
         group.timers.cancel("lost", member.id)
@@ -274,11 +289,11 @@ class Overlay:
         self._group.outbox.append((member.id, Released()))
 
 
-def _describe(member: Member, request: Subscribe) -> None:
-    member.addresses = tuple((address.host, address.port) for address in request.addresses)
-    member.reachable = request.reachable and bool(member.addresses)
+def _describe(member: Member, request: Subscribe) -> bool:
+    """Take down what a subscriber says of itself; True: those next to it have to find it elsewhere."""
     member.upload_mbit = request.limits.upload_mbit
     member.out_degree = request.limits.out_degree
+    return reach.describe(member, request)
 
 
 def _locate(group: Group, member: Member, measurement: Measurement) -> None:
@@ -296,7 +311,7 @@ def _locate(group: Group, member: Member, measurement: Measurement) -> None:
     if group.settings.strategy == "performance":
         member.place = group.places.root
     else:
-        member.place = group.places.locate(measurement, member.addresses)
+        member.place = group.places.locate(_behind(member, measurement), member.addresses)
     member.measured = True
     group.places.enter(member)
     if member.parent is not None:
@@ -305,6 +320,13 @@ def _locate(group: Group, member: Member, measurement: Measurement) -> None:
         group.places.carry(member.place, other.place, 1)
     member.degree = max(capacity.degree(group, member), len(member.children))
     promises.trim(group, member)
+
+
+def _behind(member: Member, measurement: Measurement) -> Measurement:
+    """A trace to a member that nobody can dial ends at its translator: that is its router, not the target."""
+    if member.inside is None or member.reachable or member.inside[0] in measurement.path:
+        return measurement
+    return replace(measurement, path=(*measurement.path, member.inside[0]))
 
 
 __all__ = ["Event", "Measurement", "Overlay", "State"]

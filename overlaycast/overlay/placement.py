@@ -20,6 +20,7 @@ from overlaycast.overlay.capacity import UNLIMITED, room, uplink_copies
 from overlaycast.overlay.group import Group
 from overlaycast.overlay.locality import Place, distance_ms
 from overlaycast.overlay.members import Member
+from overlaycast.overlay.reach import linked
 from overlaycast.overlay.tree import RANK_LIMIT, ceiling, delay_ms, top
 
 STRETCH: Final = 1.6
@@ -78,10 +79,10 @@ class _Search:
         return self.possible(candidate) and room(self.group, candidate.place, self.member.place)
 
     def possible(self, candidate: Member) -> bool:
-        """Whether the tree would take it: degree, rank, depth, and fed by the source itself."""
+        """Whether the tree would take it: degree, rank, depth, a link, and fed by the source itself."""
         if candidate is self.member or candidate in self.avoid or candidate.rank >= self.ceiling - 1:
             return False
-        if len(candidate.children) >= candidate.degree:
+        if len(candidate.children) >= candidate.degree or not linked(candidate, self.member):
             return False
         hops = 0
         above: Member = candidate
@@ -232,7 +233,7 @@ def place_server(group: Group, server: Member) -> None:
     for parent in (group.source, *group.servers):
         if parent is None or parent is server or not parent.trusted or top(parent) is not group.source:
             continue
-        if group.tree.fits(server, parent) and room(group, parent.place, server.place):
+        if linked(parent, server) and group.tree.fits(server, parent) and room(group, parent.place, server.place):
             moves.hang(group, server, parent)
             return
     place(group, server)

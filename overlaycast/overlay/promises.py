@@ -18,6 +18,7 @@ from overlaycast.overlay.capacity import room
 from overlaycast.overlay.group import Group
 from overlaycast.overlay.locality import Place
 from overlaycast.overlay.members import NO_MEMBERS, Member
+from overlaycast.overlay.reach import linked
 from overlaycast.overlay.tree import ancestors
 
 _ONE = ((False,), (True,))
@@ -64,7 +65,7 @@ def join(group: Group, child: Member) -> None:
     if parent.role == "source" or child.standbys:
         return
     heir = _heir_for(group, parent, child)
-    if heir is not None and heir.spare > 0:
+    if heir is not None and heir.spare > 0 and linked(heir, child):
         _hold(child, heir, True)
 
 
@@ -119,6 +120,7 @@ def families(group: Group, forwarder: Member) -> list[list[Member]]:
 
 def _heir(forwarder: Member, family: list[Member]) -> Member | None:
     able = [child for child in family if child.degree and child.trusted]
+    able.sort(key=lambda child: not child.reachable)  # the one whom all its siblings can dial
     return next((child for child in able if child.place is forwarder.place), able[0] if able else None)
 
 
@@ -175,7 +177,7 @@ def _plan_inside(child: Member, heir: Member, family: list[Member], group: Group
 
 
 def _serves(standby: Member, ward: Member) -> bool:
-    return standby.trusted and standby.rank < ward.rank
+    return standby.trusted and standby.rank < ward.rank and linked(standby, ward)
 
 
 def _plan_outside(group: Group, forwarder: Member, child: Member) -> None:

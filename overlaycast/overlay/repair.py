@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from overlaycast.overlay import moves, orders, placement, promises
 from overlaycast.overlay.group import Group
 from overlaycast.overlay.members import Member, State
+from overlaycast.overlay.reach import linked
 from overlaycast.overlay.tree import top
 
 
@@ -21,6 +22,7 @@ def usable(group: Group, child: Member, parent: Member | None, seen: bool = Fals
     return (
         parent is not None
         and parent is not child
+        and (seen or linked(parent, child))
         and (parent.trusted or (seen and parent.state is State.ACTIVE and not parent.leaving))
         and top(parent) is group.source
         and group.tree.fits(child, parent)

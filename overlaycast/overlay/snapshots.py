@@ -62,6 +62,8 @@ def _place(place: Place, number: dict[int, int]) -> list[Any]:
 def _member(member: Member, number: dict[int, int]) -> dict[str, Any]:
     return {
         **{name: getattr(member, name) for name in _PLAIN},
+        "dials": member.dials,
+        "inside": member.inside,
         "state": int(member.state),
         "addresses": [list(address) for address in member.addresses],
         "place": number[id(member.place)] if member.place else None,
@@ -118,6 +120,9 @@ def _load_member(group: Group, kept: dict[str, Any], places: list[Place], now: f
     member = Member(kept["id"], kept["name"], kept["role"])
     for name in _PLAIN:
         setattr(member, name, kept[name])
+    member.dials = kept.get("dials", True)  # snapshots of before have neither of these two
+    inside = kept.get("inside")
+    member.inside = None if inside is None else (inside[0], inside[1], inside[2])
     member.state = State(kept["state"])
     member.connected = False
     member.addresses = tuple((host, port) for host, port in kept["addresses"])

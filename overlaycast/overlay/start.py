@@ -10,6 +10,7 @@ from typing import Final
 from overlaycast.overlay import capacity, many, moves, orders, promises
 from overlaycast.overlay.group import Group
 from overlaycast.overlay.members import Member, State
+from overlaycast.overlay.reach import linked
 from overlaycast.wire.messages import Begin, Ping
 
 BEGIN_AFTER_S: Final = 5.0
@@ -41,7 +42,10 @@ def _take_over(group: Group, former: Member, source: Member, now: float) -> None
         moves.take_off(group, child)
     group.tree.plant(source)
     for child in children:
-        moves.hang(group, child, source)
+        if linked(source, child):
+            moves.hang(group, child, source)
+        else:
+            group.waiting[child.id] = None  # the former source could be dialled, or could call; this one cannot
     for member in group.members.values():
         if former in member.fallbacks:
             group.touch(member)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from overlaycast.overlay import moves, orders, placement, repair, start
+from overlaycast.overlay import moves, orders, placement, reach, repair, start
 from overlaycast.overlay.group import Complaint, Group, Inquiry
 from overlaycast.overlay.members import Member, State
 from overlaycast.overlay.tree import ancestors
@@ -158,6 +158,8 @@ def not_receiving(group: Group, member: Member, message: NotReceiving, now: floa
         now_from=message.now_from,
         next_seq=message.next_seq,
     )
+    if message.reason == "unreachable" and message.parent == parent.id and parent.connected:
+        reach.doubt(parent, member)
     feeder = group.living(message.now_from)
     if feeder is parent:
         group.touch(member, force=True)

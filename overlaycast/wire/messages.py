@@ -17,7 +17,8 @@ from overlaycast.errors import RemoteProtocolError
 from overlaycast.wire.frames import SEQ_LIMIT
 from overlaycast.wire.group import GroupName, GroupSettings, MemberLimits
 
-VERSION: Final = 1
+VERSION: Final = 2
+"""Since 2 a parent may be told to call its child (``Accept.addresses``), and members say whether they can dial."""
 MAX_MESSAGE: Final = 256 * 1024
 ECHO_LIMIT: Final = 64 * 1024
 
@@ -59,7 +60,10 @@ class Address(_Message):
 
 
 class Peer(_Message):
-    """A member that another one may dial: its address and the grant that opens its door."""
+    """A member that another one may dial: its address and the grant that opens its door.
+
+    Without addresses it is the other way round: this member calls (``Accept.addresses``), and shows the same grant.
+    """
 
     member: MemberId
     name: Name
@@ -93,7 +97,10 @@ class Subscribe(_Message):
     role: Role = "peer"
     addresses: tuple[Address, ...] = Field(max_length=4)
     limits: MemberLimits = MemberLimits()
-    reachable: bool = True
+    reachable: bool = Field(True, description="others can open connections to it")
+    dials: bool = Field(True, description="it can open connections to others")
+    local: Address | None = Field(None, description="where it is on its own network: neighbours there dial that")
+    seen: str = Field("", max_length=64, description="the address that the coordinator sees; only it fills this in")
     resume: Resume | None = None
 
 
@@ -222,7 +229,10 @@ class Assign(_Message):
 
 
 class Accept(_Message):
-    """Fig. 9C, 920: a child will come with this grant; ``standby``: it will wait warm, and may start."""
+    """Fig. 9C, 920: a child will come with this grant; ``standby``: it will wait warm, and may start.
+
+    With ``addresses`` it cannot come by itself: call it there, show the grant (``CALL``), and it will say HELLO.
+    """
 
     kind: Literal["accept"] = "accept"
     epoch: Epoch
@@ -230,6 +240,7 @@ class Accept(_Message):
     name: Name
     grant: Grant
     standby: bool = False
+    addresses: tuple[Address, ...] = Field((), max_length=4)
 
 
 class Revoke(_Message):

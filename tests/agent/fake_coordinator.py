@@ -171,14 +171,18 @@ class FakeCoordinator:
         return f"{parent.id:016x}{child.id:016x}"
 
     def peer(self, parent: Member, child: Member) -> Peer:
-        address = parent.subscribe.addresses[0]
         return Peer(
             member=parent.id,
             name=parent.subscribe.name,
-            addresses=(Address(host=address.host or "127.0.0.1", port=address.port),),
+            addresses=self.addresses(parent) if parent.subscribe.reachable else (),
             grant=self.grant(parent, child),
             rank=parent.rank,
         )
+
+    @staticmethod
+    def addresses(member: Member) -> tuple[Address, ...]:
+        address = member.subscribe.addresses[0]
+        return (Address(host=address.host or "127.0.0.1", port=address.port),)
 
     async def root(self, name: str) -> None:
         member = self.members[name]
@@ -194,7 +198,7 @@ class FakeCoordinator:
         fallbacks: tuple[str, ...] = (),
         rank: int | None = None,
     ) -> None:
-        """Accept at parent, standbys and fallbacks; Assign to the child."""
+        """Accept at parent, standbys and fallbacks; Assign to the child. Who is not reachable has to call it."""
         self.epoch += 1
         me, above = self.members[child], self.members[parent]
         if rank is not None:
@@ -211,6 +215,7 @@ class FakeCoordinator:
                     name=child,
                     grant=self.grant(giver, me),
                     standby=name != parent,
+                    addresses=() if giver.subscribe.reachable else self.addresses(me),
                 )
             )
         await me.send(

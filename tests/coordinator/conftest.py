@@ -101,7 +101,7 @@ async def eventually(condition: Callable[[], object]) -> None:
 
 def subscription(token: str, **changes: Any) -> Subscribe:
     fields: dict[str, Any] = {
-        "version": 1,
+        "version": 2,
         "group": "demo",
         "token": token,
         "name": "anna",

@@ -13,6 +13,7 @@ from typing import Any
 
 from overlaycast.overlay import Event, Measurement, Overlay
 from overlaycast.overlay.members import Member, State
+from overlaycast.overlay.reach import linked
 from overlaycast.overlay.tree import ancestors, check, depth
 from overlaycast.wire.group import GroupSettings, MemberLimits
 from overlaycast.wire.messages import (
@@ -50,6 +51,8 @@ class Agent:
     links: dict[int, int] = field(default_factory=dict)
     """Parents and standbys that let it in, with the rank that it said."""
     grants: set[int] = field(default_factory=set)
+    calls: set[int] = field(default_factory=set)
+    """Children that it was told to call."""
     inbox: deque[CoordinatorMessage] = field(default_factory=deque)
     ranks: list[int] = field(default_factory=list)
 
@@ -77,17 +80,30 @@ class Faulty:
 
     # --- coming and going ---------------------------------------------------------------------------------------
 
-    def join(self, site: int, role: str = "peer", degree: int | None = None, reachable: bool = True) -> Agent:
+    def join(
+        self,
+        site: int,
+        role: str = "peer",
+        degree: int | None = None,
+        reachable: bool = True,
+        dials: bool = True,
+        translated: bool = False,
+    ) -> Agent:
+        """``translated``: behind the site's NAT, where members reach one another."""
         self.names += 1
+        address = Address(host=f"10.0.{site}.{self.names % 200 + 1}", port=8471)
         request = Subscribe(
-            version=1,
+            version=2,
             group="g",
             token="t",
             name=f"{role}{self.names}",
             role=role,  # type: ignore[arg-type]
-            addresses=(Address(host=f"10.0.{site}.{self.names % 200 + 1}", port=8471),),
+            addresses=(Address(host=f"192.0.2.{site}", port=8471) if translated else address,),
             limits=MemberLimits(out_degree=degree),
             reachable=reachable,
+            dials=dials,
+            local=address,
+            seen=f"192.0.2.{site}" if translated else address.host,
         )
         agent = Agent(self.overlay.join(request, self.now), request)
         self.agents[agent.id] = agent
@@ -159,8 +175,10 @@ class Faulty:
             self.connect(agent)
         elif isinstance(message, Accept):
             agent.grants.add(message.child)
+            (agent.calls.add if message.addresses else agent.calls.discard)(message.child)
         elif isinstance(message, Revoke):
             agent.grants.discard(message.child)
+            agent.calls.discard(message.child)
             self.agents[message.child].links.pop(agent.id, None)
         elif isinstance(message, Ping):
             self.say(agent, Pong(nonce=message.nonce, next_seq=0, parent=agent.feeder))
@@ -169,12 +187,12 @@ class Faulty:
             self.crash(agent)
 
     def connect(self, agent: Agent) -> None:
-        """Dial parent and standbys; whoever accepts becomes a link."""
+        """Have links to parent and standbys."""
         if agent.order is None or not agent.runs:
             return
         wanted = [peer.member for peer in (agent.order.parent, *agent.order.standbys) if peer is not None]
         for member in wanted:
-            self._dial(agent, member)
+            self._link(agent, member)
         parent = agent.order.parent.member if agent.order.parent else None
         if parent is not None and self._feeds(agent, parent):
             agent.feeder = parent
@@ -182,11 +200,22 @@ class Faulty:
             if member not in wanted and member != agent.feeder:
                 del agent.links[member]
 
-    def _dial(self, agent: Agent, member: int) -> bool:
+    def opens(self, one: Agent, other: Agent) -> bool:
+        """What the network allows, whatever the overlay believes."""
+        inside, outside = one.request, other.request
+        same = inside.seen == outside.seen != ""
+        return inside.dials and (outside.reachable or same)
+
+    def _link(self, agent: Agent, member: int) -> bool:
+        """Dial, or be called, whatever the orders say; whoever accepts becomes a link."""
         other = self.agents[member]
+        assert agent.order is not None
+        named = (agent.order.parent, *agent.order.standbys, *agent.order.fallbacks)
+        told = any(peer.addresses for peer in named if peer is not None and peer.member == member)
         if (
             member not in agent.links
             and other.runs
+            and (self.opens(agent, other) if told else agent.id in other.calls and self.opens(other, agent))
             and (agent.id, member) not in self.broken
             and agent.id in other.grants
             and agent.rank > other.rank
@@ -214,7 +243,7 @@ class Faulty:
             *((agent.order.parent,) if agent.order.parent else ()),
             *agent.order.fallbacks,
         ):
-            if self._dial(agent, peer.member) and self._feeds(agent, peer.member):
+            if self._link(agent, peer.member) and self._feeds(agent, peer.member):
                 agent.feeder = peer.member
                 break
         now_from = agent.feeder if not self.starved(agent) else None
@@ -303,6 +332,8 @@ class Faulty:
             assert member in standby.wards
             assert standby.rank < member.rank
             assert standby.alive
+            assert linked(standby, member), f"{member}: no link to its standby"
+        assert member.parent is None or linked(member.parent, member), f"{member}: no link to its parent"
         settled = (
             member.parent is not None
             or member.role == "source"

@@ -70,19 +70,25 @@ class Scene:
         hops_ms: tuple[float | None, ...] = (),
         measure: bool = True,
         host: str | None = None,
+        dials: bool = True,
+        behind: str | None = None,
         **limits: Any,
     ) -> Actor:
-        """Subscribe a member and, unless told otherwise, measure it."""
+        """Subscribe a member and, unless told otherwise, measure it. ``behind``: this address translates for it."""
         number = len(self.actors) + 1
+        own = Address(host=host or f"10.{number >> 8}.{number & 255}.2", port=8471)
         request = Subscribe(
-            version=1,
+            version=2,
             group="g",
             token="t",
             name=name,
             role=role,  # type: ignore[arg-type]
-            addresses=(Address(host=host or f"10.{number >> 8}.{number & 255}.2", port=8471),),
+            addresses=(Address(host=behind, port=8471) if behind else own,),
             limits=MemberLimits(**limits),
-            reachable=reachable,
+            reachable=reachable and behind is None,
+            dials=dials,
+            local=own,
+            seen=behind or own.host,
         )
         actor = Actor(self.overlay.join(request, self.now), name, role)
         self.actors[actor.id] = actor

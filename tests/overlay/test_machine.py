@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from overlaycast.overlay import Overlay
+from overlaycast.overlay.reach import linked
 from overlaycast.overlay.tree import depth, top
 from tests.overlay.faulty import Agent, Faulty
 
@@ -54,10 +55,16 @@ class Group(RuleBasedStateMachine):
         ]
         return peers[which % len(peers)] if peers else None
 
-    @rule(site=st.integers(1, 4), degree=st.sampled_from([None, 0, 1, 3]), reachable=st.booleans())
-    def join(self, site: int, degree: int | None, reachable: bool) -> None:
+    @rule(
+        site=st.integers(1, 4),
+        degree=st.sampled_from([None, 0, 1, 3]),
+        reachable=st.booleans(),
+        dials=st.sampled_from([True, True, True, False]),
+        translated=st.booleans(),
+    )
+    def join(self, site: int, degree: int | None, reachable: bool, dials: bool, translated: bool) -> None:
         if len(self.world.agents) < 25:
-            self.world.join(site, degree=degree, reachable=reachable)
+            self.world.join(site, degree=degree, reachable=reachable, dials=dials, translated=translated)
 
     @rule(site=st.integers(1, 4), role=st.sampled_from(["relay", "backup"]))
     def plant(self, site: int, role: str) -> None:
@@ -179,6 +186,7 @@ class Group(RuleBasedStateMachine):
             member = group.members[member_id]
             for other in group.members.values():
                 free = other.trusted and len(other.children) < other.degree and top(other) is group.source
+                free = free and linked(other, member)
                 deep = depth(other) + 1 + member.height > group.tree.depth_limit
                 assert not free or deep, f"{member} waits, {other} has room"
 

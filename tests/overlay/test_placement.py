@@ -71,7 +71,7 @@ def test_a_planted_server_feeds_its_place_and_a_backup_feeds_nobody() -> None:
     )
 
 
-def test_who_cannot_be_dialled_receives_and_never_forwards() -> None:
+def test_who_cannot_be_dialled_is_fed_by_who_can() -> None:
     scene = Scene(start_members=4, default_out_degree=4)
     scene.join("source", ("server",), "source")
     for name in ("ann", "bob", "cat"):

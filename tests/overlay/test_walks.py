@@ -17,6 +17,8 @@ RULES: dict[str, Draw] = {
         "site": r.randint(1, 4),
         "degree": r.choice([None, 0, 1, 3]),
         "reachable": r.random() < 0.7,
+        "dials": r.random() < 0.9,
+        "translated": r.random() < 0.4,
     },
     "plant": lambda r: {"site": r.randint(1, 4), "role": r.choice(["relay", "backup"])},
     "crash": lambda r: {"which": r.randint(0, 100)},
