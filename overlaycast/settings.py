@@ -47,6 +47,16 @@ class Settings(BaseSettings):
     )
 
 
+class _Environment(EnvSettingsSource):
+    """The environment, but nothing without our prefix: a field with an alias (``json``) would be read from ``JSON``."""
+
+    def __init__(self, settings_cls: type[BaseSettings]) -> None:
+        super().__init__(settings_cls)
+        prefix = self.env_prefix.lower()
+        ours = {name: value for name, value in self.env_vars.items() if name.startswith(prefix)}
+        self.env_vars = ours | {name.removeprefix(prefix): value for name, value in ours.items()}
+
+
 _METAVARS: Final = {
     "str": "TEXT",
     "Path": "PATH",
@@ -107,7 +117,7 @@ def _from_sources(model: type[_S], flags: CliSettingsSource[Any], file_values: d
         def settings_customise_sources(
             cls, settings_cls: type[BaseSettings], **_: Any
         ) -> tuple[PydanticBaseSettingsSource, ...]:
-            return flags, EnvSettingsSource(settings_cls), InitSettingsSource(settings_cls, file_values)
+            return flags, _Environment(settings_cls), InitSettingsSource(settings_cls, file_values)
 
     values = dict(Sourced())
     return cast(_S, model.model_construct(**values))

@@ -74,3 +74,18 @@ def test_a_wrong_file_is_one_line(toml: Path, text: str, line: str) -> None:
     with pytest.raises(ConfigError, match=line) as caught:
         sample("g", "--config", str(toml))
     assert "\n" not in str(caught.value)
+
+
+class Told(Settings):
+    """A command that can print JSON."""
+
+    json_output: bool = Field(False, alias="json", description="print JSON")
+
+
+def test_an_alias_has_our_prefix_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Others have a variable JSON, too."""
+    monkeypatch.setenv("JSON", "yes please")
+    assert load(Told, [], "overlaycast told").json_output is False
+    assert load(Told, ["--json"], "overlaycast told").json_output is True
+    monkeypatch.setenv("OVERLAYCAST_JSON", "true")
+    assert load(Told, [], "overlaycast told").json_output is True

@@ -267,12 +267,12 @@ class Agent:
         if known == message.member:
             return
         self.journal("welcome", member=message.member)
-        self.say(f"member {message.member} of {self.options.group}")
         if known is None:
-            self._build(message.settings)
+            self._build(message.settings)  # where our input or output does not fit the group, that is all we say
         elif self.uplink:
             self.uplink.machine.new_identity()
             self.epoch = 0
+        self.say(f"member {message.member} of {self.options.group}")
 
     def _build(self, settings: GroupSettings) -> None:
         """The group's settings are known: put the parts together."""

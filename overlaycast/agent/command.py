@@ -23,6 +23,7 @@ from overlaycast.agent.journal import Journal
 from overlaycast.agent.media import Input, SyntheticInput, open_input
 from overlaycast.agent.options import JoinOptions, NodeOptions, RelayOptions, SendOptions
 from overlaycast.agent.sockets import open_data_port, set_congestion
+from overlaycast.agent.source import schedule_for
 from overlaycast.errors import ConfigError
 from overlaycast.settings import load
 from overlaycast.wire.messages import Role
@@ -51,7 +52,10 @@ def relay(argv: list[str]) -> int:
 
 def _open_source(options: SendOptions) -> Input:
     if options.synthetic is None:
-        return open_input(options.file, options.record_size)
+        source = open_input(options.file, options.record_size)
+        if options.mode is not None:
+            schedule_for(options.mode, source, options.rate)  # told now, if it cannot be: else the group's mode decides
+        return source
     if options.rate is None:
         raise ConfigError("rate: required with --synthetic, as in --rate 8M")
     return SyntheticInput(int(options.synthetic * options.rate * 125_000))

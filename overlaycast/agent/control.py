@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Final
 
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import InvalidURI, WebSocketException
+from websockets.exceptions import ConnectionClosed, InvalidURI, WebSocketException
 from websockets.uri import parse_uri
 
 from overlaycast.agent.dial import dial
@@ -56,6 +56,16 @@ def websocket_url(coordinator: str) -> str:
         if coordinator.startswith(scheme) and len(coordinator) > len(scheme):
             return websocket + coordinator[len(scheme) :].rstrip("/") + "/v1/member"
     raise ConfigError(f"coordinator: accepted is http://HOST:PORT or https://HOST:PORT (got {coordinator!r})")
+
+
+def _what_is_wrong(error: Exception) -> str:
+    """Return what people are told of a link that did not come about, or ended."""
+    if isinstance(error, ConnectionClosed) and error.rcvd is not None and error.rcvd.reason:
+        # it is there, and says why it cannot have us now; a stranger's text must not move the terminal's cursor
+        reason = "".join(letter if letter.isprintable() else "?" for letter in error.rcvd.reason)
+        return f"ended the link, trying again: {reason}"
+    why = str(error) or type(error).__name__
+    return f"not reachable, waiting: {why.splitlines()[0]}"
 
 
 class ControlLink:
@@ -130,8 +140,7 @@ class ControlLink:
         now = asyncio.get_running_loop().time()
         if self._warned_at is None or now - self._warned_at >= REMIND_S:
             self._warned_at = now
-            why = str(error) or type(error).__name__
-            self._warn(f"coordinator {self._coordinator} not reachable, waiting: {why.splitlines()[0]}")
+            self._warn(f"coordinator {self._coordinator} {_what_is_wrong(error)}")
 
     async def _one_connection(self) -> None:
         uri = parse_uri(self._url)

@@ -65,7 +65,7 @@ class Door:
             return
         except StateError as error:  # a full disk: whoever cannot be kept does not become a member
             log.error("a subscription failed: %s", error)
-            link.cut("the coordinator cannot keep a new member")
+            link.cut("its state folder is full or cannot be written, so it takes no new members")
             return
         except WebSocketDisconnect:
             link.cut("gone")

@@ -28,6 +28,7 @@ ANYWHERE = ["--coordinator", "http://127.0.0.1:9", "--token", "t"]
         (["g", "x", *ANYWHERE, "--rate", "fast"], "accepted is a number of bits per second above 0 with k, M or G"),
         (["g", "x", *ANYWHERE, "--rate", "0"], "accepted is a number of bits per second above 0 with k, M or G"),
         (["g", "x", *ANYWHERE, "--record-size", "0"], "record-size: Input should be greater than or equal to 1"),
+        (["g", __file__, *ANYWHERE, "--mode", "live"], "rate: required, the group is live and the input is no MPEG-TS"),
         (["g", "--synthetic", "3", *ANYWHERE], "rate: required with --synthetic, as in --rate 8M"),
         (["bad name", "x", *ANYWHERE], "group"),
     ],
@@ -96,7 +97,8 @@ async def test_live_file_without_a_clock_needs_a_rate(tmp_path: Path) -> None:
     async with FakeCoordinator() as coordinator:
         agent = await AgentProcess.start(tmp_path, coordinator.url, "send", "s", str(tmp_path / "noise"))
         code, err = await agent.ended()
-        assert (code, "rate: required, the group is live" in err) == (2, True)
+        [line] = err.splitlines()
+        assert (code, "rate: required, the group is live" in line) == (2, True)
 
 
 async def test_mode_must_be_the_groups(tmp_path: Path) -> None:

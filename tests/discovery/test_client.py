@@ -31,7 +31,7 @@ FOUND = Route("", ("r1", None), True, (1.0, None, 2.0), False)
 
 
 @asynccontextmanager
-async def client(program: str, limit: float = 5.0) -> AsyncIterator[TraceClient]:
+async def client(program: str, limit: float = 60.0) -> AsyncIterator[TraceClient]:
     asking = TraceClient(limit, (sys.executable, "-c", program))
     try:
         yield asking

@@ -77,6 +77,14 @@ def test_verdict_and_figures_are_told() -> None:
     assert "overlaycast lab run experiments/figure-2a.yaml --seed 1" in text
 
 
+def test_an_invalid_run_begins_with_why_it_proves_nothing() -> None:
+    why = "the wire was busy 99% of a second; accepted: 90%"
+    recording = replace(made_up.recording(), shaping={"means": {}, "wire": None, "valid": False, "why": why})
+    text = " ".join("".join(checked(page(recording)).text).split())
+    assert f"this run proves nothing, neither for nor against: {why}." in text
+    assert "All 11 surviving receivers" not in text
+
+
 def test_failure_comes_first() -> None:
     text = " ".join("".join(checked(page(made_up.recording(Story(lost={"202e": 3})))).text).split())
     assert "10 of 11 surviving receivers" in text

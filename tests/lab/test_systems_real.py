@@ -20,6 +20,7 @@ from overlaycast.lab.network import Network
 from overlaycast.lab.topology import load_topology
 from tests.lab.inside import FIGURE_2A, inside
 from tests.lab.made_up import ROOT
+from tests.lab.valid import run_until_valid
 from tests.wire.test_dissector import SCRIPT
 
 pytestmark = pytest.mark.lab
@@ -112,14 +113,7 @@ def run(tmp_path: Path, *words: str) -> dict[str, Any]:
     """Run the small experiment and return its result."""
     file, out = tmp_path / "small.yaml", tmp_path / "out"
     file.write_text(SMALL)
-    done = subprocess.run(
-        [*LAB, "run", str(file), "--out", str(out), *words],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=240,
-        cwd=tmp_path,
-    )
+    done = run_until_valid([*LAB, "run", str(file), "--out", str(out), *words], out, timeout=240, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     result: dict[str, Any] = json.loads((out / "result.json").read_text())
     return result
@@ -166,7 +160,7 @@ def test_compare_runs_all_and_lays_them_side_by_side(tmp_path: Path) -> None:
     file, out = tmp_path / "small.yaml", tmp_path / "out"
     file.write_text(SMALL)
     words = [*LAB, "compare", str(file), "--systems", "overlay,multicast", "--out", str(out), "--json"]
-    done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=240, cwd=tmp_path)
+    done = run_until_valid(words, out, timeout=240, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     document = json.loads(done.stdout)
     assert document == json.loads((out / "compare.json").read_text())
