@@ -67,8 +67,9 @@ class Chain:
             relays.append(await self.yardstick("relay", str(port), "127.0.0.1", str(above), "1", "8"))
             above = port
         try:
-            self.first = go_first(source.pid, *(relay.pid for relay in relays))
-            return await self.figures(await self.sink(above, NOBODY))
+            sink = await self.sink(above, NOBODY)
+            self.first = go_first(sink.pid, source.pid, *(relay.pid for relay in relays))
+            return await self.figures(sink)
         finally:
             await end(source, *relays)
 
@@ -84,6 +85,7 @@ class Chain:
                 await coordinator.joined(*names)
                 self.first = go_first(source.pid, *(relay.pid for relay in relays))
                 sink = await self.connect(coordinator, names)
+                go_first(sink.pid)
                 parent = Peer(
                     member=99, name="s", addresses=(Address(host="127.0.0.1", port=above),), grant=NOBODY, rank=0
                 )

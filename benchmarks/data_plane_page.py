@@ -56,20 +56,20 @@ rings, as a live relay does not hold its parent back. Paced: at so many Mbit/s.
 def failover(results: dict[str, Any]) -> str:
     """Gaps by the way of dying, and false alarms."""
     deaths = []
-    for kind, name in KINDS.items():
+    for kind, name in ((key, name) for first, name in KINDS.items() for key in (first, f"{first}-ordinary")):
         if kind not in results:
             continue
         one, delivery = results[kind], results[kind]["delivery"]
         for level in ("children", "grandchildren"):
             gap = one[level]
             deaths.append([f"{name}, {level}", one["kills"], gap["p50"], gap["p99"], gap["max"], delivery["lost"]])
-            deaths[-1] += [delivery["duplicated"], "yes" if one["ran_first"] else "no"]
-    heads = ["death", "kills", "gap p50 (ms)", "p99", "max", "lost", "written twice", "ran first"]
+            deaths[-1] += [delivery["duplicated"], "yes" if one["ran_first"] else "no", one["load"]]
+    heads = ["death", "kills", "gap p50 (ms)", "p99", "max", "lost", "written twice", "ran first", "load"]
     text = f"""## The gap when a forwarder dies
 
 A forwarder with four children and eight grandchildren, 8 Mbit/s live, a record every 7.9 ms: the longest time between
 two records at each of the twelve after each death. Ran first: with real-time priority, so that what else ran on this
-machine did not count.
+machine did not count; else at ordinary priority. Load: of the machine, when it was struck.
 
 {page.table(heads, deaths)}"""
     watched = []

@@ -288,6 +288,8 @@ class Agent:
             self._answer,
             self.spawn,
             self._rng.random,
+            # a file takes what the links give; a live stream leaves the others theirs
+            self.options.upload_mbit if settings.mode == "live" else None,
         )
         if self.setup.role == "source":
             self._prepare_source(settings)

@@ -14,6 +14,7 @@ from typing import Final, Protocol
 
 from overlaycast.agent.grants import Admission
 from overlaycast.agent.ring import Cursor, Gone, Ring
+from overlaycast.agent.sockets import pace
 from overlaycast.errors import RemoteProtocolError
 from overlaycast.wire.frames import (
     EDGE,
@@ -32,8 +33,8 @@ from overlaycast.wire.frames import (
 BATCH: Final = 1 << 20
 """Bytes read back from the archive at once."""
 _NOTHING: Final = memoryview(b"")
-TURN: Final = 4 * BATCH
-"""Most bytes for one child before the others have their turn."""
+TURN: Final = BATCH
+"""Most bytes for a child that catches up before the others have their turn."""
 
 
 class Archive(Protocol):
@@ -158,9 +159,11 @@ class ChildLink:
         match frame:
             case Start():
                 self.begin(frame.resume_from)
+                self._on_progress(self)
             case Stop():
                 self._leave_cursor()
                 self.pump()
+                self._on_progress(self)
             case Heartbeat():
                 self.next_seq = frame.next_seq
                 self._on_progress(self)
@@ -168,6 +171,11 @@ class ChildLink:
                 raise RemoteProtocolError(f"{type(frame).__name__} from a child")
 
     # --- sending -----------------------------------------------------------------------------------------------
+
+    def pace(self, bytes_per_s: int) -> None:
+        """Send no faster than so."""
+        if self._sock is not None:
+            pace(self._sock, bytes_per_s)
 
     def _heartbeat(self, seek: int | None = None) -> bytes:
         ring = self._ring
@@ -202,11 +210,13 @@ class ChildLink:
     def _send_turn(self, sock: socket.socket) -> bool:
         """Send for one turn. True: there is nothing more."""
         cursor = self.cursor
-        if cursor is not None and self._ring.in_head(cursor) and not self._unsent and self._old_frames is None:
-            return self._send_newest(sock, cursor)
+        if cursor is not None and not self._unsent and self._old_frames is None:
+            newest = self._ring.newest(cursor)
+            if newest is not None:
+                return self._send_newest(sock, cursor, newest)
         turn = TURN
         while turn > 0:
-            piece = self._next_bytes()
+            piece = self._next_bytes()[:turn]
             size = len(piece)
             if not size:
                 return True
@@ -217,16 +227,16 @@ class ChildLink:
                 return False
         return False
 
-    def _send_newest(self, sock: socket.socket, cursor: Cursor) -> bool:
+    def _send_newest(self, sock: socket.socket, cursor: Cursor, newest: memoryview) -> bool:
         """The usual case, short, as it runs with every read and child: what has just come, and nothing else."""
-        piece = self._ring.piece(cursor)
-        if not piece:
+        size = len(newest)
+        if not size:
             return True
-        sent = sock.send(piece)
+        sent = sock.send(newest)
         cursor.offset += sent
         self.bytes_out += sent
         self.sent_at = self._loop.time()
-        return sent == len(piece)
+        return sent == size
 
     def _writable(self) -> None:
         self._blocked = False

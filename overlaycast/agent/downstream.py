@@ -12,6 +12,7 @@ import socket
 from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
+from overlaycast.agent.burst import share_of
 from overlaycast.agent.calling import Calls
 from overlaycast.agent.child_link import Archive, ChildLink
 from overlaycast.agent.door import Door
@@ -38,6 +39,7 @@ class Downstream:
         answer: takes over a connection that a parent of ours has opened, with the grant that it showed.
         spawn: starts a task in the agent's group.
         jitter: returns a number in [0, 1).
+        upload_mbit: what the fed children share equally; None: nothing is held back.
     """
 
     def __init__(
@@ -51,6 +53,7 @@ class Downstream:
         answer: Callable[[bytes, socket.socket], None],
         spawn: Callable[[Coroutine[Any, Any, None]], object],
         jitter: Callable[[], float],
+        upload_mbit: float | None = None,
     ) -> None:
         self.rank: int | None = None
         self.leaving = False
@@ -63,6 +66,8 @@ class Downstream:
         self._most = most
         self._starved = starved
         self._changed = changed
+        self._upload_mbit = upload_mbit
+        self._sharing = 0
         self._grants = Grants()
         self._said: dict[int, int] = {}
         self._loop = asyncio.get_running_loop()
@@ -129,11 +134,25 @@ class Downstream:
             before.close("came again")
         self._said[admission.child] = said
         child = ChildLink(
-            sock, decoder, admission, self._ring, self.archive, self._starved, self._closed, lambda _: self._changed()
+            sock, decoder, admission, self._ring, self.archive, self._starved, self._closed, self._progressed
         )
         self.children[admission.child] = child
+        if self._upload_mbit is not None:
+            child.pace(share_of(self._upload_mbit, self.feeding + 1))
         child.begin(resume_from)
+        self._progressed(child)
+
+    def _progressed(self, child: ChildLink) -> None:
+        self._share_upload()
         self._changed()
+
+    def _share_upload(self) -> None:
+        """Every fed child gets the same part of what we can upload; a warm one knows the part that it would get."""
+        if self._upload_mbit is None or (fed := self.feeding) == self._sharing:
+            return
+        self._sharing = fed
+        for child in self.children.values():
+            child.pace(share_of(self._upload_mbit, fed if child.feeding else fed + 1))
 
     def _closed(self, child: ChildLink, why: str) -> None:
         if self.children.get(child.member) is child:
@@ -142,7 +161,7 @@ class Downstream:
         self.skipped_by_gone += child.skipped
         self.bytes_out_by_gone += child.bytes_out
         self.calls.changed(child.member)
-        self._changed()
+        self._progressed(child)
 
     # --- data --------------------------------------------------------------------------------------------------
 

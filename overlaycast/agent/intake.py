@@ -41,6 +41,7 @@ _BOUNDARY: Final = struct.Struct("!B3xIQQ")
 class Arrival:
     """What one read brought: new records and their payload bytes, doubles, and what was said on the link.
 
+    ``size``: all its bytes, parts of records too; set by who has read them.
     ``first_us`` and ``last_us`` are the source's times of the first and the last new record (0: none).
     ``lost`` has the ranges ``(first, after)`` that the link jumped over and that the ring will therefore never hold.
     """
@@ -52,6 +53,7 @@ class Arrival:
     last_us: int = 0
     lost: list[tuple[int, int]] = field(default_factory=list)
     said: list[Heartbeat | Refuse] = field(default_factory=list)
+    size: int = 0
 
 
 class Intake:
@@ -131,6 +133,8 @@ class Intake:
         head = self._ring.head
         stop = head.complete + self._partial
         read = self._take_next(arrival, stop) if self.expected == self._ring.next_seq else head.complete
+        if read == stop:  # whole records and nothing else: as nearly always when they come one by one
+            return False
         expected = self.expected
         while stop - read >= HEADER_SIZE:
             kind, _, _, length, seq, _ = HEADER.unpack_from(head.memory, read)
@@ -151,7 +155,7 @@ class Intake:
 
         This is where a relay spends what it spends per record: no calls, no objects, one commit for all.
         """
-        head, seq = self._ring.head, self._ring.position
+        head, seq = self._ring.head, self._ring.next_seq or 0
         memory, index, unpack = head.memory, head.index, _BOUNDARY.unpack_from
         start = read = head.complete
         first, mark, time_us = seq, head.next_mark, 0

@@ -176,6 +176,7 @@ class ParentLink:
         except RemoteProtocolError as error:
             self._break(str(error))
             return
+        arrival.size = size
         self._moderation.took(arrival.records, size, time.monotonic())
         self._listener.arrived(self, arrival)
 

@@ -293,10 +293,15 @@ class Ring:
         cursor.seek = seek
         return cursor.behind is None
 
-    def in_head(self, cursor: Cursor) -> bool:
-        """Is the reader simply somewhere in the newest slab, with nothing to be told?"""
-        simple = cursor.seek is None and cursor.tail is None and cursor.behind is None
-        return simple and cursor.slab == self._slabs[-1].number
+    def newest(self, cursor: Cursor) -> memoryview | None:
+        """Return what lies before a reader in the newest slab that is to be told nothing else; None: it is elsewhere.
+
+        The reader moves its ``offset`` on by itself.
+        """
+        head = self._slabs[-1]
+        if cursor.slab != head.number or cursor.seek is not None or cursor.tail or cursor.behind is not None:
+            return None
+        return head.memory[cursor.offset : head.complete]
 
     def piece(self, cursor: Cursor) -> memoryview:
         """Return what lies before the reader in its slab, without a copy; for readers that nothing is to be told.

@@ -1,6 +1,6 @@
 """How long a silence is too long: adapts to the gaps that have been usual of late, and to our own machine.
 
-Owns: the estimate. Refuses: what to do about it. A link delivers hundreds of times a second, so a mean over deliveries
+Owns: the estimates. Refuses: what to do about it. A link delivers hundreds of times a second, so a mean over deliveries
 (as in RFC 6298 over round trips) forgets a stall within a tenth of a second, and a busy machine would raise the same
 false alarm again and again. So the longest recent gap counts, and fades with time, not with deliveries.
 
@@ -10,6 +10,7 @@ time either, and it says so before the first false alarm.
 
 from __future__ import annotations
 
+import math
 from typing import Final
 
 _MARGIN: Final = 1.5
@@ -19,6 +20,10 @@ _CEILING: Final = 2
 """Gaps raise the limit to so many floors at most. A false alarm costs a few duplicates, as the request is hedged and
 the old parent may come back; a late one costs a gap."""
 _MOST_LATENESS_S: Final = 0.4
+_WINDOW_S: Final = 1.0
+"""Seconds over which a rate is usual."""
+_PATIENCE: Final = 8.0
+"""Links are shared: a rate may fall to so small a part of the usual and still be nothing unusual."""
 
 
 class _Fading:
@@ -37,6 +42,34 @@ class _Fading:
     def seconds(self, now: float) -> float:
         faded: float = self._longest * 0.5 ** ((now - self._at) / _HALF_LIFE_S)
         return faded
+
+
+class UsualRate:
+    """How fast bytes have been coming of late: what a part of a record is worth as a sign of life.
+
+    A link that is cut to a hundredth of its rate is not silent: a packet of a record comes now and then. So a part
+    counts for as long as so many bytes usually take (``_PATIENCE`` times), not as a record does.
+    """
+
+    __slots__ = ("_bytes", "_rate", "_since")
+
+    def __init__(self) -> None:
+        self._bytes = 0
+        self._since: float | None = None
+        self._rate = 0.0
+
+    def took(self, size: int, now: float) -> None:
+        """So many bytes came."""
+        self._bytes += size
+        if self._since is None:
+            self._since, self._bytes = now, 0
+        elif now - self._since >= _WINDOW_S:
+            self._rate = self._bytes / (now - self._since)
+            self._since, self._bytes = now, 0
+
+    def worth_s(self, size: int) -> float:
+        """Return for how many seconds so many bytes say that the other side lives; for ever while nothing is usual."""
+        return _PATIENCE * size / self._rate if self._rate else math.inf
 
 
 class SilenceLimit:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Final
 
+from overlaycast.agent.burst import Release
 from overlaycast.agent.media import Cutter, FileInput, Input
 from overlaycast.agent.pace import AtOnce, ConstantRate, MediaClock, Schedule, is_transport_stream
 from overlaycast.agent.ring import Ring
@@ -20,8 +21,6 @@ from overlaycast.wire.group import Mode
 
 SLACK_S: Final = 0.001
 """Records due within this are sent together: a timer each would cost more than it gives."""
-LATEST_S: Final = 0.25
-"""Further behind than this (we were stopped), the schedule is moved: no burst makes up for lost time."""
 
 
 def schedule_for(mode: Mode, source: Input, rate_mbit: float | None) -> Schedule:
@@ -69,7 +68,7 @@ class SourcePump:
         self._room = room
         self._digest = hashlib.sha256()
         self._incarnation = 0
-        self._begun: float | None = None
+        self._release = Release(source.live)
         self._planned: list[bytes] = []
         self._offset = 0
 
@@ -124,14 +123,9 @@ class SourcePump:
         self._planned = self._planned[sent:]
 
     async def _wait(self, due: float) -> None:
-        now = asyncio.get_running_loop().time()
-        if self._begun is None:
-            self._begun = now - due
-        ahead = self._begun + due - now
+        ahead = self._release.wait_s(due, time.monotonic())
         if ahead > SLACK_S:
             await asyncio.sleep(ahead)
-        elif ahead < -LATEST_S and due > 0:
-            self._begun -= ahead
 
     def _send(self, record: bytes) -> None:
         self._ring.append(record, time.time_ns() // 1000, self._incarnation)

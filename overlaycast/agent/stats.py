@@ -25,10 +25,10 @@ class Histogram:
 
     def add(self, ms: float) -> None:
         """Count one value; a clock that runs behind the source's counts as 0."""
-        ms = max(ms, 0.0)
+        if ms > self.maximum:
+            self.maximum = ms
         self._counts[bisect_left(_BOUNDS, ms)] += 1
         self.total += 1
-        self.maximum = max(self.maximum, ms)
 
     def merge(self, other: Histogram) -> None:
         """Count all values of another one too."""

@@ -91,8 +91,10 @@ class Uplink:
         now = self._now()
         for said in arrival.said:
             self._hear(link, said, now)
-        if arrival.records or arrival.duplicates or not arrival.said:
-            self.machine.data(link.number, arrival.records > 0, now)
+        if arrival.records or arrival.duplicates:
+            self.machine.data(link.number, arrival.records > 0, now, arrival.size)
+        elif not arrival.said:
+            self.machine.trickled(link.number, arrival.size, now)
         if self._ring.end is not None and self.machine.state is not State.ENDED:
             self.machine.ended(now)
             self.progress()

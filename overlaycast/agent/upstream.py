@@ -28,7 +28,7 @@ from typing import Final
 from overlaycast.agent.links import DIAL_LIMIT, Links
 from overlaycast.agent.outage import COMPLAIN_AFTER, COMPLAIN_EVERY, Complaints, Outage, milliseconds, predefined
 from overlaycast.agent.redial import Redials
-from overlaycast.agent.silence import SilenceLimit
+from overlaycast.agent.silence import SilenceLimit, UsualRate
 from overlaycast.agent.switching import (
     Action,
     Ask,
@@ -83,6 +83,7 @@ class Upstream:
         self.listening = True
         self._silence_s = max(silence_s, LEAST_BEATS * heartbeat_s)
         self._limit = SilenceLimit(self._silence_s)
+        self._rate = UsualRate()
         self._flag_s = flag_s
         self._jitter = jitter
         self._actions: list[Action] = []
@@ -213,8 +214,18 @@ class Upstream:
         elif link.phase is Phase.ASKED and not (self._doubt and number == self._doubt.link):
             self._asked_spoke(link, now)
 
-    def data(self, number: int, advanced: bool, now: float) -> None:
-        """Records came; ``advanced``: at least one of them was new."""
+    def trickled(self, number: int, size: int, now: float) -> None:
+        """Not even one whole record: ``size`` bytes of one."""
+        link = self.current
+        if link is None or number != link.number:
+            self.data(number, False, now, size)
+        elif self.state is not State.ENDED:
+            self._rate.took(size, now)
+            link.heard = min(now, link.heard + self._rate.worth_s(size))
+
+    def data(self, number: int, advanced: bool, now: float, size: int = 0) -> None:
+        """Records came, ``size`` bytes in all; ``advanced``: at least one of them was new."""
+        self._rate.took(size, now)
         link = self._heard(number, now)
         if link is None:
             return

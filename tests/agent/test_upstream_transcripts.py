@@ -1,7 +1,8 @@
 """Golden transcripts of the parent link: ``transcripts/*.txt`` are read beside Figures 8 and 9 of the seed.
 
 A line that begins with a time is an input, ``->`` lines are what the machine then wants done, ``#`` lines explain.
-``flow L T`` is data every 20 ms on link L until time T, ``starve L T`` a stalled heartbeat every 20 ms;
+``flow L T`` is data of 20,000 bytes every 20 ms on link L until time T, ``starve L T`` a stalled heartbeat every 20 ms;
+``trickle L T N`` is N bytes of a record every 20 ms;
 ``late T``: the process slept until T.
 Members are written by letter: p the parent, s and t standbys, f the fallback. ``UPDATE_TRANSCRIPTS=1 pytest`` rewrites
 the files after a change that was meant.
@@ -61,8 +62,8 @@ class Player:
                 self.machine.refused(int(words[0]), RefuseCode[words[1]], 7, now)
             case "ended":
                 self.machine.ended(now)
-            case "flow" | "starve":
-                yield from self._repeat(verb, int(words[0]), now, float(words[1]))
+            case "flow" | "starve" | "trickle":
+                yield from self._repeat(verb, int(words[0]), now, float(words[1]), int((*words, "20000")[2]))
             case "wait" | "late":
                 pass
             case _:
@@ -70,11 +71,13 @@ class Player:
         yield from self._actions()
         yield f"   = {self.machine.state.value}, fed by {letter(self.machine.parent)}"
 
-    def _repeat(self, verb: str, link: int, now: float, until: float) -> Iterator[str]:
+    def _repeat(self, verb: str, link: int, now: float, until: float, size: int) -> Iterator[str]:
         while now <= until:
             yield from self._wake_until(now)
             if verb == "flow":
-                self.machine.data(link, True, now)
+                self.machine.data(link, True, now, size)
+            elif verb == "trickle":
+                self.machine.trickled(link, size, now)
             else:
                 self.machine.heartbeat(link, True, now)
             for action in self._actions():
