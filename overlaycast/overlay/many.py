@@ -26,6 +26,8 @@ from overlaycast.overlay.members import Member
 from overlaycast.overlay.placement import Rules
 
 COARSE_MS: Final = 5.0
+SAME_RATE: Final = 0.6
+"""A member that has shown this share of the best rate at its router counts as its equal."""
 KEEP: Final = 1
 """Slots that a member keeps for neighbours to come while branches beyond are hung from it."""
 
@@ -197,7 +199,7 @@ def merit(group: Group, member: Member) -> tuple[object, ...]:
     rate: float = 0
     if group.settings.strategy != "location":
         reach = round(reach_ms(member) / COARSE_MS)
-        rate = -_octave(member.rate_mbit or group.settings.rate_mbit, group.settings.rate_mbit)
+        rate = -_octave(_rate_mbit(group, member), group.settings.rate_mbit)
     return (
         member.role != "relay",
         not member.reachable,
@@ -208,6 +210,17 @@ def merit(group: Group, member: Member) -> tuple[object, ...]:
         member.name,
         member.id,
     )
+
+
+def _rate_mbit(group: Group, member: Member) -> float:
+    """Return the rate that a member is taken for: its router's best, if it has shown nearly that.
+
+    An echo never shows more than there is, and less on a busy host; what is thin is most often shared. Otherwise the
+    noise of the moment would decide between equals, and two runs on one network would differ.
+    """
+    rate = member.rate_mbit or group.settings.rate_mbit
+    best = member.place.rate_mbit if member.place is not None else None
+    return best if best is not None and rate >= SAME_RATE * best else rate
 
 
 def _octave(rate_mbit: float, stream_mbit: float) -> int:
