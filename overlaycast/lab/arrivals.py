@@ -15,7 +15,7 @@ from typing import Final, Literal
 
 from overlaycast.lab.experiment import Arrival
 
-QUIET_S: Final = 2.0
+QUIET_S: Final = 3.0
 """Nobody comes or goes in the last seconds of a stream: nothing could be seen of it."""
 
 Going = Literal["come", "leave", "kill"]

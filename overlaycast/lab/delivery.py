@@ -108,6 +108,9 @@ def _startup_ms(recording: Recording, journal: Journal) -> float | None:
     """From the start of the program, or of the stream if that came later, to the first record; to 200 ms."""
     start = journal.last(Start)
     first = next((sample.t for sample in journal.all(Sample) if sample.records), None)
+    summary = journal.last(Summary)
+    if first is None and summary is not None and summary.received:  # it was over before the next sample
+        first = summary.t
     if start is None or first is None:
         return None
     return round(max(0.0, first - max(start.t, began(recording))) * 1000, 1)
