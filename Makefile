@@ -1,6 +1,6 @@
 # The commands to know: `make demo` and `make test`. Both set up what they need.
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-tests demo suite test test-slow lint format
+.PHONY: help setup setup-tests demo suite compare test test-slow lint format
 
 RUN := .venv/bin/
 
@@ -19,6 +19,11 @@ demo: setup  ## run the main experiment and name its report
 suite: setup  ## run every experiment and write docs/experiments.md from the results
 	@$(RUN)overlaycast lab run experiments/*.yaml --out runs/suite
 	@$(RUN)overlaycast lab list --results runs/suite --markdown > docs/experiments.md
+
+compare: setup  ## run overlay, star and IP multicast side by side; make suite writes them to docs/experiments.md too
+	@$(RUN)overlaycast lab compare experiments/figure-2a.yaml --out runs/suite/compare-figure-2a
+	@$(RUN)overlaycast lab compare experiments/compare/six-sites.yaml --out runs/suite/compare-six-sites
+	@$(RUN)overlaycast lab compare experiments/compare/abilene.yaml --out runs/suite/compare-abilene
 
 test: lint  ## lint, types, layers and every test but the slow ones
 	@$(RUN)pytest -m "not slow"

@@ -1,6 +1,7 @@
 """The suite as a page for readers: each experiment with its verdict and figures from real runs. Pure.
 
-Owns: ``docs/experiments.md``, whole. Refuses: to fill a gap; an experiment without a run says so.
+Owns: ``docs/experiments.md``, whole, comparisons with other systems too. Refuses: to fill a gap; an experiment without
+a run says so.
 """
 
 from __future__ import annotations
@@ -37,8 +38,14 @@ class Entry:
     result: Mapping[str, Any] | None
 
 
-def markdown(entries: Sequence[Entry], command: str) -> str:
-    """Return the page."""
+def markdown(entries: Sequence[Entry], command: str, comparisons: Sequence[Mapping[str, Any]] = ()) -> str:
+    """Return the page.
+
+    Args:
+        entries: the experiments.
+        command: what makes the page.
+        comparisons: what ``lab compare`` wrote, each as its ``compare.json`` has it.
+    """
     results = [entry.result for entry in entries if entry.result is not None]
     machine = sorted({f"{one['versions'].get('machine')}, kernel {one['versions'].get('kernel')}" for one in results})
     head = HEAD.format(
@@ -48,7 +55,37 @@ def markdown(entries: Sequence[Entry], command: str) -> str:
         minutes=sum(one["duration_s"] for one in results) / 60,
         machine=f" ({'; '.join(machine)})" if machine else "",
     )
-    return "\n".join([head, *_overview(entries), "", *(line for entry in entries for line in _section(entry))])
+    sections = [line for entry in entries for line in _section(entry)]
+    return "\n".join([head, *_overview(entries), "", *_comparisons(comparisons), *sections])
+
+
+def _comparisons(comparisons: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the tables of overlay, star and IP multicast on the same networks; nothing if none was made."""
+    if not comparisons:
+        return []
+    lines = [
+        "## Beside a star and IP multicast",
+        "",
+        "Made by `overlaycast lab compare`: the same network, stream and counters for each. Copies are bytes on the",
+        "wire for those of the payload; what a star needs is what it would send if the links carried it. In time is",
+        "what reached a receiver while the source was sending, or within a second after.",
+        "",
+    ]
+    for one in comparisons:
+        lines += [f"**{one['title']}** (`{one['topology']}`, seed {one['seed']})", ""]
+        lines += ["| system | receivers whole | in time | most copies into a site | on a link | median delay |"]
+        lines += [f"|---|{RIGHT}|{RIGHT}|{RIGHT}|{RIGHT}|{RIGHT}|", *map(_system, one["systems"]), ""]
+    return lines
+
+
+def _system(one: Mapping[str, Any]) -> str:
+    name = one["system"] if one["valid"] else f"{one['system']} (invalid: the machine did not keep up)"
+    needs = one["system"] == "unicast"
+    site = f"{one['site_copies']:.2f}" + (f" (needs {one['star_into_site']})" if needs else "")
+    link = f"{one['link_copies']:.2f}" + (f" (needs {one['star_on_link']})" if needs else "")
+    whole = f"{one['whole']} of {one['receivers']}"
+    delay = words.number(one["latency_p50_ms"], "ms")
+    return f"| {name} | {whole} | {one['in_time_share']:.0%} | {site} | {link} | {delay} |"
 
 
 def _overview(entries: Sequence[Entry]) -> list[str]:

@@ -154,7 +154,8 @@ def _catalogue(settings: ListSettings, files: list[Path]) -> str:
         found = settings.results / asked.name / "result.json"
         result = json.loads(found.read_text()) if found.is_file() else None
         entries.append(catalogue.Entry(str(file.relative_to(settings.folder)), asked, result))
-    return catalogue.markdown(entries, f"{PROG} list --results {settings.results} --markdown")
+    compared = [json.loads(file.read_text()) for file in sorted(settings.results.glob("*/compare.json"))]
+    return catalogue.markdown(entries, f"{PROG} list --results {settings.results} --markdown", compared)
 
 
 def _experiments(files: list[Path]) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,6 +26,29 @@ def test_figures_are_the_runs() -> None:
     assert "| [figure-2a](#figure-2a) | kill, link-down | **passed** | 11 of 11 | 118\u00a0ms |" in text
     assert "| 10\u00a0s | 202a was killed | seen to be gone | 5 | 41\u00a0ms | 3 |" in text
     assert "| records lost by a surviving receiver |  | = 0\u00a0records | 0\u00a0records | ok |" in text
+
+
+def test_comparisons_are_on_the_page(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    figures = {
+        "valid": True,
+        "receivers": 13,
+        "whole": 12,
+        "in_time_share": 0.5,
+        "site_copies": 3.2,
+        "star_into_site": 6,
+        "link_copies": 7.1,
+        "star_on_link": 13,
+        "latency_p50_ms": None,
+    }
+    systems = [{**figures, "system": "unicast"}, {**figures, "system": "overlay", "valid": False}]
+    (tmp_path / "compare-x").mkdir()
+    found = {"title": "A title", "topology": "net", "seed": 4, "systems": systems}
+    (tmp_path / "compare-x" / "compare.json").write_text(json.dumps(found))
+    assert command.main(["list", "--markdown", "--results", str(tmp_path), "--folder", str(made_up.ROOT)]) == 0
+    text = capsys.readouterr().out
+    assert "**A title** (`net`, seed 4)" in text
+    assert "| unicast | 12 of 13 | 50% | 3.20 (needs 6) | 7.10 (needs 13) | – |" in text
+    assert "| overlay (invalid: the machine did not keep up) | 12 of 13 | 50% | 3.20 | 7.10 | – |" in text
 
 
 def test_what_was_not_run_says_so() -> None:

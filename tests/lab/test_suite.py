@@ -6,10 +6,12 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
+from overlaycast.lab import faults
+from overlaycast.lab.reading import runs
 from tests.lab.made_up import ROOT
 from tests.lab.valid import run_until_valid
 
@@ -32,6 +34,16 @@ def run(file: Path, out: Path, *more: str) -> dict[str, Any]:
     return result
 
 
+def test_every_kind_of_fault_has_its_experiment() -> None:
+    """Each action of a timeline, the backup's death, all primaries and three in ten at once, the source's restart."""
+    played = [fault for file in FILES for _, fault in runs(file, None)[0].experiment.faults]
+    actions = {get_args(model.model_fields["action"].annotation)[0] for model in get_args(get_args(faults.Fault)[0])}
+    assert actions - {fault.action for fault in played} == set()
+    aims = {(fault.action, fault.aim) for fault in played}
+    assert aims >= {("kill", "backup"), ("kill", "all-primaries"), ("kill", "share:0.3"), ("restart", "source")}
+    assert [figure for figure in (4, 5, 7, 8) if not any(f"fig{figure}-" in file.stem for file in FILES)] == []
+
+
 @pytest.mark.parametrize("file", [_marked(file) for file in FILES])
 def test_experiment_passes(file: Path, tmp_path: Path) -> None:
     result = run(file, tmp_path)
@@ -48,11 +60,11 @@ def test_the_same_seed_gives_the_same_tree_and_the_same_faults(tmp_path: Path) -
     def tree(result: dict[str, Any]) -> list[tuple[Any, ...]]:
         return [(one["id"], one["host"], one["parent_host"], one["rank"], one["primary"]) for one in result["members"]]
 
-    def faults(result: dict[str, Any]) -> list[tuple[str, str, str]]:
+    def hits(result: dict[str, Any]) -> list[tuple[str, str, str]]:
         return [(one["id"], one["action"], one["target"]) for one in result["faults"]]
 
     assert tree(first) == tree(again)
-    assert faults(first) == faults(again)
+    assert hits(first) == hits(again)
 
 
 @pytest.mark.lab
