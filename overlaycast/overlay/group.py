@@ -104,6 +104,11 @@ class Group:
     set_aside: dict[int, Complaint] = field(default_factory=dict)
     sweep_queue: list[int] = field(default_factory=list)
     improve_queue: list[int] = field(default_factory=list)
+    heads: dict[int, None] = field(default_factory=dict)
+    """Members that are fed from another place: their copies pass links."""
+    heads_queue: list[int] = field(default_factory=list)
+    hinted: dict[int, None] = field(default_factory=dict)
+    """Members who may have a better place now, to be looked at first."""
     counts: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -146,6 +151,8 @@ class Group:
         self.fallback_load.pop(member.id, None)
         self.planted.pop(member.id, None)
         self.releasing.pop(member.id, None)
+        self.heads.pop(member.id, None)
+        self.hinted.pop(member.id, None)
         self.unconfirmed.discard(member.id)
         if member in self.servers:
             self.servers.remove(member)

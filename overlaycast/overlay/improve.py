@@ -1,31 +1,42 @@
 """Local improvement while the group runs, for a stated gain, at a limited rate, never within a repair.
 
 Owns: which members may do better elsewhere, a few at a time. Refuses: moving anybody whose plan is being carried out,
-who was moved a while ago, or who would gain less than ``improve_gain`` of its delay.
+whose branch was mended a moment ago, who was moved a while ago, or who would gain less than ``improve_gain``.
 
-In this order: guests of backup servers go back to peers; a site with more than one copy hangs the others inside; and
-of the rest, looked at in turn, those that their large cluster may have as a further primary, and those whose delay
-shrinks. That is also how a member that has received well for long enough becomes a primary, or ceases to be one.
+What is looked at, in this order: guests of backup servers, who go back to peers; those whom a newcomer has given a
+better place (``hinted``); in turn, the heads, who are fed from another place, for only their copies pass links; and
+in turn everybody. What is gained: a site with a thin uplink and more than one copy hangs the others inside; a large
+cluster gets a further primary; a copy passes at least one link and ``improve_gain`` of its links fewer; or, where it
+passes no more links than before or its way was too long, ``improve_gain`` of its delay is saved. That is also how a
+member that has received well for long enough becomes a primary, or ceases to be one.
+
+A repair keeps improvement away from its own branch only: in a large group somebody dies every second.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from overlaycast.overlay import clusters, moves, placement
+from overlaycast.overlay.capacity import UNLIMITED, uplink_copies
 from overlaycast.overlay.group import Group
 from overlaycast.overlay.locality import Place
 from overlaycast.overlay.members import Member, State
-from overlaycast.overlay.placement import Rules
-from overlaycast.overlay.tree import delay_ms
+from overlaycast.overlay.placement import SITE_STRETCH, STRETCH, TOO_LONG, Found, Rules
+from overlaycast.overlay.tree import ancestors, delay_ms
 
 LOOKED_AT: Final = 64
-"""Members that one step looks at."""
-MOVED_PER_STEP: Final = 1000
+"""Members that one step looks at, of each kind."""
+ROUND: Final = 8
+"""Where there are many heads, a step looks at this part of them, but at no more than ``MOST``."""
+MOST: Final = 512
+MOVED_PER_STEP: Final = 100
 """One move, and one more for so many members."""
 REST_S: Final = 60.0
 """Nobody is moved again for so long."""
+CALM_S: Final = 5.0
+"""Nothing is improved in a branch for so long after a repair of it."""
 LEAST_GAIN_MS: Final = 5.0
 
 
@@ -35,7 +46,7 @@ def step(group: Group, now: float) -> None:
     if settings.improve_s <= 0:
         return
     group.timers.arm(now + settings.improve_s, "improve")
-    if not group.begun or group.timers.armed("calm") or group.inquiries or group.releasing or group.waiting:
+    if not group.begun or group.waiting:
         return
     left = 1 + len(group.members) // MOVED_PER_STEP
     for member in _in_turn(group):
@@ -46,13 +57,19 @@ def step(group: Group, now: float) -> None:
 def _in_turn(group: Group) -> Iterator[Member]:
     for server in group.servers:
         yield from [child for child in server.children if child.role != "backup"][:LOOKED_AT]
-    if not group.improve_queue:
-        group.improve_queue = list(group.members)
+    hinted, group.hinted = group.hinted, {}
+    yield from _living(group, hinted)
+    group.heads_queue = group.heads_queue or list(group.heads)
+    share = min(max(LOOKED_AT, len(group.heads) // ROUND), MOST)
+    batch, group.heads_queue = group.heads_queue[:share], group.heads_queue[share:]
+    yield from _living(group, batch)
+    group.improve_queue = group.improve_queue or list(group.members)
     batch, group.improve_queue = group.improve_queue[:LOOKED_AT], group.improve_queue[LOOKED_AT:]
-    for member_id in batch:
-        member = group.living(member_id)
-        if member is not None:
-            yield member
+    yield from _living(group, batch)
+
+
+def _living(group: Group, ids: Iterable[int]) -> Iterator[Member]:
+    return (member for member in map(group.living, ids) if member is not None)
 
 
 def _well(group: Group, member: Member, now: float) -> bool:
@@ -64,7 +81,17 @@ def _well(group: Group, member: Member, now: float) -> bool:
         and not (member.leaving or member.done)
         and member.status in ("streaming", "waiting")
         and now - member.moved_at >= REST_S
-        and member.parent.id not in group.inquiries
+        and member.id not in group.revocations
+        and _calm(group, member, now)
+        and all(now - child.mended_at >= CALM_S for child in member.children)
+    )
+
+
+def _calm(group: Group, member: Member, now: float) -> bool:
+    """Whether nothing on the way from the source to the member is accused, or was mended a moment ago."""
+    return all(
+        now - one.mended_at >= CALM_S and one.flag_until <= now and one.id not in group.inquiries
+        for one in (member, *ancestors(member))
     )
 
 
@@ -72,35 +99,62 @@ def _better(group: Group, member: Member, now: float) -> bool:
     """Move the member if another parent is worth it."""
     parent = member.parent
     assert parent is not None
-    avoid = (parent,) if group.source is None or placement.ripe(group, member, now) else (parent, group.source)
-    edge = member.edge_ms
-    before = delay_ms(member)
+    source = group.source
+    probation = source is not None and parent is not source and not placement.ripe(group, member, now)
+    avoid = (source,) if probation and source is not None else ()
+    edge, before = member.edge_ms, delay_ms(member)
+    present = placement.judge(group, member, parent, SITE_STRETCH)
     doubled = _doubled(group, member)
-    promoted = group.source not in avoid and clusters.deserves(group, member)
-    needed = parent.role == "backup" or doubled is not None or promoted
+    promoted = parent is not source and not probation and clusters.deserves(group, member)
     moves.take_off(group, member, alone=False)
-    found = group.source if promoted else placement.seek(group, member, avoid, Rules(inside=doubled))
-    if found is not None and not needed:
-        gain = before - placement.planned_ms(member, found)
-        if gain < max(LEAST_GAIN_MS, group.settings.improve_gain * before):
-            found = None
-    moves.hang(group, member, found or parent)
+    found = _promotion(group, member) if promoted else placement.seek(group, member, avoid, Rules(inside=doubled))
+    if found is not None:
+        needed = parent.role == "backup" or promoted or doubled is not None
+        worth = needed or _gains(group, member, present, found)
+        found = found if worth and found[4] is not parent and _calm(group, found[4], now) else None
+    moves.hang(group, member, found[4] if found else parent)
     if found is None:
         member.edge_ms = edge
         return False
     member.moved_at = now
-    group.note(now, "improved", member, was=parent.id, now=found.id, gain_ms=round(before - delay_ms(member), 3))
+    details = {"gain_ms": round(before - delay_ms(member), 3), "gain_links": _saved(present, found)}
+    group.note(now, "improved", member, was=parent.id, now=found[4].id, **details)
     return True
 
 
+def _promotion(group: Group, member: Member) -> Found | None:
+    return None if group.source is None else placement.judge(group, member, group.source)
+
+
+def _gains(group: Group, member: Member, present: Found, found: Found) -> bool:
+    """Whether the move saves enough links, or enough delay at no cost in links."""
+    share = group.settings.improve_gain
+    links, saved = present[0], _saved(present, found)
+    if links < TOO_LONG and saved >= max(1.0, share * links):
+        return _short_enough(group, member, found[1])
+    return (saved >= 0 or links == TOO_LONG) and present[1] - found[1] >= max(LEAST_GAIN_MS, share * present[1])
+
+
+def _short_enough(group: Group, member: Member, delay: float) -> bool:
+    """Whether those whom the member's branch feeds elsewhere still have a short enough way if it has this delay."""
+    row = [(member, delay)]
+    for one, to_here in row:
+        for child in one.children:
+            if child.place is not one.place and len(row) <= LOOKED_AT:
+                row.append((child, to_here + child.edge_ms))
+    return all(to_here <= STRETCH * placement.direct_ms(group, one) for one, to_here in row[1:])
+
+
+def _saved(present: Found, found: Found) -> int:
+    return present[0] - found[0] if max(present[0], found[0]) < TOO_LONG else 0
+
+
 def _doubled(group: Group, member: Member) -> Place | None:
-    """Return the place that the member's copy enters as one of several, its own before its site; or None."""
-    place = member.place
-    if place is None or member.parent is None or member.parent.place is None or member.parent.place is place:
+    """Return the site with a thin uplink that the member's copy enters as one of several; or None."""
+    place, parent = member.place, member.parent
+    if place is None or parent is None or parent.place is None:
         return None
-    if place.inbound > clusters.tolerated(group, place):
-        return place
     site = group.places.site(place)
-    inside = group.places.site(member.parent.place) is site
-    too_many = site.inbound > clusters.tolerated(group, site)
-    return site if too_many and site.depth > group.places.core.depth and not inside else None
+    if uplink_copies(group, site) >= UNLIMITED or group.places.site(parent.place) is site:
+        return None
+    return site if site.inbound > clusters.tolerated(group, site) else None

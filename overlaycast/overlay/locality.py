@@ -104,6 +104,13 @@ def meeting(one: Place, other: Place) -> Place:
     return one
 
 
+def links_between(one: Place | None, other: Place | None) -> int:
+    """Return how many links a copy from one place to another passes, as far as they are known."""
+    if one is other or one is None or other is None:
+        return 0
+    return one.depth + other.depth - 2 * meeting(one, other).depth
+
+
 def reach_ms(member: Member) -> float:
     """Return the one-way delay from the coordinator to the member, measured, or as its place suggests.
 

@@ -37,6 +37,7 @@ TRANSITIONS: Final[dict[State, tuple[State, ...]]] = {
 }
 
 SERVERS: Final = ("relay", "backup")
+NEVER: Final = float("-inf")
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +121,7 @@ class Member:
     heard_at: float = 0.0
     slow_since: float | None = None
     moved_at: float = 0.0
+    mended_at: float = NEVER
     placed_at: float = 0.0
     moves: int = 0
     flag_until: float = 0.0

@@ -266,7 +266,7 @@ class Overlay:
         if member.role == "source":
             self._release(member)
             return
-        moved = repair.regraft(group, member, leaving=True)
+        moved = repair.regraft(group, member, now, leaving=True)
         group.waiting.pop(member.id, None)
         group.releasing[member.id] = {child.id for child in moved if not child.done}
         if group.releasing[member.id]:
@@ -316,8 +316,10 @@ def _locate(group: Group, member: Member, measurement: Measurement) -> None:
     group.places.enter(member)
     if member.parent is not None:
         group.places.carry(member.parent.place, member.place, 1)
+        moves.mark(group, member)
     for other in member.children:
         group.places.carry(member.place, other.place, 1)
+        moves.mark(group, other)
     member.degree = max(capacity.degree(group, member), len(member.children))
     promises.trim(group, member)
 

@@ -7,6 +7,12 @@ router up, and so on to the source. Of those whose planned delay is within ``STR
 from whom a copy passes the fewest links. Once a site has its copy, others in it are preferred up to ``SITE_STRETCH``,
 and where the uplink is thin always. So exactly one copy enters a site whose members can forward, and sites hang from
 the source as long as it has places, from one another after that.
+
+A newcomer that sits on the way to the member found goes in front of it: to the feeder of that one, which follows by
+``improve`` and then hangs from the newcomer. So an order of arrival that is unlucky costs no copies in the long run.
+
+Where only the first levels of the tree are shallow enough, all members there are looked at instead. A branch that is
+too tall for every place there is loses its tallest parts, which are hung elsewhere.
 """
 
 from __future__ import annotations
@@ -18,10 +24,10 @@ from typing import Final
 from overlaycast.overlay import candidates, moves, promises
 from overlaycast.overlay.capacity import UNLIMITED, room, uplink_copies
 from overlaycast.overlay.group import Group
-from overlaycast.overlay.locality import Place, distance_ms
+from overlaycast.overlay.locality import Place, distance_ms, links_between, meeting
 from overlaycast.overlay.members import Member
 from overlaycast.overlay.reach import linked
-from overlaycast.overlay.tree import RANK_LIMIT, ceiling, delay_ms, top
+from overlaycast.overlay.tree import LEVEL_BITS, RANK_LIMIT, ceiling, delay_ms, depth, top
 
 STRETCH: Final = 1.6
 SITE_STRETCH: Final = 2.0
@@ -31,9 +37,12 @@ FAILURE_MS: Final = 5.0
 SCAN_LIMIT: Final = 4096
 LIFT_LIMIT: Final = 1024
 TOO_LONG: Final = 1 << 30
+SHALLOW: Final = 64
+SHALLOW_LEVELS: Final = 3
+"""For a branch so tall that only fewer levels than this may feed it, all there are looked at if they are few."""
 
-_Found = tuple[int, float, str, int, Member]
-"""Links, delay, name, id, who: the smaller the better."""
+Found = tuple[int, float, str, int, Member]
+"""Links that the copy passes (``TOO_LONG``: the way is), delay in ms, name, id, who: the smaller the better."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +54,8 @@ class Rules:
     keep: Mapping[Place | None, int] | None = None
     lift: bool = False
     """The branch's ranks may be raised, so candidates of any rank will do."""
+    flat: bool = False
+    """The member is looked at as if nobody hung from it."""
     inside: Place | None = None
     """Only members at and below this place, which is the member's or above it, will do."""
 
@@ -60,12 +71,13 @@ class _Search:
         self.member = member
         self.avoid = tuple(avoid)
         self.ceiling = RANK_LIMIT if rules.lift else ceiling(member)
-        self.depth_left = min(group.tree.depth_limit - member.height, rules.deepest) - 1
+        height = 0 if rules.flat else member.height
+        self.depth_left = min(group.tree.depth_limit - height, rules.deepest) - 1
+        self.follower: Member | None = None
+        """Who is to hang from the member as soon as it has its place."""
         self.keep = rules.keep
         self.inside = rules.inside
-        source = group.source
-        direct = distance_ms(source, member) if source is not None else 0.0
-        self.direct = direct + moves.HOP_MS + SLACK_MS
+        self.direct = direct_ms(group, member)
 
     def accepts(self, candidate: Member) -> bool:
         """Whether the candidate may feed the member at all, promises to others kept."""
@@ -100,13 +112,39 @@ class _Search:
 
     def run(self) -> Member | None:
         """Return the best parent, or None."""
+        best = self.found()
+        return best[4] if best else None
+
+    def found(self) -> Found | None:
+        """Return the best parent and what a copy from it costs, or None."""
+        shallow = self._shallow()
+        best = self._outwards() if shallow is None else _least(map(self.judge, filter(self.accepts, shallow)))
+        return best and self._ahead(best)
+
+    def _shallow(self) -> list[Member] | None:
+        """Return all who are near enough to the source, or None if they are many."""
+        source = self.group.source
+        if source is None or self.depth_left >= SHALLOW_LEVELS:
+            return None
+        row, found = [source], [source]
+        for _ in range(self.depth_left):
+            row = [child for one in row for child in one.children]
+            found += row
+            if len(found) > SHALLOW:
+                return None
+        return [one for one in found if one.role != "backup" and self._is_inside(one)]
+
+    def _is_inside(self, one: Member) -> bool:
+        return self.inside is None or (one.place is not None and self.inside in one.place.up())
+
+    def _outwards(self) -> Found | None:
         place = self.member.place or self.group.places.root
         own = candidates.near(place, self.accepts, 1)
         if own:
-            return own[0]  # the list is in order of delay, and neighbours are equally near
+            return self._judge(own[0], place)  # the list is in order of delay, and neighbours are equally near
         site = self.group.places.site(place)
         fed = site.inbound > 0 and site.depth > self.group.places.core.depth
-        best: _Found | None = None
+        best: Found | None = None
         searched: Place | None = None
         for above in place.up():
             steps = place.depth - above.depth
@@ -119,24 +157,67 @@ class _Search:
             searched = above
             if above is self.inside or (above is site and fed and best is not None and self._stays(best, site)):
                 break
-        return best[4] if best else None
+        return best
+
+    def judge(self, one: Member, stretch: float = STRETCH) -> Found:
+        """Return what a copy from this candidate costs; ``stretch``: how much longer than the direct way it may be."""
+        here, there = self.member.place, one.place
+        return self._judge(one, meeting(here, there) if here and there else self.group.places.root, stretch)
+
+    def _ahead(self, best: Found) -> Found:
+        """Go in front of the one found, if the member sits on the way to it."""
+        while True:
+            follower = best[4]
+            feeder = follower.parent
+            if feeder is None or not self._precedes(feeder, follower):
+                return best
+            self.follower = follower
+            net = links_between(feeder.place, self.member.place) - self._follower_saves(feeder, follower)
+            best = (net, self.cost(feeder), feeder.name, feeder.id, feeder)
+
+    def _follower_saves(self, feeder: Member, follower: Member) -> int:
+        return links_between(feeder.place, follower.place) - links_between(self.member.place, follower.place)
+
+    def _precedes(self, feeder: Member, follower: Member) -> bool:
+        """Whether the copy from ``feeder`` to ``follower`` should come by way of the member, and may."""
+        group, member = self.group, self.member
+        passed = links_between(feeder.place, follower.place)
+        if links_between(feeder.place, member.place) >= passed or not group.begun or not group.settings.improve_s:
+            return False
+        saved = self._follower_saves(feeder, follower)
+        level = max((feeder.rank >> LEVEL_BITS) + 1, moves.rank_level(group, member))
+        rank = member.rank if member.rank > feeder.rank else (level + 1) << LEVEL_BITS
+        delay = planned_ms(member, feeder) + distance_ms(member, follower) + moves.HOP_MS
+        return (
+            saved >= max(1.0, group.settings.improve_gain * passed)
+            and member.spare > 0
+            and rank < ceiling(follower) - 1
+            and depth(feeder) + 2 + follower.height <= group.tree.depth_limit
+            and delay <= STRETCH * direct_ms(group, follower)
+            and self.accepts(feeder)
+            and room(group, member.place, follower.place, True)
+        )
 
     def _at(self, above: Place, searched: Place | None, further: bool) -> list[Member]:
         """Return candidates at a router, and, if those may be near enough, at the places beyond it."""
         found = candidates.below(above, self.accepts, searched) if further else []
         return found if searched is None else found + candidates.near(above, self.accepts)
 
-    def _judge(self, one: Member, shared: Place) -> _Found:
+    def _judge(self, one: Member, shared: Place, stretch: float = STRETCH) -> Found:
         """Links that one more copy passes, if the way is short enough; after all those come the others, by delay."""
         cost = self.cost(one)
-        if cost > STRETCH * self.direct:
+        if cost > stretch * self.direct:
             return (TOO_LONG, cost, one.name, one.id, one)
         here, there = self.member.place, one.place
         links = sum(place.depth - shared.depth for place in (here, there) if place is not None)
         return (links, cost, one.name, one.id, one)
 
-    def _stays(self, best: _Found, site: Place) -> bool:
+    def _stays(self, best: Found, site: Place) -> bool:
         return best[1] <= SITE_STRETCH * self.direct or uplink_copies(self.group, site) < UNLIMITED
+
+
+def _least(found: Iterable[Found]) -> Found | None:
+    return min(found, key=lambda one: one[:4], default=None)
 
 
 def _for_siblings(candidate: Member) -> int:
@@ -158,10 +239,12 @@ def choose(group: Group, member: Member, avoid: Iterable[Member] = (), rules: Ru
     """
     search = _Search(group, member, avoid, rules)
     best = search.run()
-    if best is None and rules is not FREE and not rules.lift:
+    if best is None and rules is not FREE and not (rules.lift or rules.flat):
         search = _Search(group, member, avoid)
         best = search.run()
     if best is not None:
+        if search.follower is not None:
+            group.hinted[search.follower.id] = None
         return best
     for server in sorted(group.servers, key=lambda one: (len(one.children), one.id)):
         if search.accepts(server):
@@ -194,9 +277,20 @@ def _by_lifting(group: Group, member: Member, avoid: Iterable[Member]) -> Member
     return found
 
 
-def seek(group: Group, member: Member, avoid: Iterable[Member], rules: Rules) -> Member | None:
+def seek(group: Group, member: Member, avoid: Iterable[Member], rules: Rules) -> Found | None:
     """Return the best peer or planted server for an orphan, by the search alone: no backup server, no last resort."""
-    return _Search(group, member, avoid, rules).run()
+    return _Search(group, member, avoid, rules).found()
+
+
+def judge(group: Group, member: Member, parent: Member, stretch: float = STRETCH) -> Found:
+    """Return what a copy from ``parent`` costs, as the search for a parent sees it."""
+    return _Search(group, member).judge(parent, stretch)
+
+
+def direct_ms(group: Group, member: Member) -> float:
+    """Return the delay that the member would have if the source itself fed it."""
+    source = group.source
+    return (distance_ms(source, member) if source is not None else 0.0) + moves.HOP_MS + SLACK_MS
 
 
 def planned_ms(member: Member, parent: Member) -> float:
@@ -212,10 +306,28 @@ def ripe(group: Group, member: Member, now: float) -> bool:
 def place(group: Group, member: Member, avoid: Iterable[Member] = (), rules: Rules = FREE) -> bool:
     """Place one orphan (Fig. 4, 408 to 416); False: it has to wait."""
     parent = choose(group, member, avoid, rules) or _by_lifting(group, member, avoid)
-    if parent is None:
-        group.waiting[member.id] = None
+    if parent is not None:
+        moves.hang(group, member, parent)
+        return True
+    if _by_cutting(group, member, avoid):
+        return True
+    group.waiting[member.id] = None
+    return False
+
+
+def _by_cutting(group: Group, member: Member, avoid: Iterable[Member]) -> bool:
+    """Nobody may take so tall a branch: hang its tallest parts elsewhere, until what is left of it fits."""
+    found = choose(group, member, avoid, Rules(flat=True)) if member.children else None
+    if found is None:
         return False
-    moves.hang(group, member, parent)
+    cut: list[Member] = []
+    while not group.tree.fits(member, found):
+        for child in [one for one in member.children if one.height == member.height - 1]:
+            moves.take_off(group, child)
+            cut.append(child)
+    moves.hang(group, member, found)
+    for child in cut:
+        place(group, child, avoid)
     return True
 
 

@@ -16,6 +16,8 @@ from overlaycast.overlay.members import Member, State
 from overlaycast.overlay.reach import linked
 from overlaycast.overlay.tree import top
 
+WAITING_AT_ONCE = 256
+
 
 def usable(group: Group, child: Member, parent: Member | None, seen: bool = False) -> bool:
     """Whether the child may hang there now, promised or not. ``seen``: the child says that it is fed from there."""
@@ -29,7 +31,7 @@ def usable(group: Group, child: Member, parent: Member | None, seen: bool = Fals
     )
 
 
-def regraft(group: Group, forwarder: Member, leaving: bool = False) -> list[Member]:
+def regraft(group: Group, forwarder: Member, now: float, leaving: bool = False) -> list[Member]:
     """Take a forwarder out of the tree and hang its children elsewhere; return those who were moved.
 
     ``leaving``: it goes on forwarding for a while, so that the heir may take its very place.
@@ -41,6 +43,7 @@ def regraft(group: Group, forwarder: Member, leaving: bool = False) -> list[Memb
     children = [child for family in families for child in family]
     for child in children:
         moves.take_off(group, child)
+        child.mended_at = now
         if child.done:
             continue
         if not settle(group, child, wishes[child.id]):
@@ -77,17 +80,9 @@ def suspect(group: Group, member: Member, now: float, reason: str) -> None:
     if member.state is State.ACTIVE:
         member.become(State.SUSPECT)
     member.failures += 1
-    had = bool(member.children)
-    moved = regraft(group, member)
+    moved = regraft(group, member, now)
     group.waiting.pop(member.id, None)
     group.note(now, "suspect", member, reason=reason, moved=[child.id for child in moved])
-    if had:
-        group.timers.arm(now + CALM_S, "calm")
-
-
-WAITING_AT_ONCE = 256
-CALM_S = 5.0
-"""Nothing is improved for so long after a repair."""
 
 
 def trust(group: Group, member: Member, now: float) -> None:
@@ -118,20 +113,18 @@ def _probation(group: Group, member: Member) -> bool:
         return False
     found = placement.seek(group, member, (source,), placement.FREE)
     if found is not None:
-        moves.hang(group, member, found)
+        moves.hang(group, member, found[4])
     return found is not None
 
 
 def bury(group: Group, member: Member, state: State, now: float) -> None:
     """A member is gone for good."""
-    moved = regraft(group, member)
+    moved = regraft(group, member, now)
     orders.dismiss(group, member)
     promises.release(group, member)
     group.forget(member, state)
     kind = "left" if state is State.LEFT else "dead"
     group.note(now, kind, member, name=member.name, moved=[child.id for child in moved])
-    if moved:
-        group.timers.arm(now + CALM_S, "calm")
 
 
 def house_waiting(group: Group) -> None:

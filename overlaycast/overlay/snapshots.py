@@ -11,7 +11,7 @@ import math
 from typing import Any
 
 from overlaycast.errors import ConfigError
-from overlaycast.overlay import candidates, capacity
+from overlaycast.overlay import candidates, capacity, moves
 from overlaycast.overlay.group import Group
 from overlaycast.overlay.locality import Key, Place
 from overlaycast.overlay.members import NO_MEMBERS, SERVERS, Member, State
@@ -159,6 +159,7 @@ def _link(group: Group, kept: dict[str, Any]) -> None:
             parent.children = []
         parent.children.append(member)
         group.places.carry(parent.place, member.place, 1)
+        moves.mark(group, member)
 
 
 def _measure_tree(group: Group, by_rank: list[dict[str, Any]]) -> None:

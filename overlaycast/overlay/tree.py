@@ -9,7 +9,9 @@ Invariants (DESIGN 5), checked before every change, which then either happens wh
     4. no member is deeper than the group's limit.
 
 Ranks are 63-bit numbers: level in the upper bits, order of handing out in the lower ``LEVEL_BITS``. A member's rank
-only grows. Between two levels there is room for some forty halvings, so a branch that moves keeps its own ranks.
+only grows. Between two levels there is room for some forty halvings, so a branch that moves keeps its own ranks. A
+level may be wished for that is higher than one above the parent's: members that sit further from the source get
+higher ones, so that whoever comes later and sits on the way to them may still feed them.
 Depth is not stored: a walk of at most ``depth_limit`` steps tells it, and a branch moves without being visited.
 """
 
@@ -97,19 +99,21 @@ class Tree:
         self.order += 1
         return (level << LEVEL_BITS) | self.order
 
-    def rank_below(self, member: Member, parent: Member) -> int:
+    def rank_below(self, member: Member, parent: Member, level: int = 0) -> int:
         """Return the rank that the member needs as a child of ``parent``, below whom it ``fits``.
 
-        The present rank is kept where it will do; otherwise one between the parent's and the children's.
+        The present rank is kept where it will do; otherwise one of ``level`` if that fits, and if not one between the
+        parent's and the children's.
         """
         if member.rank > parent.rank:
             return member.rank
         high = ceiling(member)
         if parent.rank < (soft := soft_ceiling(member)) - 1:
             high = min(high, soft)
-        level = (parent.rank >> LEVEL_BITS) + 1
-        if (level + 1) << LEVEL_BITS <= high:
-            return self.fresh_rank(level)
+        least = (parent.rank >> LEVEL_BITS) + 1
+        for wished in (max(level, least), least):
+            if (wished + 1) << LEVEL_BITS <= high:
+                return self.fresh_rank(wished)
         return parent.rank + (high - parent.rank) // 2
 
     def fits(self, member: Member, parent: Member) -> bool:
@@ -121,8 +125,8 @@ class Tree:
             and depth(parent) + 1 + member.height <= self.depth_limit
         )
 
-    def attach(self, member: Member, parent: Member, edge_ms: float = 0.0) -> None:
-        """Hang an orphan (with all that is below it) from ``parent``.
+    def attach(self, member: Member, parent: Member, edge_ms: float = 0.0, level: int = 0) -> None:
+        """Hang an orphan (with all that is below it) from ``parent``; ``level``: of a new rank, if it needs one.
 
         Raises:
             LocalProtocolError: an invariant would break; nothing has changed.
@@ -131,7 +135,7 @@ class Tree:
             raise LocalProtocolError(f"{member} already has its place")
         if not self.fits(member, parent):
             raise LocalProtocolError(f"{member} does not fit below {parent}")
-        member.rank = self.rank_below(member, parent)
+        member.rank = self.rank_below(member, parent, level)
         member.parent = parent
         member.edge_ms = edge_ms
         if parent.children is NO_MEMBERS:

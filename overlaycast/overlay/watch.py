@@ -201,7 +201,7 @@ def adopt(group: Group, member: Member, feeder: Member, now: float) -> bool:
     moves.hang(group, member, feeder)
     member.moved_at = now
     group.note(now, "failover", member, was=was.id if was else None, now=feeder.id)
-    group.timers.arm(now + repair.CALM_S, "calm")
+    member.mended_at = now
     return True
 
 
@@ -273,7 +273,7 @@ def _new_sender(group: Group, reporter: Member, parent: Member, now: float) -> N
     group.touch(reporter, force=True)
     new = reporter.parent
     group.note(now, "new-sender", reporter, was=parent.id, now=new.id if new else None)
-    group.timers.arm(now + repair.CALM_S, "calm")
+    reporter.mended_at = now
 
 
 # --- control links --------------------------------------------------------------------------------------------------

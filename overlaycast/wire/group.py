@@ -69,7 +69,10 @@ class GroupSettings(BaseModel):
     )
     improve_s: float = Field(10, ge=0, le=86_400, description="how often the tree may be improved; 0: never")
     improve_gain: float = Field(
-        0.3, ge=0.05, le=1, description="least part of a member's delay that an improvement has to save"
+        0.3,
+        ge=0.05,
+        le=1,
+        description="least part of a member's delay, or of its copy's links, that an improvement saves",
     )
 
 
