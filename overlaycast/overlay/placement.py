@@ -191,6 +191,7 @@ class _Search:
         return (
             saved >= max(1.0, group.settings.improve_gain * passed)
             and member.spare > 0
+            and linked(member, follower)
             and rank < ceiling(follower) - 1
             and depth(feeder) + 2 + follower.height <= group.tree.depth_limit
             and delay <= STRETCH * direct_ms(group, follower)

@@ -519,3 +519,9 @@ def test_an_unmeasured_member_outlives_a_restart() -> None:
     late = scene.join("late", measure=False)
     again = Overlay.restore(scene.settings, KEY, scene.overlay.snapshot(), scene.now)
     assert not again._group.members[late.id].measured
+
+
+def test_a_flag_that_ends_for_one_whose_error_was_not_set_aside_changes_nothing() -> None:
+    scene = figure_2a()
+    watch.look_again(inside(scene), inside(scene).members[scene["c2"].id], scene.now)
+    assert not inside(scene).inquiries
