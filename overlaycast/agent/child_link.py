@@ -33,8 +33,11 @@ from overlaycast.wire.frames import (
 BATCH: Final = 1 << 20
 """Bytes read back from the archive at once."""
 _NOTHING: Final = memoryview(b"")
-TURN: Final = BATCH
-"""Most bytes for a child that catches up before the others have their turn."""
+TURN: Final = 2 * BATCH
+"""Most bytes for a child that catches up before the others have their turn: more than one read brings."""
+
+MOST_ASKED: Final = 64
+"""Questions (START, STOP) of a child that does not take the answers."""
 
 
 class Archive(Protocol):
@@ -82,6 +85,7 @@ class ChildLink:
         self._unsent = bytearray()
         self._old_frames: memoryview | None = None
         self._blocked = False
+        self._asked = 0
         self._fetching: asyncio.Task[None] | None = None
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(sock, self._readable)
@@ -149,6 +153,8 @@ class ChildLink:
                 self.close("closed by the child")
                 return
             for frame in self._decoder.feed(data):
+                if self._sock is None:  # what it asked before has ended the link: no cursor for nobody
+                    return
                 self._hear(frame)
         except BlockingIOError:
             return
@@ -156,6 +162,10 @@ class ChildLink:
             self.close(str(error))
 
     def _hear(self, frame: Frame) -> None:
+        if not isinstance(frame, Heartbeat):
+            self._asked += 1
+            if self._asked > MOST_ASKED:
+                raise RemoteProtocolError("it asks and takes no answer")
         match frame:
             case Start():
                 self.begin(frame.resume_from)
@@ -299,6 +309,8 @@ class ChildLink:
             self._old_frames = self._old_frames[sent:] or None
         elif self._unsent:
             del self._unsent[:sent]
+            if not self._unsent:
+                self._asked = 0
         elif cursor is not None:
             self._ring.advance(cursor, sent)
 

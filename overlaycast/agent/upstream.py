@@ -25,47 +25,22 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
-from overlaycast.agent.links import DIAL_LIMIT, Links
-from overlaycast.agent.outage import COMPLAIN_AFTER, COMPLAIN_EVERY, Complaints, Outage, milliseconds, predefined
-from overlaycast.agent.redial import Redials
-from overlaycast.agent.silence import SilenceLimit, UsualRate
-from overlaycast.agent.switching import (
-    Action,
-    Ask,
-    Complain,
-    Dial,
-    Doubt,
-    Fed,
-    Hang,
-    Hush,
-    Link,
-    Phase,
-    Reason,
-    Silent,
-    State,
-)
+from overlaycast.agent.outage import COMPLAIN_EVERY, milliseconds
+from overlaycast.agent.silence import UsualRate
+from overlaycast.agent.succession import Succession
+from overlaycast.agent.switching import Ask, Complain, Hang, Link, Phase, Reason, Silent, State
 from overlaycast.wire.frames import RefuseCode
 from overlaycast.wire.messages import Assign, Peer
 
-DIAL_PATIENCE: Final = 0.25
-"""Seconds that a dialled source has to answer before the next one is asked as well."""
-CONNECT_PATIENCE: Final = 1.5
-"""The same for the first parent ever: nothing is lost by waiting, and its order may still be on the way."""
-DOUBT: Final = 0.3
-"""Seconds after a switch for silence in which the old parent may come back."""
-DOUBT_LIMITS: Final = 4
-"""The same in unusual silences: where silences have to be long to mean anything, so has this."""
 LEAST_BEATS: Final = 1.4
 """A silence shorter than so many heartbeat intervals means nothing, whatever the group's settings say."""
-STANDBY_SLOWDOWN: Final = 10
-"""Heartbeats of a standby link are so many times rarer."""
 LATE: Final = 0.02
 """A timer so late means that we were not running ourselves; what others did meanwhile we cannot know."""
 GRACE: Final = 0.01
 """Seconds in which, after that, what they said meanwhile can be read."""
 
 
-class Upstream:
+class Upstream(Succession):
     """The machine. Every input takes ``now`` (seconds, monotonic); ``actions()`` drains what is to be done.
 
     Args:
@@ -76,50 +51,11 @@ class Upstream:
     """
 
     def __init__(self, silence_s: float, heartbeat_s: float, flag_s: float, jitter: Callable[[], float]) -> None:
-        self.order: Assign | None = None
-        self.links = Links(max(1.0, 4 * STANDBY_SLOWDOWN * heartbeat_s))
-        self.current: Link | None = None
-        self.state = State.WAITING
+        super().__init__(max(silence_s, LEAST_BEATS * heartbeat_s), heartbeat_s, jitter)
         self.listening = True
-        self._silence_s = max(silence_s, LEAST_BEATS * heartbeat_s)
-        self._limit = SilenceLimit(self._silence_s)
-        self._rate = UsualRate()
         self._flag_s = flag_s
-        self._jitter = jitter
-        self._actions: list[Action] = []
-        self._outage: Outage | None = None
-        self._doubt: Doubt | None = None
-        self._complaints = Complaints()
-        self._target: int | None = None
-        self._redials = Redials(jitter)
+        self._rate = UsualRate()
         self._deadline: float | None = None
-
-    # --- what the shell reads ----------------------------------------------------------------------------------
-
-    def actions(self) -> list[Action]:
-        """Return and forget what is to be done, in order."""
-        drained, self._actions = self._actions, []
-        return drained
-
-    @property
-    def parent(self) -> int | None:
-        """Who feeds us."""
-        return self.current.peer.member if self.current else None
-
-    @property
-    def settled_parent(self) -> int | None:
-        """Who feeds us, as the coordinator is told: a switch in doubt does not count yet."""
-        return self._doubt.complaint.parent if self._doubt else self.parent
-
-    @property
-    def starved(self) -> bool:
-        """Nothing comes from above: what our children are told (the stalled flag)."""
-        return self.state not in (State.STREAMING, State.ENDED)
-
-    @property
-    def standbys_ready(self) -> tuple[int, ...]:
-        """The warm ones."""
-        return self.links.warm()
 
     def next_deadline(self) -> float | None:
         """When ``tick`` is due if nothing comes before."""
@@ -143,7 +79,7 @@ class Upstream:
             times.append(self._doubt.until)
         return times
 
-    # --- orders ------------------------------------------------------------------------------------------------
+    # --- orders --------------------------------------------------------------------------------------------------
 
     def assign(self, order: Assign, now: float) -> None:
         """The coordinator gives us a place."""
@@ -165,19 +101,6 @@ class Upstream:
         self.order = None
         self._complaints.answered()
 
-    def _sort_links(self, wanted: dict[int, Peer], parent: Peer | None) -> None:
-        """Close what the order does not name; whoever is asked, but not to be our parent, may rest."""
-        for link in self.links:
-            peer = wanted.get(link.peer.member)
-            if peer is None:
-                if link is not self.current:
-                    self._hang(link)
-                continue
-            link.peer = peer
-            ordered = parent is not None and parent.member == peer.member
-            if link.feed and link is not self.current and not ordered and not self._outage:
-                self._rest(link)
-
     def _go_to(self, peer: Peer, now: float) -> None:
         """Make ``peer`` our parent: at once if we have none, else only when it delivers."""
         self._target = peer.member
@@ -192,11 +115,7 @@ class Upstream:
         elif self.current.peer.member != peer.member:
             self._ask_peer(peer, now)
 
-    def _keep_warm(self, peer: Peer, now: float) -> None:
-        if self.links.to(peer.member) is None and not self._redials.planned(peer.member):
-            self._dial(peer, feed=False, now=now)
-
-    # --- what links say ----------------------------------------------------------------------------------------
+    # --- what links say ------------------------------------------------------------------------------------------
 
     def heartbeat(self, number: int, stalled: bool, now: float) -> None:
         """A parent said that it lives; with ``stalled``, that nothing reaches it."""
@@ -267,16 +186,6 @@ class Upstream:
         elif self._outage is None:
             self.state = State.STALLED
 
-    def _recovered(self) -> None:
-        """The parent delivers after all: a false alarm; whoever was asked may rest."""
-        if self._outage is None:
-            return
-        self._outage = None
-        for link in self.links:
-            ordered = link.peer.member == self._target
-            if link is not self.current and link.feed and not ordered:
-                self._rest(link)
-
     def _asked_spoke(self, link: Link, now: float) -> None:
         """Somebody we asked lives. Is that enough to move there?"""
         if link.gone is not None:
@@ -292,73 +201,6 @@ class Upstream:
         elif self._hopeless(self.current, now):
             self._win(link, now)
 
-    def _hopeless(self, link: Link, now: float) -> bool:
-        """The stream may be idle; then no record decides between the old parent and a living standby, but this."""
-        return link.stalled_since is not None or now - link.heard >= 2 * self._limit.seconds(link.heard)
-
-    def _win(self, link: Link, now: float) -> None:
-        """From now on ``link`` feeds us."""
-        old, outage = self.current, self._outage
-        was = old.peer.member if old else (outage.parent if outage else None)
-        self.current, self._outage = link, None
-        link.phase = Phase.FEEDING
-        link.feed = True
-        self._doubt = None
-        self.state = State.STREAMING if link.stalled_since is None else State.STALLED
-        ordered = self.order is not None and self.order.parent is not None
-        by_order = ordered and link.peer.member == self._target
-        reason = "first" if was is None else "order" if outage is None or was == link.peer.member else outage.reason
-        self._actions.append(Fed(link.peer.member, was, reason))
-        complaint = None
-        if outage and not by_order:
-            complaint = outage.complaint(self._target, now, link.peer.member)
-        if complaint and old and old.stalled_since is None:
-            doubt_s = max(DOUBT, DOUBT_LIMITS * self._limit.unusual(now))
-            old.phase, self._doubt = Phase.ASKED, Doubt(old.number, now + doubt_s, complaint)
-        elif complaint:
-            self._actions.append(self._complaints.make(complaint, now))
-        for other in self.links:
-            doubted = self._doubt and other.number == self._doubt.link
-            if other is not link and not doubted and (other.feed or other is old):
-                self._rest(other)
-
-    def _go_back(self, link: Link, doubt: Doubt) -> None:
-        """The old parent delivers again: the alarm was false, and we are where we were."""
-        self._doubt = None
-        left, self.current = self.current, link
-        link.phase, self.state = Phase.FEEDING, State.STREAMING
-        self._actions.append(Fed(link.peer.member, doubt.complaint.now_from, "return"))
-        if left:
-            self._rest(left)
-
-    def _settle_doubt(self, order: Assign) -> None:
-        """An order has come: it decides, not the doubt."""
-        doubt, self._doubt = self._doubt, None
-        link = self.links.get(doubt.link) if doubt else None
-        if link and not (order.parent and order.parent.member == link.peer.member):
-            self._rest(link)
-
-    def _end_doubt(self, doubt: Doubt, now: float) -> None:
-        """The old parent had its time: back to it if it lives, else the coordinator hears of the switch."""
-        link = self.links.get(doubt.link)
-        if link and link.stalled_since is None and now - link.heard < self._limit.unusual(now):
-            self._go_back(link, doubt)
-            return
-        self._doubt = None
-        if link:
-            self._rest(link)
-        self._actions.append(self._complaints.make(doubt.complaint, now))
-
-    def _rest(self, link: Link) -> None:
-        """Not needed for feeding: warm if it is (or was) one of ours, else closed."""
-        if self._ordered_peer(link.peer.member):
-            link.feed = False
-            if link.phase is not Phase.DIALLING:
-                link.phase = Phase.IDLE
-            self._actions.append(Hush(link.number))
-        else:
-            self._hang(link)
-
     def called(self, member: int, now: float) -> None:
         """Who has to call us has done so: it need not wait until it is dialled again."""
         peer = self._ordered_peer(member)
@@ -370,7 +212,7 @@ class Upstream:
             self._redials.hasten(member, now)
             self._check_redials(now)
 
-    # --- what breaks -------------------------------------------------------------------------------------------
+    # --- what breaks ---------------------------------------------------------------------------------------------
 
     def lost(self, number: int, reason: Reason, now: float) -> None:
         """A link is closed, could not be opened, or was refused: the shell has nothing more to close."""
@@ -423,91 +265,7 @@ class Upstream:
         self._doubt = None
         self._complaints.answered()
 
-    # --- outages -----------------------------------------------------------------------------------------------
-
-    def _begin_outage(
-        self,
-        reason: Reason,
-        now: float,
-        first: Peer | None = None,
-        parent: int | None = None,
-        heard: float | None = None,
-    ) -> None:
-        before = self._outage
-        self._doubt = None
-        self._complaints.answered()  # older news; what is said from now on is about this outage
-        if before and parent is None:
-            parent, heard = before.parent, before.heard
-        complain_at = now + (COMPLAIN_AFTER if parent is not None else 4 * COMPLAIN_EVERY)
-        self._outage = Outage(reason, parent, now if heard is None else heard, now, complain_at)
-        if self.state is not State.CONNECTING:
-            self.state = State.SWITCHING
-        self._outage.queue = ([first] if first else []) + self._sources(skip=first)
-        self._try_next(now)
-
-    def _sources(self, skip: Peer | None = None) -> list[Peer]:
-        """Whom to ask, without who feeds us."""
-        return predefined(self.order, {self.parent, skip.member if skip else None}, self.links.is_warm)
-
-    def _try_next(self, now: float) -> None:
-        """Ask the next of the list; at its end pause, and begin again."""
-        outage = self._outage
-        if outage is None or now < outage.next_try:
-            return
-        if not outage.queue:
-            if self._take_loss(now):
-                outage.next_try = now + DIAL_LIMIT
-            else:
-                outage.end_of_round(self._sources(), now, self._jitter)
-            return
-        peer = outage.queue.pop(0)
-        outage.next_try = now + self._patience(peer)
-        self._ask_peer(peer, now)
-
-    def _patience(self, peer: Peer) -> float:
-        """How long this one has before the next is asked as well."""
-        if self.state is State.CONNECTING:
-            return CONNECT_PATIENCE
-        if self.links.to(peer.member) is None:
-            return DIAL_PATIENCE
-        return max(self._silence_s, DIAL_PATIENCE / 2)
-
-    def _take_loss(self, now: float) -> bool:
-        """All were asked and some said GONE: go on with the one that has most. True: asked."""
-        best = self.links.best_of_gone()
-        if best is None:
-            return False
-        best.gone = None
-        best.asked_at = now
-        self._actions.append(Ask(best.number, oldest=True))
-        return True
-
-    def _ask_peer(self, peer: Peer, now: float) -> None:
-        link = self.links.to(peer.member)
-        if link is None:
-            self._dial(peer, feed=True, now=now)
-        elif link.phase is Phase.IDLE:
-            link.phase = Phase.ASKED
-            link.feed = True
-            link.asked_at = now
-            self._actions.append(Ask(link.number))
-        elif link.phase is Phase.DIALLING and not link.feed:
-            # its HELLO said IDLE; once it answers it will be asked
-            link.feed = True
-            self._actions.append(Ask(link.number))
-
-    def _dial(self, peer: Peer, feed: bool, now: float) -> None:
-        self._redials.dialled(peer.member)
-        link = self.links.open(peer, feed, now)
-        self._actions.append(Dial(link.number, peer, feed))
-
-    def _hang(self, link: Link) -> None:
-        self.links.drop(link.number)
-        if link is self.current:
-            self.current = None
-        self._actions.append(Hang(link.number))
-
-    # --- time --------------------------------------------------------------------------------------------------
+    # --- time ----------------------------------------------------------------------------------------------------
 
     def woke_late(self, seconds: float, now: float) -> None:
         """A timer of the shell's fired so much too late: what it tells about this machine."""
@@ -571,14 +329,3 @@ class Upstream:
                 continue
             feed = member == self._target and member != self.parent and self._outage is None
             self._dial(peer, feed=feed, now=now)
-
-    # --- small questions ---------------------------------------------------------------------------------------
-
-    def _is_standby(self, member: int) -> bool:
-        return self.order is not None and any(peer.member == member for peer in self.order.standbys)
-
-    def _ordered_peer(self, member: int) -> Peer | None:
-        if self.order is None:
-            return None
-        wanted = (*self.order.standbys, *([self.order.parent] if self.order.parent else []))
-        return next((peer for peer in wanted if peer.member == member), None)

@@ -6,7 +6,7 @@ import asyncio
 import socket
 import struct
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 from overlaycast.agent.burst import share_of
 from overlaycast.agent.child_link import TURN
@@ -131,3 +131,26 @@ async def test_catching_up_does_not_starve_siblings() -> None:
             await asyncio.sleep(0)  # the next turn of the one behind
         for there in ends:
             there.close()
+
+
+class Stuck(socket.socket):
+    """A socket whose other end never reads."""
+
+    def send(self, data: object, flags: int = 0) -> int:
+        raise BlockingIOError
+
+
+async def test_who_asks_and_never_reads_is_not_answered_for_ever() -> None:
+    """Each question has an answer of ours in memory until it is taken: they are bounded in number."""
+    changed = asyncio.Event()
+    async with forwarder(None, changed) as down:
+        here, there = connected()
+        admit(down, Stuck(fileno=here.detach()), 1, EDGE)
+        with suppress(OSError):
+            for _ in range(10):
+                there.sendall(encode(Start(EDGE)) * 100)
+        async with asyncio.timeout(30):
+            while down.children:
+                changed.clear()
+                await changed.wait()
+        there.close()
