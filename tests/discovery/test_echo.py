@@ -149,10 +149,12 @@ def test_only_the_whole_right_answer_counts() -> None:
     assert probe.result() == Performance()
     assert probe.receive(EchoReply(nonce=request.nonce, payload=request.payload), 2.0)
     assert not probe.receive(EchoReply(nonce=request.nonce, payload=request.payload), 3.0)
+    run(probe, 20, 3.0)
     assert probe.result().rtt_ms == 2000
 
 
-def test_half_a_probe_tells_half() -> None:
+def test_who_returns_no_train_does_not_look_fast() -> None:
+    """Not asked in time, too slow to return one, or not willing."""
     probe = EchoProbe(random.Random(1))
     for now in range(FIRST_SMALL):
         assert not probe.heavy
@@ -161,7 +163,12 @@ def test_half_a_probe_tells_half() -> None:
     assert probe.heavy
     small, train = probe.requests(9.0)
     assert (len(small.payload), len(train.payload)) == (SMALL_BYTES, SHORT)
-    assert probe.result() == Performance(rtt_ms=500.0, rate_mbit=None)
+    assert not probe.receive(EchoReply(nonce=small.nonce, payload=small.payload), 9.5)
+    assert probe.result() == Performance()
+    assert probe.receive(EchoReply(nonce=train.nonce, payload=train.payload), 9.8)
+    found = probe.result()
+    assert found.rtt_ms == pytest.approx(500)
+    assert found.rate_mbit is not None
 
 
 def test_a_train_counts_when_all_of_it_is_back_in_whatever_order() -> None:
