@@ -33,16 +33,14 @@ from overlaycast.agent.options import NodeOptions, SendOptions
 from overlaycast.agent.ring import Ring
 from overlaycast.agent.sink import Sink
 from overlaycast.agent.slab import SLAB_BYTES
-from overlaycast.agent.sockets import split_host_port
 from overlaycast.agent.source import SourcePump, schedule_for
+from overlaycast.agent.subscription import subscription
 from overlaycast.agent.uplink import Uplink
 from overlaycast.errors import ConfigError, OverlaycastError
 from overlaycast.wire.frames import EDGE, OLDEST
-from overlaycast.wire.group import GroupSettings, MemberLimits
+from overlaycast.wire.group import GroupSettings
 from overlaycast.wire.messages import (
-    VERSION,
     Accept,
-    Address,
     Assign,
     Begin,
     CoordinatorMessage,
@@ -183,7 +181,6 @@ class Agent:
         self.control.send(message)
 
     def _subscription(self, local: str) -> Subscribe:
-        options = self.options
         resume = None
         if self.member is not None:
             parent = self.uplink.machine.settled_parent if self.uplink else None
@@ -195,36 +192,8 @@ class Agent:
                 parent=parent,
                 next_seq=self.figures.next_seq,
             )
-        return Subscribe(
-            version=VERSION,
-            group=options.group,
-            token=options.token,
-            name=options.name,
-            role=self.setup.role,
-            addresses=(self._address(),),
-            limits=MemberLimits(upload_mbit=options.upload_mbit, out_degree=options.out_degree),
-            reachable=options.reachable,
-            dials=options.dials,
-            local=Address(host=self._listening or local, port=self._port),
-            resume=resume,
-        )
-
-    def _address(self) -> Address:
-        host = self.options.advertise
-        return Address(host=self._listening if host is None else host, port=self._port)
-
-    @property
-    def _port(self) -> int:
-        port: int = self.setup.port.getsockname()[1]
-        return port
-
-    @property
-    def _listening(self) -> str:
-        """The host that the data port is bound to; empty: all of them."""
-        if self.options.listen is None:
-            return ""
-        host = split_host_port(self.options.listen, "listen")[0]
-        return "" if host in ("0.0.0.0", "::", "*") else host
+        port = self.setup.port.getsockname()[1]
+        return subscription(self.options, self.setup.role, port, local, resume)
 
     # --- what the coordinator says -----------------------------------------------------------------------------
 
