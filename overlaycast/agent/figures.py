@@ -39,6 +39,7 @@ class Figures:
         self._time = time.monotonic  # the loop's own clock counts whole milliseconds
         self._reception = Reception(self._time())
         self._lost = 0
+        self._sent = 0
         self._names: dict[int, str] = {}
         self._terminal = sys.stderr.isatty()
         self._status_at = 0.0
@@ -108,7 +109,7 @@ class Figures:
                 state=self.state,
                 next_seq=self.next_seq,
                 interval_ms=round((self._time() - interval.since) * 1000, 3),
-                bytes=interval.bytes,
+                bytes=interval.bytes if node.pump is None else self._sent_since(node.pump.bytes),
                 records=interval.records,
                 latency_p50_ms=interval.latency.percentile(0.5),
                 latency_max_ms=round(interval.latency.maximum, 3) if interval.records else None,
@@ -119,6 +120,11 @@ class Figures:
                 children=node.downstream.reports() if node.downstream else (),
             )
         )
+
+    def _sent_since(self, sent: int) -> int:
+        """What a source has sent since its last report: the rate that its receivers are judged by."""
+        before, self._sent = self._sent, sent
+        return sent - before
 
     def learn_names(self, order: Assign) -> None:
         """Remember what people call the members of an order."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from typing import Final
 
+from overlaycast.overlay.carried import Direction, account
 from overlaycast.overlay.group import Group
 from overlaycast.overlay.locality import Place
 from overlaycast.overlay.members import SERVERS, Member
@@ -55,7 +56,18 @@ def uplink_copies(group: Group, place: Place) -> int:
     Only uplinks of sites, and what leaves the source's place, are limited by what echoes show: further in they show the
     same thin link again, and further out they are the sum of many.
     """
-    return _site_copies(group, place) if _is_site(group, place) else UNLIMITED
+    return _site_copies(group, place, "out") if _is_site(group, place) else UNLIMITED
+
+
+def _learned(group: Group, place: Place, direction: Direction, copies: int) -> int:
+    """Return the copies by echo, corrected by what the uplink was seen to carry, or not to carry (``carried``)."""
+    seen = account(group, place, direction)
+    if seen is None:
+        return copies
+    upper = seen.upper(group.clock)
+    if upper is not None:
+        copies = min(copies, max(1, int(UPLINK_SHARE * upper + ROUNDING)))
+    return max(copies, seen.lower(group.clock))
 
 
 def _source_has_room(group: Group, place: Place) -> bool:
@@ -72,10 +84,10 @@ def _is_site(group: Group, place: Place) -> bool:
     return place.depth > places.core.depth and places.site(place) is place
 
 
-def _site_copies(group: Group, place: Place) -> int:
+def _site_copies(group: Group, place: Place, direction: Direction) -> int:
     """Copies that a site's uplink carries; of a file just so many that no receiver is slowed down (``fan_out``)."""
     if group.settings.mode == "live":
-        return _copies(place.rate_mbit, group.settings.rate_mbit)
+        return _learned(group, place, direction, _copies(place.rate_mbit, group.settings.rate_mbit))
     return fan_out(group)
 
 
@@ -87,7 +99,8 @@ def _source_copies(group: Group, source: Member) -> int:
     """
     seen = source.upload_mbit if source.upload_mbit is not None else group.places.core.rate_mbit
     if group.settings.mode == "live":
-        return _copies(seen, group.settings.rate_mbit)
+        copies = _copies(seen, group.settings.rate_mbit)
+        return copies if source.place is None else _learned(group, source.place, "out", copies)
     rates = [site.rate_mbit for site in _sites(group) if site.rate_mbit is not None]
     if not rates or seen is None:
         return fan_out(group)
@@ -129,4 +142,4 @@ def room(group: Group, feeder: Place | None, fed: Place | None, instead: bool = 
         return False
     if instead or not _is_site(group, other):
         return True
-    return other.inbound < _site_copies(group, other)
+    return other.inbound < _site_copies(group, other, "in")

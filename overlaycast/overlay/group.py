@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from overlaycast.overlay.carried import Account, Direction
 from overlaycast.overlay.locality import Places
 from overlaycast.overlay.members import Member, State
 from overlaycast.overlay.timers import Timers
@@ -99,6 +100,10 @@ class Group:
     releasing: dict[int, set[int]] = field(default_factory=dict)
     """Per leaver: the children that have not said yet that they are fed by others."""
     # watching
+    clock: float = 0.0
+    """The newest time that the caller has told."""
+    carried: dict[tuple[int, Direction], Account] = field(default_factory=dict)
+    """What uplinks were seen to carry, by place and direction."""
     nonces: int = 0
     inquiries: dict[int, Inquiry] = field(default_factory=dict)
     set_aside: dict[int, Complaint] = field(default_factory=dict)

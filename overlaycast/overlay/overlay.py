@@ -172,6 +172,7 @@ class Overlay:
 
     def tick(self, now: float) -> None:
         """Do what is due."""
+        self._group.clock = max(self._group.clock, now)
         for kind, member_id in self._group.timers.due(now):
             self._due(kind, member_id, now)
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from overlaycast.overlay import moves, orders, placement, reach, repair, start
+from overlaycast.overlay import carried, moves, orders, placement, reach, repair, start
 from overlaycast.overlay.group import Complaint, Group, Inquiry
 from overlaycast.overlay.members import Member, State
 from overlaycast.overlay.tree import ancestors
@@ -76,6 +76,7 @@ def _in_place(group: Group, member: Member, parent: Member, message: Report, now
     rate = _rate_mbit(message)
     member.receive_mbit = _blend(member.receive_mbit, rate)
     parent.transmit_mbit = _blend(parent.transmit_mbit, rate)
+    carried.note(group, member, parent, now)
     if not _too_slow(group, member, parent, rate, message.latency_p50_ms):
         member.slow_since = None
     elif member.slow_since is None:
@@ -281,6 +282,7 @@ def _new_sender(group: Group, reporter: Member, parent: Member, now: float) -> N
 
 def heard(group: Group, member: Member, now: float) -> None:
     """Anything from a member shows that it lives."""
+    group.clock = max(group.clock, now)
     member.heard_at = now
     if member.state is State.SUSPECT and member.connected:
         repair.trust(group, member, now)
