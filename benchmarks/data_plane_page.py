@@ -85,8 +85,9 @@ machine did not count; else at ordinary priority. Load: of the machine, when it 
 
 Nothing dies; who is suspected? A standby that is asked in vain costs a few doubles, which are discarded. A switch that
 is not taken back is told to the coordinator, which then moves members: that is a false alarm with consequences. Told:
-messages, one a second and switch, as the scripted coordinator never answers. The gap: the longest of each 200 ms at each
-of the twelve, so what the machine itself held up. Quiet ran first, loaded at ordinary priority beside whatever else ran.
+messages, one a second and switch, as the scripted coordinator never answers. The gap: the longest of each 200 ms at
+each of the twelve, so what the machine itself held up. Quiet ran first, loaded at ordinary priority beside whatever
+else ran.
 
 {page.table([*heads, "lost", "written twice"], watched)}"""
     return text
