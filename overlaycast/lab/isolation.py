@@ -42,7 +42,9 @@ def is_isolated() -> bool:
     return outside is not None and outside != _network()
 
 
-def run_isolated(argv: Sequence[str], *, env: dict[str, str] | None = None, grace_s: float = GRACE_S) -> int:
+def run_isolated(
+    argv: Sequence[str], *, env: dict[str, str] | None = None, grace_s: float = GRACE_S, interactive: bool = False
+) -> int:
     """Run a command in namespaces of its own and return its exit code.
 
     SIGINT or SIGTERM to us tells the inside to stop (see ``stop_requested``); a second one, or the end of ``grace_s``
@@ -52,6 +54,7 @@ def run_isolated(argv: Sequence[str], *, env: dict[str, str] | None = None, grac
         argv: the whole command, such as ``[sys.executable, "-m", "overlaycast", "lab", "run", …]``.
         env: its environment; ours unless told.
         grace_s: patience after the wish to stop.
+        interactive: the inside reads the terminal, and Ctrl-C there is for it; else it is a wish to stop.
 
     Returns:
         The command's exit code; 130 or 143 after SIGINT or SIGTERM to us.
@@ -67,11 +70,12 @@ def run_isolated(argv: Sequence[str], *, env: dict[str, str] | None = None, grac
     environment[_OUTSIDE] = _network()
     command = ["setpriv", "--pdeathsig", "KILL", "--", "unshare", *flags, "--kill-child=KILL", "--mount-proc", "--"]
     command += ["sh", "-c", _INSIDE, "sh", *argv]
-    stopper = _Stopper(outer)
+    stopper = _Stopper(outer, interactive)
     try:
         with stopper:
             # a session of its own: Ctrl-C at the terminal reaches us alone, and we pass it on in our way
-            process = subprocess.Popen(command, env=environment, pass_fds=(inner,), start_new_session=True)
+            own = not interactive
+            process = subprocess.Popen(command, env=environment, pass_fds=(inner,), start_new_session=own)
             os.close(inner)
             code = _wait(process, stopper, grace_s)
     finally:
@@ -84,20 +88,25 @@ def run_isolated(argv: Sequence[str], *, env: dict[str, str] | None = None, grac
 class _Stopper:
     """Signal handlers for the outer process while the inside runs."""
 
-    def __init__(self, pipe: int) -> None:
+    def __init__(self, pipe: int, interactive: bool) -> None:
         self._pipe = pipe
+        self._interactive = interactive
         self.signal: int | None = None
         self.again = False
         self._before: dict[int, object] = {}
 
     def __enter__(self) -> _Stopper:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            self._before[number] = signal.signal(number, self._on_signal)
+            ours = self._not_for_us if self._interactive and number == signal.SIGINT else self._on_signal
+            self._before[number] = signal.signal(number, ours)
         return self
 
     def __exit__(self, *_: object) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)  # type: ignore[arg-type]
+
+    def _not_for_us(self, number: int, _: FrameType | None) -> None:
+        """The inside is in the terminal's foreground too. (To ignore the signal would have it ignored inside.)"""
 
     def _on_signal(self, number: int, _: FrameType | None) -> None:
         self.again = self.signal is not None

@@ -29,6 +29,7 @@ from overlaycast.lab.topology import Topology
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # Mininet imports distutils, which warns
     try:
+        from mininet.cli import CLI
         from mininet.link import Intf, Link
         from mininet.net import Mininet
         from mininet.node import Node as MininetNode
@@ -185,3 +186,8 @@ class BuiltMininet(Mininet):
 
     def stop(self) -> None:
         """Nothing: the network's context manager ends it."""
+
+
+def prompt(network: BuiltMininet) -> None:
+    """Give the terminal to Mininet's command line until ``exit`` or the end of input."""
+    CLI(network)

@@ -58,6 +58,7 @@ class RunSettings(Settings):
         le=100,
         description="run again at most so often what the machine did not keep up with (invalid); what failed never is",
     )
+    cli: bool = Field(False, description="instead of a run: build and check its network, and open Mininet's prompt")
     system: Literal["overlay", "unicast", "multicast"] = Field(
         "overlay", description="what carries the stream: overlay, a unicast star, or IP multicast (routers forward it)"
     )
@@ -73,9 +74,24 @@ def main(argv: list[str]) -> int:
     files = settings.experiments
     if settings.chaos is not None:
         files = [_chaotic(settings, file, settings.chaos) for file in files]
+    if settings.cli:
+        return _prompt(settings)
     if settings.replay:
         return max(_replay(settings, file) for file in files)
     return _run_all(settings, [plan for file in files for plan in _plans(settings, file, len(files) > 1)])
+
+
+def _prompt(settings: RunSettings) -> int:
+    """Open Mininet's prompt on the network of the first run of the one file that is named."""
+    from overlaycast.lab.isolation import run_isolated
+
+    if len(settings.experiments) > 1:
+        raise ConfigError(f"{PROG}: cli: {len(settings.experiments)} experiments; accepted: one")
+    [file] = settings.experiments
+    _plans(settings, file, False)  # what is wrong with it is told before anything is built
+    words = [sys.executable, "-m", "overlaycast.cli", "lab", "run", str(file), "--cli"]
+    words += ["--seed", str(settings.seed)] * (settings.seed is not None)
+    return run_isolated([*words, "--variant", str(settings.variant or 1)], interactive=True)
 
 
 def _run_all(settings: RunSettings, plans: Sequence[Plan]) -> int:
@@ -182,6 +198,10 @@ def _run_inside(settings: RunSettings) -> int:
     from overlaycast.lab.runner import run
 
     [plan] = _plans(settings, settings.experiments[0], False)
+    if settings.cli:
+        from overlaycast.lab import prompt
+
+        return prompt.run(plan)
 
     async def play() -> Recording | None:
         stop = stop_requested()

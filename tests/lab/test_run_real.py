@@ -176,3 +176,28 @@ def test_frozen_one_thaws_and_leaver_leaves(tmp_path: Path) -> None:
     assert "left" in leave["evidence"]
     survived = {one["host"]: one["survived"] for one in result["delivery"]}
     assert survived == {"202a": True, "202b": False, "202j": True}
+
+
+def test_the_prompt_is_mininets_and_its_end_leaves_nothing(tmp_path: Path) -> None:
+    before = world()
+    file = tmp_path / "small.yaml"
+    file.write_text(SMALL.replace("TIMELINE", "").replace("SECONDS", "30"))
+    script = """\
+202a ping -c 1 -W 5 source
+link core1 B down
+202b ping -c 1 -W 1 source
+link core1 B up
+py 'the network is a', type(net).__name__
+"""
+    words = [*LAB, "run", str(file), "--cli"]
+    done = subprocess.run(
+        words, cwd=tmp_path, input=script, capture_output=True, text=True, check=False, timeout=PATIENCE_S
+    )
+    assert done.returncode == 0, done.stderr
+    assert "it is the network that was asked for" in done.stderr
+    shown = done.stdout + done.stderr
+    assert "1 packets transmitted, 1 received" in shown
+    assert "100% packet loss" in shown or "Network is unreachable" in shown or "Host Unreachable" in shown
+    assert "BuiltMininet" in shown
+    assert world() == before
+    assert not (tmp_path / "runs").exists()
