@@ -1,7 +1,7 @@
 """Commands of the lab whose runs must prove something.
 
 A run during which the machine was too busy to be the network that was asked for has the verdict ``invalid``: it is no
-result, neither good nor bad. Whoever sees that runs it again, and so do the tests; any other verdict stands.
+result, neither good nor bad. ``lab run`` runs it again by itself; what does not, does so here. Other verdicts stand.
 """
 
 from __future__ import annotations
