@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,18 +28,26 @@ def world() -> dict[str, object]:
     """What must be the same outside before and after."""
     commands = (["ip", "netns"], ["ip", "-o", "link"], ["tc", "qdisc"])
     told = {" ".join(c): subprocess.run(c, capture_output=True, text=True, check=True).stdout for c in commands}
-    return {**told, "mounts": Path("/proc/self/mounts").read_text(), "run": sorted(os.listdir("/run"))}
+    temporary = sorted(name for name in os.listdir(tempfile.gettempdir()) if name.startswith("overlaycast"))
+    mounts = Path("/proc/self/mounts").read_text()
+    return {**told, "mounts": mounts, "run": sorted(os.listdir("/run")), "temporary": temporary}
 
 
 def marked(token: str) -> list[str]:
     """The command lines of all processes that were started with this token in their environment."""
+    return [command for _, command in processes(token)]
+
+
+def processes(token: str) -> list[tuple[int, str]]:
+    """Return pid and command line of these processes."""
     found = []
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit() or int(entry.name) == os.getpid():
             continue
         try:
             if token.encode() in (entry / "environ").read_bytes():
-                found.append((entry / "cmdline").read_bytes().replace(b"\0", b" ").decode())
+                command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+                found.append((int(entry.name), command))
         except OSError:
             continue
     return found
@@ -114,6 +123,30 @@ def test_nothing_is_left_after_kill_9_of_the_runner() -> None:
         process.wait(PATIENCE)
         assert marked(token) == []
     assert world() == before
+
+
+@pytest.mark.lab
+def test_nothing_is_left_after_kill_9_of_the_inside() -> None:
+    """The first process inside is killed, as for want of memory: everything in there dies with it."""
+    before = world()
+    with started(HOLD) as (process, token):
+        assert ready(process)["answered"] is True
+        found = processes(token)
+        [inside] = [
+            pid for pid, words in found if "hold_network.py" in words and "isolate.py" not in words and _is_first(pid)
+        ]
+        os.kill(inside, signal.SIGKILL)
+        assert process.stdout is not None
+        assert process.stdout.read() == ""
+        assert process.wait(PATIENCE) != 0
+        assert marked(token) == []
+    assert world() == before
+
+
+def _is_first(pid: int) -> bool:
+    """A process that is number 1 where it lives."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return next(line for line in status.splitlines() if line.startswith("NSpid:")).split()[-1] == "1"
 
 
 @pytest.mark.lab
