@@ -30,7 +30,7 @@ async def test_why_a_link_was_ended_is_told_in_the_coordinators_words(reason: st
     said: asyncio.Queue[str] = asyncio.Queue()
     async with serve(refuse, "127.0.0.1", 0) as server, asyncio.timeout(60):
         url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-        link = ControlLink(url, lambda: REQUEST, lambda _: None, said.put_nowait, random.Random(1))
+        link = ControlLink(url, lambda _: REQUEST, lambda _: None, said.put_nowait, random.Random(1))
         running = asyncio.create_task(link.run())
         line = await said.get()
         running.cancel()

@@ -71,7 +71,7 @@ async def probe() -> None:
 
 
 async def member(url: str) -> None:
-    link = ControlLink(url, lambda: SUBSCRIBE, lambda message: None, print, random.Random(1))
+    link = ControlLink(url, lambda _: SUBSCRIBE, lambda message: None, print, random.Random(1))
     await link.run()
 
 
