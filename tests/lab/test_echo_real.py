@@ -22,7 +22,7 @@ from tests.lab.inside import ROOT, inside
 
 pytestmark = pytest.mark.lab
 MBIT = 20
-READINGS = 8
+READINGS = 20
 PROGRAM = ROOT / "tests" / "lab" / "programs" / "echo.py"
 
 
