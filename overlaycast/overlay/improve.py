@@ -110,7 +110,7 @@ def _better(group: Group, member: Member, now: float) -> bool:
     found = _promotion(group, member) if promoted else placement.seek(group, member, avoid, Rules(inside=doubled))
     if found is not None:
         needed = parent.role == "backup" or promoted or doubled is not None
-        worth = needed or _gains(group, member, present, found)
+        worth = needed or _gains(group, member, present, found, before)
         found = found if worth and found[4] is not parent and _calm(group, found[4], now) else None
     moves.hang(group, member, found[4] if found else parent)
     if found is None:
@@ -126,13 +126,18 @@ def _promotion(group: Group, member: Member) -> Found | None:
     return None if group.source is None else placement.judge(group, member, group.source)
 
 
-def _gains(group: Group, member: Member, present: Found, found: Found) -> bool:
-    """Whether the move saves enough links, or enough delay at no cost in links."""
+def _gains(group: Group, member: Member, present: Found, found: Found, before: float) -> bool:
+    """Whether the move saves enough links, or enough delay at no cost in links.
+
+    Failures in the past are a reason not to go to somebody, but none to leave who feeds the member well: otherwise one
+    who complains of a parent without cause would drive its siblings away.
+    """
     share = group.settings.improve_gain
     links, saved = present[0], _saved(present, found)
     if links < TOO_LONG and saved >= max(1.0, share * links):
         return _short_enough(group, member, found[1])
-    return (saved >= 0 or links == TOO_LONG) and present[1] - found[1] >= max(LEAST_GAIN_MS, share * present[1])
+    gain = min(present[1] - found[1], before - placement.planned_ms(member, found[4]))
+    return (saved >= 0 or links == TOO_LONG) and gain >= max(LEAST_GAIN_MS, share * min(before, present[1]))
 
 
 def _short_enough(group: Group, member: Member, delay: float) -> bool:

@@ -64,6 +64,19 @@ def test_looking_for_improvements_leaves_a_good_plan_alone(order: int) -> None:
     assert {name: [peer.name for peer in scene[name].order.standbys] for name in names} == planned  # type: ignore[union-attr]
 
 
+def test_one_who_complains_without_cause_drives_nobody_else_away() -> None:
+    scene = figure_2a(strategy="location", rate_mbit=3.3)
+    liar = scene["c1"]
+    before = {name: parent for name, parent in scene.parents().items() if name != "c1"}
+    for _ in range(20):
+        scene.complain(liar)
+        scene.deliver()
+        scene.pass_time(0.2)
+    scene.pass_time(35)
+    after = {name: parent for name, parent in scene.parents().items() if name != "c1"}
+    assert after == before
+
+
 def test_a_killed_primary_is_replaced_as_planned_and_nothing_below_moves() -> None:
     scene = figure_2a()
     before = scene.parents()
