@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from overlaycast.overlay.carried import Account, Direction
+from overlaycast.overlay.credit import Progress
 from overlaycast.overlay.locality import Places
 from overlaycast.overlay.members import Member, State
 from overlaycast.overlay.timers import Timers
@@ -100,6 +101,12 @@ class Group:
     releasing: dict[int, set[int]] = field(default_factory=dict)
     """Per leaver: the children that have not said yet that they are fed by others."""
     # watching
+    progress: Progress | None = None
+    """How far the source said that it was."""
+    silent_since: float = 0.0
+    silent_at: float = -1e18
+    silent_count: int = 0
+    """Members that fell silent one after the other (``storm``): since when, the last one's time, how many."""
     clock: float = 0.0
     """The newest time that the caller has told."""
     carried: dict[tuple[int, Direction], Account] = field(default_factory=dict)

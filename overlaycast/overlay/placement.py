@@ -21,7 +21,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from overlaycast.overlay import candidates, moves, promises
+from overlaycast.overlay import candidates, moves, promises, storm
 from overlaycast.overlay.capacity import UNLIMITED, room, uplink_copies
 from overlaycast.overlay.group import Group
 from overlaycast.overlay.locality import Place, distance_ms, links_between, meeting
@@ -77,12 +77,14 @@ class _Search:
         """Who is to hang from the member as soon as it has its place."""
         self.keep = rules.keep
         self.inside = rules.inside
+        self.anybody = False
+        """In a storm: also those who have not been heard since it began."""
         self.direct = direct_ms(group, member)
 
     def accepts(self, candidate: Member) -> bool:
         """Whether the candidate may feed the member at all, promises to others kept."""
         spare = candidate.spare
-        if spare <= 0 or not candidate.trusted:
+        if spare <= 0 or not candidate.trusted or not (self.anybody or storm.lives(self.group, candidate)):
             return False
         if spare <= _for_siblings(candidate):
             return False
@@ -250,16 +252,20 @@ def choose(group: Group, member: Member, avoid: Iterable[Member] = (), rules: Ru
     for server in sorted(group.servers, key=lambda one: (len(one.children), one.id)):
         if search.accepts(server):
             return server
+    if storm.on(group):
+        search.anybody = True
+        if (best := search.run()) is not None:
+            return best
     return _last_resort(group, search) if len(group.members) <= SCAN_LIMIT else None
 
 
 def _last_resort(group: Group, search: _Search) -> Member | None:
     found = [
-        (not room(group, one.place, search.member.place), search.cost(one), one.id, one)
+        (not storm.lives(group, one), not room(group, one.place, search.member.place), search.cost(one), one.id, one)
         for one in group.members.values()
         if one.degree and one.trusted and search.possible(one)
     ]
-    return min(found, key=lambda item: item[:3])[3] if found else None
+    return min(found, key=lambda item: item[:4])[4] if found else None
 
 
 def _by_lifting(group: Group, member: Member, avoid: Iterable[Member]) -> Member | None:

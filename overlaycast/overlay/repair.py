@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from overlaycast.overlay import moves, orders, placement, promises
+from overlaycast.overlay import moves, orders, placement, promises, storm
 from overlaycast.overlay.group import Group
 from overlaycast.overlay.members import Member, State
 from overlaycast.overlay.reach import linked
@@ -54,7 +54,7 @@ def regraft(group: Group, forwarder: Member, now: float, leaving: bool = False) 
 def settle(group: Group, child: Member, wishes: list[Member]) -> bool:
     """Hang an orphan from the first of these that may take it; False: none may."""
     for wish in wishes:
-        if usable(group, child, wish):
+        if usable(group, child, wish) and (wish.id == child.fed_by or storm.lives(group, wish)):
             moves.hang(group, child, wish)
             return True
     return False

@@ -11,7 +11,7 @@ import math
 from typing import Any
 
 from overlaycast.errors import ConfigError
-from overlaycast.overlay import candidates, capacity, moves
+from overlaycast.overlay import candidates, capacity, credit, moves
 from overlaycast.overlay.group import Group
 from overlaycast.overlay.locality import Key, Place
 from overlaycast.overlay.members import NO_MEMBERS, SERVERS, Member, State
@@ -43,13 +43,17 @@ def dump(group: Group) -> dict[str, Any]:
         "begun": group.begun,
         "begin_wanted": group.begin_wanted,
         "incarnation": group.incarnation,
-        "next_seq": max(group.next_seq, *(m.next_seq for m in group.members.values())) if group.members else 0,
+        "next_seq": max(group.next_seq, _furthest(group)),
         "nonces": group.nonces,
         "source": source.id if source else None,
         "places": [_place(place, number) for place in dict.fromkeys(places)],
         "members": [_member(member, number) for member in group.members.values()],
         "waiting": list(group.waiting),
     }
+
+
+def _furthest(group: Group) -> int:
+    return credit.believed(group, max((member.next_seq for member in group.members.values()), default=0))
 
 
 def _place(place: Place, number: dict[int, int]) -> list[Any]:

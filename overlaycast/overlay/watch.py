@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from overlaycast.overlay import carried, moves, orders, placement, reach, repair, start
+from overlaycast.overlay import carried, credit, moves, orders, placement, reach, repair, start, storm
 from overlaycast.overlay.group import Complaint, Group, Inquiry
 from overlaycast.overlay.members import Member, State
 from overlaycast.overlay.tree import ancestors
@@ -41,6 +41,7 @@ def report(group: Group, member: Member, message: Report, now: float) -> None:
     member.fed_by = message.parent or 0
     if member.role == "source":
         _source_report(group, message)
+        credit.told(group, message.next_seq, now)
         return
     for entry in message.children:
         child = group.members.get(entry.child)
@@ -227,8 +228,9 @@ def accuse(group: Group, parent: Member, reporter: Member, now: float) -> None:
 
 def pong(group: Group, member: Member, message: Pong, now: float) -> None:
     """An answer to a ping: of the source's former children, or of those who accuse and are accused."""
-    member.next_seq = max(member.next_seq, message.next_seq)
-    if start.told(group, message.nonce, message.next_seq, now):
+    claimed = credit.believed(group, message.next_seq)
+    member.next_seq = max(member.next_seq, claimed)
+    if start.told(group, message.nonce, claimed, now):
         return
     for inquiry in list(group.inquiries.values()):
         if message.nonce == inquiry.nonce:
@@ -250,6 +252,7 @@ def conclude(group: Group, inquiry: Inquiry, now: float) -> None:
         return
     group.replan[parent.id] = None
     if inquiry.parent not in inquiry.answered and parent.role != "source":
+        storm.fell_silent(group, inquiry.asked_at, now)
         repair.suspect(group, parent, now, "accused and silent")
         return
     for reporter_id in inquiry.reporters:
