@@ -218,3 +218,14 @@ def test_where_routers_copy_a_link_has_one_line() -> None:
     assert re.findall(r"<title>(\d) into", one_line) == ["1", "1", "1", "1"]
     assert "RS-core1: 100 Mbit/s, 2 ms, 13 lines" in many_lines
     assert "RS-core1: 100 Mbit/s, 2 ms, 1 lines" in one_line
+
+
+def test_a_host_that_takes_no_part_does_not_look_like_a_receiver() -> None:
+    network = RECORDING.network
+    some = replace(network, paths={pair: path for pair, path in network.paths.items() if "202m" not in pair})
+    first = replace(TIMELINES.pictures[0], edges={**TIMELINES.pictures[0].edges})
+    first.edges.pop("202m", None)
+    drawn = picture.draw(some, lay_out(some, RESULT.source), first, None)
+    assert '<g class="host idle" data-host="202m">' in drawn
+    assert drawn.count('class="host idle"') == 1
+    assert "host idle" not in picture.draw(network, lay_out(network, RESULT.source), TIMELINES.pictures[0], None)

@@ -14,7 +14,7 @@ from html import escape
 from itertools import pairwise
 from typing import Final
 
-from overlaycast.lab.recording import LinkSeen, NetworkSeen
+from overlaycast.lab.recording import LinkSeen, NetworkSeen, NodeSeen
 from overlaycast.lab.report.layout import Layout, Point
 from overlaycast.lab.series import Picture
 
@@ -62,11 +62,13 @@ def parts(
     lanes = _lanes(flows)
     if merged:
         lanes = {pair: children[:1] for pair, children in lanes.items()}
+    taking_part = {host for pair in network.paths for host in pair}
+    idle = {node.name for node in network.nodes if taking_part and node.name not in taking_part}
     return [
         *(_box(box.site, box.x, box.y, box.width, box.height) for box in layout.boxes),
         *(_cable(link, layout, len(lanes.get(_pair(link.a, link.b), ()))) for link in network.links),
         *(_stream(flow, layout, lanes) for flow in sorted(flows, key=lambda flow: flow.moved)),
-        *(_node(node.name, node.kind, node.role, layout, picture, () if merged else flows) for node in network.nodes),
+        *(_node(node, layout, picture, () if merged else flows, node.name in idle) for node in network.nodes),
         *(_uplink(link, layout, flows, merged) for link in network.links if link.site),
     ]
 
@@ -150,18 +152,19 @@ def _cable(link: LinkSeen, layout: Layout, lanes: int) -> str:
     return f'{line} stroke-width="{width:.1f}"><title>{label}</title></line>'
 
 
-def _node(name: str, kind: str, role: str | None, layout: Layout, picture: Picture, flows: Sequence[Flow]) -> str:
+def _node(node: NodeSeen, layout: Layout, picture: Picture, flows: Sequence[Flow], idle: bool) -> str:
+    name, role = node.name, node.role
     at = layout.points.get(name)
     if at is None:
         return ""
     text = escape(name)
-    if kind == "router":
+    if node.kind == "router":
         radius = 6 + LANE * max(0, sum(name in flow.nodes for flow in flows) - 2) / 2
         circle = f'<circle class="router" cx="{at.x:.1f}" cy="{at.y:.1f}" r="{radius:.1f}"/>'
         return f'<g>{circle}<text class="router" x="{at.x:.1f}" y="{at.y - radius - 5:.1f}">{text}</text></g>'
     gone = name in picture.gone
     feeds = sum(flow.parent == name for flow in flows)
-    looks = "gone" if gone else "planted" if role != "client" else "forwards" if feeds else "leaf"
+    looks = "gone" if gone else "planted" if role != "client" else "idle" if idle else "forwards" if feeds else "leaf"
     return f'<g class="host {looks}" data-host="{text}">{_shape(role, at)}{_name(text, role, at, feeds)}</g>'
 
 
