@@ -70,7 +70,7 @@ class _Search:
         self.group = group
         self.member = member
         self.avoid = tuple(avoid)
-        self.ceiling = RANK_LIMIT if rules.lift else ceiling(member)
+        self.ceiling = RANK_LIMIT if rules.lift or rules.flat else ceiling(member)
         height = 0 if rules.flat else member.height
         self.depth_left = min(group.tree.depth_limit - height, rules.deepest) - 1
         self.follower: Member | None = None

@@ -42,6 +42,7 @@ class SimulateSettings(Settings):
     source_out_degree: int = Field(16, ge=1, le=4096, description="most children of the source")
     depth_limit: int = Field(10, ge=1, le=64, description="most hops from the source")
     arrival: Literal["together", "singly"] = Field("together", description="placed in one go (Fig. 5) or one by one")
+    settle: float = Field(5.0, ge=1, le=86_400, description="seconds from the start until the tree is measured")
     anonymous: float = Field(0.0, ge=0, le=1, description="share of the routers that never answer a trace")
     report_ms: int | None = Field(None, ge=100, le=60_000, description="how often members report; grows with the group")
     churn: float | None = Field(None, gt=0, le=1000, description="newcomers per minute, in percent of the members")
@@ -116,6 +117,7 @@ def _wishes(settings: SimulateSettings) -> Wishes:
         churn=churn,
         kill_percent=settings.kill,
         death=settings.death,
+        settle_s=settings.settle,
     )
 
 

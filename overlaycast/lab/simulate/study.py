@@ -43,6 +43,7 @@ class Wishes:
         together: all are placed in one go (Fig. 5), else one by one (Fig. 4).
         anonymous: the share of routers that never answer a trace.
         churn: what comes and goes, or None.
+        settle_s: how long the group goes on before its tree is measured: so long it may be improved.
         kill_percent: the share of peers that dies at once at the end; 0: none.
         death: how those die.
     """
@@ -54,6 +55,7 @@ class Wishes:
     churn: Churn | None = None
     kill_percent: float = 0.0
     death: Death = "silent"
+    settle_s: float = SETTLE_S
 
 
 def run(draw: Draw, wishes: Wishes, say: Say) -> Document:
@@ -125,7 +127,7 @@ def _start(draw: Draw, wishes: Wishes, say: Say) -> tuple[World, Document]:
         say(f"start: {world.now:.0f} s, {len(world.members)} of {total} subscribed, {len(world.unfed())} not fed yet")
         world.agenda.run(world.now + step)
     fed_at = world.now
-    world.agenda.run(world.now + SETTLE_S)
+    world.agenda.run(world.now + wishes.settle_s)
     tally = world.settle()
     begun = world.begun_at
     assert begun is not None
@@ -133,7 +135,9 @@ def _start(draw: Draw, wishes: Wishes, say: Say) -> tuple[World, Document]:
         "begun_s": round(begun, 3),
         "all_fed_s": round(fed_at, 3),
         "orders": dict(sorted(tally.orders.items())),
+        "settled_s": round(wishes.settle_s, 3),
         "moves": tally.moves,
+        "moves_of_well": tally.moves_of_well,
         "epoch_messages_per_member": round(sum(tally.orders.values()) / total, 3),
     }
 
