@@ -4,7 +4,8 @@ Runs ``overlaycast lab simulate`` in virtual time: members placed together (Fig.
 after ten minutes of improvement) on every map and seed, and one large group under churn. ``--page`` writes its section
 of ``docs/benchmarks.md``. Virtual time: a busy machine changes nothing but how long it takes.
 
-    python -m benchmarks.overlay_trees MAP=MEMBERS ... [--seeds 1 2 3 4 5] [--churn MAP=MEMBERS ...] [--page]
+    python -m benchmarks.overlay_trees MAP=MEMBERS ... [--seeds 1 2 3 4 5] [--together MAP=MEMBERS ...] \\
+        [--churn MAP=MEMBERS ...] [--page]
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ import argparse
 import json
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -34,6 +37,17 @@ def simulate(where: str, seed: int, *options: str) -> dict[str, Any]:
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     document: dict[str, Any] = json.loads(done.stdout)
     return document
+
+
+def study(where: str, options: tuple[str, ...], seed: int) -> dict[str, Any]:
+    """Return one study's document, the seed last, to be spread over seeds."""
+    return simulate(where, seed, *options)
+
+
+def _bare(where: str) -> str:
+    """Return MAP=MEMBERS without the folder that the map is in here."""
+    path, _, members = where.partition("=")
+    return f"{Path(path).name}={members}"
 
 
 def tree_row(where: str, how: str, found: list[dict[str, Any]]) -> list[object]:
@@ -76,28 +90,29 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("maps", nargs="*", metavar="MAP=MEMBERS")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3, 4, 5])
+    parser.add_argument("--together", nargs="*", default=[], metavar="MAP=MEMBERS", help="not one by one")
     parser.add_argument("--churn", nargs="*", default=[], metavar="MAP=MEMBERS")
     parser.add_argument("--page", action="store_true")
     options = parser.parse_args()
     trees, stormy = [], []
     raw: dict[str, Any] = {"machine": described(), "trees": [], "churn": []}
-    for where in options.maps:
-        for how, more in (("together", ()), ("one by one", SINGLY)):
-            found = [simulate(where, seed, *more) for seed in options.seeds]
-            trees.append(tree_row(where, how, found))
-            raw["trees"] += [
-                {"topology": one["topology"], "seed": one["seed"], "how": how, **one["systems"]["overlay"]}
-                for one in found
-            ]
+    wanted = [(where, how, more) for where in options.maps for how, more in (("together", ()), ("one by one", SINGLY))]
+    for where, how, more in [*wanted, *((where, "together", ()) for where in options.together)]:
+        with ThreadPoolExecutor(2) as two:
+            found = list(two.map(partial(study, where, more), options.seeds))
+        trees.append(tree_row(where, how, found))
+        raw["trees"] += [
+            {"topology": one["topology"], "seed": one["seed"], "how": how, **one["systems"]["overlay"]} for one in found
+        ]
     for where in options.churn:
         row, churned = churn_row(where)
         stormy.append(row)
         raw["churn"].append({"topology": row[0], **churned})
     if options.page:
-        maps = " ".join(f"{Path(where.partition('=')[0]).name}={where.partition('=')[2]}" for where in options.maps)
-        churn = " ".join(f"{Path(where.partition('=')[0]).name}={where.partition('=')[2]}" for where in options.churn)
+        lists = [" ".join(map(_bare, maps)) for maps in (options.maps, options.together, options.churn)]
         seeds = " ".join(map(str, options.seeds))
-        command = f"python -m benchmarks.overlay_trees {maps} --seeds {seeds} --churn {churn} --page"
+        command = f"{lists[0]} --seeds {seeds} --together {lists[1]} --churn {lists[2]} --page"
+        command = f"python -m benchmarks.overlay_trees {command}"
         page.write("overlay-trees", command, section(trees, stormy, len(options.seeds)), raw)
     return 0
 
