@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -21,6 +22,10 @@ NEAR_S: Final = 30.0
 """A member's clock counts as stepped when its newest sample is so near to where it should be."""
 MISDEED_S: Final = 6.0
 TRIES: Final = 20
+SLACK_BYTES: Final = 8 * 1024 * 1024
+"""More than a member writes while its disk is being resized."""
+BLOCK: Final = bytes(4096)
+BALLAST: Final = ".ballast"
 ROOM: Final = "75%"
 
 
@@ -36,22 +41,36 @@ async def resume_reader(stage: Stage, fault: Fault, hit: Hit) -> None:
 
 
 async def fill_disk(stage: Stage, fault: Fault, hit: Hit) -> Injected:
-    """Shrink the file system to what is on it: not a byte is left."""
+    """Shrink the file system to little more than what is on it, then fill the rest: not a byte is left.
+
+    Never to just what is on it: the member goes on writing while the size is set, and too small a one is refused.
+    """
     disk = stage.disks[hit.members[0]]
-    at = time.time()
-    for _ in range(TRIES):  # the member goes on writing while the size is set
+    for _ in range(TRIES):
+        seen = os.statvfs(disk)
+        used = (seen.f_blocks - seen.f_bfree) * seen.f_frsize
+        await asyncio.to_thread(_resize, disk, str(used + SLACK_BYTES))
+        at = time.time()
+        if os.statvfs(disk).f_blocks * seen.f_frsize <= used + SLACK_BYTES:
+            await asyncio.to_thread(_fill, disk / BALLAST)
         seen = os.statvfs(disk)
         if seen.f_bavail == 0:
             return Injected(at, f"the disk of {hit.label} has no block left of {seen.f_blocks}")
-        used = (seen.f_blocks - seen.f_bfree) * seen.f_frsize
-        await asyncio.to_thread(_resize, disk, str(used))
     raise LabError(f"fault disk-full: {disk} still has room")
+
+
+def _fill(ballast: Path) -> None:
+    """Write until nothing more fits."""
+    with suppress(OSError), ballast.open("ab", buffering=0) as file:
+        for _ in range(2 * SLACK_BYTES // len(BLOCK)):
+            file.write(BLOCK)
 
 
 async def make_room(stage: Stage, fault: Fault, hit: Hit) -> None:
     """Let the file system grow again."""
     disk = stage.disks[hit.members[0]]
     await asyncio.to_thread(_resize, disk, ROOM)
+    (disk / BALLAST).unlink(missing_ok=True)
     if os.statvfs(disk).f_bavail == 0:
         raise LabError(f"fault disk-full: {disk} is still full")
 
