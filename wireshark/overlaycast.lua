@@ -5,7 +5,7 @@
 local overlaycast = Proto("overlaycast", "overlaycast data link")
 
 local HEADER = 24
-local KINDS = { [1] = "HELLO", [2] = "START", [3] = "STOP", [4] = "DATA", [5] = "HEARTBEAT", [6] = "END", [7] = "REFUSE", [8] = "CALL" }
+local KINDS = { [1] = "HELLO", [2] = "START", [3] = "STOP", [4] = "DATA", [5] = "HEARTBEAT", [6] = "END", [7] = "REFUSE", [8] = "CALL", [9] = "DIGESTS" }
 local REFUSALS = { [1] = "version", [2] = "unknown grant", [3] = "full", [4] = "rank", [5] = "gone", [6] = "leaving", [7] = "protocol" }
 local LARGEST = 65536
 
@@ -14,6 +14,7 @@ local f = {
   flags = ProtoField.uint8("overlaycast.flags", "Flags", base.HEX),
   stalled = ProtoField.bool("overlaycast.stalled", "Stalled", 8, nil, 0x01),
   seek = ProtoField.bool("overlaycast.seek", "Seek", 8, nil, 0x02),
+  wants_digests = ProtoField.bool("overlaycast.wants_digests", "Wants digests", 8, nil, 0x01),
   code = ProtoField.uint8("overlaycast.refuse_code", "Refusal", base.DEC, REFUSALS),
   incarnation = ProtoField.uint16("overlaycast.incarnation", "Incarnation"),
   length = ProtoField.uint32("overlaycast.length", "Payload length"),
@@ -29,11 +30,12 @@ local f = {
 }
 overlaycast.fields = f
 
--- the three marks that stand for a place instead of a record
+-- the marks that stand for a place instead of a record
 local MARKS = { ["ffffffffffffffff"] = "idle", ["fffffffffffffffe"] = "edge", ["fffffffffffffffd"] = "oldest" }
 
 local function seq_text(range)
   local mark = MARKS[tostring(range:bytes()):lower()]
+  if not mark and range(0, 4):uint() == 0xc0000000 then mark = range(4, 4):uint() .. " ms back" end
   return mark or tostring(range:uint64())
 end
 
@@ -51,6 +53,8 @@ local function dissect_body(kind, body, tree)
     tree:add(f.digest, body(8, 32))
   elseif kind == 8 then
     tree:add(f.grant, body(0, 16))
+  elseif kind == 9 then
+    tree:add(f.digest, body)
   end
 end
 
@@ -65,6 +69,7 @@ local function dissect_frame(buffer, pinfo, root)
     flags:add(f.stalled, buffer(1, 1))
     flags:add(f.seek, buffer(1, 1))
   end
+  if kind == 1 or kind == 2 then flags:add(f.wants_digests, buffer(1, 1)) end
   if kind == 7 then flags:add(f.code, buffer(1, 1)) end
   tree:add(f.incarnation, buffer(2, 2))
   tree:add(f.length, buffer(4, 4))

@@ -12,24 +12,21 @@ import os
 import random
 import signal
 import socket
-import stat
 import sys
-import tempfile
-import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from typing import IO, Any, Final
+from typing import Any, Final
 
-from overlaycast.agent.archive import FileArchive
-from overlaycast.agent.bookmark import Bookmark, Kept
 from overlaycast.agent.control import ControlLink
 from overlaycast.agent.departure import Departure
 from overlaycast.agent.downstream import Downstream
 from overlaycast.agent.figures import Figures
+from overlaycast.agent.file_group import FileGroup
 from overlaycast.agent.intake import Arrival
 from overlaycast.agent.journal import Journal
 from overlaycast.agent.media import FileInput, Input
-from overlaycast.agent.options import NodeOptions, SendOptions
+from overlaycast.agent.options import FILE_RECORD, TS_RECORD, JoinOptions, NodeOptions, SendOptions
+from overlaycast.agent.output import Output, Spool
 from overlaycast.agent.ring import Ring
 from overlaycast.agent.sink import Sink
 from overlaycast.agent.slab import SLAB_BYTES
@@ -37,12 +34,13 @@ from overlaycast.agent.source import SourcePump, schedule_for
 from overlaycast.agent.subscription import subscription
 from overlaycast.agent.uplink import Uplink
 from overlaycast.errors import ConfigError, OverlaycastError
-from overlaycast.wire.frames import EDGE, OLDEST
+from overlaycast.wire.frames import BACK, EDGE, OLDEST
 from overlaycast.wire.group import GroupSettings
 from overlaycast.wire.messages import (
     Accept,
     Assign,
     Begin,
+    Contents,
     CoordinatorMessage,
     Ended,
     MemberMessage,
@@ -69,9 +67,7 @@ class Setup:
     role: Role
     journal: Journal
     port: socket.socket
-    descriptor: int | None = None
-    bookmark: Bookmark | None = None
-    kept: Kept | None = None
+    output: Output | None = None
     source: Input | None = None
 
 
@@ -88,8 +84,7 @@ class Agent:
         self.downstream: Downstream | None = None
         self.sink: Sink | None = None
         self.pump: SourcePump | None = None
-        self.archive: FileArchive | None = None
-        self._spool: IO[bytes] | None = None
+        self.file: FileGroup | None = None
         self._secret = ""
         self.epoch = 0
         self._rank = 0
@@ -209,9 +204,17 @@ class Agent:
                 self._down().revoke(message)
             case Begin():
                 self._begin(message)
+            case _:
+                self._heard_news(message)
+
+    def _heard_news(self, message: CoordinatorMessage) -> None:
+        match message:
             case Ping():
                 parent = self.uplink.machine.settled_parent if self.uplink else None
                 self.tell(Pong(nonce=message.nonce, next_seq=self.figures.next_seq, parent=parent))
+            case Contents():
+                if self.file:
+                    self.file.heard(message)
             case Released():
                 self.departure.released.set()
             case Ended():
@@ -233,6 +236,8 @@ class Agent:
     def _welcome(self, message: Welcome) -> None:
         known = self.member
         self.member, self._secret = message.member, message.secret
+        if self.file:
+            self.file.announce()
         if known == message.member:
             return
         self.journal("welcome", member=message.member)
@@ -263,38 +268,29 @@ class Agent:
         if self.setup.role == "source":
             self._prepare_source(settings)
         else:
-            mark = 0 if settings.mode == "file" else OLDEST if settings.start_from == "oldest" else EDGE
-            self.uplink = Uplink(self.ring, settings, mark, self, self.spawn, self._rng)
+            self.uplink = Uplink(self.ring, settings, self._start_mark(settings), self, self.spawn, self._rng)
             self._prepare_sink(settings)
         self.spawn(self._beat(self.downstream))
         self.spawn(self._every(PROGRESS_S, self._tell_progress))
         self.spawn(self._every(SAMPLE_S, self.figures.sample))
         self.spawn(self._every(settings.report_ms / 1000, self.figures.report))
 
-    def _prepare_sink(self, settings: GroupSettings) -> None:
-        """Where data goes; in a file group also where late children are served from."""
-        descriptor, bookmark, kept = self.setup.descriptor, None, None
-        if settings.mode == "file":
-            if descriptor is None:  # a relay keeps the file as well, under no name
-                self._spool = tempfile.TemporaryFile(prefix="overlaycast-")  # noqa: SIM115 (lives as long as we do)
-                descriptor = self._spool.fileno()
-            elif not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                raise ConfigError("output: accepted in a file group is a regular file: late children read from it")
-            bookmark, kept = self.setup.bookmark, self.setup.kept
-            self._serve_from(descriptor, kept.record_size if kept else 0)
-        if descriptor is not None:
-            self._take_up(descriptor, kept)
-            failed, wrote = self.departure.sink_failed, self._sink_wrote
-            self.sink = Sink(self.ring, descriptor, failed, wrote, kept, bookmark)
+    def _start_mark(self, settings: GroupSettings) -> int:
+        """Where a live stream begins for us: our own wish, else the group's."""
+        back_s = self.options.start_back if isinstance(self.options, JoinOptions) else None
+        if back_s is None:
+            if settings.start_from == "oldest":
+                return OLDEST
+            back_s = settings.start_back_s
+        return BACK + round(back_s * 1000) if back_s else EDGE
 
-    def _take_up(self, descriptor: int, kept: Kept | None) -> None:
-        """Go on behind what the output has from an earlier run, if that is good; all else is cut off."""
-        if stat.S_ISREG(os.fstat(descriptor).st_mode) and self.setup.bookmark:  # only a named output is ours to cut
-            os.ftruncate(descriptor, kept.size if kept else 0)
-            os.lseek(descriptor, 0, os.SEEK_END)
-        if kept:
-            self.ring.anchor(kept.records)
-            self.say(f"going on from record {kept.records}: {kept.size} bytes are here and good")
+    def _prepare_sink(self, settings: GroupSettings) -> None:
+        """Where data goes; in a file group this has to wait for what the source announces."""
+        if settings.mode == "file":
+            self.file = FileGroup(self, self.setup.output or Spool())
+        elif self.setup.output is not None:
+            descriptor = self.setup.output.open_live()
+            self.sink = Sink(self.ring, descriptor, self.departure.sink_failed, lambda: None)
 
     def _prepare_source(self, settings: GroupSettings) -> None:
         options, source = self.options, self.setup.source
@@ -302,19 +298,15 @@ class Agent:
             raise ConfigError("a source needs an input")
         if options.mode not in (None, settings.mode):
             raise ConfigError(f"mode: the group is {settings.mode}, accepted: {settings.mode} (got {options.mode})")
-        if settings.mode == "file":
+        whole = settings.mode == "file"
+        record_size = options.record_size or (FILE_RECORD if whole else TS_RECORD)
+        if whole:
             if not isinstance(source, FileInput):
                 raise ConfigError("file: accepted in a file group is a regular file, it may have to be read again")
-            self._serve_from(source.descriptor, options.record_size)
+            self.file = FileGroup(self, None)
+            self.spawn(self.file.describe(source, record_size))
         schedule = schedule_for(settings.mode, source, options.rate)
-        whole = settings.mode == "file"
-        self.pump = SourcePump(
-            self.ring, source, schedule, options.record_size, self._pushed, self._room if whole else None
-        )
-
-    def _serve_from(self, descriptor: int, record_size: int) -> None:
-        self.archive = FileArchive(descriptor, self.ring, record_size, lambda: time.time_ns() // 1000)
-        self._down().archive = self.archive
+        self.pump = SourcePump(self.ring, source, schedule, record_size, self._pushed, self._room if whole else None)
 
     # --- orders ------------------------------------------------------------------------------------------------
 
@@ -333,6 +325,8 @@ class Agent:
         )
         self.figures.learn_names(order)
         self._down().set_rank(order.rank)
+        if self.file and self.file.holds_back(order):
+            return
         if self.uplink and not self.departure.ending:
             self.uplink.assign(order)
 
@@ -340,14 +334,15 @@ class Agent:
         if self.pump is None or self.figures.begun:
             return
         self.figures.begun = True
-        if self.archive:
-            self.archive.incarnation = order.incarnation
         self.journal("begin", next_seq=order.next_seq, incarnation=order.incarnation)
         self.say(f"sending from record {order.next_seq}")
         self.spawn(self._send(self.pump, order))
 
     async def _send(self, pump: SourcePump, order: Begin) -> None:
-        await pump.run(order.incarnation, order.next_seq)
+        if self.file is None:
+            await pump.run(order.incarnation, order.next_seq)
+        else:
+            await self.file.send(pump, order)
         await self.departure.end_of_stream()
 
     # --- data --------------------------------------------------------------------------------------------------
@@ -357,24 +352,14 @@ class Agent:
         if self.downstream:
             self.downstream.pump()
         gap_ms = self.figures.arrived(arrival)
-        if self.archive and not self.archive.record_size and arrival.records:
-            self.archive.incarnation, self.archive.record_size = self.ring.first_frame()
         if self.sink and arrival.records:
             self.sink.wake()
-            self._brake()
+            if self.file:
+                self.file.received()
         if self.ring.end is not None and not self.departure.ending:
             self.departure.ending = True
             self.spawn(self.departure.end_of_stream())
         return gap_ms
-
-    def _brake(self) -> None:
-        """File mode: our own disk is behind; what it has not got must not leave the ring."""
-        if self.archive and self.sink and self.uplink and self.sink.lag_bytes > self.ring.capacity_bytes // 2:
-            self.uplink.pause()
-
-    def _sink_wrote(self) -> None:
-        if self.sink and self.uplink and self.uplink.paused and self.sink.lag_bytes < self.ring.capacity_bytes // 4:
-            self.uplink.go_on()
 
     def _pushed(self) -> None:
         if self.downstream:

@@ -1,6 +1,6 @@
 """File mode: records read again from the file, for a child that wants what the ring holds no longer.
 
-Owns: the place of a record in a file (all records but the last have one size) and its frame. Refuses: live groups.
+Owns: the frame of a record in a file, and how far the file can be read. Refuses: live groups, and what is not written.
 """
 
 from __future__ import annotations
@@ -9,46 +9,68 @@ import asyncio
 import os
 from collections.abc import Callable
 
+from overlaycast.agent.chunks import Checks
 from overlaycast.agent.ring import Ring
 from overlaycast.agent.slab import MAX_FRAME
-from overlaycast.wire.frames import HEADER_SIZE, MAX_RECORD, data_header
+from overlaycast.wire.frames import HEADER_SIZE, data_header
 
 
 class FileArchive:
     """Frames from a file that holds records ``0 ..`` one after the other.
 
     Args:
-        descriptor: readable at any offset.
-        record_size: bytes of every record but the last, 0 while that is unknown.
         now_us: the time put into the frames' headers.
+
+    Nothing is served before ``open`` has said what file it is.
     """
 
-    def __init__(self, descriptor: int, ring: Ring, record_size: int, now_us: Callable[[], int]) -> None:
-        self.record_size = record_size
+    def __init__(self, ring: Ring, now_us: Callable[[], int]) -> None:
         self.incarnation = 0
-        self._descriptor = descriptor
         self._ring = ring
         self._now_us = now_us
+        self._descriptor = -1
+        self._checks: Checks | None = None
+        self._written: Callable[[], int] | None = None
+        self._list: bytes = b""
+
+    def open(self, descriptor: int, checks: Checks, written: Callable[[], int] | None = None) -> None:
+        """Serve from this file.
+
+        Args:
+            descriptor: readable at any offset.
+            checks: what is in it.
+            written: returns the number after the last record that is in the file; None: all are.
+        """
+        self._descriptor, self._checks, self._written = descriptor, checks, written
+
+    def digests(self) -> bytes:
+        """Return the list of the chunks' digests as frames; nothing while it is not known."""
+        if not self._list and self._checks is not None:
+            self._list = self._checks.frames()
+        return self._list
 
     async def frames(self, seq: int, limit: int) -> tuple[memoryview, int]:
         """Return whole frames from ``seq`` on, up to the oldest record of the ring, and the number after them.
 
         The disk is waited for in a thread: the loop goes on forwarding.
         """
-        if not 0 < self.record_size <= MAX_RECORD:
+        checks = self._checks
+        if checks is None:
             return memoryview(b""), seq
-        most = max(1, (limit - MAX_FRAME) // (self.record_size + HEADER_SIZE))
-        count = min(most, self._ring.oldest - seq)
+        size = checks.layout.record_size
+        count = min(max(1, (limit - MAX_FRAME) // (size + HEADER_SIZE)), self._ring.oldest - seq)
+        if self._written is not None:
+            count = min(count, self._written() - seq)
         if count <= 0:
             return memoryview(b""), seq
-        return await asyncio.get_running_loop().run_in_executor(None, self._read, seq, count)
+        return await asyncio.get_running_loop().run_in_executor(None, self._read, seq, count, size)
 
-    def _read(self, seq: int, count: int) -> tuple[memoryview, int]:
-        payload = os.pread(self._descriptor, count * self.record_size, seq * self.record_size)
+    def _read(self, seq: int, count: int, size: int) -> tuple[memoryview, int]:
+        payload = os.pread(self._descriptor, count * size, seq * size)
         now_us = self._now_us()
         frames = bytearray()
-        for at in range(0, len(payload), self.record_size):
-            record = payload[at : at + self.record_size]
+        for at in range(0, len(payload), size):
+            record = payload[at : at + size]
             frames += data_header(seq, now_us, len(record), self.incarnation)
             frames += record
             seq += 1

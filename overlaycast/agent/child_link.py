@@ -17,6 +17,7 @@ from overlaycast.agent.ring import Cursor, Gone, Ring
 from overlaycast.agent.sockets import pace
 from overlaycast.errors import RemoteProtocolError
 from overlaycast.wire.frames import (
+    BACK,
     EDGE,
     IDLE,
     OLDEST,
@@ -45,6 +46,9 @@ class Archive(Protocol):
 
     async def frames(self, seq: int, limit: int) -> tuple[memoryview, int]:
         """Return whole frames from ``seq`` on, about ``limit`` bytes, and the number after the last."""
+
+    def digests(self) -> bytes:
+        """Return the list of the chunks' digests as frames; nothing while it is not known here."""
 
 
 class ChildLink:
@@ -87,6 +91,7 @@ class ChildLink:
         self._blocked = False
         self._asked = 0
         self._fetching: asyncio.Task[None] | None = None
+        self._owes_digests = False
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(sock, self._readable)
 
@@ -107,9 +112,16 @@ class ChildLink:
 
     # --- what the child asks -----------------------------------------------------------------------------------
 
-    def begin(self, resume_from: int) -> None:
-        """Answer HELLO or START: take the place asked for, and say which record comes next."""
+    def begin(self, resume_from: int, digests: bool = False) -> None:
+        """Answer HELLO or START: take the place asked for, and say which record comes next.
+
+        With ``digests`` their list goes first. Who does not know it yet has no record either, so it still is first
+        when it comes (``pay_digests``).
+        """
         self._leave_cursor()
+        if digests:
+            self._owes_digests = True
+            self._add_digests()
         if resume_from != IDLE:
             try:
                 self.cursor = self._place(resume_from)
@@ -119,12 +131,25 @@ class ChildLink:
             self._unsent += self._heartbeat()
         self.pump()
 
+    def pay_digests(self) -> None:
+        """The list of digests is known now: send it if it was asked for."""
+        if self._owes_digests:
+            self._add_digests()
+            self.pump()
+
+    def _add_digests(self) -> None:
+        if self._archive is not None and (frames := self._archive.digests()):
+            self._unsent += frames
+            self._owes_digests = False
+
     def _place(self, resume_from: int) -> Cursor:
         keeps = self._archive is not None
         if resume_from == EDGE:
             return self._ring.cursor_at_edge(keeps)
         if resume_from == OLDEST:
             return self._ring.cursor(self._ring.oldest, keeps)
+        if resume_from >= BACK:
+            return self._ring.cursor(self._ring.seq_back((resume_from - BACK) * 1000), keeps)
         return self._ring.cursor(resume_from, keeps)
 
     def _leave_cursor(self) -> None:
@@ -168,7 +193,7 @@ class ChildLink:
                 raise RemoteProtocolError("it asks and takes no answer")
         match frame:
             case Start():
-                self.begin(frame.resume_from)
+                self.begin(frame.resume_from, frame.digests)
                 self._on_progress(self)
             case Stop():
                 self._leave_cursor()

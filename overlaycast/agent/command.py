@@ -8,20 +8,18 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import os
 import sys
 from contextlib import closing
-from pathlib import Path
 from typing import Final
 
 import uvloop
 
 from overlaycast.agent.agent import Agent, Setup
-from overlaycast.agent.bookmark import Bookmark
 from overlaycast.agent.control import websocket_url
 from overlaycast.agent.journal import Journal
 from overlaycast.agent.media import Input, SyntheticInput, open_input
-from overlaycast.agent.options import JoinOptions, NodeOptions, RelayOptions, SendOptions
+from overlaycast.agent.options import TS_RECORD, JoinOptions, NodeOptions, RelayOptions, SendOptions
+from overlaycast.agent.output import Output
 from overlaycast.agent.sockets import open_data_port, set_congestion
 from overlaycast.agent.source import schedule_for
 from overlaycast.errors import ConfigError
@@ -52,7 +50,7 @@ def relay(argv: list[str]) -> int:
 
 def _open_source(options: SendOptions) -> Input:
     if options.synthetic is None:
-        source = open_input(options.file, options.record_size)
+        source = open_input(options.file, options.record_size or TS_RECORD)
         if options.mode is not None:
             schedule_for(options.mode, source, options.rate)  # told now, if it cannot be: else the group's mode decides
         return source
@@ -63,15 +61,11 @@ def _open_source(options: SendOptions) -> Input:
 
 def _run(options: NodeOptions, role: Role, output: str | None = None, source: Input | None = None) -> int:
     websocket_url(options.coordinator)
-    descriptor = _open_output(output) if output is not None else None
-    bookmark = kept = None
-    if output not in (None, "-") and descriptor is not None:
-        bookmark = Bookmark(Path(str(output)), descriptor, options.group)
-        kept = bookmark.kept()  # before we connect: what is there may take a while to read
+    opened = Output(output) if output is not None else None
     with closing(Journal(options.journal)) as journal, open_data_port(options.listen) as port:
         if options.congestion:
             set_congestion(port, options.congestion)
-        setup = Setup(options, role, journal, port, descriptor, bookmark, kept, source)
+        setup = Setup(options, role, journal, port, opened, source)
         sys.setswitchinterval(SWITCH_INTERVAL_S)
         gc.freeze()  # what is imported stays for good: a full collection over it would be a gap of its own
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -80,16 +74,3 @@ def _run(options: NodeOptions, role: Role, output: str | None = None, source: In
 
 async def _main(setup: Setup) -> int:
     return await Agent(setup).run()
-
-
-def _open_output(output: str) -> int:
-    if output == "-":
-        return sys.stdout.fileno()
-    # a regular file is read again for late children (file mode); pipes and devices are only written. What is in it may
-    # be the beginning of what is to come: nothing is cut off before the group's mode is known
-    special = os.path.exists(output) and not os.path.isfile(output)
-    access = os.O_WRONLY if special else os.O_RDWR
-    try:
-        return os.open(output, access | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    except OSError as error:
-        raise ConfigError(f"output: {output}: {error.strerror}") from None

@@ -76,6 +76,10 @@ class Departure:
             await node.sink.drained()
             if node.sink.failed:
                 return  # sink_failed ends us
+        if node.file and node.file.complete and (trouble := await node.file.keep()):
+            self.sink_failed(trouble)
+            return
+        node.figures.look_at_file()
         ok = node.figures.verdict()
         end = node.ring.end
         if end is not None:
@@ -83,8 +87,6 @@ class Departure:
         if (sha256 := node.figures.sha256()) is not None:
             node.tell(Done(next_seq=node.figures.next_seq, sha256=sha256, ok=ok))
         node.figures.report()
-        if ok and node.setup.bookmark and node.settings.mode == "file":
-            node.setup.bookmark.forget()
         await self._children_have_all()
         node.finish(0 if ok else 1, None if ok else node.figures.complaint())
 

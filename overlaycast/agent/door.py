@@ -48,8 +48,8 @@ class DoorKeeper(Protocol):
     def verdict(self, admission: Admission, hello: Hello) -> RefuseCode | None:
         """None: let it in. May raise nothing."""
 
-    def admitted(self, sock: socket.socket, decoder: Decoder, admission: Admission, resume_from: int) -> None:
-        """It is in; the socket is yours."""
+    def admitted(self, sock: socket.socket, decoder: Decoder, admission: Admission, asked: Start) -> None:
+        """It is in and asks for this; the socket is yours."""
 
 
 @dataclass(slots=True, eq=False)
@@ -58,7 +58,7 @@ class _Guest:
     timer: asyncio.TimerHandle | None = None
     decoder: Decoder = field(default_factory=Decoder)
     hello: Hello | None = None
-    resume_from: int = 0
+    asked: Start = field(default_factory=lambda: Start(IDLE))
     called: bytes | None = None
     done: Callable[[], None] | None = None
 
@@ -149,14 +149,14 @@ class Door:
             if frame.version != VERSION:
                 self._dismiss(guest, RefuseCode.VERSION)
                 return False
-            guest.hello, guest.resume_from = frame, frame.resume_from
+            guest.hello, guest.asked = frame, Start(frame.resume_from, frame.digests)
             self._stop_timer(guest)
             guest.timer = self._loop.call_later(HOLD_S, self._dismiss, guest, RefuseCode.UNKNOWN_GRANT)
             return True
         if guest.hello is not None and isinstance(frame, (Start, Stop, Heartbeat)):
             # said while the HELLO is still held: the last word counts
             if not isinstance(frame, Heartbeat):
-                guest.resume_from = frame.resume_from if isinstance(frame, Start) else IDLE
+                guest.asked = frame if isinstance(frame, Start) else Start(IDLE)
             return True
         self.garbage += 1
         self._dismiss(guest, RefuseCode.PROTOCOL)
@@ -194,7 +194,7 @@ class Door:
             self._dismiss(guest, code)
             return
         self._forget(guest)
-        self._keeper.admitted(guest.sock, guest.decoder, admission, guest.resume_from)
+        self._keeper.admitted(guest.sock, guest.decoder, admission, guest.asked)
 
     def _forget(self, guest: _Guest) -> None:
         self._stop_timer(guest)

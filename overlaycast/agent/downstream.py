@@ -18,7 +18,7 @@ from overlaycast.agent.child_link import Archive, ChildLink
 from overlaycast.agent.door import Door
 from overlaycast.agent.grants import Admission, Grants
 from overlaycast.agent.ring import Ring
-from overlaycast.wire.frames import Decoder, Hello, RefuseCode
+from overlaycast.wire.frames import Decoder, Hello, RefuseCode, Start
 from overlaycast.wire.messages import Accept, ChildReport, Revoke
 
 STANDBY_SLOWDOWN: Final = 10
@@ -127,7 +127,7 @@ class Downstream:
         self._said[admission.child] = hello.rank
         return None
 
-    def admitted(self, sock: socket.socket, decoder: Decoder, admission: Admission, resume_from: int) -> None:
+    def admitted(self, sock: socket.socket, decoder: Decoder, admission: Admission, asked: Start) -> None:
         """A child has come."""
         before, said = self.children.get(admission.child), self._said.get(admission.child, 0)
         if before is not None:
@@ -139,7 +139,7 @@ class Downstream:
         self.children[admission.child] = child
         if self._upload_mbit is not None:
             child.pace(share_of(self._upload_mbit, self.feeding + 1))
-        child.begin(resume_from)
+        child.begin(asked.resume_from, asked.digests)
         self._progressed(child)
 
     def _progressed(self, child: ChildLink) -> None:
@@ -179,6 +179,11 @@ class Downstream:
             every = usual if child.feeding else STANDBY_SLOWDOWN * usual
             wait = min(wait, child.breathe(now, every))
         return max(wait, 0.001)
+
+    def pay_digests(self) -> None:
+        """The list of digests is known now: children that asked for it get it."""
+        for child in list(self.children.values()):
+            child.pay_digests()
 
     def tell_state(self) -> None:
         """We have become starved, or are no more: the children must know before they act."""

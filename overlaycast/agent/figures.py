@@ -10,6 +10,7 @@ import time
 from typing import TYPE_CHECKING, Final, Literal
 
 from overlaycast.agent.intake import Arrival
+from overlaycast.agent.progress import Far, Progress
 from overlaycast.agent.stats import Reception
 from overlaycast.agent.switching import State
 from overlaycast.wire.messages import Assign, Report
@@ -42,6 +43,8 @@ class Figures:
         self._sent = 0
         self._names: dict[int, str] = {}
         self._terminal = sys.stderr.isatty()
+        self._progress: Progress | None = None
+        self._far: Far | None = None
         self._status_at = 0.0
         self._status_bytes = 0
         self._status_shown = False
@@ -161,13 +164,29 @@ class Figures:
             gap_ms=round(interval.longest_gap_ms, 3),
             latency_ms=interval.latency.percentile(0.5),
         )
+        self.look_at_file()
         self._status(size)
+
+    def look_at_file(self) -> None:
+        """How far a file is; a journal line for each tenth of it."""
+        file, size = self._node.file, self._written()[0]
+        if file is None or file.size is None or not file.ready.is_set():
+            return
+        if self._progress is None:
+            self._progress = Progress(file.size, size, self._time())
+        self._far = self._progress.look(size, self._time())
+        if self._progress.is_news(self._far):
+            left = None if self._far.left_s is None else round(self._far.left_s, 1)
+            rate = round(self._far.rate_mbit, 3)
+            self._node.journal("progress", percent=self._far.percent, bytes=size, rate_mbit=rate, left_s=left)
 
     def sha256(self) -> str | None:
         """The digest of what was sent or written; a live relay keeps none."""
         node = self._node
         if node.pump:
             return node.pump.sha256
+        if node.file:  # each chunk was checked before it was written
+            return node.file.checks.contents.sha256 if node.file.checks and node.file.complete else None
         return node.sink.counting.sha256() if node.sink else None
 
     def digest_ok(self) -> bool | None:
@@ -175,6 +194,8 @@ class Figures:
         node, end = self._node, self._node.ring.end
         if node.pump:
             return True if end is not None else None
+        if node.file:
+            return node.file.complete if end is not None else None
         if end is None or node.sink is None:
             return None
         return node.sink.counting.matches(end.first_seq, end.seq, end.digest)
@@ -243,8 +264,7 @@ class Figures:
         parent = node.uplink.machine.parent if node.uplink else None
         parts = [
             self.state,
-            f"{rate:.2f} Mbit/s",
-            f"record {self.next_seq}",
+            self._far.words() if self._far else f"{rate:.2f} Mbit/s  record {self.next_seq}",
             f"from {self._names.get(parent, parent)}" if parent else "",
             f"{node.downstream.feeding} children" if node.downstream else "",
         ]

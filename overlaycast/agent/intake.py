@@ -73,6 +73,11 @@ class Intake:
         self.expected: int | None = None
         self.feeding = False
 
+    @property
+    def wants_digests(self) -> bool:
+        """A live stream has no list of digests."""
+        return False
+
     def buffer(self) -> memoryview:
         """Return where the next read of this link goes: at least a frame's worth of room."""
         ring = self._ring

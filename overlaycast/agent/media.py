@@ -39,16 +39,35 @@ class FileInput:
         self.descriptor = descriptor
         self.name = name
         self.size = os.fstat(descriptor).st_size
+        self.begin = 0
+        self._fixed: tuple[int, int] | None = None
+
+    def fix(self) -> None:
+        """From now on the file has to stay as it is: what is in it has been announced."""
+        self._fixed = self._state()
+
+    def _state(self) -> tuple[int, int]:
+        status = os.fstat(self.descriptor)
+        return status.st_size, status.st_mtime_ns
 
     def head(self) -> bytes:
         """Return the first bytes."""
         return os.pread(self.descriptor, 4096, 0)
 
     async def portions(self) -> AsyncIterator[bytes]:
-        """Read ahead in a thread."""
+        """Read ahead in a thread, from byte ``begin`` on.
+
+        Raises:
+            ConfigError: the file was ``fix``ed and has changed.
+        """
         loop = asyncio.get_running_loop()
-        offset = 0
-        while data := await loop.run_in_executor(None, os.pread, self.descriptor, PORTION, offset):
+        offset = self.begin
+        while True:
+            data = await loop.run_in_executor(None, os.pread, self.descriptor, PORTION, offset)
+            if self._fixed not in (None, self._state()):
+                raise ConfigError(f"{self.name}: it was changed while it was being sent")
+            if not data:
+                return
             offset += len(data)
             yield data
 

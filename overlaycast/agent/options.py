@@ -21,6 +21,8 @@ from overlaycast.wire.group import GroupName, Mode
 from overlaycast.wire.messages import Name, Token
 
 TS_RECORD = 42 * 188
+FILE_RECORD = 32 << 10
+"""A record of a file is a chunk: so many bytes are checked before they are passed on, which delays them at each hop."""
 _RATE = re.compile(r"^(\d+(?:\.\d+)?)([kKMG]?)$")
 _UNIT = {"k": 1e3, "K": 1e3, "M": 1e6, "G": 1e9, "": 1.0}
 
@@ -83,7 +85,12 @@ class SendOptions(NodeOptions):
     file: CliPositionalArg[str] = Field("-", description="what to send; - is standard input")
     mode: Mode | None = Field(None, description="live or file; the group's own unless told, and refused if it differs")
     rate: Rate = Field(None, description="bits per second (8M); the media's own clock for MPEG-TS unless told")
-    record_size: int = Field(TS_RECORD, ge=1, le=MAX_RECORD, description="bytes per record (42 MPEG-TS packets)")
+    record_size: int | None = Field(
+        None,
+        ge=1,
+        le=MAX_RECORD,
+        description="bytes per record; live 7896 (42 MPEG-TS packets), file 32768 unless told",
+    )
     synthetic: float | None = Field(
         None, gt=0, le=1_000_000, description="instead of a file: so many seconds of made-up bytes at --rate"
     )
@@ -93,6 +100,12 @@ class JoinOptions(NodeOptions):
     """A peer: receives a group, writes it out, forwards when told to."""
 
     output: str = Field("-", description="where the stream goes: a file, or - for standard output")
+    start_back: float | None = Field(
+        None,
+        ge=0,
+        le=86_400,
+        description="begin a live stream so many seconds back, if that is held; the group's start_back_s unless told",
+    )
 
 
 class RelayOptions(NodeOptions):

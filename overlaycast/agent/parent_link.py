@@ -12,9 +12,9 @@ import time
 from collections.abc import Callable
 from typing import Final, Protocol
 
-from overlaycast.agent.intake import Arrival, Intake
+from overlaycast.agent.chunks import DamagedError
+from overlaycast.agent.intake import Arrival
 from overlaycast.agent.moderation import PAUSE_S, Moderation
-from overlaycast.agent.ring import Ring
 from overlaycast.agent.sockets import connect_any
 from overlaycast.errors import RemoteProtocolError
 from overlaycast.wire.frames import IDLE, Frame, Heartbeat, Hello, Start, Stop, encode
@@ -30,11 +30,30 @@ class ParentListener(Protocol):
     def arrived(self, link: ParentLink, arrival: Arrival) -> None:
         """Bytes were read and taken."""
 
-    def lost(self, link: ParentLink, why: str) -> None:
-        """The link is closed: it broke, or it spoke nonsense."""
+    def lost(self, link: ParentLink, why: str, damaged: bool = False) -> None:
+        """The link is closed: it broke, it spoke nonsense, or (``damaged``) it brought what is not the source's."""
 
-    def may_skip(self, link: ParentLink, wanted: int, offered: int) -> bool:
-        """The link jumps ahead of what the ring wants: take the loss?"""
+    def intake(self, link: ParentLink) -> Way:
+        """Return the link's way into the ring."""
+
+
+class Way(Protocol):
+    """A link's way into the ring: ``Intake``, or in a file group ``ChunkIntake``."""
+
+    feeding: bool
+
+    @property
+    def wants_digests(self) -> bool:
+        """The list of digests has to come before any record."""
+
+    def buffer(self) -> memoryview:
+        """Return where the next read goes."""
+
+    def received(self, size: int) -> Arrival:
+        """Take what was read."""
+
+    def close(self) -> None:
+        """The link is gone."""
 
 
 class ParentLink:
@@ -45,15 +64,13 @@ class ParentLink:
         resume: returns the point to go on from, asked when it is sent and not before.
     """
 
-    def __init__(
-        self, number: int, peer: Peer, ring: Ring, listener: ParentListener, resume: Callable[[], int]
-    ) -> None:
+    def __init__(self, number: int, peer: Peer, listener: ParentListener, resume: Callable[[], int]) -> None:
         self.number = number
         self.peer = peer
         self.loss_accepted = False
         self.bytes_in = 0
         self.paused = False
-        self._intake = Intake(ring, lambda wanted, offered: listener.may_skip(self, wanted, offered))
+        self._intake = listener.intake(self)
         self._moderation = Moderation()
         self._listener = listener
         self._resume = resume
@@ -79,8 +96,9 @@ class ParentLink:
         """Greet over a connection that stands."""
         self._sock = sock
         resume = self._resume() if self._intake.feeding else IDLE
+        digests = self._intake.feeding and self._intake.wants_digests
         asyncio.get_running_loop().add_reader(sock, self._readable)
-        self._say(Hello(bytes.fromhex(self.peer.grant), rank, resume))
+        self._say(Hello(bytes.fromhex(self.peer.grant), rank, resume, digests=digests))
 
     # --- talking -----------------------------------------------------------------------------------------------
 
@@ -93,7 +111,7 @@ class ParentLink:
         """Ask for records from the resume point, or from the mark ``seq``; before the greeting: greet so."""
         self._intake.feeding = True
         if self._sock is not None:
-            self._say(Start(self._resume() if seq is None else seq))
+            self._say(Start(self._resume() if seq is None else seq, self._intake.wants_digests))
 
     def stop(self) -> None:
         """Ask for no more records."""
@@ -174,16 +192,16 @@ class ParentLink:
         try:
             arrival = self._intake.received(size)
         except RemoteProtocolError as error:
-            self._break(str(error))
+            self._break(str(error), isinstance(error, DamagedError))
             return
         arrival.size = size
         self._moderation.took(arrival.records, size, time.monotonic())
         self._listener.arrived(self, arrival)
 
-    def _break(self, why: str) -> None:
+    def _break(self, why: str, damaged: bool = False) -> None:
         if not self._closed:
             self.close()
-            self._listener.lost(self, why)
+            self._listener.lost(self, why, damaged)
 
     def close(self) -> None:
         """Close without a word to the listener."""

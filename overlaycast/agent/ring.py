@@ -122,7 +122,8 @@ class Ring:
         if self.next_seq is None:
             self.next_seq = self.began_at = self.head.first_seq = self.head.next_seq = seq
             for cursor in self._cursors:
-                cursor.seek = seq
+                if cursor.behind is None:
+                    cursor.seek = seq
             return
         if seq < self.next_seq:
             raise LocalProtocolError(f"the ring is at {self.next_seq} and cannot go back to {seq}")
@@ -164,6 +165,29 @@ class Ring:
         head = self._slabs[-1]
         head.complete += size
         head.next_seq = self.next_seq = next_seq
+
+    def take(self, frames: memoryview, size: int) -> None:
+        """Take a copy of whole DATA frames from ``next_seq`` on, each of ``size`` bytes, the last one maybe less."""
+        seq, at = self._own_seq(), 0
+        while at < len(frames):
+            room = self._slab_bytes - self.head.complete
+            if room < min(size, len(frames) - at):
+                self.roll()
+                continue
+            part = frames[at : at + (room if len(frames) - at <= room else room // size * size)]
+            head, start = self.head, self.head.complete
+            head.memory[start : start + len(part)] = part
+            for offset in range(start, start + len(part), size):
+                if offset >= head.next_mark:
+                    head.index.append((seq, offset))
+                    head.next_mark = offset + INDEX_EVERY
+                seq += 1
+            self.commit(seq, len(part))
+            at += len(part)
+
+    def at_least(self, size: int) -> None:
+        """Let the ring hold so many bytes, if it would hold less."""
+        self._most = max(self._most, -(-size // self._slab_bytes))
 
     def append(self, payload: bytes | memoryview, time_us: int, incarnation: int = 0) -> int:
         """Put a record of our own into the ring (the source's way in); return its number."""
@@ -227,6 +251,23 @@ class Ring:
 
     # --- reading ---------------------------------------------------------------------------------------------
 
+    def seq_back(self, back_us: int) -> int:
+        """Return the record to begin with so many microseconds (by the source's clock) behind the newest one held.
+
+        The oldest held, if none is so old; ``next_seq`` (0 before the anchor) if nothing is held.
+        """
+        found = self.position
+        limit: int | None = None
+        for slab in reversed(self._slabs):
+            times = slab.times()
+            if not times:
+                continue
+            limit = slab.last_time() - back_us if limit is None else limit
+            if times[0][1] <= limit:
+                return slab.first_since(limit)
+            found = times[0][0]
+        return found
+
     def cursor(self, seq: int, keeps: bool = False) -> Cursor:
         """Return a new cursor at record ``seq``; a number not reached yet: at the end.
 
@@ -250,6 +291,9 @@ class Ring:
         Raises:
             Gone: the record is not held any more; the cursor stays where it is.
         """
+        if self.next_seq is None and cursor.keeps:  # whether the ring will begin with it, nobody knows yet
+            cursor.seek = cursor.behind = seq
+            return
         if self.next_seq is None or seq >= self.next_seq:
             cursor.slab, cursor.offset, cursor.seek = self.head.number, self.head.complete, self.next_seq
             cursor.behind = None

@@ -1,8 +1,9 @@
 """Where a member's data goes: a file, standard output, or nowhere; and what really entered it.
 
 Owns: the writer thread (a blocking disk must not stall forwarding), the count of records as they enter, lost,
-doubled or out of order, and the SHA-256 of what entered. Refuses: to slow down anybody. The sink is a cursor into
-the ring like a child; the ring's slabs are lent to the thread while it writes them, one batch at a time.
+doubled or out of order, and the SHA-256 of what entered (live; what enters in a file group has been checked chunk by
+chunk). Refuses: to slow down anybody. The sink is a cursor into the ring like a child; the ring's slabs are lent to the
+thread while it writes them, one batch at a time. A live stream is written on and on, a file's records at their places.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
-from overlaycast.agent.bookmark import Bookmark, Kept
+from overlaycast.agent.chunks import Layout
 from overlaycast.agent.ring import Ring
 from overlaycast.agent.slab import Slab
 from overlaycast.wire.frames import HEADER, HEADER_SIZE, Kind
@@ -48,15 +49,17 @@ class Entered:
 
 
 class Counting:
-    """Frames in, payloads out; counts and hashes on the way. Runs in the writer thread; no I/O."""
+    """Frames in, payloads out; counts and hashes on the way. Runs in the writer thread; no I/O.
 
-    def __init__(self, kept: Kept | None = None) -> None:
-        self.entered = Entered()
-        self.record_size = 0
+    Args:
+        entered: what is in the sink already.
+        hashed: keep a digest.
+    """
+
+    def __init__(self, entered: Entered | None = None, hashed: bool = True) -> None:
+        self.entered = entered or Entered()
+        self._hashed = hashed
         self._whole = hashlib.sha256()
-        if kept is not None:
-            self.entered = Entered(0, kept.records, kept.records, kept.size)
-            self.record_size, self._whole = kept.record_size, kept.digest
         self._part = self._whole
 
     def take(self, memory: memoryview, start: int, stop: int) -> list[memoryview]:
@@ -67,12 +70,16 @@ class Counting:
             start += HEADER_SIZE
             if kind == Kind.DATA and self._count(seq, incarnation, length):
                 payload = memory[start : start + length]
-                self._whole.update(payload)
-                if self._part is not self._whole:
-                    self._part.update(payload)
+                if self._hashed:
+                    self._hash(payload)
                 payloads.append(payload)
             start += length
         return payloads
+
+    def _hash(self, payload: memoryview) -> None:
+        self._whole.update(payload)
+        if self._part is not self._whole:
+            self._part.update(payload)
 
     def _count(self, seq: int, incarnation: int, length: int) -> bool:
         entered = self.entered
@@ -89,7 +96,6 @@ class Counting:
             entered.holes = [*entered.holes[-63:], (entered.next_seq, seq)]
         if incarnation != entered.incarnation:
             self._begin_incarnation(seq, incarnation)
-        self.record_size = self.record_size or length
         entered.next_seq = seq + 1
         entered.records += 1
         entered.bytes += length
@@ -104,12 +110,6 @@ class Counting:
         elif not entered.records:
             entered.incarnation_first = seq
         entered.incarnation = incarnation
-
-    def note(self, bookmark: Bookmark, last: bool = False) -> None:
-        """Have it noted how far the output is good."""
-        entered = self.entered
-        if entered.first_seq == 0 and not entered.lost:
-            bookmark.wrote(entered.records, entered.bytes, self.record_size, self._whole, last)
 
     def sha256(self) -> str:
         """Return the digest of all that entered."""
@@ -132,8 +132,10 @@ class Sink:
         descriptor: an open file descriptor.
         on_failed: told in the loop, once, in one line, when writing failed.
         on_wrote: told in the loop after each batch.
-        kept: what the output has already.
-        bookmark: where it is noted how far the output is good (file mode).
+        layout: in a file group: where in the file records are.
+        kept: in a file group: records at the file's beginning that are there already.
+
+    ``written`` is the number after the last record that the output has, as far as the loop knows.
     """
 
     def __init__(
@@ -142,11 +144,15 @@ class Sink:
         descriptor: int,
         on_failed: Callable[[str], None],
         on_wrote: Callable[[], None],
-        kept: Kept | None = None,
-        bookmark: Bookmark | None = None,
+        layout: Layout | None = None,
+        kept: int = 0,
     ) -> None:
-        self.counting = Counting(kept)
-        self._bookmark = bookmark
+        self.counting = Counting()
+        if layout is not None:
+            size = min(kept * layout.record_size, layout.size)
+            self.counting = Counting(Entered(0, kept, kept, size), hashed=False)
+        self.written = kept
+        self._layout = layout
         self.failed: str | None = None
         self._ring = ring
         self._cursor = ring.cursor_at_edge()
@@ -191,9 +197,7 @@ class Sink:
             failure = None
             try:
                 for slab, start, stop in spans:
-                    self._write(self.counting.take(slab.memory, start, stop))
-                if self._bookmark is not None:
-                    self.counting.note(self._bookmark)
+                    self._write(self.counting.take(slab.memory, start, stop), self._place(slab.memory, start))
             except OSError as error:
                 failure = error.strerror or str(error)
             try:
@@ -201,12 +205,23 @@ class Sink:
             except RuntimeError:  # the loop is closed: nobody waits for this batch
                 return
 
-    def _write(self, payloads: list[memoryview]) -> None:
+    def _place(self, memory: memoryview, start: int) -> int | None:
+        """Return where in a file the frames from ``start`` on belong; they are contiguous, and none comes twice."""
+        if self._layout is None:
+            return None
+        seq: int = HEADER.unpack_from(memory, start)[4]
+        return seq * self._layout.record_size
+
+    def _write(self, payloads: list[memoryview], place: int | None) -> None:
         for first in range(0, len(payloads), _VECTOR):
             some = payloads[first : first + _VECTOR]
             left = sum(map(len, some))
             while left:
-                done = os.writev(self._descriptor, some)
+                if place is None:
+                    done = os.writev(self._descriptor, some)
+                else:
+                    done = os.pwritev(self._descriptor, some, place)
+                    place += done
                 left -= done
                 if left:
                     some = _after(some, done)
@@ -214,6 +229,7 @@ class Sink:
     def _written(self, spans: list[tuple[Slab, int, int]], failure: str | None) -> None:
         Ring.unpin(spans)
         self._busy = False
+        self.written = self.counting.entered.next_seq or 0
         if failure is not None and self.failed is None:
             self.failed = failure
             self._idle.set()
@@ -242,8 +258,6 @@ class Sink:
             self._timer.cancel()
         self._ring.drop(self._cursor)
         self._work.put(None)
-        if self._bookmark is not None and not self._busy and not self.failed:
-            self.counting.note(self._bookmark, last=True)
 
 
 def _after(buffers: list[memoryview], done: int) -> list[memoryview]:

@@ -46,6 +46,23 @@ class Slab:
             at += 1
         return offset
 
+    def times(self) -> list[tuple[int, int]]:
+        """Return number and source time (microseconds) of the records in the index, oldest first."""
+        return [(seq, frame_time(self.memory, offset)) for seq, offset in self.index]
+
+    def last_time(self) -> int:
+        """Return the source time of the last frame."""
+        return frame_time(self.memory, self.offset_of(self.next_seq - 1))
+
+    def first_since(self, time_us: int) -> int:
+        """Return the first record that is not older than ``time_us``; behind the last one if all are."""
+        place = bisect_right(self.index, time_us, key=lambda entry: frame_time(self.memory, entry[1]) + 1) - 1
+        seq, offset = self.index[max(place, 0)]
+        while offset < self.complete and frame_time(self.memory, offset) < time_us:
+            offset += HEADER_SIZE + frame_length(self.memory, offset)
+            seq += 1
+        return seq
+
     def seq_at(self, offset: int) -> tuple[int, int, int]:
         """Return number, start and stop of the frame that covers ``offset`` (below ``complete``)."""
         place = bisect_right(self.index, offset, key=lambda entry: entry[1]) - 1
@@ -65,6 +82,11 @@ def fresh_memory(size: int) -> memoryview:
     times as much where memory has to be moved about first.
     """
     return memoryview(mmap.mmap(-1, size, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _AT_ONCE))
+
+
+def frame_time(memory: memoryview, offset: int) -> int:
+    """Return the source time in the header at ``offset``."""
+    return int.from_bytes(memory[offset + 16 : offset + 24], "big")
 
 
 def frame_length(memory: memoryview, offset: int) -> int:

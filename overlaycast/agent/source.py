@@ -67,6 +67,7 @@ class SourcePump:
         self._pushed = pushed
         self._room = room
         self._digest = hashlib.sha256()
+        self._known: bytes | None = None
         self._incarnation = 0
         self._release = Release(source.live)
         self._planned: list[bytes] = []
@@ -75,12 +76,17 @@ class SourcePump:
     @property
     def sha256(self) -> str:
         """The digest of all that was sent."""
-        return self._digest.hexdigest()
+        return (self._known or self._digest.digest()).hex()
 
-    async def run(self, incarnation: int, next_seq: int) -> None:
-        """Send the whole input from record ``next_seq`` on, then END; after ``stop`` END comes at once."""
+    async def run(self, incarnation: int, next_seq: int, digest: bytes | None = None) -> None:
+        """Send the input from record ``next_seq`` on, then END; after ``stop`` END comes at once.
+
+        Args:
+            digest: of a file, known before: the records are the file's, from its beginning.
+        """
         self._incarnation = incarnation
-        self.first_seq = next_seq
+        self._known = digest
+        self.first_seq = next_seq if digest is None else 0
         self._ring.anchor(next_seq)
         self._sending = asyncio.ensure_future(self._send_all())
         try:
@@ -129,7 +135,8 @@ class SourcePump:
 
     def _send(self, record: bytes) -> None:
         self._ring.append(record, time.time_ns() // 1000, self._incarnation)
-        self._digest.update(record)
+        if self._known is None:
+            self._digest.update(record)
         self._offset += len(record)
         self.records += 1
         self.bytes += len(record)
@@ -137,6 +144,6 @@ class SourcePump:
 
     def _end(self) -> None:
         seq = self._ring.position
-        digest = self._digest.digest()
+        digest = self._known or self._digest.digest()
         self._ring.append_end(End(seq, time.time_ns() // 1000, self.first_seq, digest, self._incarnation))
         self._pushed()

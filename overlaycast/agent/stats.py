@@ -13,6 +13,8 @@ _BUCKETS_PER_OCTAVE: Final = 8
 _LEAST_MS: Final = 0.05
 _BOUNDS: Final = [_LEAST_MS * 2 ** (i / _BUCKETS_PER_OCTAVE) for i in range(22 * _BUCKETS_PER_OCTAVE)]
 """Upper bounds of the histogram's buckets: 0.05 ms to about 200 s, each 9 % above the one before."""
+MOST_MS: Final = 1e9
+"""A record's time is what a stranger may have written there."""
 
 
 class Histogram:
@@ -24,9 +26,9 @@ class Histogram:
         self.maximum = 0.0
 
     def add(self, ms: float) -> None:
-        """Count one value; a clock that runs behind the source's counts as 0."""
+        """Count one value; a clock that runs behind the source's counts as 0, no more than ``MOST_MS`` is believed."""
         if ms > self.maximum:
-            self.maximum = ms
+            self.maximum = ms = min(ms, MOST_MS)
         self._counts[bisect_left(_BOUNDS, ms)] += 1
         self.total += 1
 

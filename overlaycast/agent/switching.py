@@ -11,7 +11,7 @@ from typing import Literal
 
 from overlaycast.wire.messages import Peer
 
-Reason = Literal["silence", "reset", "refused", "unreachable", "gone"]
+Reason = Literal["silence", "reset", "refused", "unreachable", "gone", "damaged"]
 
 
 class State(Enum):
@@ -81,7 +81,7 @@ class Fed:
 
     parent: int | None
     was: int | None
-    reason: Literal["first", "order", "return", "silence", "reset", "refused", "unreachable", "gone"]
+    reason: Literal["first", "order", "return", "silence", "reset", "refused", "unreachable", "gone", "damaged"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,10 @@ from collections.abc import Callable
 from typing import Final, Protocol
 
 from overlaycast.agent.called import Called
-from overlaycast.agent.intake import Arrival
-from overlaycast.agent.parent_link import ParentLink
+from overlaycast.agent.chunk_intake import ChunkIntake
+from overlaycast.agent.chunks import Checks
+from overlaycast.agent.intake import Arrival, Intake
+from overlaycast.agent.parent_link import ParentLink, Way
 from overlaycast.agent.ring import Ring
 from overlaycast.agent.switching import Action, Ask, Complain, Dial, Fed, Hang, Hush, Silent, State
 from overlaycast.agent.upstream import Upstream
@@ -24,6 +26,9 @@ from overlaycast.wire.messages import Assign, MemberMessage, NotReceiving, Peer
 
 LONGEST_SLEEP_S: Final = 0.08
 """The timer looks at least so often: a limit that has shrunk since it was armed must not be overslept."""
+DISTRUST_S: Final = 60.0
+"""Seconds in which a parent whose chunk was not the source's is not dialled: there is time to find others, and one
+bit that fell over on the way does not cut anybody off for good."""
 TIMER_STEP_S: Final = 0.001
 """Timers fire on whole milliseconds."""
 
@@ -51,7 +56,9 @@ class Uplink:
     """The receiving half of a node.
 
     Args:
-        start: where a stream begins for us as long as we have nothing: ``EDGE``, ``OLDEST`` or 0.
+        start: where a stream begins for us as long as we have nothing: ``EDGE``, ``OLDEST``, ``BACK + ms`` or 0.
+
+    In a file group ``checks`` is set before the first order.
         spawn: starts a task in the agent's group.
     """
 
@@ -77,6 +84,8 @@ class Uplink:
         self._due = 0.0
         self._was_starved = True
         self._switch: Fed | None = None
+        self.checks: Checks | None = None
+        self._distrusted: dict[int, float] = {}
 
     # --- inputs ------------------------------------------------------------------------------------------------
 
@@ -114,13 +123,22 @@ class Uplink:
                 self._drop(link.number)
             self.machine.refused(link.number, code, getattr(said, "oldest", 0), now)
 
-    def lost(self, link: ParentLink, why: str) -> None:
-        """A link broke."""
+    def lost(self, link: ParentLink, why: str, damaged: bool = False) -> None:
+        """A link broke. Who brought what the source did not announce is not asked again for a while."""
         self.links.pop(link.number, None)
-        self.machine.lost(link.number, "reset", self._now())
+        if damaged:
+            self._distrusted[link.peer.member] = self._now() + DISTRUST_S
+            self._listener.journal("damaged", parent=link.peer.member, what=why)
+        self.machine.lost(link.number, "damaged" if damaged else "reset", self._now())
         self._perform()
 
-    def may_skip(self, link: ParentLink, wanted: int, offered: int) -> bool:
+    def intake(self, link: ParentLink) -> Way:
+        """A link's way into the ring: in a file group through the check of each chunk."""
+        if self.checks is not None:
+            return ChunkIntake(self._ring, self.checks)
+        return Intake(self._ring, lambda _, __: self._may_skip(link))
+
+    def _may_skip(self, link: ParentLink) -> bool:
         """A loss is taken from who feeds us, or from whom we have asked for its oldest."""
         current = self.machine.current
         return link.loss_accepted or (current is not None and current.number == link.number)
@@ -204,7 +222,10 @@ class Uplink:
                 self._listener.journal("silent", parent=action.parent, silent_ms=action.silent_ms)
 
     def _dial(self, action: Dial) -> None:
-        link = ParentLink(action.link, action.peer, self._ring, self, self._resume_point)
+        if self._distrusted.get(action.peer.member, 0.0) > self._now():
+            self.machine.lost(action.link, "damaged", self._now())
+            return
+        link = ParentLink(action.link, action.peer, self, self._resume_point)
         self.links[action.link] = link
         if action.feed:
             link.start()

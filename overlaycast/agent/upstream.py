@@ -231,6 +231,8 @@ class Upstream(Succession):
         if not link.feed:
             return
         if self._outage:
+            if reason == "damaged" and link.peer.member == self._target:
+                self._outage.reason = reason  # that is what the coordinator should hear of
             self._outage.hurry(now)
             self._try_next(now)
         elif link.peer.member == self._target:

@@ -28,7 +28,8 @@ class Control:
         self._folders = folders
         self._group = group
         self._site_of = site_of
-        transport = httpx.AsyncHTTPTransport(uds=str(folders.socket))
+        transport = httpx.AsyncHTTPTransport(uds=str(folders.socket), limits=httpx.Limits(max_keepalive_connections=0))
+        # a connection that is kept may be closed by the other side in the moment in which it is used again
         self._client = httpx.AsyncClient(transport=transport, base_url="http://coordinator", timeout=PATIENCE_S)
 
     async def __aenter__(self) -> Self:

@@ -18,7 +18,7 @@ from overlaycast.overlay.members import Member, State
 from overlaycast.overlay.timers import Timers
 from overlaycast.overlay.tree import Tree
 from overlaycast.wire.group import GroupSettings
-from overlaycast.wire.messages import CoordinatorMessage
+from overlaycast.wire.messages import Contents, CoordinatorMessage
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +76,8 @@ class Group:
     source_since: float = 0.0
     incarnation: int = -1
     next_seq: int = 0
+    contents: Contents | None = None
+    """What the source of a file group has announced."""
     stream_mbit: float | None = None
     """The rate at which the source really sends, as it reports."""
     unconfirmed: set[int] = field(default_factory=set)

@@ -15,6 +15,7 @@ from typing import Any
 
 from overlaycast.overlay import (
     capacity,
+    contents,
     improve,
     moves,
     orders,
@@ -30,6 +31,7 @@ from overlaycast.overlay.group import Event, Group
 from overlaycast.overlay.members import SERVERS, Measurement, Member, State
 from overlaycast.wire.group import GroupSettings
 from overlaycast.wire.messages import (
+    Contents,
     CoordinatorMessage,
     Done,
     Failed,
@@ -78,6 +80,7 @@ class Overlay:
         if member.role == "source":
             start.source_came(group, member, now)
             start.maybe_start(group, now)
+        contents.pass_on(group, member)
         group.wanted.append(member.id)
         group.note(now, "joined", member, name=member.name, role=member.role)
         if not group.timers.armed("sweep"):
@@ -115,6 +118,7 @@ class Overlay:
         moves.enter(group, member)
         if member.parent is not None or member.role == "source":
             orders.repeat(group, member)
+        contents.pass_on(group, member)
         if not member.measured:
             group.wanted.append(member.id)
         group.note(now, "resumed", member)
@@ -154,6 +158,8 @@ class Overlay:
                 self._release_if_free(member, now)
         elif isinstance(message, NotReceiving):
             watch.not_receiving(group, member, message, now)
+        elif isinstance(message, Contents):
+            contents.told(group, member, message, now)
         elif isinstance(message, Pong):
             watch.pong(group, member, message, now)
         elif isinstance(message, Leaving):

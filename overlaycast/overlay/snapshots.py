@@ -17,6 +17,7 @@ from overlaycast.overlay.locality import Key, Place
 from overlaycast.overlay.members import NO_MEMBERS, SERVERS, Member, State
 from overlaycast.overlay.tree import check
 from overlaycast.overlay.watch import SWEEP_S
+from overlaycast.wire.messages import Contents
 
 VERSION = 1
 RETURN_FACTOR = 6.0
@@ -45,6 +46,7 @@ def dump(group: Group) -> dict[str, Any]:
         "incarnation": group.incarnation,
         "next_seq": max(group.next_seq, _furthest(group)),
         "nonces": group.nonces,
+        "contents": group.contents.model_dump() if group.contents else None,
         "source": source.id if source else None,
         "places": [_place(place, number) for place in dict.fromkeys(places)],
         "members": [_member(member, number) for member in group.members.values()],
@@ -89,6 +91,8 @@ def load(group: Group, snapshot: dict[str, Any], now: float) -> None:
         raise ConfigError(f"snapshot of version {snapshot.get('version')}; accepted: {VERSION}")
     for name in ("next_id", "epoch", "started", "begun", "begin_wanted", "incarnation", "next_seq", "nonces"):
         setattr(group, name, snapshot[name])
+    kept_contents = snapshot.get("contents")
+    group.contents = None if kept_contents is None else Contents.model_validate(kept_contents)
     group.tree.order = snapshot["order"]
     places = _load_places(group, snapshot["places"])
     for kept in snapshot["members"]:

@@ -41,12 +41,18 @@ EDGE: Final = (1 << 64) - 2
 """HELLO/START from the live edge: the next record that arrives."""
 OLDEST: Final = (1 << 64) - 3
 """HELLO/START from the oldest record still held."""
+BACK: Final = 3 << 62
+"""HELLO/START from ``BACK + n``: n milliseconds behind the newest record, or from the oldest still held."""
+BACK_LIMIT: Final = 1 << 32
+"""Milliseconds back are below this."""
 
 STALLED: Final = 0x01
 """HEARTBEAT flag: I live, but my own upstream is silent. The seed's branch flag (Fig. 8), made local."""
 SEEK: Final = 0x02
 """HEARTBEAT flag, parent to child: the next record on this link is ``next_seq``. It answers HELLO and START, and goes
 before a record that is not the one after the last; so a child always knows which number comes, and what it missed."""
+WANTS_DIGESTS: Final = 0x01
+"""HELLO/START flag, file groups: send the list of the chunks' digests before any record."""
 
 
 class Kind(IntEnum):
@@ -60,6 +66,7 @@ class Kind(IntEnum):
     END = 6
     REFUSE = 7
     CALL = 8
+    DIGESTS = 9
 
 
 class RefuseCode(IntEnum):
@@ -78,21 +85,23 @@ class RefuseCode(IntEnum):
 class Hello:
     """Child to parent, first: who I am (by grant), my rank, and from which record number I go on.
 
-    ``resume_from`` is a record number, or ``IDLE``, ``EDGE`` or ``OLDEST``. A parent whose own rank is not below
-    ``rank`` refuses: that check is what makes a cycle impossible (DESIGN: ranks).
+    ``resume_from`` is a record number, or ``IDLE``, ``EDGE``, ``OLDEST`` or ``BACK + n``. A parent whose own rank is
+    not below ``rank`` refuses: that check is what makes a cycle impossible (DESIGN: ranks).
     """
 
     grant: bytes
     rank: int
     resume_from: int
     version: int = VERSION
+    digests: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """Child to parent: send me everything from ``resume_from`` on."""
+    """Child to parent: send me everything from ``resume_from`` on; with ``digests`` their list first."""
 
     resume_from: int
+    digests: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +158,18 @@ class Call:
     grant: bytes
 
 
-Frame = Hello | Start | Stop | Data | Heartbeat | End | Refuse | Call
+@dataclass(frozen=True, slots=True)
+class Digests:
+    """Parent to child, file groups: a piece of the list of the chunks' SHA-256 digests, ``offset`` bytes into it.
+
+    The list is what the source announced (``messages.Contents``): it is believed once its own digest fits.
+    """
+
+    offset: int
+    piece: bytes
+
+
+Frame = Hello | Start | Stop | Data | Heartbeat | End | Refuse | Call | Digests
 
 _HELLO_BODY: Final = struct.Struct(f"!4sB3xQ{GRANT_SIZE}s")
 _OLDEST_BODY: Final = struct.Struct("!Q")
@@ -165,6 +185,7 @@ _PAYLOAD_BOUNDS: Final[dict[int, tuple[int, int]]] = {
     Kind.END: (_END_BODY.size, _END_BODY.size),
     Kind.REFUSE: (_OLDEST_BODY.size, _OLDEST_BODY.size),
     Kind.CALL: (GRANT_SIZE, GRANT_SIZE),
+    Kind.DIGESTS: (1, MAX_RECORD),
 }
 
 
@@ -219,9 +240,9 @@ def _encode(frame: Frame) -> bytes:
         case Hello():
             _check_size("grant", frame.grant, GRANT_SIZE)
             body = _HELLO_BODY.pack(MAGIC, frame.version, frame.rank, frame.grant)
-            return _pack(Kind.HELLO, body, seq=frame.resume_from)
+            return _pack(Kind.HELLO, body, flags=WANTS_DIGESTS * frame.digests, seq=frame.resume_from)
         case Start():
-            return _pack(Kind.START, seq=frame.resume_from)
+            return _pack(Kind.START, flags=WANTS_DIGESTS * frame.digests, seq=frame.resume_from)
         case Stop():
             return _pack(Kind.STOP)
         case End():
@@ -230,6 +251,8 @@ def _encode(frame: Frame) -> bytes:
             return _pack(Kind.END, body, 0, frame.incarnation, frame.seq, frame.time_us)
         case Refuse():
             return _pack(Kind.REFUSE, _OLDEST_BODY.pack(frame.oldest), flags=frame.code)
+        case Digests():
+            return _pack(Kind.DIGESTS, frame.piece, seq=frame.offset)
     _check_size("grant", frame.grant, GRANT_SIZE)  # a Call: nothing else is left
     return _pack(Kind.CALL, frame.grant)
 
@@ -258,9 +281,9 @@ def decode_one(header: tuple[int, int, int, int, int, int], body: bytes) -> Fram
             oldest = _OLDEST_BODY.unpack(body)[0]
             return Heartbeat(_record_number(seq), oldest, bool(flags & STALLED), bool(flags & SEEK))
         case Kind.HELLO:
-            return _decode_hello(seq, body)
+            return _decode_hello(flags, seq, body)
         case Kind.START:
-            return Start(_resume_point(seq))
+            return Start(_resume_point(seq), bool(flags & WANTS_DIGESTS))
         case Kind.STOP:
             return Stop()
         case Kind.END:
@@ -270,15 +293,17 @@ def decode_one(header: tuple[int, int, int, int, int, int], body: bytes) -> Fram
             return End(seq, time_us, first_seq, digest, incarnation)
         case Kind.REFUSE:
             return Refuse(_refuse_code(flags), _OLDEST_BODY.unpack(body)[0])
+        case Kind.DIGESTS:
+            return Digests(_record_number(seq), body)
         case _:
             return Call(body)
 
 
-def _decode_hello(seq: int, body: bytes) -> Hello:
+def _decode_hello(flags: int, seq: int, body: bytes) -> Hello:
     magic, version, rank, grant = _HELLO_BODY.unpack(body)
     if magic != MAGIC:
         raise RemoteProtocolError("HELLO without the overlaycast mark: this is another protocol")
-    return Hello(grant, rank, _resume_point(seq), version)
+    return Hello(grant, rank, _resume_point(seq), version, bool(flags & WANTS_DIGESTS))
 
 
 def _record_number(seq: int) -> int:
@@ -288,7 +313,7 @@ def _record_number(seq: int) -> int:
 
 
 def _resume_point(seq: int) -> int:
-    if seq >= SEQ_LIMIT and seq not in (IDLE, EDGE, OLDEST):
+    if seq >= SEQ_LIMIT and seq not in (IDLE, EDGE, OLDEST) and not BACK <= seq < BACK + BACK_LIMIT:
         raise RemoteProtocolError(f"resume point {seq} is out of range")
     return seq
 

@@ -43,6 +43,9 @@ class GroupSettings(BaseModel):
     )
     start_timeout_s: float = Field(30, gt=0, le=3600, description="begin without the missing ones after so long")
     start_from: Literal["edge", "oldest"] = Field("edge", description="where a late joiner of a live group begins")
+    start_back_s: float = Field(
+        0, ge=0, le=86_400, description="a late joiner of a live group begins so far back, if that is still held"
+    )
     heartbeat_ms: int = Field(25, ge=5, le=10_000, description="data link heartbeat while idle")
     silence_ms: int = Field(36, ge=10, le=60_000, description="shortest silence after which the standby is asked")
     report_ms: int = Field(1000, ge=100, le=60_000, description="how often members report (Fig. 7)")

@@ -11,16 +11,21 @@ from __future__ import annotations
 
 from typing import Annotated, Final, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
 from overlaycast.errors import RemoteProtocolError
-from overlaycast.wire.frames import SEQ_LIMIT
+from overlaycast.wire.frames import MAX_RECORD, SEQ_LIMIT
 from overlaycast.wire.group import GroupName, GroupSettings, MemberLimits
 
 VERSION: Final = 2
 """Since 2 a parent may be told to call its child (``Accept.addresses``), and members say whether they can dial."""
 MAX_MESSAGE: Final = 256 * 1024
 ECHO_LIMIT: Final = 64 * 1024
+
+MAX_CHUNK: Final = 8 << 20
+"""Bytes of a chunk at most: a member keeps so much of a link that it does not trust yet."""
+MAX_CHUNKS: Final = 1 << 16
+"""Chunks of a file at most: the list of their digests has at most 2 MiB."""
 
 _T = TypeVar("_T")
 
@@ -43,6 +48,7 @@ RefusalCode = Literal[
     "bad-token",
     "expired-token",
     "source-taken",
+    "other-contents",
     "full",
     "unknown-member",
 ]
@@ -70,6 +76,28 @@ class Peer(_Message):
     addresses: tuple[Address, ...] = Field(max_length=4)
     grant: Grant
     rank: Rank
+
+
+class Contents(_Message):
+    """What a file group is about: said by its source before anything is sent, and passed on to every member.
+
+    A chunk is ``chunk_records`` records, the last one what is left. ``digests_sha256`` is the SHA-256 of the chunks'
+    SHA-256 digests one after the other; that list travels over data links, and is believed if it fits.
+    """
+
+    kind: Literal["contents"] = "contents"
+    size: int = Field(ge=0, le=MAX_CHUNK * MAX_CHUNKS)
+    record_size: int = Field(ge=1, le=MAX_RECORD)
+    chunk_records: int = Field(ge=1, le=MAX_CHUNK)
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    digests_sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+
+    @model_validator(mode="after")
+    def _bounded(self) -> Contents:
+        chunk = self.record_size * self.chunk_records
+        if chunk > MAX_CHUNK or self.size > chunk * MAX_CHUNKS:
+            raise ValueError(f"accepted are up to {MAX_CHUNKS} chunks of up to {MAX_CHUNK} bytes")
+        return self
 
 
 # --- member to coordinator -------------------------------------------------------------------------------------
@@ -147,7 +175,7 @@ class NotReceiving(_Message):
     parent: MemberId | None = None
     next_seq: RecordNumber
     silent_ms: Millis
-    reason: Literal["silence", "reset", "refused", "unreachable", "gone"]
+    reason: Literal["silence", "reset", "refused", "unreachable", "gone", "damaged"]
     now_from: MemberId | None = Field(None, description="the standby that it turned to by itself, if that worked")
 
 
@@ -182,7 +210,7 @@ class Failed(_Message):
     reason: str = Field(max_length=200)
 
 
-MemberMessage = Subscribe | EchoReply | Report | NotReceiving | Pong | Leaving | Done | Failed
+MemberMessage = Subscribe | EchoReply | Report | NotReceiving | Pong | Leaving | Done | Failed | Contents
 
 
 # --- coordinator to member -------------------------------------------------------------------------------------
@@ -280,7 +308,9 @@ class Ended(_Message):
     reason: str = Field(max_length=300)
 
 
-CoordinatorMessage = Welcome | Refused | EchoRequest | Assign | Accept | Revoke | Begin | Ping | Released | Ended
+CoordinatorMessage = (
+    Welcome | Refused | EchoRequest | Assign | Accept | Revoke | Begin | Ping | Released | Ended | Contents
+)
 
 _FROM_MEMBER: Final[TypeAdapter[MemberMessage]] = TypeAdapter(Annotated[MemberMessage, Field(discriminator="kind")])
 _FROM_COORDINATOR: Final[TypeAdapter[CoordinatorMessage]] = TypeAdapter(

@@ -18,6 +18,7 @@ from overlaycast.wire.messages import (
     Address,
     Assign,
     Begin,
+    Contents,
     CoordinatorMessage,
     Leaving,
     MemberMessage,
@@ -68,6 +69,7 @@ class FakeCoordinator:
         self.members: dict[str, Member] = {}
         self.subscriptions: list[Subscribe] = []
         self.epoch = 0
+        self.contents: Contents | None = None
         self.release = True
         self._server: Server | None = None
         # bound for as long as we are, never listening: the port stays ours while the coordinator is away
@@ -117,19 +119,29 @@ class FakeCoordinator:
         member.link = link
         member.gone.clear()
         await member.send(Welcome(member=member.id, secret="s" * 16, settings=self.settings))
+        if self.contents and subscribe.role != "source":
+            await member.send(self.contents)
         await self._notify()
         try:
             async for text in link:
                 message = decode_from_member(text)
                 member.said.append(message)
                 await self._notify()
-                if isinstance(message, Leaving) and self.release:
-                    await member.send(Released())
+                await self._answer(member, message)
         except ConnectionClosed:
             pass
         finally:
             member.gone.set()
             await self._notify()
+
+    async def _answer(self, member: Member, message: MemberMessage) -> None:
+        if isinstance(message, Contents):
+            self.contents = message
+            for other in self.members.values():
+                if other is not member and not other.gone.is_set():
+                    await other.send(message)
+        elif isinstance(message, Leaving) and self.release:
+            await member.send(Released())
 
     async def _notify(self) -> None:
         async with self._news:

@@ -165,7 +165,7 @@ async def test_start_stop_and_resume_point(tmp_path: Path) -> None:
 
 async def test_a_slow_child_is_skipped_and_told_and_alone(tmp_path: Path) -> None:
     """A ring of 2 MiB, a child that does not read, one that does: the loss is the first one's alone."""
-    async with source(tmp_path, "--synthetic", "60", "--rate", "240M", "--ring-mb", "2") as (coordinator, agent):
+    async with source(tmp_path, "--synthetic", "60", "--rate", "40M", "--ring-mb", "2") as (coordinator, agent):
         slow, fast = [await RawChild.knock(coordinator.members["s"]) for _ in (0, 1)]
         for number, child in ((CHILD, slow), (CHILD + 1, fast)):
             await announce(coordinator, number)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from overlaycast.agent.grants import PER_CHILD, Grants
 from overlaycast.agent.redial import LONGEST_PAUSE, Redials
 from overlaycast.agent.silence import SilenceLimit
-from overlaycast.agent.stats import Histogram, Reception
+from overlaycast.agent.stats import MOST_MS, Histogram, Reception
 from overlaycast.wire.messages import Accept, Revoke
 
 latencies = st.lists(st.floats(0.05, 100_000), min_size=1, max_size=200)
@@ -27,6 +27,12 @@ def test_percentiles_are_within_a_bucket(values: list[float], share: float) -> N
     assert found is not None
     assert exact - 0.001 <= found <= exact * 1.1 + 0.001
     assert histogram.maximum == max(values)
+
+
+def test_a_time_from_the_stone_age_is_not_believed() -> None:
+    reception = Reception(0.0)
+    reception.arrived(1.0, 1.8e9, 1, 5, 1, 1)
+    assert reception.latency.maximum == MOST_MS
 
 
 def test_an_empty_histogram_says_nothing_and_a_clock_behind_counts_as_zero() -> None:

@@ -295,3 +295,21 @@ def test_a_pinned_slab_is_not_written_over() -> None:
         ring.append(b"b" * 60_000, 0)
     assert bytes(spans[0][0].memory[: spans[0][2]]) == before
     ring.unpin(spans)
+
+
+@pytest.mark.parametrize("begin", [0, 3, 5])
+def test_a_reader_that_keeps_everything_may_come_before_the_first_number_is_known(begin: int) -> None:
+    """A child of a file group asks for record 3 while its parent still looks what it has from an earlier run."""
+    ring = Ring(SLABS, SLAB)
+    cursor = ring.cursor(3, keeps=True)
+    assert ring.pieces(cursor, 100) == []
+    assert not ring.rejoin(cursor)
+    ring.anchor(begin)
+    for seq in range(begin, 7):
+        ring.append(b"%d" % seq, 0)
+    assert (cursor.seek, ring.rejoin(cursor)) == (3, begin <= 3)
+    assert cursor.behind == (None if begin <= 3 else 3)
+    if begin <= 3:
+        cursor.seek = None
+        frames = Decoder().feed(read_all(ring, cursor, 1000))
+        assert [frame.seq for frame in frames if isinstance(frame, Data)] == [3, 4, 5, 6]

@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 
 from overlaycast.errors import LocalProtocolError, RemoteProtocolError
 from overlaycast.wire.frames import (
+    BACK,
+    BACK_LIMIT,
     DIGEST_SIZE,
     EDGE,
     GRANT_SIZE,
@@ -22,6 +24,7 @@ from overlaycast.wire.frames import (
     Call,
     Data,
     Decoder,
+    Digests,
     End,
     Frame,
     Heartbeat,
@@ -38,7 +41,7 @@ from overlaycast.wire.frames import (
 u64 = st.integers(0, (1 << 64) - 1)
 record_numbers = st.integers(0, SEQ_LIMIT - 1)
 incarnations = st.integers(0, (1 << 16) - 1)
-resume_points = record_numbers | st.sampled_from([IDLE, EDGE, OLDEST])
+resume_points = record_numbers | st.sampled_from([IDLE, EDGE, OLDEST]) | st.integers(BACK, BACK + BACK_LIMIT - 1)
 grants = st.binary(min_size=GRANT_SIZE, max_size=GRANT_SIZE)
 
 
@@ -50,14 +53,15 @@ def ends(draw: st.DrawFn) -> End:
 
 
 frames = st.one_of(
-    st.builds(Hello, grants, u64, resume_points, st.integers(0, 255)),
-    st.builds(Start, resume_points),
+    st.builds(Hello, grants, u64, resume_points, st.integers(0, 255), st.booleans()),
+    st.builds(Start, resume_points, st.booleans()),
     st.just(Stop()),
     st.builds(Data, record_numbers, u64, st.binary(min_size=1, max_size=300), incarnations),
     st.builds(Heartbeat, record_numbers, u64, st.booleans()),
     ends(),
     st.builds(Refuse, st.sampled_from(RefuseCode), u64),
     st.builds(Call, grants),
+    st.builds(Digests, record_numbers, st.binary(min_size=1, max_size=300)),
 )
 
 
@@ -96,6 +100,8 @@ def test_the_largest_record_passes_and_one_byte_more_does_not() -> None:
         (b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", "unknown frame kind"),
         (HEADER.pack(Kind.DATA, 0, 0, 0, 0, 0), "DATA frame of 0 bytes"),
         (HEADER.pack(Kind.START, 0, 0, 0, SEQ_LIMIT, 0), "resume point"),
+        (HEADER.pack(Kind.START, 0, 0, 0, BACK + BACK_LIMIT, 0), "resume point"),
+        (HEADER.pack(Kind.DIGESTS, 0, 0, 0, 0, 0), "DIGESTS frame of 0 bytes"),
         (HEADER.pack(Kind.DATA, 0, 0, 1, SEQ_LIMIT, 0) + b"x", "record number"),
         (HEADER.pack(Kind.REFUSE, 200, 0, 8, 0, 0) + bytes(8), "unknown refusal code 200"),
         (HEADER.pack(Kind.END, 0, 0, 40, 5, 0) + (9).to_bytes(8, "big") + bytes(32), "END at 5"),
@@ -143,6 +149,7 @@ def fuzz(total_bytes: int, seed: int) -> tuple[int, int]:
         Start(5),
         Stop(),
         Call(bytes(16)),
+        Digests(64, rng.randbytes(96)),
     ]
     fed = decoded = broken = 0
     while fed < total_bytes:

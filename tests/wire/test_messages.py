@@ -17,6 +17,7 @@ from overlaycast.wire.messages import (
     Assign,
     Begin,
     ChildReport,
+    Contents,
     CoordinatorMessage,
     Done,
     EchoReply,
@@ -42,6 +43,8 @@ from overlaycast.wire.messages import (
 )
 
 PEER = Peer(member=3, name="a", addresses=(Address(host="10.0.0.1", port=8471),), grant="0" * 32, rank=4)
+
+CONTENTS = Contents(size=5, record_size=2, chunk_records=1, sha256="0" * 64, digests_sha256="f" * 64)
 
 FROM_MEMBER: list[MemberMessage] = [
     Subscribe(version=1, group="g", token="t", name="host-1", addresses=(Address(host="", port=1),)),
@@ -77,6 +80,7 @@ FROM_MEMBER: list[MemberMessage] = [
     Leaving(),
     Done(next_seq=4, sha256="0" * 64, ok=True),
     Failed(reason="disk full"),
+    CONTENTS,
 ]
 FROM_COORDINATOR: list[CoordinatorMessage] = [
     Welcome(member=1, secret="s" * 16, settings=GroupSettings(rate_mbit=4)),
@@ -91,6 +95,7 @@ FROM_COORDINATOR: list[CoordinatorMessage] = [
     Ping(nonce=3),
     Released(),
     Ended(reason="deleted"),
+    CONTENTS,
 ]
 
 
@@ -128,6 +133,16 @@ def test_a_wrong_field_is_named(change: dict[str, object], place: str) -> None:
     body = json.loads(encode(FROM_MEMBER[0])) | change
     with pytest.raises(RemoteProtocolError, match=place):
         decode_from_member(json.dumps(body))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"size": -1}, {"size": (1 << 16) * 2 + 1}, {"record_size": 0}, {"record_size": 65536, "chunk_records": 129}],
+)
+def test_a_file_without_bounds_is_refused(change: dict[str, int]) -> None:
+    body = json.loads(encode(CONTENTS)) | change
+    with pytest.raises(RemoteProtocolError):
+        decode_from_coordinator(json.dumps(body))
 
 
 def test_too_large_is_refused_unread() -> None:

@@ -1,0 +1,316 @@
+"""How long a file takes to reach everybody: behind thin uplinks against an uplink's rate, on a LAN against iperf3.
+
+Thin: ``topologies/six_sites.py``, 20 Mbit/s at the source and at each of six sites, as an experiment of the lab with
+its real coordinator, 12 receivers (two a site) or 48. The clock runs from the order to begin until the slowest receiver
+has the whole file under its own name; the bound is the file's size by the uplink's rate, without any header. The
+source's reading of the file beforehand is not in it, and shown beside it.
+
+LAN: a namespace for the source and for each of eight receivers, on one bridge, each line ``--line`` Mbit/s both ways
+(tbf); everybody is fed by a tree that this benchmark orders (its coordinator is scripted): the source feeds one, each
+of the others one more. Before and after each file one TCP stream of iperf3 runs between two of the same hosts. Goodput
+is the file's size by the time of the slowest receiver.
+
+    python -m benchmarks.file_mode --receivers 12 48 [--runs 3]
+    python -m benchmarks.file_mode --lan [--mib 1024] [--line 1000] [--runs 3]
+    python -m benchmarks.file_mode --page
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from benchmarks import page
+from benchmarks.data_plane_page import with_spread
+from benchmarks.stage import (
+    RESULTS,
+    ROOT,
+    enter,
+    journal_lines,
+    overlaycast,
+    run,
+    scratch,
+    spread,
+    started,
+    write_result,
+)
+from overlaycast.wire.group import GroupSettings
+from tests.agent.fake_coordinator import FakeCoordinator
+
+UPLINK_MBIT = 20
+THIN_MIB = 16
+HOSTS = 8
+BRIDGE = "10.0.9.1"
+IPERF_S = 4
+
+
+# --- thin uplinks --------------------------------------------------------------------------------------------------
+
+
+def experiment(receivers: int, folder: Path) -> Path:
+    """Write the experiment; two a site, or all eight."""
+    peers = [f"h{site}_{n}" for site in range(1, 7) for n in range(1, receivers // 6 + 1)]
+    path = folder / f"file-{receivers}.yaml"
+    path.write_text(
+        json.dumps(
+            {
+                "name": f"file-{receivers}",
+                "title": "A file behind thin uplinks",
+                "topology": {"file": str(ROOT / "topologies" / "six_sites.py")},
+                "seed": 1,
+                "members": {"peers": peers},
+                "group": {"mode": "file", "rate_mbit": UPLINK_MBIT},
+                "stream": {"kind": "file", "size_mib": THIN_MIB},
+                "expect": [
+                    {"metric": "receivers_finished", "op": "==", "limit": 1},
+                    {"metric": "sha256_ok", "op": "==", "limit": True},
+                ],
+                "limits": {"start_s": 120, "end_s": 60},
+            }
+        )
+    )
+    return path
+
+
+def thin_run(receivers: int, folder: Path) -> dict[str, float]:
+    """Run it once; return its times."""
+    out = folder / "run"
+    shutil.rmtree(out, ignore_errors=True)
+    words = [
+        sys.executable,
+        "-m",
+        "overlaycast.cli",
+        "lab",
+        "run",
+        str(experiment(receivers, folder)),
+        "--out",
+        str(out),
+    ]
+    done = subprocess.run(words, capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(f"the run of {receivers} failed:\n{done.stdout[-3000:]}\n{done.stderr[-2000:]}")
+    journals = out / "journals"
+    (begun,) = journal_lines(journals / "source.jsonl", "begin")
+    (contents,) = journal_lines(journals / "source.jsonl", "contents")
+    ends = [journal_lines(path, "end")[-1]["t"] for path in sorted(journals.glob("h*.jsonl"))]
+    if len(ends) != receivers:
+        raise RuntimeError(f"{len(ends)} of {receivers} receivers have the file")
+    result = json.loads((out / "result.json").read_text())
+    bound = THIN_MIB * 8 * (1 << 20) / (UPLINK_MBIT * 1e6)
+    slowest = max(ends) - begun["t"]
+    return {
+        "slowest_s": slowest,
+        "fastest_s": min(ends) - begun["t"],
+        "of_bound": slowest / bound,
+        "bound_s": bound,
+        "read_before_s": contents["seconds"],
+        "depth": result["tree"]["depth"],
+    }
+
+
+def thin(receivers: int, runs: int) -> dict[str, Any]:
+    """Repeat; return medians and spread."""
+    with scratch() as folder:
+        seen = [thin_run(receivers, Path(folder)) for _ in range(runs)]
+    return {key: spread([one[key] for one in seen]) for key in seen[0]}
+
+
+# --- a LAN ---------------------------------------------------------------------------------------------------------
+
+
+def build_lan(line_mbit: float) -> None:
+    """Nine hosts on a bridge; the bridge's own address is where the coordinator is reached."""
+    run("ip link add br0 type bridge")
+    run(f"ip addr add {BRIDGE}/24 dev br0")
+    run("ip link set br0 up")
+    for n in range(HOSTS + 1):
+        run(f"ip netns add n{n}")
+        run(f"ip link add p{n} type veth peer name eth0 netns n{n}")
+        run(f"ip link set p{n} master br0")
+        run(f"ip link set p{n} up")
+        run(f"ip -n n{n} addr add {address(n)}/24 dev eth0")
+        run(f"ip -n n{n} link set eth0 up")
+        run(f"ip -n n{n} link set lo up")
+        if line_mbit:
+            shape = f"root tbf rate {line_mbit:g}mbit burst 256k limit 2m"
+            run(f"tc qdisc replace dev p{n} {shape}")
+            run(f"tc -n n{n} qdisc replace dev eth0 {shape}")
+
+
+def address(n: int) -> str:
+    return f"10.0.9.{n + 10}"
+
+
+def there(n: int, *words: str) -> list[str]:
+    return ["ip", "netns", "exec", f"n{n}", *words]
+
+
+def iperf() -> float:
+    """Return the goodput of one TCP stream between two hosts, Mbit/s."""
+    with subprocess.Popen(there(1, "iperf3", "-s", "-1"), stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        while "listening" not in server.stdout.readline():
+            pass
+        words = there(0, "iperf3", "-c", address(1), "-t", str(IPERF_S), "-O", "1", "-J")
+        done = subprocess.run(words, capture_output=True, text=True, check=True)
+        server.communicate()
+    goodput: float = json.loads(done.stdout)["end"]["sum_received"]["bits_per_second"] / 1e6
+    return goodput
+
+
+async def lan_run(file: Path, size: int, folder: Path) -> dict[str, float]:
+    """Send the file to eight; return goodput of the slowest, and how busy the processors were."""
+    settings = GroupSettings(mode="file", report_ms=200)
+    async with FakeCoordinator(settings, host=BRIDGE) as coordinator:
+        options = ["--coordinator", coordinator.url]
+        processes = []
+        for n in range(HOSTS + 1):
+            name = f"n{n}"
+            journal = folder / f"{name}.journal"
+            journal.unlink(missing_ok=True)
+            listen = ["--listen", f"{address(n)}:0", "--name", name, "--journal", str(journal)]
+            more = [str(file)] if n == 0 else ["--output", str(folder / f"{name}.out")]
+            words = overlaycast("send" if n == 0 else "join", *more, *options, *listen)
+            processes.append(await started(*there(n, *words), errors=folder / "agents.err"))
+        names = [f"n{n}" for n in range(HOSTS + 1)]
+        await coordinator.joined(*names)
+        await coordinator.root("n0")
+        for above, name in pairwise(names):
+            await coordinator.place(name, above)
+        for above, name in pairwise(names):
+            await coordinator.fed_by(name, above)
+        before, began = busy(), time.time()
+        await coordinator.begin("n0")
+        ends = [
+            await end_of(folder / f"{name}.journal", process) for name, process in zip(names, processes, strict=True)
+        ]
+        seconds = max(ends) - began
+        used = busy() - before
+        for process in processes:
+            await process.wait()
+        (contents,) = journal_lines(folder / "n0.journal", "contents")
+    for n in range(1, HOSTS + 1):
+        out = folder / f"n{n}.out"
+        if out.stat().st_size != size:
+            raise RuntimeError(f"{out.name} has {out.stat().st_size} of {size} bytes")
+        out.unlink()
+    return {
+        "goodput_mbit": size * 8e-6 / seconds,
+        "seconds": seconds,
+        "busy_share": used / seconds / (os.cpu_count() or 1),
+        "read_before_s": contents["seconds"],
+    }
+
+
+async def end_of(journal: Path, process: asyncio.subprocess.Process) -> float:
+    """Return when this one had everything."""
+    while not (ends := journal_lines(journal, "end")):
+        if process.returncode not in (None, 0):
+            raise RuntimeError(f"{journal.name}: ended with {process.returncode}")
+        await asyncio.sleep(0.2)
+    t: float = ends[-1]["t"]
+    return t
+
+
+def busy() -> float:
+    """Return the seconds that all processors together have worked so far."""
+    fields = [int(field) for field in Path("/proc/stat").read_text().splitlines()[0].split()[1:9]]
+    idle = fields[3] + fields[4]
+    return (sum(fields) - idle) / os.sysconf("SC_CLK_TCK")
+
+
+def lan(mib: int, line_mbit: float, runs: int) -> dict[str, Any]:
+    """Alternate; return both sides and the ratio of each pair."""
+    build_lan(line_mbit)
+    with tempfile.TemporaryDirectory(prefix="overlaycast-bench-", dir="/dev/shm") as name:
+        folder = Path(name)
+        file = folder / "file"
+        with file.open("wb") as out:
+            for _ in range(mib):
+                out.write(os.urandom(1 << 20))
+        hops, files = [iperf()], []
+        for _ in range(runs):
+            files.append(asyncio.run(lan_run(file, mib << 20, folder)))
+            hops.append(iperf())
+    beside = [statistics.mean(pair) for pair in pairwise(hops)]
+    ratios = [one["goodput_mbit"] / hop for one, hop in zip(files, beside, strict=True)]
+    result = {key: spread([one[key] for one in files]) for key in files[0]}
+    return {**result, "iperf_mbit": spread(hops), "ratio": spread(ratios), "mib": mib, "line_mbit": line_mbit}
+
+
+# --- the page ------------------------------------------------------------------------------------------------------
+
+
+def section(results: dict[str, Any]) -> str:
+    """Return the page's section."""
+    rows = []
+    for receivers in (12, 48):
+        if one := results.get(f"thin {receivers}"):
+            row = [receivers, f"{one['bound_s']['median']:.2f}", with_spread(one["slowest_s"])]
+            row += [with_spread(one["of_bound"]), one["depth"]["median"], one["slowest_s"]["runs"]]
+            rows.append([*row, f"{one['read_before_s']['median']:.2f}"])
+    heads = ["receivers", "bound (s)", "slowest (s)", "of the bound", "depth", "runs", "reading before (s)"]
+    lines = []
+    for name in sorted((name for name in results if name.startswith("lan ")), key=lambda name: float(name.split()[1])):
+        one = results[name]
+        line = [f"{one['line_mbit']:g} Mbit/s" if one["line_mbit"] else "unshaped", one["mib"]]
+        line += [with_spread(one["goodput_mbit"], 0), with_spread(one["iperf_mbit"], 0), with_spread(one["ratio"])]
+        lines.append([*line, f"{one['busy_share']['median']:.0%}", one["ratio"]["runs"]])
+    lan_heads = ["lines", "MiB", "slowest of 8 (Mbit/s)", "iperf3 hop (Mbit/s)", "ratio", "processors busy", "runs"]
+    return f"""## Files
+
+{THIN_MIB} MiB to receivers in six sites, {UPLINK_MBIT} Mbit/s at each uplink and at the source. The bound is size by
+uplink, without headers; those of Ethernet, IP and TCP alone are 4.6 % on top of full segments. From the order to begin
+until the slowest receiver has the file under its own name; each chunk was checked at each hop before it
+went on. What the source needs to read and digest the file beforehand is beside it.
+
+{page.table(heads, rows)}
+
+A file to eight receivers on one bridge, in a row, against one TCP stream of iperf3 between two of the same hosts before
+and after. All nine processes, their kernels' copying and eight files in memory share this machine's processors: where
+those are busy throughout, they are the limit and not the line.
+
+{page.table(lan_heads, lines)}"""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--receivers", type=int, nargs="+", choices=[12, 48], default=[])
+    parser.add_argument("--lan", action="store_true")
+    parser.add_argument("--mib", type=int, default=1024)
+    parser.add_argument("--line", type=float, default=1000, help="Mbit/s of each host's line; 0: as fast as it goes")
+    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--page", action="store_true", help="write what there is into docs/benchmarks.md")
+    parser.add_argument("--dry", action="store_true", help="print only, keep the results as they are")
+    options = parser.parse_args()
+    if options.lan:
+        enter("benchmarks.file_mode")
+    for receivers in options.receivers:
+        keep({f"thin {receivers}": thin(receivers, options.runs)}, options.dry)
+    if options.lan:
+        keep({f"lan {options.line:g}": lan(options.mib, options.line, options.runs)}, options.dry)
+    if options.page:
+        results = json.loads((RESULTS / "file_mode.json").read_text())
+        page.write("file_mode", "python -m benchmarks.file_mode", section(results), results)
+
+
+def keep(figures: dict[str, Any], dry: bool) -> None:
+    if dry:
+        print(json.dumps(figures, indent=1))
+    else:
+        write_result("file_mode", figures)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,195 @@
+"""File mode: what a node of a file group does besides forwarding.
+
+Owns: what the source announces and what is held against it, where the file is kept, and which orders wait until that is
+known. Refuses: live groups; the checks themselves (``chunk_intake``) and the names (``output``).
+
+A source reads its file once before anything is sent: what it announces (``Contents``) goes to everybody over the
+control link, and only then can a record be believed. So a receiver asks nobody for anything before it knows that, and
+what of the file it has from an earlier run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from typing import TYPE_CHECKING, Final
+
+from overlaycast.agent.archive import FileArchive
+from overlaycast.agent.chunks import Checks, Layout, describe
+from overlaycast.agent.media import FileInput
+from overlaycast.agent.output import Output, Spool, checks_of_earlier_run
+from overlaycast.agent.sink import Sink
+from overlaycast.agent.slab import SLAB_BYTES
+from overlaycast.agent.source import SourcePump
+from overlaycast.errors import LocalProtocolError
+from overlaycast.wire.frames import HEADER_SIZE
+from overlaycast.wire.messages import Assign, Begin, Contents
+
+if TYPE_CHECKING:
+    from overlaycast.agent.agent import Agent
+
+RING_CHUNKS: Final = 4
+"""The ring holds so many chunks at least, and so many slabs."""
+PAUSE_PART: Final = 4
+GO_ON_PART: Final = 8
+"""Parents are not read while more than a fourth of the ring waits for the disk, until it is less than an eighth: one
+read may bring a chunk and a slab at once, and what waits must not leave the ring."""
+
+
+class FileGroup:
+    """A node's file-mode half."""
+
+    def __init__(self, node: Agent, output: Output | Spool | None) -> None:
+        self.checks: Checks | None = None
+        self.ready = asyncio.Event()
+        self._node = node
+        self._output = output
+        self._order: Assign | None = None
+        self._keeping: asyncio.Future[None] | None = None
+        self._archive = FileArchive(node.ring, lambda: time.time_ns() // 1000)
+        if node.downstream:
+            node.downstream.archive = self._archive
+        if output is not None:
+            output.refuse_unless_named()
+
+    @property
+    def records(self) -> int | None:
+        """How many records the file has; None while that is not known."""
+        return self.checks.layout.records if self.checks else None
+
+    @property
+    def size(self) -> int | None:
+        """The file's size; None while that is not known."""
+        return self.checks.layout.size if self.checks else None
+
+    # --- the source --------------------------------------------------------------------------------------------
+
+    async def describe(self, source: FileInput, record_size: int) -> None:
+        """Read the file, announce what is in it, and be ready to send it."""
+        began = time.monotonic()
+        source.fix()
+        descriptor = source.descriptor
+
+        def read(size: int, at: int) -> bytes:
+            return os.pread(descriptor, size, at)
+
+        loop = asyncio.get_running_loop()
+        contents, digests = await loop.run_in_executor(None, describe, source.size, record_size, read)
+        self.checks = Checks(contents, lambda: None, digests)
+        self._enlarge_ring(self.checks.layout)
+        self._archive.open(descriptor, self.checks)
+        seconds = round(time.monotonic() - began, 3)
+        self._node.journal("contents", **contents.model_dump(exclude={"kind"}), seconds=seconds)
+        self.announce()
+        self._pay()
+        self.ready.set()
+
+    def announce(self) -> None:
+        """Tell the coordinator what is in the file, also one that comes back."""
+        if self.checks is not None and self._output is None:
+            self._node.tell(self.checks.contents)
+
+    async def send(self, pump: SourcePump, order: Begin) -> None:
+        """Send the file once it is described; one that came back goes on where the receivers are."""
+        await self.ready.wait()
+        checks, source = self.checks, self._node.setup.source
+        if checks is None or not isinstance(source, FileInput):
+            raise LocalProtocolError("a file is sent before it is described")
+        self._archive.incarnation = order.incarnation
+        first = min(order.next_seq, checks.layout.records)
+        source.begin = first * checks.layout.record_size
+        await pump.run(order.incarnation, first, bytes.fromhex(checks.contents.sha256))
+
+    def _enlarge_ring(self, layout: Layout) -> None:
+        chunk = layout.chunk_records * (layout.record_size + HEADER_SIZE)
+        self._node.ring.at_least(RING_CHUNKS * max(chunk, SLAB_BYTES))
+
+    # --- a receiver --------------------------------------------------------------------------------------------
+
+    def heard(self, contents: Contents) -> None:
+        """The source's announcement, passed on by the coordinator."""
+        if self._output is None:
+            return
+        if self.checks is None:
+            self.checks = Checks(contents, self._learned)
+            self._node.spawn(self._open(self._output, self.checks))
+        elif contents != self.checks.contents:
+            self._node.finish(1, "the source sends another file now; start again to receive that")
+
+    async def _open(self, output: Output | Spool, checks: Checks) -> None:
+        """Find out what is here already, and begin behind it."""
+        node, layout = self._node, checks.layout
+        loop = asyncio.get_running_loop()
+        checks_of_earlier_run(checks, output.known_list())
+        descriptor, chunks = await loop.run_in_executor(None, output.open_part, checks)
+        kept = layout.records_before(chunks)
+        self._enlarge_ring(layout)
+        node.ring.anchor(kept)
+        if kept:
+            node.say(f"going on from record {kept}: {layout.bytes_before(chunks)} bytes are here and good")
+        node.sink = sink = Sink(node.ring, descriptor, node.departure.sink_failed, self._wrote, layout, kept)
+        self._archive.open(descriptor, checks, lambda: sink.written)
+        self._pay()
+        if node.uplink:
+            node.uplink.checks = checks
+        self.ready.set()
+        order, self._order = self._order, None
+        if order is not None and node.uplink and not node.departure.ending:
+            node.uplink.assign(order)
+
+    def holds_back(self, order: Assign) -> bool:
+        """Is it too early to ask a parent for anything? Then the newest order waits."""
+        if self.ready.is_set():
+            return False
+        self._order = order
+        return True
+
+    def _learned(self) -> None:
+        """The list has come (or is the one of an earlier run): children and a later run need it too."""
+        if self.ready.is_set() and self.checks and self.checks.digests and self._output:
+            keep_list, digests = self._output.keep_list, self.checks.digests
+            self._keeping = asyncio.get_running_loop().run_in_executor(None, keep_list, digests)
+            self._pay()
+
+    def _pay(self) -> None:
+        if self._node.downstream:
+            self._node.downstream.pay_digests()
+
+    def received(self) -> None:
+        """Records came: frames read back carry the newest incarnation; if our own disk is behind, nothing is read
+        for a while, as what the file has not got must not leave the ring."""
+        node = self._node
+        if not self._archive.incarnation:
+            self._archive.incarnation = node.ring.first_frame()[0]
+        if node.sink and node.uplink and node.sink.lag_bytes > node.ring.capacity_bytes // PAUSE_PART:
+            node.uplink.pause()
+
+    def _wrote(self) -> None:
+        node = self._node
+        if (
+            node.sink
+            and node.uplink
+            and node.uplink.paused
+            and node.sink.lag_bytes < node.ring.capacity_bytes // GO_ON_PART
+        ):
+            node.uplink.go_on()
+        if node.downstream:
+            node.downstream.pump()  # who is served from the file can get on
+
+    @property
+    def complete(self) -> bool:
+        """Everything is in the file, and was checked."""
+        sink = self._node.sink
+        return self.checks is not None and sink is not None and sink.written == self.checks.layout.records
+
+    async def keep(self) -> str | None:
+        """All is there: give the file its name. Return what is wrong, in one line, if that fails."""
+        try:
+            if self._keeping is not None:
+                await self._keeping
+            if self._output is not None:
+                self._output.complete()
+        except OSError as error:
+            return f"output: {error.strerror}"
+        return None

@@ -1,0 +1,239 @@
+"""A file's chunks: what a source announces is what a receiver finds, and nothing else gets past the check."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from overlaycast.agent.chunk_intake import ChunkIntake
+from overlaycast.agent.chunks import Checks, DamagedError, Gathering, Layout, chunk_records, describe, held_chunks
+from overlaycast.agent.intake import Arrival
+from overlaycast.agent.ring import Ring
+from overlaycast.errors import ConfigError, RemoteProtocolError
+from overlaycast.wire.frames import Data, Digests, End, Frame, Heartbeat, encode
+from overlaycast.wire.messages import MAX_CHUNK, MAX_CHUNKS, Contents
+
+
+def reader(content: bytes) -> Callable[[int, int], bytes]:
+    return lambda size, at: content[at : at + size]
+
+
+def checks_of(content: bytes, record_size: int, per_chunk: int = 1, known: bool = True) -> tuple[Checks, bytes]:
+    """What a source would announce, with chunks of our own choice; and the list."""
+    chunk = record_size * per_chunk
+    pieces = [content[at : at + chunk] for at in range(0, len(content), chunk)]
+    digests = b"".join(hashlib.sha256(piece).digest() for piece in pieces)
+    contents = Contents(
+        size=len(content),
+        record_size=record_size,
+        chunk_records=per_chunk,
+        sha256=hashlib.sha256(content).hexdigest(),
+        digests_sha256=hashlib.sha256(digests).hexdigest(),
+    )
+    return Checks(contents, lambda: None, digests if known else None), digests
+
+
+def frames_of(content: bytes, record_size: int, first: int = 0) -> list[Frame]:
+    records = range(first * record_size, len(content), record_size)
+    data = [Data(at // record_size, 5, content[at : at + record_size]) for at in records]
+    return [*data, End(-(-len(content) // record_size), 9, 0, hashlib.sha256(content).digest())]
+
+
+def feed(intake: ChunkIntake, stream: bytes, cut: int = 1 << 30) -> list[Arrival]:
+    arrivals = []
+    while stream:
+        room = intake.buffer()
+        size = min(len(room), len(stream), cut)
+        room[:size] = stream[:size]
+        arrivals.append(intake.received(size))
+        stream = stream[size:]
+    return arrivals
+
+
+def content_of(ring: Ring) -> bytes:
+    """All payloads that the ring holds."""
+    cursor, found = ring.cursor(ring.oldest), b""
+    cursor.seek = None
+    while piece := bytes(ring.piece(cursor)):
+        ring.advance(cursor, len(piece))
+        at = 0
+        while at < len(piece):
+            length = int.from_bytes(piece[at + 4 : at + 8], "big")
+            found += piece[at + 24 : at + 24 + length] if piece[at] == 4 else b""
+            at += 24 + length
+    ring.drop(cursor)
+    return found
+
+
+@given(st.binary(max_size=300), st.integers(1, 40))
+def test_what_is_announced_is_what_is_there(content: bytes, record_size: int) -> None:
+    contents, digests = describe(len(content), record_size, reader(content))
+    assert contents.sha256 == hashlib.sha256(content).hexdigest()
+    checks = Checks(contents, lambda: None, digests)
+    assert held_chunks(checks, reader(content)) == checks.layout.chunks == -(-len(content) // record_size)
+
+
+@given(st.binary(min_size=1, max_size=300), st.integers(1, 20), st.integers(1, 4), st.data())
+def test_only_the_good_beginning_is_held(content: bytes, record_size: int, per_chunk: int, data: st.DataObject) -> None:
+    checks, _ = checks_of(content, record_size, per_chunk)
+    at = data.draw(st.integers(0, len(content) - 1))
+    other = bytearray(content)
+    other[at] ^= 1
+    assert held_chunks(checks, reader(bytes(other))) == at // (record_size * per_chunk)
+    assert held_chunks(checks, reader(content[:at])) == at // (record_size * per_chunk)
+
+
+def test_a_file_that_shrinks_is_told() -> None:
+    with pytest.raises(ConfigError, match="become shorter"):
+        describe(10, 4, reader(b"123456789"))
+
+
+@pytest.mark.parametrize("size", [0, 1, 32768 * MAX_CHUNKS, 32768 * MAX_CHUNKS + 1, MAX_CHUNK * MAX_CHUNKS])
+def test_chunks_grow_with_the_file_and_stay_bounded(size: int) -> None:
+    records = chunk_records(size, 32768)
+    assert records == 1 or size > 32768 * MAX_CHUNKS
+    layout = Layout(
+        Contents(size=size, record_size=32768, chunk_records=records, sha256="0" * 64, digests_sha256="0" * 64)
+    )
+    assert layout.chunks <= MAX_CHUNKS
+    assert layout.bytes_before(layout.chunks) == size
+
+
+def test_a_file_beyond_all_bounds_is_refused() -> None:
+    with pytest.raises(ConfigError, match="512 GiB"):
+        chunk_records(MAX_CHUNK * MAX_CHUNKS + 1, 32768)
+
+
+@given(st.binary(min_size=1, max_size=400), st.integers(1, 30), st.integers(1, 5), st.integers(1, 90), st.booleans())
+def test_a_whole_file_enters_however_it_is_cut(
+    content: bytes, record_size: int, per_chunk: int, cut: int, heartbeats: bool
+) -> None:
+    checks, digests = checks_of(content, record_size, per_chunk, known=False)
+    ring = Ring(4)
+    ring.anchor(0)
+    intake = ChunkIntake(ring, checks)
+    intake.feeding = True
+    assert intake.wants_digests
+    frames: list[Frame] = [Digests(at, digests[at : at + 48]) for at in range(0, len(digests), 48)]
+    frames.append(Heartbeat(0, seek=True))
+    for frame in frames_of(content, record_size):
+        frames += [frame, Heartbeat(3)] if heartbeats else [frame]
+    arrivals = feed(intake, b"".join(map(encode, frames)), cut)
+    assert not intake.wants_digests
+    assert content_of(ring) == content
+    assert ring.end is not None
+    assert sum(arrival.bytes for arrival in arrivals) == len(content)
+    assert sum(arrival.records for arrival in arrivals) == checks.layout.records == ring.end.seq
+    assert sum(arrival.duplicates for arrival in arrivals) == 0
+
+
+@given(st.binary(min_size=1, max_size=400), st.integers(1, 30), st.integers(1, 5), st.data())
+def test_not_a_byte_of_a_changed_chunk_enters(
+    content: bytes, record_size: int, per_chunk: int, data: st.DataObject
+) -> None:
+    checks, _ = checks_of(content, record_size, per_chunk)
+    at = data.draw(st.integers(0, len(content) - 1))
+    changed = bytearray(content)
+    changed[at] ^= 0x80
+    ring = Ring(4)
+    ring.anchor(0)
+    frames = [Heartbeat(0, seek=True), *frames_of(bytes(changed), record_size)]
+    with pytest.raises(DamagedError, match=f"chunk {at // (record_size * per_chunk)} "):
+        feed(ChunkIntake(ring, checks), b"".join(map(encode, frames)))
+    chunk = record_size * per_chunk
+    assert content_of(ring) == content[: at // chunk * chunk]
+    # another parent goes on exactly there
+    frames = [Heartbeat(ring.position, seek=True), *frames_of(content, record_size, ring.position)]
+    feed(ChunkIntake(ring, checks), b"".join(map(encode, frames)))
+    assert content_of(ring) == content
+    assert ring.end is not None
+
+
+@given(st.lists(st.tuples(st.integers(0, 1), st.integers(1, 200)), max_size=60))
+def test_two_links_at_once_give_each_record_once(turns: list[tuple[int, int]]) -> None:
+    content = bytes(range(256)) * 3
+    checks, _ = checks_of(content, 20, 3)
+    ring = Ring(4)
+    ring.anchor(0)
+    intakes = [ChunkIntake(ring, checks) for _ in range(2)]
+    stream = b"".join(map(encode, [Heartbeat(0, seek=True), *frames_of(content, 20)]))
+    left = [stream, stream]
+    records = 0
+    for who, size in [*turns, (0, len(stream)), (1, len(stream))]:
+        part, left[who] = left[who][:size], left[who][size:]
+        records += sum(arrival.records for arrival in feed(intakes[who], part))
+    assert records == checks.layout.records
+    assert content_of(ring) == content
+
+
+@pytest.mark.parametrize(
+    ("frames", "complaint"),
+    [
+        ([Data(0, 1, b"abc")], "where None was due"),
+        ([Heartbeat(0, seek=True), Data(1, 1, b"abc")], "record 1 where 0 was due"),
+        ([Heartbeat(0, seek=True), Data(0, 1, b"abcd")], "record 0 has 4 bytes; announced: 3"),
+        ([Heartbeat(9, seek=True), Data(9, 1, b"abc")], "record 9 has 3 bytes; announced: 0"),
+        ([Heartbeat(2, seek=True), End(2, 0, 0, bytes(32))], "END is not what the source announced"),
+        ([Heartbeat(0, seek=True), End(1, 0, 0, bytes(32))], "END at 1 where 0 was due"),
+    ],
+)
+def test_what_a_parent_may_not_say(frames: list[Frame], complaint: str) -> None:
+    checks, _ = checks_of(b"abcdef", 3)
+    ring = Ring(4)
+    ring.anchor(0)
+    with pytest.raises(RemoteProtocolError, match=complaint):
+        feed(ChunkIntake(ring, checks), b"".join(map(encode, frames)))
+    assert (content_of(ring), ring.end) == (b"", None)
+
+
+def test_a_record_before_the_list_is_refused() -> None:
+    checks, _ = checks_of(b"abcdef", 3, known=False)
+    ring = Ring(4)
+    ring.anchor(0)
+    with pytest.raises(RemoteProtocolError, match="before the list"):
+        feed(ChunkIntake(ring, checks), encode(Heartbeat(0, seek=True)) + encode(Data(0, 1, b"abc")))
+
+
+@pytest.mark.parametrize("pieces", [[(32, 32)], [(0, 96)], [(0, 32), (0, 32)], [(0, 33), (33, 32)]])
+def test_a_list_that_does_not_fit_is_refused(pieces: list[tuple[int, int]]) -> None:
+    checks, _ = checks_of(b"abcdef", 3, known=False)
+    gathering = Gathering(checks)
+    *before, last = (Digests(offset, bytes(size)) for offset, size in pieces)
+    for piece in before:
+        gathering.take(piece)
+    with pytest.raises(DamagedError):
+        gathering.take(last)
+    assert checks.digests is None
+
+
+def test_a_forged_list_is_refused_and_the_true_one_taken() -> None:
+    checks, digests = checks_of(b"abcdef", 3, known=False)
+    with pytest.raises(DamagedError, match="not the one that the source announced"):
+        Gathering(checks).take(Digests(0, bytes(64)))
+    Gathering(checks).take(Digests(0, digests))
+    assert checks.digests == digests
+
+
+def test_chunks_larger_than_a_slab_enter() -> None:
+    content = bytes(range(256)) * 12_000  # 3 MB
+    checks, _ = checks_of(content, 65_536, 32)
+    ring = Ring(4)
+    ring.at_least(8 << 20)
+    ring.anchor(0)
+    frames = [Heartbeat(0, seek=True), *frames_of(content, 65_536)]
+    feed(ChunkIntake(ring, checks), b"".join(map(encode, frames)), 50_000)
+    assert content_of(ring) == content
+
+
+def test_an_empty_file_needs_no_list() -> None:
+    checks, _ = checks_of(b"", 3, known=False)
+    ring = Ring(4)
+    ring.anchor(0)
+    intake = ChunkIntake(ring, checks)
+    assert not intake.wants_digests
+    feed(intake, encode(Heartbeat(0, seek=True)) + encode(frames_of(b"", 3)[0]))
+    assert ring.end is not None
