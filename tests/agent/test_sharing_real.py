@@ -62,7 +62,7 @@ def pace_of(sock: socket.socket) -> int:
 
 
 def admit(down: Downstream, sock: socket.socket, child: int, resume_from: int) -> None:
-    down.admitted(sock, Decoder(), Admission(child, f"k{child}", 1, standby=False), resume_from)
+    down.admitted(sock, Decoder(), Admission(child, f"k{child}", 1, standby=False), Start(resume_from))
 
 
 async def fed(down: Downstream, changed: asyncio.Event, children: int) -> None:

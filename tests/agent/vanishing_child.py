@@ -14,7 +14,7 @@ from overlaycast.agent.downstream import Downstream
 from overlaycast.agent.grants import Admission
 from overlaycast.agent.ring import Ring
 from overlaycast.agent.sockets import open_data_port, tune
-from overlaycast.wire.frames import EDGE, Decoder
+from overlaycast.wire.frames import EDGE, Decoder, Start
 
 CUT = """
 table inet cut {
@@ -42,7 +42,7 @@ async def main() -> None:
         with socket.create_connection(other.getsockname()) as child:
             here, _ = other.accept()
             tune(here)
-            down.admitted(here, Decoder(), Admission(7, "k", 1, standby=False), EDGE)
+            down.admitted(here, Decoder(), Admission(7, "k", 1, standby=False), Start(EDGE))
             link = down.children[7]
             await asyncio.to_thread(cut, child.getsockname()[1])
             print(await closed(down, link, ring))
