@@ -117,6 +117,8 @@ def _section(entry: Entry) -> list[str]:
         return [*lines, "", "Not run.", ""]
     lines += [f", seed {entry.result['seed']}, on `{entry.result['topology']}`.", ""]
     lines[-3:-1] = ["".join(lines[-3:-1])]
+    for note in entry.result.get("notes", ()):
+        lines += [f"Note: {note}.", ""]
     if entry.result["faults"]:
         lines += [*_faults(entry.result["faults"]), ""]
     return [*lines, *_expectations(entry.result["expectations"]), ""]

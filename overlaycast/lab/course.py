@@ -50,7 +50,7 @@ class Plan:
 
     Attributes:
         system: what carries the stream.
-        notes: what is left out of the experiment, for the report.
+        notes: what a reader of the result has to know: what is left out, what came before, what is too much.
         capture_mib: keep so much of each link's packets; None: none.
         variant: its number among the runs of its file; None: it is the only one.
         point: what is swept, and to which value here.

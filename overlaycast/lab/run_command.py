@@ -58,6 +58,9 @@ class RunSettings(Settings):
         le=100,
         description="run again at most so often what the machine did not keep up with (invalid); what failed never is",
     )
+    invalid_before: int = Field(
+        0, ge=0, le=100, description="for the result, which says it: so many runs before this one were invalid"
+    )
     cli: bool = Field(False, description="instead of a run: build and check its network, and open Mininet's prompt")
     system: Literal["overlay", "unicast", "multicast"] = Field(
         "overlay", description="what carries the stream: overlay, a unicast star, or IP multicast (routers forward it)"
@@ -118,14 +121,15 @@ def _run_all(settings: RunSettings, plans: Sequence[Plan]) -> int:
 def _valid(settings: RunSettings, plan: Plan) -> tuple[Outcome, int]:
     """Run a plan, and again if the emulated network did not keep up: that proves nothing, for or against."""
     begun = time.monotonic()
-    left = _tries(settings, plan)
+    most, before = _tries(settings, plan), 0
     while True:
-        code = _isolated(settings, plan)
+        code = _isolated(settings, plan, before)
         outcome = _outcome(plan, code, time.monotonic() - begun)
-        if not left or outcome.result is None or outcome.result["verdict"] != "invalid":
+        if before == most or outcome.result is None or outcome.result["verdict"] != "invalid":
             return outcome, code
+        left = most - before
         print(f"{_title(plan)}: invalid, so it is run again (at most {left} times)", file=sys.stderr, flush=True)
-        left -= 1
+        before += 1
 
 
 def _tries(settings: RunSettings, plan: Plan) -> int:
@@ -140,7 +144,7 @@ def _tries(settings: RunSettings, plan: Plan) -> int:
     return 0 if load.warning(asked) else settings.again
 
 
-def _isolated(settings: RunSettings, plan: Plan) -> int:
+def _isolated(settings: RunSettings, plan: Plan, invalid_before: int) -> int:
     """Run a plan in namespaces of its own: one run cannot disturb the next."""
     from overlaycast.lab.isolation import run_isolated
 
@@ -151,6 +155,7 @@ def _isolated(settings: RunSettings, plan: Plan) -> int:
     words += ["--brief"] * settings.brief + ["--no-faults"] * (not settings.faults)
     words += ["--capture", "--capture-mib", f"{settings.capture_mib:g}"] * settings.capture
     words += ["--json"] * settings.json_output + ["--keep"] * settings.keep
+    words += ["--invalid-before", str(invalid_before)] * bool(invalid_before)
     return run_isolated(words)
 
 
@@ -293,10 +298,18 @@ def _plan(settings: RunSettings, file: Path, one: Checked, out: Path, label: str
         command=command,
         variant=variant.number if variant.count > 1 else None,
         point=variant.point,
+        notes=_before(settings.invalid_before),
     )
     if settings.capture:
         plan = replace(plan, command=f"{command} --capture", capture_mib=settings.capture_mib)
     return adapted(plan if settings.faults else without_faults(plan), settings.system)
+
+
+def _before(invalid: int) -> tuple[str, ...]:
+    if not invalid:
+        return ()
+    runs = "1 run" if invalid == 1 else f"{invalid} runs"
+    return (f"{runs} before this one: the machine did not keep up (invalid), so that counts neither for nor against",)
 
 
 # --- chaos and replay ------------------------------------------------------------------------------------------

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from overlaycast.lab import junit, outcome, run_command
+from overlaycast.lab import isolation, junit, outcome, run_command
+from overlaycast.settings import load
 from tests.lab.made_up import ROOT
 from tests.lab.test_load import row
 
@@ -19,9 +20,10 @@ def play(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, verdicts: list[str], *
     """Run a file with these verdicts one after the other; return how often it was run."""
     runs = 0
 
-    def isolated(settings: Any, plan: Any) -> int:
+    def isolated(settings: Any, plan: Any, invalid_before: int) -> int:
         nonlocal runs
         verdict = verdicts[runs]
+        assert invalid_before == runs
         runs += 1
         plan.out.mkdir(parents=True, exist_ok=True)
         (plan.out / "result.json").write_text(json.dumps({"verdict": verdict}))
@@ -49,6 +51,20 @@ def test_only_what_is_invalid_is_run_again(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, verdicts: list[str], runs: int
 ) -> None:
     assert play(monkeypatch, tmp_path, verdicts) == runs
+
+
+def test_a_result_says_what_was_invalid_before_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    told: list[list[str]] = []
+    monkeypatch.setattr(isolation, "run_isolated", lambda words: told.append(list(words)) or 1)
+    settings = load(run_command.RunSettings, [str(FILE), "--out", str(tmp_path)], run_command.PROG)
+    [plan] = run_command._plans(settings, FILE, False)
+    assert plan.notes == ()
+    for before in range(2):
+        run_command._isolated(settings, plan, before)
+    assert "--invalid-before" not in told[0]
+    inside = load(run_command.RunSettings, told[1][told[1].index("run") + 1 :], run_command.PROG)
+    [plan] = run_command._plans(inside, FILE, False)
+    assert plan.notes[0].startswith("1 run before this one: the machine did not keep up")
 
 
 def test_how_often_is_a_choice(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
