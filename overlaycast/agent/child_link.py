@@ -91,7 +91,7 @@ class ChildLink:
         self._blocked = False
         self._asked = 0
         self._fetching: asyncio.Task[None] | None = None
-        self._owes_digests = False
+        self._owes_digests = self._told_digests = False
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(sock, self._readable)
 
@@ -115,11 +115,11 @@ class ChildLink:
     def begin(self, resume_from: int, digests: bool = False) -> None:
         """Answer HELLO or START: take the place asked for, and say which record comes next.
 
-        With ``digests`` their list goes first. Who does not know it yet has no record either, so it still is first
-        when it comes (``pay_digests``).
+        With ``digests`` their list goes first, once on each link: it is long, and not lost on the way. Who does not
+        know it yet has no record either, so it still is first when it comes (``pay_digests``).
         """
         self._leave_cursor()
-        if digests:
+        if digests and not self._told_digests:
             self._owes_digests = True
             self._add_digests()
         if resume_from != IDLE:
@@ -140,7 +140,7 @@ class ChildLink:
     def _add_digests(self) -> None:
         if self._archive is not None and (frames := self._archive.digests()):
             self._unsent += frames
-            self._owes_digests = False
+            self._owes_digests, self._told_digests = False, True
 
     def _place(self, resume_from: int) -> Cursor:
         keeps = self._archive is not None

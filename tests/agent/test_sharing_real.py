@@ -14,7 +14,7 @@ from overlaycast.agent.downstream import Downstream
 from overlaycast.agent.grants import Admission
 from overlaycast.agent.ring import Ring
 from overlaycast.agent.sockets import SO_MAX_PACING_RATE
-from overlaycast.wire.frames import EDGE, IDLE, OLDEST, Decoder, Start, Stop, encode
+from overlaycast.wire.frames import EDGE, IDLE, OLDEST, Decoder, Digests, Heartbeat, Start, Stop, encode
 
 UPLOAD_MBIT = 20.0
 
@@ -138,6 +138,34 @@ class Stuck(socket.socket):
 
     def send(self, data: object, flags: int = 0) -> int:
         raise BlockingIOError
+
+
+class Listed:
+    """An archive that has only a list of digests."""
+
+    async def frames(self, seq: int, limit: int) -> tuple[memoryview, int]:
+        return memoryview(b""), seq
+
+    def digests(self) -> bytes:
+        return encode(Digests(0, bytes(32)))
+
+
+async def test_the_list_of_digests_goes_once_over_a_link() -> None:
+    """It has up to 2 MiB: who asks for it with every question would have us hold it as often."""
+    async with forwarder(None, asyncio.Event()) as down:
+        down.archive = Listed()
+        here, there = connected()
+        there.setblocking(False)
+        down.admitted(here, Decoder(), Admission(1, "k1", 1, standby=False), Start(IDLE, digests=True))
+        child = down.children[1]
+        for _ in range(3):
+            child.begin(IDLE, digests=True)
+        decoder, loop, frames = Decoder(), asyncio.get_running_loop(), []
+        async with asyncio.timeout(30):
+            while sum(isinstance(frame, Heartbeat) for frame in frames) < 4:  # one answers each question
+                frames += decoder.feed(await loop.sock_recv(there, 65536))
+        assert sum(isinstance(frame, Digests) for frame in frames) == 1
+        there.close()
 
 
 async def test_who_asks_and_never_reads_is_not_answered_for_ever() -> None:
