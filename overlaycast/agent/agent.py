@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from overlaycast.agent.control import ControlLink
-from overlaycast.agent.departure import Departure
+from overlaycast.agent.departure import Departure, within
 from overlaycast.agent.downstream import Downstream
 from overlaycast.agent.figures import Figures
 from overlaycast.agent.file_group import FileGroup
@@ -143,11 +143,7 @@ class Agent:
         self._outcome.set_result(code)
 
     async def _close(self) -> None:
-        try:
-            async with asyncio.timeout(FLUSH_S):
-                await self.control.flushed()
-        except TimeoutError:
-            pass
+        await within(FLUSH_S, self.control.flushed())
         if self.uplink:
             self.uplink.close()
         if self.downstream:
