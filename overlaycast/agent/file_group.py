@@ -122,7 +122,11 @@ class FileGroup:
         node, layout = self._node, checks.layout
         loop = asyncio.get_running_loop()
         checks_of_earlier_run(checks, output.known_list())
-        descriptor, chunks = await loop.run_in_executor(None, output.open_part, checks)
+        try:
+            descriptor, chunks = await loop.run_in_executor(None, output.open_part, checks)
+        except OSError as error:  # no file system for a file so large, or a disk that cannot be read
+            node.departure.sink_failed(error.strerror or str(error))
+            return
         kept = layout.records_before(chunks)
         self._enlarge_ring(layout)
         node.ring.anchor(kept)
@@ -191,5 +195,5 @@ class FileGroup:
             if self._output is not None:
                 self._output.complete()
         except OSError as error:
-            return f"output: {error.strerror}"
+            return error.strerror or str(error)
         return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import resource
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -20,6 +21,7 @@ from tests.agent.test_stream_real import group, place_tree, same, starter, until
 
 SIZE = 4_000_000
 RECORD = 32_768
+NONE = "0" * 64
 SETTINGS = GroupSettings(mode="file", report_ms=100)
 
 
@@ -159,3 +161,29 @@ async def test_a_receiver_does_not_mix_two_files(tmp_path: Path) -> None:
         code, err = await peer.ended()
         assert code == 1
         assert "the source sends another file now" in err
+
+
+async def test_a_file_system_that_cannot_hold_the_file_is_told_in_one_line(tmp_path: Path) -> None:
+    async with group(SETTINGS) as (coordinator, agents):
+        peer = await starter(coordinator, agents, tmp_path)("join", "a")
+        (member,) = await coordinator.joined("a")
+        resource.prlimit(peer.process.pid, resource.RLIMIT_FSIZE, (1 << 20, resource.RLIM_INFINITY))
+        await member.send(Contents(size=SIZE, record_size=RECORD, chunk_records=1, sha256=NONE, digests_sha256=NONE))
+        code, err = await peer.ended()
+        assert code == 1
+        assert "overlaycast: output: File too large" in err
+        assert "Traceback" not in err
+
+
+async def test_a_name_that_is_taken_meanwhile_is_told_in_one_line(tmp_path: Path) -> None:
+    media = write_media(tmp_path, 100_000)
+    async with group(SETTINGS) as (coordinator, agents):
+        start = starter(coordinator, agents, tmp_path)
+        source, peer = await start("send", "s", str(media)), await start("join", "a")
+        await place_tree(coordinator, {"a": ("s", ())})
+        await asyncio.to_thread(peer.output.mkdir)
+        await coordinator.begin("s")
+        code, err = await peer.ended()
+        assert code == 1
+        assert "overlaycast: output: Is a directory" in err
+        assert (await source.ended())[0] == 0
