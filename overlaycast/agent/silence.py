@@ -22,7 +22,7 @@ the old parent may come back; a late one costs a gap."""
 _MOST_LATENESS_S: Final = 0.4
 _WINDOW_S: Final = 1.0
 """Seconds over which a rate is usual."""
-_PATIENCE: Final = 8.0
+PATIENCE: Final = 8.0
 """Links are shared: a rate may fall to so small a part of the usual and still be nothing unusual."""
 
 
@@ -48,7 +48,7 @@ class UsualRate:
     """How fast bytes have been coming of late: what a part of a record is worth as a sign of life.
 
     A link that is cut to a hundredth of its rate is not silent: a packet of a record comes now and then. So a part
-    counts for as long as so many bytes usually take (``_PATIENCE`` times), not as a record does.
+    counts for as long as so many bytes usually take (``PATIENCE`` times), not as a record does.
     """
 
     __slots__ = ("_bytes", "_rate", "_since")
@@ -69,7 +69,7 @@ class UsualRate:
 
     def worth_s(self, size: int) -> float:
         """Return for how many seconds so many bytes say that the other side lives; for ever while nothing is usual."""
-        return _PATIENCE * size / self._rate if self._rate else math.inf
+        return PATIENCE * size / self._rate if self._rate else math.inf
 
 
 class SilenceLimit:

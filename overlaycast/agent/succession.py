@@ -12,7 +12,7 @@ from typing import Final
 from overlaycast.agent.links import DIAL_LIMIT
 from overlaycast.agent.outage import COMPLAIN_AFTER, COMPLAIN_EVERY, Complaints, Outage, predefined
 from overlaycast.agent.parents import Parents
-from overlaycast.agent.silence import SilenceLimit
+from overlaycast.agent.silence import PATIENCE, SilenceLimit
 from overlaycast.agent.switching import Ask, Doubt, Fed, Link, Phase, Reason, State
 from overlaycast.wire.messages import Assign, Peer
 
@@ -66,7 +66,7 @@ class Succession(Parents):
             complaint = outage.complaint(self._target, now, link.peer.member)
         if complaint and old and old.stalled_since is None:
             doubt_s = max(DOUBT, DOUBT_LIMITS * self._limit.unusual(now))
-            old.phase, self._doubt = Phase.ASKED, Doubt(old.number, now + doubt_s, complaint)
+            old.phase, self._doubt = Phase.ASKED, Doubt(old.number, now + doubt_s, complaint, old.taken, link.taken)
         elif complaint:
             self._actions.append(self._complaints.make(complaint, now))
         for other in self.links:
@@ -109,13 +109,19 @@ class Succession(Parents):
     def _end_doubt(self, doubt: Doubt, now: float) -> None:
         """The old parent had its time: back to it if it lives, else the coordinator hears of the switch."""
         link = self.links.get(doubt.link)
-        if link and link.stalled_since is None and now - link.heard < self._limit.unusual(now):
+        lives = link and link.stalled_since is None and now - link.heard < self._limit.unusual(now)
+        if link and lives and self._keeps_up(link, doubt):
             self._go_back(link, doubt)
             return
         self._doubt = None
         if link:
             self._rest(link)
         self._actions.append(self._complaints.make(doubt.complaint, now))
+
+    def _keeps_up(self, link: Link, doubt: Doubt) -> bool:
+        """A link cut to a hundredth of its rate lives, too; to go back there would be the next outage."""
+        meanwhile = self.current.taken - doubt.new if self.current else 0
+        return PATIENCE * (link.taken - doubt.old) >= meanwhile
 
     # --- outages -------------------------------------------------------------------------------------------------
 

@@ -107,12 +107,18 @@ class Link:
     feed: bool = False
     stalled_since: float | None = None
     gone: int | None = None
+    taken: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Doubt:
-    """After a switch for silence: the parent left behind, still asked, may prove that it was only late."""
+    """After a switch for silence: the parent left behind, still asked, may prove that it was only late.
+
+    ``old`` and ``new``: bytes taken from it and from who feeds us, when it began.
+    """
 
     link: int
     until: float
     complaint: Complain
+    old: int = 0
+    new: int = 0

@@ -134,13 +134,16 @@ class Upstream(Succession):
             self._asked_spoke(link, now)
 
     def trickled(self, number: int, size: int, now: float) -> None:
-        """Not even one whole record: ``size`` bytes of one."""
-        link = self.current
-        if link is None or number != link.number:
+        """Not even one whole record: ``size`` bytes of one. It lives, but no gap has ended well."""
+        link = self.links.get(number)
+        if link is None or self.state is State.ENDED:
+            return
+        if link is not self.current and not (self._doubt and number == self._doubt.link):
             self.data(number, False, now, size)
-        elif self.state is not State.ENDED:
-            self._rate.took(size, now)
-            link.heard = min(now, link.heard + self._rate.worth_s(size))
+            return
+        self._rate.took(size, now)
+        link.taken += size
+        link.heard = min(now, link.heard + self._rate.worth_s(size)) if link is self.current else now
 
     def data(self, number: int, advanced: bool, now: float, size: int = 0) -> None:
         """Records came, ``size`` bytes in all; ``advanced``: at least one of them was new."""
@@ -148,6 +151,7 @@ class Upstream(Succession):
         link = self._heard(number, now)
         if link is None:
             return
+        link.taken += size
         if advanced:
             link.stalled_since = None
         if self._doubt and number == self._doubt.link:
