@@ -90,9 +90,10 @@ class Succession(Parents):
 
     # --- the old parent, in doubt --------------------------------------------------------------------------------
 
-    def _go_back(self, link: Link, doubt: Doubt) -> None:
+    def _go_back(self, link: Link, doubt: Doubt, now: float) -> None:
         """The old parent delivers again: the alarm was false, and we are where we were."""
         self._doubt = None
+        self._limit.gap(doubt.gap, now)
         left, self.current = self.current, link
         link.phase, self.state = Phase.FEEDING, State.STREAMING
         self._actions.append(Fed(link.peer.member, doubt.complaint.now_from, "return"))
@@ -111,7 +112,7 @@ class Succession(Parents):
         link = self.links.get(doubt.link)
         lives = link and link.stalled_since is None and now - link.heard < self._limit.unusual(now)
         if link and lives and self._keeps_up(link, doubt):
-            self._go_back(link, doubt)
+            self._go_back(link, doubt, now)
             return
         self._doubt = None
         if link:

@@ -114,7 +114,8 @@ class Link:
 class Doubt:
     """After a switch for silence: the parent left behind, still asked, may prove that it was only late.
 
-    ``old`` and ``new``: bytes taken from it and from who feeds us, when it began.
+    ``old`` and ``new``: bytes taken from it and from who feeds us, when it began. ``gap``: how long it had been silent
+    when it was heard again, 0 until then.
     """
 
     link: int
@@ -122,3 +123,4 @@ class Doubt:
     complaint: Complain
     old: int = 0
     new: int = 0
+    gap: float = 0.0

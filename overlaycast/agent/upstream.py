@@ -156,7 +156,7 @@ class Upstream(Succession):
             link.stalled_since = None
         if self._doubt and number == self._doubt.link:
             if advanced:
-                self._go_back(link, self._doubt)
+                self._go_back(link, self._doubt, now)
             return
         if link is self.current:
             if advanced and self.state is not State.STREAMING:
@@ -168,8 +168,10 @@ class Upstream(Succession):
         link = self.links.get(number)
         if link is None or self.state is State.ENDED:
             return None
-        if link is self.current or (self._doubt and number == self._doubt.link):
+        if link is self.current:
             self._limit.gap(now - link.heard, now)
+        elif self._doubt and number == self._doubt.link and not self._doubt.gap:
+            self._doubt = replace(self._doubt, gap=now - link.heard)  # counts if we go back: else it did not end well
         link.heard = now
         return link
 
