@@ -16,7 +16,7 @@ from typing import Final
 
 from overlaycast.errors import ConfigError, RemoteProtocolError
 from overlaycast.wire.frames import DIGEST_SIZE, MAX_RECORD, Digests, encode
-from overlaycast.wire.messages import MAX_CHUNK, MAX_CHUNKS, Contents
+from overlaycast.wire.messages import MAX_CHUNK, MAX_CHUNK_RECORDS, MAX_CHUNKS, Contents
 
 
 class DamagedError(RemoteProtocolError):
@@ -32,9 +32,10 @@ def chunk_records(size: int, record_size: int) -> int:
     records = 1
     while size > records * record_size * MAX_CHUNKS:
         records *= 2
-        if records * record_size > MAX_CHUNK:
+        if records * record_size > MAX_CHUNK or records > MAX_CHUNK_RECORDS:
             raise ConfigError(
-                f"file: accepted are up to {MAX_CHUNK * MAX_CHUNKS >> 30} GiB with records of a power of 2"
+                f"file: accepted are up to {MAX_CHUNK * MAX_CHUNKS >> 30} GiB, with records of a power of 2 and"
+                f" {MAX_CHUNK // MAX_CHUNK_RECORDS} B or more"
             )
     return records
 

@@ -24,6 +24,8 @@ ECHO_LIMIT: Final = 64 * 1024
 
 MAX_CHUNK: Final = 8 << 20
 """Bytes of a chunk at most: a member keeps so much of a link that it does not trust yet."""
+MAX_CHUNK_RECORDS: Final = 1 << 16
+"""Records of a chunk at most: each has a header, which would be most of what is kept where records are tiny."""
 MAX_CHUNKS: Final = 1 << 16
 """Chunks of a file at most: the list of their digests has at most 2 MiB."""
 
@@ -88,7 +90,7 @@ class Contents(_Message):
     kind: Literal["contents"] = "contents"
     size: int = Field(ge=0, le=MAX_CHUNK * MAX_CHUNKS)
     record_size: int = Field(ge=1, le=MAX_RECORD)
-    chunk_records: int = Field(ge=1, le=MAX_CHUNK)
+    chunk_records: int = Field(ge=1, le=MAX_CHUNK_RECORDS)
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
     digests_sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
 

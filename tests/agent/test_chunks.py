@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from overlaycast.agent.chunk_intake import ChunkIntake
 from overlaycast.agent.chunks import Checks, DamagedError, Gathering, Layout, chunk_records, describe, held_chunks
@@ -15,7 +17,7 @@ from overlaycast.agent.intake import Arrival
 from overlaycast.agent.ring import Ring
 from overlaycast.errors import ConfigError, RemoteProtocolError
 from overlaycast.wire.frames import Data, Digests, End, Frame, Heartbeat, encode
-from overlaycast.wire.messages import MAX_CHUNK, MAX_CHUNKS, Contents
+from overlaycast.wire.messages import MAX_CHUNK, MAX_CHUNK_RECORDS, MAX_CHUNKS, Contents
 
 
 def reader(content: bytes) -> Callable[[int, int], bytes]:
@@ -106,6 +108,17 @@ def test_chunks_grow_with_the_file_and_stay_bounded(size: int) -> None:
 def test_a_file_beyond_all_bounds_is_refused() -> None:
     with pytest.raises(ConfigError, match="512 GiB"):
         chunk_records(MAX_CHUNK * MAX_CHUNKS + 1, 32768)
+
+
+def test_a_link_that_is_not_trusted_yet_keeps_little_even_if_records_are_tiny() -> None:
+    """Each of 8 Mi records of one byte would come with 24 B of header: 200 MiB for a link."""
+    with pytest.raises(ConfigError, match="128 B or more"):
+        chunk_records(MAX_CHUNK_RECORDS * MAX_CHUNKS + 1, 1)
+    fields: dict[str, Any] = {"size": MAX_CHUNK, "sha256": "0" * 64, "digests_sha256": "0" * 64}
+    for record_size, count in ((1, MAX_CHUNK), (64, MAX_CHUNK // 64)):
+        with pytest.raises(ValidationError):
+            Contents(record_size=record_size, chunk_records=count, **fields)
+    assert Contents(record_size=128, chunk_records=MAX_CHUNK_RECORDS, **fields)
 
 
 @given(st.binary(min_size=1, max_size=400), st.integers(1, 30), st.integers(1, 5), st.integers(1, 90), st.booleans())
