@@ -148,6 +148,8 @@ class Agent:
             self.uplink.close()
         if self.downstream:
             self.downstream.close()
+        if self.file:
+            self.file.close()
         self.figures.summary()
         if self.sink:
             self.sink.close()

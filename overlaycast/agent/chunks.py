@@ -12,11 +12,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator
-from typing import Final
+from typing import Final, TypeAlias
 
 from overlaycast.errors import ConfigError, RemoteProtocolError
 from overlaycast.wire.frames import DIGEST_SIZE, MAX_RECORD, Digests, encode
 from overlaycast.wire.messages import MAX_CHUNK, MAX_CHUNK_RECORDS, MAX_CHUNKS, Contents
+
+Read: TypeAlias = Callable[[int, int], bytes]
+"""Returns up to so many bytes from an offset, as ``(size, offset)``."""
 
 
 class DamagedError(RemoteProtocolError):
@@ -138,12 +141,8 @@ class Gathering:
             self._checks.learn(held)
 
 
-def held_chunks(checks: Checks, read: Callable[[int, int], bytes]) -> int:
-    """Return how many chunks at the beginning of a file are what they have to be.
-
-    Args:
-        read: returns up to so many bytes from an offset, as ``(size, offset)``.
-    """
+def held_chunks(checks: Checks, read: Read) -> int:
+    """Return how many chunks at the beginning of a file are what they have to be."""
     layout = checks.layout
     for chunk in range(layout.chunks):
         start, stop = layout.bytes_before(chunk), layout.bytes_before(chunk + 1)
@@ -155,21 +154,21 @@ def held_chunks(checks: Checks, read: Callable[[int, int], bytes]) -> int:
 _PIECE: Final = 1 << 20
 
 
-def _digest_of(read: Callable[[int, int], bytes], start: int, stop: int) -> bytes:
+def _digest_of(read: Read, start: int, stop: int) -> bytes:
     digest = hashlib.sha256()
     for piece in pieces(read, start, stop):
         digest.update(piece)
     return digest.digest()
 
 
-def pieces(read: Callable[[int, int], bytes], start: int, stop: int) -> Iterator[bytes]:
+def pieces(read: Read, start: int, stop: int) -> Iterator[bytes]:
     """Yield what is in ``[start, stop)``, as far as there is something."""
     while start < stop and (piece := read(min(_PIECE, stop - start), start)):
         start += len(piece)
         yield piece
 
 
-def describe(size: int, record_size: int, read: Callable[[int, int], bytes]) -> tuple[Contents, bytes]:
+def describe(size: int, record_size: int, read: Read) -> tuple[Contents, bytes]:
     """Read a whole file; return what its source announces, and the list of digests.
 
     Raises:

@@ -16,7 +16,7 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from overlaycast.agent.archive import FileArchive
-from overlaycast.agent.chunks import Checks, Layout, describe
+from overlaycast.agent.chunks import Checks, Layout, Read, describe
 from overlaycast.agent.media import FileInput
 from overlaycast.agent.output import Output, Spool, checks_of_earlier_run
 from overlaycast.agent.sink import Sink
@@ -43,6 +43,7 @@ class FileGroup:
     def __init__(self, node: Agent, output: Output | Spool | None) -> None:
         self.checks: Checks | None = None
         self.ready = asyncio.Event()
+        self._closed = False
         self._node = node
         self._output = output
         self._order: Assign | None = None
@@ -63,17 +64,27 @@ class FileGroup:
         """The file's size; None while that is not known."""
         return self.checks.layout.size if self.checks else None
 
+    def close(self) -> None:
+        """Read no more: nobody waits for a large file to be read to its end."""
+        self._closed = True
+
+    def _reader(self, descriptor: int) -> Read:
+        """Return what reads from a descriptor, in a thread, until we are closed."""
+
+        def read(size: int, at: int) -> bytes:
+            if self._closed:
+                raise InterruptedError
+            return os.pread(descriptor, size, at)
+
+        return read
+
     # --- the source --------------------------------------------------------------------------------------------
 
     async def describe(self, source: FileInput, record_size: int) -> None:
         """Read the file, announce what is in it, and be ready to send it."""
         began = time.monotonic()
         source.fix()
-        descriptor = source.descriptor
-
-        def read(size: int, at: int) -> bytes:
-            return os.pread(descriptor, size, at)
-
+        descriptor, read = source.descriptor, self._reader(source.descriptor)
         loop = asyncio.get_running_loop()
         contents, digests = await loop.run_in_executor(None, describe, source.size, record_size, read)
         self.checks = Checks(contents, lambda: None, digests)
@@ -123,7 +134,7 @@ class FileGroup:
         loop = asyncio.get_running_loop()
         checks_of_earlier_run(checks, output.known_list())
         try:
-            descriptor, chunks = await loop.run_in_executor(None, output.open_part, checks)
+            descriptor, chunks = await loop.run_in_executor(None, output.open_part, checks, self._reader)
         except OSError as error:  # no file system for a file so large, or a disk that cannot be read
             node.departure.sink_failed(error.strerror or str(error))
             return

@@ -14,11 +14,12 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, Final
 
-from overlaycast.agent.chunks import Checks, DamagedError, held_chunks
+from overlaycast.agent.chunks import Checks, DamagedError, Read, held_chunks
 from overlaycast.errors import ConfigError
 
 PART: Final = ".part"
@@ -70,13 +71,17 @@ class Output:
         except OSError:
             return None
 
-    def open_part(self, checks: Checks) -> tuple[int, int]:
+    def open_part(self, checks: Checks, reader: Callable[[int], Read]) -> tuple[int, int]:
         """Return the descriptor that a file is written to, and how many of its first chunks are there and good.
 
         Reads what is there; may take as long as that takes.
+
+        Args:
+            checks: what has to be there.
+            reader: returns what reads from a descriptor; if that raises, the part stays what it is.
         """
         descriptor = self.descriptor = _open(self._beside(PART), os.O_RDWR | os.O_CREAT)
-        chunks = held_chunks(checks, lambda size, at: os.pread(descriptor, size, at)) if checks.digests else 0
+        chunks = held_chunks(checks, reader(descriptor)) if checks.digests else 0
         if not chunks:
             os.ftruncate(descriptor, 0)
         os.ftruncate(descriptor, checks.layout.size)
@@ -117,7 +122,7 @@ class Spool:
         """There is no earlier run."""
         return None
 
-    def open_part(self, checks: Checks) -> tuple[int, int]:
+    def open_part(self, checks: Checks, reader: Callable[[int], Read]) -> tuple[int, int]:
         """Return its descriptor, and that nothing is in it."""
         os.ftruncate(self._file.fileno(), checks.layout.size)
         return self._file.fileno(), 0

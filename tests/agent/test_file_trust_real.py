@@ -187,3 +187,16 @@ async def test_a_name_that_is_taken_meanwhile_is_told_in_one_line(tmp_path: Path
         assert code == 1
         assert "overlaycast: output: Is a directory" in err
         assert (await source.ended())[0] == 0
+
+
+async def test_a_source_that_is_told_to_go_does_not_read_its_file_to_the_end_first(tmp_path: Path) -> None:
+    media = tmp_path / "media"
+    with media.open("wb") as file:
+        file.truncate(400 << 30)  # holes: takes no room, and a quarter of an hour to read
+    async with group(SETTINGS) as (coordinator, agents):
+        source = await starter(coordinator, agents, tmp_path)("send", "s", str(media))
+        await coordinator.joined("s")
+        source.signal(signal.SIGINT)
+        source.signal(signal.SIGTERM)
+        await source.ended()
+        assert not source.lines("contents")
