@@ -158,7 +158,7 @@ def there(n: int, *words: str) -> list[str]:
 
 def iperf() -> float:
     """Return the goodput of one TCP stream between two hosts, Mbit/s."""
-    with subprocess.Popen(there(1, "iperf3", "-s", "-1"), stdout=subprocess.PIPE, text=True) as server:
+    with subprocess.Popen(there(1, "iperf3", "-s", "-1", "--forceflush"), stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None
         while "listening" not in server.stdout.readline():
             pass
@@ -294,6 +294,8 @@ def main() -> None:
     parser.add_argument("--page", action="store_true", help="write what there is into docs/benchmarks.md")
     parser.add_argument("--dry", action="store_true", help="print only, keep the results as they are")
     options = parser.parse_args()
+    if options.lan and shutil.which("iperf3") is None:
+        sys.exit("file_mode: --lan needs iperf3; install it with: apt-get install iperf3")
     if options.lan:
         enter("benchmarks.file_mode")
     for receivers in options.receivers:
