@@ -38,7 +38,8 @@ async def test_a_second_request_that_never_ends_is_not_waited_for(
         while not rest.done():  # a byte now and then does not help
             await asyncio.wait({rest}, timeout=0.1)
             writer.write(b"x")
-        assert b"GET" not in rest.result()
+        with contextlib.suppress(ConnectionError):  # a reset, where it was closed before our last byte was read
+            assert b"GET" not in rest.result()
         writer.close()
         with contextlib.suppress(ConnectionError):
             await writer.wait_closed()
