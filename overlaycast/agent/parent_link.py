@@ -79,6 +79,11 @@ class ParentLink:
         self._writing = False
         self._closed = False
 
+    @property
+    def called(self) -> bool:
+        """The parent opens this connection; we could not."""
+        return not self.peer.addresses
+
     # --- opening -----------------------------------------------------------------------------------------------
 
     async def dial(self, rank: int) -> bool:

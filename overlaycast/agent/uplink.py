@@ -273,7 +273,9 @@ class Uplink:
         )
 
     def _fed(self, action: Fed) -> None:
-        self._listener.journal("fed", parent=action.parent)
+        current = self.machine.current
+        link = self.links.get(current.number) if current is not None else None
+        self._listener.journal("fed", parent=action.parent, called=link is not None and link.called)
         if action.was is not None:
             self._switch = action
         self._listener.parent_changed()

@@ -44,10 +44,11 @@ class Assigned(_Entry):
 
 
 class Fed(_Entry):
-    """From now on live data or heartbeats come from this parent."""
+    """From now on live data or heartbeats come from this parent; ``called``: it opened the connection."""
 
     kind: Literal["fed"] = "fed"
     parent: int | None = None
+    called: bool = False
 
 
 class Silent(_Entry):

@@ -19,6 +19,7 @@ from overlaycast.lab.aftermath import faults_seen
 from overlaycast.lab.copies import inbound_by_site, inbound_by_tree, stream_curve, wire_curve
 from overlaycast.lab.delivery import NOTHING, began, deliveries, ended, span
 from overlaycast.lab.experiment import Expectation
+from overlaycast.lab.feeding import feeding
 from overlaycast.lab.journals import End
 from overlaycast.lab.metrics import METRICS
 from overlaycast.lab.recording import Curve, LinkSeen, Recording
@@ -80,6 +81,7 @@ def build(recording: Recording) -> Result:
         sites=_sites(recording, stream, t0, t1),
         tree=_tree(recording),
         faults=faults_seen(recording),
+        feeding=feeding(recording),
         control=Control(recording.control_bytes, recording.control_messages),
         notes=tuple(recording.notes),
         cpu_s=dict(recording.cpu_s),

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from overlaycast.lab.result import FaultSeen, Result
+from overlaycast.lab.result import FaultSeen, FeedSeen, Result
 
 Value = float | bool | None
 
@@ -120,6 +120,21 @@ def _fed_by_backup(result: Result, faults: tuple[FaultSeen, ...]) -> Value:
     )
 
 
+def _by_call(result: Result, faults: tuple[FaultSeen, ...]) -> Value:
+    return min((seen.by_call for seen in _moments(result, faults)), default=None)
+
+
+def _as_planned(result: Result, faults: tuple[FaultSeen, ...]) -> Value:
+    seen = [(one.as_planned, one.receivers) for one in _moments(result, faults)]
+    shares = [planned / receivers for planned, receivers in seen if planned is not None and receivers]
+    return min(shares) if shares and len(shares) == len(seen) else None
+
+
+def _moments(result: Result, faults: tuple[FaultSeen, ...]) -> list[FeedSeen]:
+    about = {fault.id for fault in faults}
+    return [seen for seen in result.feeding if seen.before_fault is None or seen.before_fault in about]
+
+
 METRICS: Final[dict[str, Metric]] = {
     "lost": Metric("records lost by a surviving receiver", "records", _lost),
     "duplicated": Metric("records written twice by a surviving receiver", "records", _duplicated),
@@ -190,6 +205,17 @@ METRICS: Final[dict[str, Metric]] = {
     ),
     "troubles": Metric(
         "programs that failed though no fault was meant for them", "", lambda result, _: len(result.troubles)
+    ),
+    "links_by_call": Metric(
+        "surviving receivers fed over a connection that their parent opened, fewest before any fault and at the end",
+        "",
+        _by_call,
+    ),
+    "fed_as_planned": Metric(
+        "share of surviving receivers fed by the parent that the coordinator gave them, least before any fault and at "
+        "the end",
+        "",
+        _as_planned,
     ),
     "primaries": Metric("peers fed by the source when the stream began", "", lambda result, _: result.tree.primaries),
     "control_bytes": Metric("bytes of control messages, both ways", "bytes", lambda result, _: result.control.bytes),

@@ -193,6 +193,21 @@ class FaultSeen:
 
 
 @dataclass(frozen=True, slots=True)
+class FeedSeen:
+    """Who fed the surviving receivers just before a fault, or (``before_fault`` None) at the stream's end.
+
+    ``by_call`` of the ``receivers`` were fed over a connection that their parent had opened; ``as_planned`` by the
+    parent that the coordinator had given them (None: nobody gives orders in this system).
+    """
+
+    at_s: float
+    before_fault: str | None
+    receivers: int
+    by_call: int
+    as_planned: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class Control:
     """What the control plane cost, as the coordinator counts it."""
 
@@ -253,6 +268,7 @@ class Result:
     tree: TreeSeen
     faults: tuple[FaultSeen, ...]
     control: Control
+    feeding: tuple[FeedSeen, ...] = ()
     notes: tuple[str, ...] = ()
     cpu_s: dict[str, float] = field(default_factory=dict)
     captures: dict[str, Any] | None = None

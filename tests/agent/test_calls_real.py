@@ -155,6 +155,7 @@ async def test_a_child_nobody_can_be_dialled_by_gets_the_stream_from_a_parent_an
             code, err = await agent.ended()
             assert (agent.name, code, err) == (agent.name, 0, err)
             assert same(agent, media)
+        assert all(line["called"] for line in last.lines("fed"))
         assert last.lines("switch")[-1]["to"] == b  # a busy machine may have had it change to and fro before
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import pytest
@@ -10,11 +11,11 @@ from hypothesis import strategies as st
 
 from overlaycast.lab import judge, metrics, series, story
 from overlaycast.lab.experiment import Expectation
-from overlaycast.lab.journals import End, Fed, Journal, Summary
+from overlaycast.lab.journals import Assigned, End, Entry, Fed, Journal, Summary
 from overlaycast.lab.recording import Curve
 from overlaycast.lab.result import Result
 from tests.lab import made_up
-from tests.lab.made_up import AFTER_KILL, START, Story
+from tests.lab.made_up import AFTER_KILL, START, T0, Story
 
 
 def concluded(**changes: object) -> Result:
@@ -173,8 +174,8 @@ def test_freed_target_counts_as_receiver_again() -> None:
 def test_operators_mean_what_they_say(metric: str, op: str, limit: int) -> None:
     result = _GOOD
     one = judge.expectations(result, [Expectation(metric=metric, op=op, limit=limit)])[0]  # type: ignore[arg-type]
-    if one.value is None:  # nothing was healed, nobody was to say why: what was not measured was not kept
-        assert metric in ("back_ms", "told_why", "startup_ms")
+    if one.value is None:  # nothing was healed, nobody was to say why or gave orders: not measured is not kept
+        assert metric in ("back_ms", "told_why", "startup_ms", "fed_as_planned")
         assert not one.ok
         return
     assert one.ok == eval(f"{float(one.value)} {op} {float(limit)}")
@@ -221,3 +222,75 @@ def test_story_is_in_order() -> None:
     assert [event["at_s"] for event in events] == sorted(event["at_s"] for event in events)
     assert [event["fault"] for event in events if event["kind"] == "fault"] == ["primary-dies", "silent-death"]
     assert any(event["kind"] == "switch" and event["host"] == "202b" for event in events)
+
+
+def _fed(host: str, *entries: Entry) -> dict[str, Journal]:
+    """Return the made-up journals, one with further entries."""
+    journals = made_up.recording().journals
+    merged = sorted([*journals[host].entries, *entries], key=lambda entry: entry.t)
+    return {**journals, host: Journal(host, tuple(merged))}
+
+
+def _ordered(parents: dict[str, str]) -> dict[str, Journal]:
+    """Return the made-up journals with an order to everybody before the stream."""
+    number = made_up.recording().journals
+    ids = {host: journal.member for host, journal in number.items()}
+    return {
+        host: replace(
+            one, entries=(one.entries[0], Assigned(t=T0 - 2, epoch=3, parent=ids[parents[host]]), *one.entries[1:])
+        )
+        if host in parents
+        else one
+        for host, one in number.items()
+    }
+
+
+def _measured(journals: Mapping[str, Journal], metric: str, fault: str | None = None) -> object:
+    result = judge.build(replace(made_up.recording(), journals=journals))
+    (one,) = judge.expectations(result, [Expectation(metric=metric, op=">=", limit=0, fault=fault)])
+    return one.value
+
+
+def test_links_by_call_are_counted_at_each_fault_and_at_the_end() -> None:
+    number = {host: one.member for host, one in made_up.recording().journals.items()}
+    assert _measured(made_up.recording().journals, "links_by_call") == 0
+    called = Fed(t=T0 - 0.5, parent=number["202j"], called=True)
+    assert _measured(_fed("202k", called), "links_by_call") == 1
+    lost = Fed(t=T0 + 15, parent=number["source"])
+    assert _measured(_fed("202k", called, lost), "links_by_call") == 0
+    late = Fed(t=T0 + 5, parent=number["202j"], called=True)
+    assert _measured(_fed("202k", late), "links_by_call") == 1
+    result = judge.build(replace(made_up.recording(), journals=_fed("202k", called, lost)))
+    assert [(seen.before_fault, seen.receivers, seen.by_call) for seen in result.feeding] == [
+        ("primary-dies", 11, 1),
+        ("silent-death", 11, 0),
+        (None, 11, 0),
+    ]
+
+
+def test_fed_as_planned_is_a_share_of_those_who_were_given_orders() -> None:
+    assert _measured(made_up.recording().journals, "fed_as_planned") is None  # nobody gives orders
+    planned = _ordered(START)
+    assert _measured(planned, "fed_as_planned") == pytest.approx(6 / 11, abs=0.001)  # five moved untold
+    number = {host: one.member for host, one in planned.items()}
+    told = dict(planned)
+    number["backup"] = made_up.ids(made_up.recording().cast)["backup"]
+    for host in ("202b", "202c", "202d", "202h", "202i"):
+        parent = number[made_up.AFTER_SILENCE[host]]
+        at = T0 + (10.2 if host < "202e" else 20.2)
+        entries = [*told[host].entries, Assigned(t=at, epoch=4, parent=parent)]
+        told[host] = Journal(host, tuple(sorted(entries, key=lambda entry: entry.t)))
+    assert _measured(told, "fed_as_planned") == 1.0
+
+
+def test_an_order_of_the_last_moment_need_not_be_obeyed_yet() -> None:
+    planned = _ordered(START)
+    end = next(entry.t for entry in planned["source"].entries if isinstance(entry, End))
+    first = made_up.recording().faults[0].at
+    source = planned["source"].member
+    for age, share in ((0.3, 11 / 11), (3.0, 10 / 11)):
+        entries = [*planned["202k"].entries, Assigned(t=first - age, epoch=4, parent=source)]
+        journals = {**planned, "202k": Journal("202k", tuple(sorted(entries, key=lambda entry: entry.t)))}
+        result = judge.build(replace(made_up.recording(), journals=journals))
+        assert result.feeding[0].as_planned == round(share * 11)
+        assert result.feeding[0].at_s < end - T0
