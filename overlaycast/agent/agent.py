@@ -17,6 +17,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Final
 
+from overlaycast.agent.chunks import cut
 from overlaycast.agent.control import ControlLink
 from overlaycast.agent.departure import Departure, within
 from overlaycast.agent.downstream import Downstream
@@ -25,7 +26,7 @@ from overlaycast.agent.file_group import FileGroup
 from overlaycast.agent.intake import Arrival
 from overlaycast.agent.journal import Journal
 from overlaycast.agent.media import FileInput, Input
-from overlaycast.agent.options import FILE_RECORD, TS_RECORD, JoinOptions, NodeOptions, SendOptions
+from overlaycast.agent.options import TS_RECORD, JoinOptions, NodeOptions, SendOptions
 from overlaycast.agent.output import Output, Spool
 from overlaycast.agent.ring import Ring
 from overlaycast.agent.sink import Sink
@@ -297,12 +298,13 @@ class Agent:
         if options.mode not in (None, settings.mode):
             raise ConfigError(f"mode: the group is {settings.mode}, accepted: {settings.mode} (got {options.mode})")
         whole = settings.mode == "file"
-        record_size = options.record_size or (FILE_RECORD if whole else TS_RECORD)
+        record_size = options.record_size or TS_RECORD
         if whole:
             if not isinstance(source, FileInput):
                 raise ConfigError("file: accepted in a file group is a regular file, it may have to be read again")
             self.file = FileGroup(self, None)
-            self.spawn(self.file.describe(source, record_size))
+            record_size, count = cut(source.size, options.record_size)
+            self.spawn(self.file.describe(source, record_size, count))
         schedule = schedule_for(settings.mode, source, options.rate)
         self.pump = SourcePump(self.ring, source, schedule, record_size, self._pushed, self._room if whole else None)
 

@@ -4,8 +4,8 @@ Owns: the places of records and chunks, the list of the chunks' digests, and whe
 anything that does not fit what the source announced (``messages.Contents``, over the control link). Pure.
 
 The list travels over data links (``frames.Digests``): 32 bytes for each chunk would be payload for a coordinator with
-many members, its own digest is not. A chunk is as small as the list allows, because a node passes on nothing that it
-has not checked, and so each hop delays the stream by one chunk.
+many members, its own digest is not. A node passes on nothing that it has not checked, so each hop delays the stream by
+one chunk, and a first one by the list too: the smaller the chunks, the longer that is (``cut``).
 """
 
 from __future__ import annotations
@@ -17,6 +17,9 @@ from typing import Final, TypeAlias
 from overlaycast.errors import ConfigError, RemoteProtocolError
 from overlaycast.wire.frames import DIGEST_SIZE, MAX_RECORD, Digests, encode
 from overlaycast.wire.messages import MAX_CHUNK, MAX_CHUNK_RECORDS, MAX_CHUNKS, Contents
+
+LEAST_CHUNK: Final = 8 << 10
+"""Below that headers cost more than a hop's wait for the rest of a chunk saves."""
 
 Read: TypeAlias = Callable[[int, int], bytes]
 """Returns up to so many bytes from an offset, as ``(size, offset)``."""
@@ -41,6 +44,24 @@ def chunk_records(size: int, record_size: int) -> int:
                 f" {MAX_CHUNK // MAX_CHUNK_RECORDS} B or more"
             )
     return records
+
+
+def cut(size: int, record_size: int | None = None) -> tuple[int, int]:
+    """Return the bytes of a record and the records of a chunk for a file of ``size`` bytes.
+
+    Unless the record's size is given: the power of 2 for which a hop waits least for a chunk and for the list together,
+    at most ``sqrt(DIGEST_SIZE * size)``. That is 16 KiB for 16 MiB, where a thin uplink counts, and 128 KiB for 1 GiB.
+
+    Raises:
+        ConfigError: the file is too large.
+    """
+    if record_size is not None:
+        return record_size, chunk_records(size, record_size)
+    chunk = LEAST_CHUNK
+    while (2 * chunk) ** 2 <= DIGEST_SIZE * size:
+        chunk *= 2
+    record_size = min(chunk, MAX_RECORD)
+    return record_size, max(chunk // record_size, chunk_records(size, record_size))
 
 
 class Layout:
@@ -168,13 +189,15 @@ def pieces(read: Read, start: int, stop: int) -> Iterator[bytes]:
         yield piece
 
 
-def describe(size: int, record_size: int, read: Read) -> tuple[Contents, bytes]:
+def describe(size: int, record_size: int, count: int, read: Read) -> tuple[Contents, bytes]:
     """Read a whole file; return what its source announces, and the list of digests.
 
+    Args:
+        count: records of a chunk.
+
     Raises:
-        ConfigError: it is too large, or it has shrunk meanwhile.
+        ConfigError: it has shrunk meanwhile.
     """
-    count = chunk_records(size, record_size)
     chunk_bytes = count * record_size
     whole, digests, seen = hashlib.sha256(), bytearray(), 0
     for start in range(0, size, chunk_bytes):

@@ -80,13 +80,13 @@ class FileGroup:
 
     # --- the source --------------------------------------------------------------------------------------------
 
-    async def describe(self, source: FileInput, record_size: int) -> None:
-        """Read the file, announce what is in it, and be ready to send it."""
+    async def describe(self, source: FileInput, record_size: int, count: int) -> None:
+        """Read the file, cut as ``chunks.cut`` says, announce what is in it, and be ready to send it."""
         began = time.monotonic()
         source.fix()
         descriptor, read = source.descriptor, self._reader(source.descriptor)
         loop = asyncio.get_running_loop()
-        contents, digests = await loop.run_in_executor(None, describe, source.size, record_size, read)
+        contents, digests = await loop.run_in_executor(None, describe, source.size, record_size, count, read)
         self.checks = Checks(contents, lambda: None, digests)
         self._enlarge_ring(self.checks.layout)
         self._archive.open(descriptor, self.checks)

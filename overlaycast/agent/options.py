@@ -21,7 +21,6 @@ from overlaycast.wire.group import GroupName, Mode
 from overlaycast.wire.messages import Name, Token
 
 TS_RECORD = 42 * 188
-FILE_RECORD = 32 << 10
 """A record of a file is a chunk: so many bytes are checked before they are passed on, which delays them at each hop."""
 _RATE = re.compile(r"^(\d+(?:\.\d+)?)([kKMG]?)$")
 _UNIT = {"k": 1e3, "K": 1e3, "M": 1e6, "G": 1e9, "": 1.0}
@@ -89,7 +88,7 @@ class SendOptions(NodeOptions):
         None,
         ge=1,
         le=MAX_RECORD,
-        description="bytes per record; live 7896 (42 MPEG-TS packets), file 32768 unless told",
+        description="bytes per record; live 7896 (42 MPEG-TS packets), file 8 to 64 KiB by its size unless told",
     )
     synthetic: float | None = Field(
         None, gt=0, le=1_000_000, description="instead of a file: so many seconds of made-up bytes at --rate"

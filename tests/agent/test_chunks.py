@@ -12,7 +12,17 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from overlaycast.agent.chunk_intake import ChunkIntake
-from overlaycast.agent.chunks import Checks, DamagedError, Gathering, Layout, chunk_records, describe, held_chunks
+from overlaycast.agent.chunks import (
+    LEAST_CHUNK,
+    Checks,
+    DamagedError,
+    Gathering,
+    Layout,
+    chunk_records,
+    cut,
+    describe,
+    held_chunks,
+)
 from overlaycast.agent.intake import Arrival
 from overlaycast.agent.ring import Ring
 from overlaycast.errors import ConfigError, RemoteProtocolError
@@ -73,7 +83,7 @@ def content_of(ring: Ring) -> bytes:
 
 @given(st.binary(max_size=300), st.integers(1, 40))
 def test_what_is_announced_is_what_is_there(content: bytes, record_size: int) -> None:
-    contents, digests = describe(len(content), record_size, reader(content))
+    contents, digests = describe(len(content), record_size, 1, reader(content))
     assert contents.sha256 == hashlib.sha256(content).hexdigest()
     checks = Checks(contents, lambda: None, digests)
     assert held_chunks(checks, reader(content)) == checks.layout.chunks == -(-len(content) // record_size)
@@ -91,7 +101,7 @@ def test_only_the_good_beginning_is_held(content: bytes, record_size: int, per_c
 
 def test_a_file_that_shrinks_is_told() -> None:
     with pytest.raises(ConfigError, match="become shorter"):
-        describe(10, 4, reader(b"123456789"))
+        describe(10, 4, 1, reader(b"123456789"))
 
 
 @pytest.mark.parametrize("size", [0, 1, 32768 * MAX_CHUNKS, 32768 * MAX_CHUNKS + 1, MAX_CHUNK * MAX_CHUNKS])
@@ -103,6 +113,23 @@ def test_chunks_grow_with_the_file_and_stay_bounded(size: int) -> None:
     )
     assert layout.chunks <= MAX_CHUNKS
     assert layout.bytes_before(layout.chunks) == size
+
+
+@given(st.integers(0, MAX_CHUNK * MAX_CHUNKS))
+def test_chunks_are_as_large_as_the_list_is_long(size: int) -> None:
+    record_size, count = cut(size)
+    announced = Contents(
+        size=size, record_size=record_size, chunk_records=count, sha256="0" * 64, digests_sha256="0" * 64
+    )
+    chunk, length = record_size * count, 32 * Layout(announced).chunks
+    assert chunk >= LEAST_CHUNK
+    assert chunk == LEAST_CHUNK or chunk <= length or chunk * MAX_CHUNKS // 2 < size
+    assert length <= 4 * chunk + 32
+
+
+def test_a_record_of_the_users_size_is_kept() -> None:
+    assert cut(1 << 30, 1000) == (1000, 32)
+    assert (cut(16 << 20), cut(1 << 30)) == ((16384, 1), (65536, 2))
 
 
 def test_a_file_beyond_all_bounds_is_refused() -> None:

@@ -59,7 +59,7 @@ async def test_a_parent_that_forges_is_left_at_its_first_chunk(tmp_path: Path, s
     media = write_media(tmp_path, SIZE)
     async with group(SETTINGS) as (coordinator, agents), forger(media, spoil) as port:
         start = starter(coordinator, agents, tmp_path)
-        await start("send", "s", str(media))
+        await start("send", "s", str(media), "--record-size", str(RECORD))
         peer, below = await start("join", "a"), await start("join", "b")
         await coordinator.joined("s", "a", "b")
         await coordinator.root("s")
