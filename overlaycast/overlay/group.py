@@ -123,6 +123,8 @@ class Group:
     heads_queue: list[int] = field(default_factory=list)
     hinted: dict[int, None] = field(default_factory=dict)
     """Members who may have a better place now, to be looked at first."""
+    strays: dict[int, None] = field(default_factory=dict)
+    """Orphans that turned to somebody further away, to be brought nearer (``gather``)."""
     counts: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -167,6 +169,7 @@ class Group:
         self.releasing.pop(member.id, None)
         self.heads.pop(member.id, None)
         self.hinted.pop(member.id, None)
+        self.strays.pop(member.id, None)
         self.unconfirmed.discard(member.id)
         if member in self.servers:
             self.servers.remove(member)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from overlaycast.overlay import moves, orders, placement, promises, storm
+from overlaycast.overlay import gather, moves, orders, placement, promises, storm
 from overlaycast.overlay.group import Group
 from overlaycast.overlay.members import Member, State
 from overlaycast.overlay.reach import linked
@@ -48,6 +48,8 @@ def regraft(group: Group, forwarder: Member, now: float, leaving: bool = False) 
             continue
         if not settle(group, child, wishes[child.id]):
             placement.place(group, child, (forwarder,))
+        gather.astray(group, child)
+    gather.home(group, now)
     return children
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from overlaycast.overlay import carried, credit, moves, orders, placement, reach, repair, start, storm
+from overlaycast.overlay import carried, credit, gather, moves, orders, placement, reach, repair, start, storm
 from overlaycast.overlay.group import Complaint, Group, Inquiry
 from overlaycast.overlay.members import Member, State
 from overlaycast.overlay.tree import ancestors
@@ -204,6 +204,7 @@ def adopt(group: Group, member: Member, feeder: Member, now: float) -> bool:
     member.moved_at = now
     group.note(now, "failover", member, was=was.id if was else None, now=feeder.id)
     member.mended_at = now
+    gather.astray(group, member)
     return True
 
 

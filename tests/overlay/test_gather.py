@@ -1,0 +1,149 @@
+"""Branches that a death has scattered come home in the batch that settles it."""
+
+from __future__ import annotations
+
+import pytest
+
+from overlaycast.overlay import gather, moves
+from overlaycast.overlay.group import Group, Inquiry
+from overlaycast.overlay.members import Member
+from overlaycast.overlay.tree import check
+from tests.overlay.scene import Scene
+
+NEAR, FAR = ("srv", "core", "N"), ("srv", "core", "F")
+
+
+def two_sites() -> Scene:
+    """A source, one site of eight and one of four; nobody has more than three children."""
+    scene = Scene(default_out_degree=3, start_members=12, improve_s=0)
+    scene.join("source", ("srv",), "source", rtt_ms=0.2, rate_mbit=1000)
+    for number in range(8):
+        scene.join(f"n{number}", NEAR)
+    for number in range(4):
+        scene.join(f"f{number}", FAR)
+    scene.pass_time(6)
+    return scene
+
+
+def inside(scene: Scene) -> Group:
+    return scene.overlay._group
+
+
+def record(scene: Scene, name: str) -> Member:
+    return inside(scene).members[scene[name].id]
+
+
+def strayed(scene: Scene) -> tuple[Member, Member]:
+    """Hang a leaf of the first site from a member of the second, as a standby elsewhere would; return both."""
+    group = inside(scene)
+    leaf = next(one for one in group.members.values() if one.name.startswith("n") and not one.children)
+    feeder = next(one for one in group.members.values() if one.name.startswith("f") and one.spare > 0)
+    moves.take_off(group, leaf)
+    leaf.rank = max(leaf.rank, feeder.rank + 1)
+    moves.hang(group, leaf, feeder)
+    gather.astray(group, leaf)
+    return leaf, feeder
+
+
+def test_a_stray_comes_home_and_one_copy_enters_its_site() -> None:
+    scene = two_sites()
+    group = inside(scene)
+    leaf, _ = strayed(scene)
+    assert leaf.place is not None
+    assert leaf.place.inbound == 2
+    gather.home(group, scene.now)
+    assert leaf.parent is not None
+    assert leaf.parent.place is leaf.place
+    assert leaf.place.inbound == 1
+    assert not group.strays
+    check(group.tree, iter(group.members.values()))
+
+
+@pytest.mark.parametrize("why", ["accused", "unreachable", "stalled"])
+def test_a_stray_stays_where_it_is_fed_while_its_neighbours_are_in_doubt(why: str) -> None:
+    scene = two_sites()
+    group = inside(scene)
+    leaf, feeder = strayed(scene)
+    source = group.source
+    assert source is not None
+    edge = leaf.edge_ms
+    head = next(one for one in source.children if one.place is leaf.place)
+    if why == "accused":
+        group.inquiries[head.id] = Inquiry(head.id, scene.now, group.nonce())
+    elif why == "unreachable":
+        head.connected = False
+    else:
+        head.status = "stalled"
+    gather.home(group, scene.now)
+    assert (leaf.parent, leaf.edge_ms) == (feeder, edge)
+    assert list(group.strays) == [leaf.id]  # looked at again when that is settled
+    head.connected, head.status = True, "streaming"
+    group.inquiries.clear()
+    gather.home(group, scene.now)
+    assert leaf.parent is not feeder
+    assert leaf.place is not None
+    assert leaf.place.inbound == 1
+
+
+def test_the_only_copy_of_a_site_is_no_stray() -> None:
+    scene = two_sites()
+    group = inside(scene)
+    source = group.source
+    assert source is not None
+    for head in source.children:
+        gather.astray(group, head)
+    assert group.strays
+    before = scene.parents()
+    gather.home(group, scene.now)
+    assert scene.parents() == before
+    assert not group.strays
+
+
+def test_who_hangs_from_nobody_or_has_no_neighbour_with_room_is_left_alone() -> None:
+    scene = two_sites()
+    group = inside(scene)
+    leaf, feeder = strayed(scene)
+    neighbours = [one for one in group.members.values() if one.place is leaf.place and one is not leaf]
+    degrees = {one.id: one.degree for one in neighbours}
+    for one in neighbours:
+        one.degree = len(one.children)
+    gather.home(group, scene.now)
+    assert leaf.parent is feeder
+    assert not group.strays
+    for one in neighbours:
+        one.degree = degrees[one.id]
+    gather.astray(group, leaf)
+    moves.take_off(group, leaf)
+    gather.home(group, scene.now)
+    assert leaf.parent is None
+    assert not group.strays
+
+
+def test_a_death_that_scatters_a_family_ends_with_one_copy() -> None:
+    """Each child has turned to the other site by itself; the batch that settles the death brings all of them home."""
+    scene = Scene(default_out_degree=3, start_members=18, improve_s=0)
+    scene.join("source", ("srv",), "source", rtt_ms=0.2, rate_mbit=1000)
+    for number in range(13):
+        scene.join(f"n{number}", NEAR)
+    for number in range(5):
+        scene.join(f"f{number}", FAR)
+    scene.pass_time(6)
+    group = inside(scene)
+    place = record(scene, "n0").place
+    assert place is not None
+    dying = max(
+        (one for one in group.members.values() if one.place is place and one.height == 1),
+        key=lambda one: len(one.children),
+    )
+    children = list(dying.children)
+    assert len(children) > 1
+    elsewhere = [one for one in group.members.values() if one.name.startswith("f") and not one.children]
+    scene.actors[dying.id].answers = False  # silent: it is asked whether it lives
+    for child in children:
+        scene.complain(scene.actors[child.id], scene.actors[elsewhere[0].id])
+    assert place.inbound == 1 + len(children)
+    scene.pass_time(2)
+    assert "gathered" in scene.kinds()
+    assert place.inbound == 1
+    assert {child.parent.place for child in children if child.parent is not None} == {place}
+    check(group.tree, iter(group.members.values()))
