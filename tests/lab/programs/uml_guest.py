@@ -19,7 +19,7 @@ from overlaycast.lab.isolation import is_isolated, run_isolated
 _FINIT_MODULE = 313  # x86_64
 _POWER_OFF = 0x4321FEDC
 _MODULES = "sch_netem sch_tbf veth bridge tun"
-_MOUNTS = ("proc /proc", "sysfs /sys", "tmpfs /tmp", "tmpfs /run")
+_MOUNTS = ("proc /proc", "sysfs /sys", "tmpfs /run")
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -38,6 +38,20 @@ def load_modules() -> None:
                 with open(folder / file, "rb") as module:
                     if _libc.syscall(_FINIT_MODULE, module.fileno(), b"", 0) != 0:
                         raise OSError(ctypes.get_errno(), file)
+
+
+def mount() -> None:
+    """Mount what is written to. The project may itself lie below /tmp: it stays to be seen there."""
+    for words in _MOUNTS:
+        kind, where = words.split()
+        subprocess.run(["mount", "-t", kind, kind, where], check=True)
+    project, aside = Path(os.environ["PYTHONPATH"]), Path("/run/project")
+    aside.mkdir()
+    subprocess.run(["mount", "--bind", project, aside], check=True)
+    subprocess.run(["mount", "-t", "tmpfs", "tmpfs", "/tmp"], check=True)
+    if project.is_relative_to("/tmp"):
+        project.mkdir(parents=True)
+        subprocess.run(["mount", "--bind", aside, project], check=True)
 
 
 def check(files: list[str]) -> None:
@@ -59,9 +73,7 @@ def main() -> None:
         check(sys.argv[1:])
         return
     try:
-        for mount in _MOUNTS:
-            kind, where = mount.split()
-            subprocess.run(["mount", "-t", kind, kind, where], check=True)
+        mount()
         subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
         load_modules()
         files = [word for word in sys.argv[1:] if word.endswith(".py")]  # the kernel adds words of its own
