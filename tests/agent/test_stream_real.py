@@ -123,7 +123,7 @@ async def test_death_of_a_parent_loses_nothing(tmp_path: Path, media: Path, how:
 
 
 async def test_sigterm_moves_children_first(tmp_path: Path, media: Path) -> None:
-    async with group(GroupSettings(report_ms=100)) as (coordinator, agents):
+    async with group(GroupSettings(report_ms=100, silence_ms=250)) as (coordinator, agents):
         coordinator.release = False
         start = starter(coordinator, agents, tmp_path)
         await start("send", "s", str(media), "--rate", "8M")
