@@ -80,7 +80,7 @@ def check_faults(document: PlacedYaml, experiment: Experiment, cast: Cast, topol
     Raises:
         ConfigError: by file, line and field.
     """
-    ground = Ground(topology, (cast.source, *cast.backups, *cast.peers), cast.source)
+    ground = Ground(topology, cast.members, cast.source)
     for index, fault in enumerate(experiment.timeline):
         found = aim.complaint(fault, ground, cast.peers)
         if found:

@@ -72,9 +72,6 @@ def main(argv: list[str]) -> int:
     return commands[argv[0]][1](argv[1:])
 
 
-# --- the rest --------------------------------------------------------------------------------------------------
-
-
 def _check(argv: list[str]) -> int:
     from overlaycast.lab.reading import runs
 
@@ -98,17 +95,10 @@ def _check(argv: list[str]) -> int:
 
 def _warn_of_load(file: Path, found: Sequence[Checked]) -> None:
     """Say, of the run that asks most of the wire, that it is too much."""
-    from overlaycast.lab import aim
-    from overlaycast.lab import load as wire_load
+    from overlaycast.lab.load import foreseen_mbit, warning
 
-    asked = []
-    for one in found:
-        faults = tuple(fault for _, fault in one.experiment.faults)
-        members = (one.cast.source, *one.cast.backups, *one.cast.peers)
-        ground = aim.Ground(one.topology, members, one.cast.source)
-        carried = wire_load.wired(one.topology, aim.changeable(faults, ground))
-        asked.append(wire_load.asked_mbit(one.topology, one.experiment, one.cast, "overlay", carried))
-    if line := wire_load.warning(max(asked)):
+    asked = (foreseen_mbit(one.topology, one.experiment, one.cast, "overlay") for one in found)
+    if line := warning(max(asked)):
         print(f"overlaycast: {file}: warning: {line}", file=sys.stderr)
 
 

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from overlaycast.errors import LabError
 from overlaycast.lab import arrivals, processes, programs, systems
-from overlaycast.lab.aim import Ground
+from overlaycast.lab.aim import Ground, Pair, changeable
 from overlaycast.lab.arrivals import Passage
 from overlaycast.lab.cabling import NetworkCables
 from overlaycast.lab.control import Control
@@ -72,12 +72,17 @@ class Plan:
     @property
     def members(self) -> tuple[str, ...]:
         """The hosts of all members."""
-        return (self.cast.source, *self.cast.backups, *self.cast.peers)
+        return self.cast.members
 
     @property
     def ground(self) -> Ground:
         """What faults can aim at."""
         return Ground(self.topology, self.members, self.cast.source)
+
+    @property
+    def changeable(self) -> tuple[Pair, ...]:
+        """The links whose shape its timeline will change."""
+        return changeable(tuple(fault for _, fault in self.experiment.faults), self.ground)
 
     @property
     def arrivals(self) -> arrivals.Arrivals:

@@ -170,6 +170,11 @@ class Cast:
     peers: tuple[str, ...]
     backups: tuple[str, ...]
 
+    @property
+    def members(self) -> tuple[str, ...]:
+        """The hosts of all members."""
+        return (self.source, *self.backups, *self.peers)
+
 
 def parse(document: PlacedYaml) -> Experiment:
     """Return the experiment that a document holds; the network is not looked at yet.

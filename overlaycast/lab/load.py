@@ -16,6 +16,7 @@ from collections import defaultdict
 from collections.abc import Collection
 from typing import Final
 
+from overlaycast.lab.aim import Ground, Pair, changeable
 from overlaycast.lab.experiment import Cast, Experiment, FileStream
 from overlaycast.lab.systems import System
 from overlaycast.lab.topology import Topology
@@ -25,14 +26,21 @@ CEILING_MBIT: Final = 700.0
 UNLIMITED_MBIT: Final = 1000.0
 
 
-def wired(topology: Topology, changeable: Collection[tuple[str, str]]) -> frozenset[str]:
+def wired(topology: Topology, changed: Collection[Pair]) -> frozenset[str]:
     """Return the links that the wire carries where the kernel has no netem."""
-    pairs = {frozenset(pair) for pair in changeable}
+    pairs = {frozenset(pair) for pair in changed}
     return frozenset(
         link.name
         for link in topology.links
         if link.ab.impaired or link.ba.impaired or frozenset((link.a, link.b)) in pairs
     )
+
+
+def foreseen_mbit(topology: Topology, experiment: Experiment, cast: Cast, system: System) -> float:
+    """Return what a run asks of the wire at least, on a machine without netem, before its network is built."""
+    faults = tuple(fault for _, fault in experiment.faults)
+    changed = changeable(faults, Ground(topology, cast.members, cast.source))
+    return asked_mbit(topology, experiment, cast, system, wired(topology, changed))
 
 
 def asked_mbit(

@@ -14,7 +14,7 @@ import sys
 import threading
 from types import FrameType
 
-from overlaycast.lab import aim, fidelity
+from overlaycast.lab import fidelity
 from overlaycast.lab.course import Plan
 from overlaycast.lab.isolation import stop_fd
 from overlaycast.lab.mininetface import prompt
@@ -30,9 +30,8 @@ def run(plan: Plan) -> int:
     """
     topology = plan.topology
     print(f"building {topology.name}: {len(topology.nodes)} nodes, {len(topology.links)} links", file=sys.stderr)
-    changeable = aim.changeable(tuple(fault for _, fault in plan.experiment.faults), plan.ground)
     _leave_when_told()
-    with Network(topology, changeable=changeable, seed=plan.seed) as network:
+    with Network(topology, changeable=plan.changeable, seed=plan.seed) as network:
         fidelity.check(network)
         print(
             f"it is the network that was asked for; try 'nodes', 'links', '{plan.cast.peers[0]} ping -c 1"

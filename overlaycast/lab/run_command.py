@@ -134,13 +134,11 @@ def _valid(settings: RunSettings, plan: Plan) -> tuple[Outcome, int]:
 
 def _tries(settings: RunSettings, plan: Plan) -> int:
     """Return how often a run may be repeated if the network did not keep up: never if it cannot on any machine."""
-    from overlaycast.lab import aim, load
+    from overlaycast.lab import load
 
     if settings.json_output:  # one object on standard output
         return 0
-    changeable = aim.changeable(tuple(fault for _, fault in plan.experiment.faults), plan.ground)
-    carried = load.wired(plan.topology, changeable)
-    asked = load.asked_mbit(plan.topology, plan.experiment, plan.cast, plan.system, carried)
+    asked = load.foreseen_mbit(plan.topology, plan.experiment, plan.cast, plan.system)
     return 0 if load.warning(asked) else settings.again
 
 

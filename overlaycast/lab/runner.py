@@ -22,7 +22,7 @@ from typing import Any, Final
 
 from overlaycast import __version__
 from overlaycast.errors import LabError, OverlaycastError
-from overlaycast.lab import aim, fidelity, journals, load, media
+from overlaycast.lab import fidelity, journals, load, media
 from overlaycast.lab.capture import Capture, capturing
 from overlaycast.lab.course import Plan, Run
 from overlaycast.lab.faults import ClockStep
@@ -48,9 +48,7 @@ async def run(plan: Plan, progress: Progress) -> Recording:
     is_media = plan.experiment.stream.kind == "media"
     progress.step(f"building {plan.topology.name}: {len(plan.topology.nodes)} nodes, {len(plan.topology.links)} links")
     async with AsyncExitStack() as stack:
-        faults = tuple(fault for _, fault in plan.experiment.faults)
-        changeable = aim.changeable(faults, plan.ground)
-        network = stack.enter_context(Network(plan.topology, changeable=changeable, seed=plan.seed))
+        network = stack.enter_context(Network(plan.topology, changeable=plan.changeable, seed=plan.seed))
         plan = _forewarned(plan, network, progress)
         progress.step("checking that it is the network that was asked for")
         checked = await _checked(network, progress)

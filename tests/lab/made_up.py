@@ -82,7 +82,7 @@ def topology() -> Topology:
 
 def ids(cast: Cast) -> dict[str, int]:
     """Return the made-up member ids."""
-    return {host: number for number, host in enumerate((cast.source, *cast.backups, *cast.peers), 1)}
+    return {host: number for number, host in enumerate(cast.members, 1)}
 
 
 def tree(edges: dict[str, str], cast: Cast, network: NetworkSeen, epoch: int) -> Tree:

@@ -27,7 +27,7 @@ def fault(action: str, **fields: Any) -> Fault:
 def ground() -> Ground:
     """Return Figure 2A with everybody in it."""
     _, cast, _ = made_up.experiment()
-    return Ground(made_up.topology(), (cast.source, *cast.backups, *cast.peers), cast.source)
+    return Ground(made_up.topology(), cast.members, cast.source)
 
 
 def tree() -> Tree:

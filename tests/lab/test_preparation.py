@@ -150,7 +150,7 @@ async def test_tree_is_settled_when_nobody_hangs_on_the_dead(tmp_path: Path) -> 
         raise AssertionError
 
     stage = Stage({"202a": Gone()}, Wire(), Gone, never)  # type: ignore[dict-item,arg-type]
-    ground = Ground(made_up.topology(), (cast.source, *cast.backups, *cast.peers), cast.source)
+    ground = Ground(made_up.topology(), cast.members, cast.source)
     timeline = Timeline(stage, Scripted([before, before, before, after]), PlainProgress(), network.site_of, ground)
     fault = Kill(action="kill", at_s=1, target="primary-with-largest-branch")
     async with asyncio.timeout(60), asyncio.TaskGroup() as group:

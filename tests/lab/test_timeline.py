@@ -44,7 +44,7 @@ class Told:
 def timeline(ended: tuple[str, ...] = (), missing: tuple[str, ...] = (), tree: bool = True) -> Timeline:
     """Return a timeline over the made-up tree."""
     _, cast, network = made_up.experiment()
-    members = (cast.source, *cast.backups, *cast.peers)
+    members = cast.members
     programs: Any = {host: Alive(host, 0 if host in ended else None) for host in members if host not in missing}
 
     async def nothing() -> None:
