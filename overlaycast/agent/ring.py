@@ -157,8 +157,7 @@ class Ring:
         if head.complete >= head.next_mark:
             head.index.append((seq, head.complete))
             head.next_mark = head.complete + INDEX_EVERY
-        head.complete += size
-        head.next_seq = self.next_seq = seq + 1
+        self.commit(seq + 1, size)
 
     def commit(self, next_seq: int, size: int) -> None:
         """The writer put whole frames up to (not with) ``next_seq``, indexed by itself, at the end of the head."""
@@ -175,14 +174,11 @@ class Ring:
                 self.roll()
                 continue
             part = frames[at : at + (room if len(frames) - at <= room else room // size * size)]
-            head, start = self.head, self.head.complete
-            head.memory[start : start + len(part)] = part
-            for offset in range(start, start + len(part), size):
-                if offset >= head.next_mark:
-                    head.index.append((seq, offset))
-                    head.next_mark = offset + INDEX_EVERY
+            start = self.head.complete
+            self.head.memory[start : start + len(part)] = part
+            for offset in range(0, len(part), size):
+                self.committed(seq, min(size, len(part) - offset))
                 seq += 1
-            self.commit(seq, len(part))
             at += len(part)
 
     def at_least(self, size: int) -> None:
@@ -348,60 +344,27 @@ class Ring:
         return head.memory[cursor.offset : head.complete]
 
     def piece(self, cursor: Cursor) -> memoryview:
-        """Return what lies before the reader in its slab, without a copy; for readers that nothing is to be told.
-
-        Empty at the end of the ring only.
-        """
-        slab = self._slabs[cursor.slab - self._slabs[0].number]
-        return slab.memory[cursor.offset : slab.complete]
-
-    def pieces(self, cursor: Cursor, limit: int) -> list[memoryview]:
-        """Return what the reader gets next, in order, without a copy; about ``limit`` bytes at most.
+        """Return what the reader gets next, as far as it lies in one slab, without a copy.
 
         Empty while ``cursor.seek`` is to be told first, while it is ``behind``, and at the end of the ring.
         """
         if cursor.tail is not None:
-            return [cursor.tail]
+            return cursor.tail
         if cursor.seek is not None or cursor.behind is not None:
-            return []
-        views: list[memoryview] = []
-        number, offset = cursor.slab, cursor.offset
-        base = self._slabs[0].number
-        while limit > 0:
-            slab = self._slabs[number - base]
-            stop = min(slab.complete, offset + limit)
-            if stop > offset:
-                views.append(slab.memory[offset:stop])
-                limit -= stop - offset
-            if stop < slab.complete or not self._continues(slab):
-                break
-            number, offset = number + 1, 0
-        return views
-
-    def _continues(self, slab: Slab) -> bool:
-        place = slab.number - self._slabs[0].number + 1
-        return place < len(self._slabs) and self._slabs[place].first_seq == slab.next_seq
+            return memoryview(b"")
+        slab = self._slabs[cursor.slab - self._slabs[0].number]
+        return slab.memory[cursor.offset : slab.complete]
 
     def advance(self, cursor: Cursor, size: int) -> None:
-        """The reader took ``size`` bytes of what ``pieces`` returned."""
+        """The reader took ``size`` bytes of what ``piece`` returned."""
         if cursor.tail is not None:
             cursor.tail = cursor.tail[size:] or None
             return
-        if cursor.slab == self._slabs[-1].number:
-            cursor.offset += size
-            if cursor.offset > self._slabs[-1].complete:
-                raise LocalProtocolError("a reader took bytes that the ring does not hold")
-            return
-        while True:
-            slab = self._slabs[cursor.slab - self._slabs[0].number]
-            step = min(size, slab.complete - cursor.offset)
-            cursor.offset += step
-            size -= step
-            self._cross(cursor)
-            if size == 0:
-                return
-            if cursor.slab == slab.number:
-                raise LocalProtocolError(f"a reader took {size} bytes that the ring does not hold")
+        slab = self._slabs[cursor.slab - self._slabs[0].number]
+        if cursor.offset + size > slab.complete:
+            raise LocalProtocolError("a reader took bytes that the ring does not hold")
+        cursor.offset += size
+        self._cross(cursor)
 
     def _cross(self, cursor: Cursor) -> None:
         """At the end of a sealed slab: on to the next one, across a hole only with a word to the reader."""

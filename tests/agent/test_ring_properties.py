@@ -38,8 +38,7 @@ def pour(intake: Intake, data: bytes, portion: int = 1 << 16) -> None:
 
 def read_all(ring: Ring, cursor: Cursor, portion: int) -> bytes:
     taken = b""
-    while views := ring.pieces(cursor, portion):
-        got = b"".join(views)[:portion]
+    while got := bytes(ring.piece(cursor)[:portion]):
         taken += got
         ring.advance(cursor, len(got))
     return taken
@@ -113,8 +112,7 @@ class RingMachine(RuleBasedStateMachine):
             # the child is told before it gets more
             assert not reader.decoder.held
             reader.due, cursor.seek = cursor.seek, None
-        views = self.ring.pieces(cursor, portion)
-        got = b"".join(views)[:portion]
+        got = bytes(self.ring.piece(cursor)[:portion])
         self.ring.advance(cursor, len(got))
         for frame in reader.decoder.feed(got):
             assert frame == self.stream[frame.seq]
@@ -302,7 +300,7 @@ def test_a_reader_that_keeps_everything_may_come_before_the_first_number_is_know
     """A child of a file group asks for record 3 while its parent still looks what it has from an earlier run."""
     ring = Ring(SLABS, SLAB)
     cursor = ring.cursor(3, keeps=True)
-    assert ring.pieces(cursor, 100) == []
+    assert ring.piece(cursor) == b""
     assert not ring.rejoin(cursor)
     ring.anchor(begin)
     for seq in range(begin, 7):
