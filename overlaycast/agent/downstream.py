@@ -17,11 +17,11 @@ from overlaycast.agent.calling import Calls
 from overlaycast.agent.child_link import Archive, ChildLink
 from overlaycast.agent.door import Door
 from overlaycast.agent.grants import Admission, Grants
+from overlaycast.agent.parents import STANDBY_SLOWDOWN
 from overlaycast.agent.ring import Ring
 from overlaycast.wire.frames import Decoder, Hello, RefuseCode, Start
 from overlaycast.wire.messages import Accept, ChildReport, Revoke
 
-STANDBY_SLOWDOWN: Final = 10
 BREATH: Final = 0.8
 """A silent link gets a heartbeat after this part of the group's interval: what is left is for the way."""
 REVOKED_S: Final = 3.0

@@ -55,11 +55,6 @@ class FileGroup:
             output.refuse_unless_named()
 
     @property
-    def records(self) -> int | None:
-        """How many records the file has; None while that is not known."""
-        return self.checks.layout.records if self.checks else None
-
-    @property
     def size(self) -> int | None:
         """The file's size; None while that is not known."""
         return self.checks.layout.size if self.checks else None

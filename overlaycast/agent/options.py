@@ -21,7 +21,7 @@ from overlaycast.wire.group import GroupName, Mode
 from overlaycast.wire.messages import Name, Token
 
 TS_RECORD = 42 * 188
-"""A record of a file is a chunk: so many bytes are checked before they are passed on, which delays them at each hop."""
+"""Bytes of a live record unless told: whole MPEG-TS packets. How a file is cut is for ``chunks.cut``."""
 _RATE = re.compile(r"^(\d+(?:\.\d+)?)([kKMG]?)$")
 _UNIT = {"k": 1e3, "K": 1e3, "M": 1e6, "G": 1e9, "": 1.0}
 

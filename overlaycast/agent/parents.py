@@ -15,7 +15,7 @@ from overlaycast.agent.switching import Action, Ask, Dial, Hang, Hush, Link, Pha
 from overlaycast.wire.messages import Assign, Peer
 
 STANDBY_SLOWDOWN: Final = 10
-"""Heartbeats of a standby link are so many times rarer."""
+"""Heartbeats of a standby link are so many times rarer: sent so (``downstream``), and waited for."""
 
 
 class Parents:

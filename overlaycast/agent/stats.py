@@ -115,12 +115,11 @@ class Reception:
         """Their payload."""
         return self._whole.bytes + self._fresh.bytes
 
-    def _settle(self, now: float) -> Interval:
-        """Merge what is fresh into the report's interval and the whole; return it."""
+    def _settle(self, now: float) -> None:
+        """Merge what is fresh into everything that it counts for."""
         fresh, self._fresh = self._fresh, Interval(now)
-        self._report.merge(fresh)
-        self._whole.merge(fresh)
-        return fresh
+        for interval in (self._report, self._sample, self._whole):
+            interval.merge(fresh)
 
     @property
     def latency(self) -> Histogram:
@@ -132,13 +131,13 @@ class Reception:
 
     def take_report(self, now: float) -> Interval:
         """Return the figures since the last report and begin anew."""
-        self._sample.merge(self._settle(now))
+        self._settle(now)
         taken, self._report = self._report, Interval(now)
         return taken
 
     def take_sample(self, now: float) -> Interval:
         """Return the figures since the last sample and begin anew."""
-        self._sample.merge(self._settle(now))
+        self._settle(now)
         taken, self._sample = self._sample, Interval(now)
         return taken
 

@@ -57,9 +57,9 @@ class Uplink:
 
     Args:
         start: where a stream begins for us as long as we have nothing: ``EDGE``, ``OLDEST``, ``BACK + ms`` or 0.
+        spawn: starts a task in the agent's group.
 
     In a file group ``checks`` is set before the first order.
-        spawn: starts a task in the agent's group.
     """
 
     def __init__(
@@ -172,7 +172,7 @@ class Uplink:
     def answer(self, grant: bytes, sock: socket.socket) -> None:
         """A parent has opened a connection to us and shown this grant: greet if that is awaited, else keep it."""
         for link in self.links.values():
-            if not link.connected and not link.peer.addresses and link.peer.grant == grant.hex():
+            if not link.connected and link.called and link.peer.grant == grant.hex():
                 link.adopt(sock, self._rank)
                 return
         peer = self._caller(grant)
@@ -229,7 +229,7 @@ class Uplink:
         self.links[action.link] = link
         if action.feed:
             link.start()
-        if action.peer.addresses:
+        if not link.called:
             self._spawn(self._open(link))
         elif (sock := self.called.take(bytes.fromhex(action.peer.grant))) is not None:
             link.adopt(sock, self._rank)

@@ -18,6 +18,7 @@ import socket
 import struct
 from dataclasses import dataclass
 from functools import cache
+from importlib import import_module
 from typing import Any, Final
 
 PROBE_PORT: Final = 33434
@@ -25,9 +26,7 @@ PROBE_PORT: Final = 33434
 _PAYLOAD: Final = struct.Struct("!H30s")
 _FILL: Final = b"overlaycast route discovery".ljust(30, b".")
 
-_TIME_EXCEEDED: Final = 11
-_UNREACHABLE: Final = 3
-_KINDS: Final = {4: (_TIME_EXCEEDED, _UNREACHABLE, 3), 6: (3, 1, 4)}
+KINDS: Final = {4: (11, 3, 3), 6: (3, 1, 4)}
 """By IP version: time exceeded, destination unreachable, and the code of the latter for a port (RFC 792, RFC 4443)."""
 _IP_MIN: Final = 20
 _ICMP_SIZE: Final = 8
@@ -50,27 +49,31 @@ class IcmpError:
     @property
     def expired(self) -> bool:
         """The datagram's time to live ended at ``router``."""
-        return self.kind == _KINDS[self.version][0]
+        return self.kind == KINDS[self.version][0]
 
     @property
     def from_target(self) -> bool:
         """The datagram arrived: its target says that nobody listens, or refuses it in its own name."""
-        _, unreachable, port = _KINDS[self.version]
+        _, unreachable, port = KINDS[self.version]
         return self.kind == unreachable and (self.code == port or self.router == self.target)
 
 
-@cache
-def _scapy() -> Any:
-    # not imported with this module: it takes about a second, and reading answers does not need it
-    logging.getLogger("scapy.runtime").setLevel(logging.ERROR)
-    import scapy.layers.inet
+def tells(version: int, kind: int, code: int) -> bool:
+    """Whether an ICMP error of this kind says where a probe got to: its time ended on the way, or nobody takes it."""
+    expired, unreachable, _ = KINDS[version]
+    return kind == unreachable or (kind == expired and code == 0)
 
-    return scapy.layers.inet
+
+@cache
+def scapy_layer(name: str) -> Any:
+    """Return scapy's module for a layer; not imported with ours: it takes a second, and answers do not need it."""
+    logging.getLogger("scapy.runtime").setLevel(logging.ERROR)
+    return import_module(f"scapy.layers.{name}")
 
 
 def warm_up() -> None:
     """Import what ``craft`` needs, ahead of the first probe."""
-    _scapy()
+    scapy_layer("inet")
 
 
 def payload(number: int) -> bytes:
@@ -88,7 +91,7 @@ def craft(source: str, target: str, source_port: int, hop: int, number: int) -> 
         hop: the time to live, 1 to 255.
         number: 1 to 65535, tells this probe from all others under way.
     """
-    inet = _scapy()
+    inet = scapy_layer("inet")
     packet = (
         inet.IP(src=source, dst=target, ttl=hop, id=number)
         / inet.UDP(sport=source_port, dport=PROBE_PORT)
@@ -104,7 +107,7 @@ def parse_icmp(packet: bytes) -> IcmpError | None:
     if outer is None or packet[9] != socket.IPPROTO_ICMP or len(packet) < outer + _ICMP_SIZE:
         return None
     kind, code = packet[outer], packet[outer + 1]
-    if kind not in (_TIME_EXCEEDED, _UNREACHABLE) or (kind == _TIME_EXCEEDED and code != 0):
+    if not tells(4, kind, code):
         return None
     quoted = outer + _ICMP_SIZE
     inner = _ip_header_size(packet, quoted)

@@ -10,32 +10,21 @@ routers may balance by it (RFC 6438).
 
 from __future__ import annotations
 
-import logging
 import socket
 import struct
-from functools import cache
-from typing import Any, Final
+from ipaddress import IPv6Address
+from typing import Final
 
-from overlaycast.discovery.probe import PROBE_PORT, IcmpError, payload
+from overlaycast.discovery.probe import PROBE_PORT, IcmpError, payload, scapy_layer, tells
 
-_TIME_EXCEEDED: Final = 3
-_UNREACHABLE: Final = 1
 _HEADER: Final = 40
 _ICMP_SIZE: Final = 8
 _UDP_SIZE: Final = 8
 
 
-@cache
-def _scapy() -> Any:
-    logging.getLogger("scapy.runtime").setLevel(logging.ERROR)
-    import scapy.layers.inet6
-
-    return scapy.layers.inet6
-
-
 def craft6(source: str, target: str, source_port: int, hop: int, number: int) -> tuple[bytes, int]:
     """Return one probe as an IPv6 datagram, and its UDP checksum; arguments as of ``probe.craft``."""
-    inet6 = _scapy()
+    inet6 = scapy_layer("inet6")
     packet = (
         inet6.IPv6(src=source, dst=target, hlim=hop, fl=0)
         / inet6.UDP(sport=source_port, dport=PROBE_PORT)
@@ -50,7 +39,7 @@ def parse_icmp6(packet: bytes, router: str) -> IcmpError | None:
     if len(packet) < _ICMP_SIZE + _HEADER + _UDP_SIZE:
         return None
     kind, code = packet[0], packet[1]
-    if kind not in (_TIME_EXCEEDED, _UNREACHABLE) or (kind == _TIME_EXCEEDED and code != 0):
+    if not tells(6, kind, code):
         return None
     quoted = packet[_ICMP_SIZE:]
     if quoted[0] >> 4 != 6 or quoted[6] != socket.IPPROTO_UDP:
@@ -61,7 +50,7 @@ def parse_icmp6(packet: bytes, router: str) -> IcmpError | None:
         router=router.partition("%")[0],
         kind=kind,
         code=code,
-        target=socket.inet_ntop(socket.AF_INET6, quoted[24:40]),
+        target=str(IPv6Address(quoted[24:40])),  # spelled as every other address here; inet_ntop has ways of its own
         source_port=source_port,
         target_port=target_port,
         identification=int.from_bytes(number, "big"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ipaddress import IPv6Address
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scapy.layers.inet6 import UDP, ICMPv6DestUnreach, ICMPv6TimeExceeded, IPv6
 
@@ -45,6 +45,7 @@ def test_probes_of_a_route_differ_in_nothing_that_a_flow_is_made_of(target: str,
 
 
 @given(ADDRESS, NUMBER, st.sampled_from([(3, 0), (1, 0), (1, 1), (1, 3), (1, 4), (1, 5)]))
+@example("::ffff:0:0", 1, (3, 0))
 @settings(max_examples=60)
 def test_an_error_about_a_probe_is_read(target: str, number: int, kind: tuple[int, int]) -> None:
     probe, checksum = craft6(US, target, 40000, 3, number)

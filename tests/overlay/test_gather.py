@@ -13,13 +13,13 @@ from tests.overlay.scene import Scene
 NEAR, FAR = ("srv", "core", "N"), ("srv", "core", "F")
 
 
-def two_sites() -> Scene:
-    """A source, one site of eight and one of four; nobody has more than three children."""
-    scene = Scene(default_out_degree=3, start_members=12, improve_s=0)
+def two_sites(near: int = 8, far: int = 4) -> Scene:
+    """A source and two sites of so many; nobody has more than three children."""
+    scene = Scene(default_out_degree=3, start_members=near + far, improve_s=0)
     scene.join("source", ("srv",), "source", rtt_ms=0.2, rate_mbit=1000)
-    for number in range(8):
+    for number in range(near):
         scene.join(f"n{number}", NEAR)
-    for number in range(4):
+    for number in range(far):
         scene.join(f"f{number}", FAR)
     scene.pass_time(6)
     return scene
@@ -121,13 +121,7 @@ def test_who_hangs_from_nobody_or_has_no_neighbour_with_room_is_left_alone() -> 
 
 def test_a_death_that_scatters_a_family_ends_with_one_copy() -> None:
     """Each child has turned to the other site by itself; the batch that settles the death brings all of them home."""
-    scene = Scene(default_out_degree=3, start_members=18, improve_s=0)
-    scene.join("source", ("srv",), "source", rtt_ms=0.2, rate_mbit=1000)
-    for number in range(13):
-        scene.join(f"n{number}", NEAR)
-    for number in range(5):
-        scene.join(f"f{number}", FAR)
-    scene.pass_time(6)
+    scene = two_sites(13, 5)
     group = inside(scene)
     place = record(scene, "n0").place
     assert place is not None
