@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from overlaycast.agent.archive import FileArchive
@@ -64,14 +65,17 @@ class FileGroup:
         self._closed = True
 
     def _reader(self, descriptor: int) -> Read:
-        """Return what reads from a descriptor, in a thread, until we are closed."""
+        return self._until_closed(partial(os.pread, descriptor))
 
-        def read(size: int, at: int) -> bytes:
+    def _until_closed(self, read: Read) -> Read:
+        """Return what reads in a thread, and raises once we are closed."""
+
+        def guarded(size: int, at: int) -> bytes:
             if self._closed:
                 raise InterruptedError
-            return os.pread(descriptor, size, at)
+            return read(size, at)
 
-        return read
+        return guarded
 
     # --- the source --------------------------------------------------------------------------------------------
 
@@ -79,12 +83,12 @@ class FileGroup:
         """Read the file, cut as ``chunks.cut`` says, announce what is in it, and be ready to send it."""
         began = time.monotonic()
         source.fix()
-        descriptor, read = source.descriptor, self._reader(source.descriptor)
+        read = self._until_closed(source.read)
         loop = asyncio.get_running_loop()
         contents, digests = await loop.run_in_executor(None, describe, source.size, record_size, count, read)
         self.checks = Checks(contents, lambda: None, digests)
         self._enlarge_ring(self.checks.layout)
-        self._archive.open(descriptor, self.checks)
+        self._archive.open(source.descriptor, self.checks)
         seconds = round(time.monotonic() - began, 3)
         self._node.journal("contents", **contents.model_dump(exclude={"kind"}), seconds=seconds)
         self.announce()

@@ -22,7 +22,7 @@ _BLOCK: Final = 1 << 20
 
 
 class Input(Protocol):
-    """Where the stream comes from. ``seekable``: the same bytes can be read again (file mode)."""
+    """Where the stream comes from. ``live``: what comes is due when it comes."""
 
     live: bool
 
@@ -51,22 +51,39 @@ class FileInput:
         return status.st_size, status.st_mtime_ns
 
     def head(self) -> bytes:
-        """Return the first bytes."""
-        return os.pread(self.descriptor, 4096, 0)
+        """Return the first bytes.
+
+        Raises:
+            ConfigError: they cannot be read.
+        """
+        return self.read(4096, 0)
+
+    def read(self, size: int, at: int) -> bytes:
+        """Return what is there, at most ``size`` bytes from byte ``at`` on.
+
+        Raises:
+            ConfigError: it cannot be read.
+        """
+        try:
+            return os.pread(self.descriptor, size, at)
+        except OSError as error:
+            raise _unreadable(self.name, error) from None
 
     async def portions(self) -> AsyncIterator[bytes]:
         """Read ahead in a thread, from byte ``begin`` on.
 
         Raises:
-            ConfigError: the file was ``fix``ed and has changed.
+            ConfigError: it cannot be read, has become shorter, or was ``fix``ed and has changed.
         """
         loop = asyncio.get_running_loop()
         offset = self.begin
         while True:
-            data = await loop.run_in_executor(None, os.pread, self.descriptor, PORTION, offset)
+            data = await loop.run_in_executor(None, self.read, PORTION, offset)
             if self._fixed not in (None, self._state()):
                 raise ConfigError(f"{self.name}: it was changed while it was being sent")
             if not data:
+                if offset < self.size:
+                    raise ConfigError(f"{self.name}: it has become shorter while it was being sent")
                 return
             offset += len(data)
             yield data
@@ -77,12 +94,17 @@ class PipeInput:
 
     live = True
 
-    def __init__(self, descriptor: int, most: int) -> None:
+    def __init__(self, descriptor: int, name: str, most: int) -> None:
         self._descriptor = descriptor
+        self._name = name
         self._most = most
 
     async def portions(self) -> AsyncIterator[bytes]:
-        """Wait for input and take what is there, at most a record's worth at once."""
+        """Wait for input and take what is there, at most a record's worth at once.
+
+        Raises:
+            ConfigError: it cannot be read.
+        """
         loop = asyncio.get_running_loop()
         os.set_blocking(self._descriptor, False)
         ready = asyncio.Event()
@@ -95,6 +117,8 @@ class PipeInput:
                     ready.clear()
                     await ready.wait()
                     continue
+                except OSError as error:
+                    raise _unreadable(self._name, error) from None
                 if not data:
                     return
                 yield data
@@ -130,17 +154,21 @@ def open_input(path: str, record_size: int) -> FileInput | PipeInput:
         descriptor = sys.stdin.fileno()
         if stat.S_ISREG(os.fstat(descriptor).st_mode):
             return FileInput(descriptor, "standard input")
-        return PipeInput(descriptor, record_size)
+        return PipeInput(descriptor, "standard input", record_size)
     try:
         descriptor = os.open(Path(path), os.O_RDONLY | os.O_CLOEXEC)
         kind = os.fstat(descriptor).st_mode
     except OSError as error:
-        raise ConfigError(f"{path}: {error.strerror}") from None
+        raise _unreadable(path, error) from None
     if stat.S_ISDIR(kind):
         raise ConfigError(f"{path}: is a folder; accepted: a file, or - for standard input")
     if stat.S_ISREG(kind):
         return FileInput(descriptor, path)
-    return PipeInput(descriptor, record_size)
+    return PipeInput(descriptor, path, record_size)
+
+
+def _unreadable(name: str, error: OSError) -> ConfigError:
+    return ConfigError(f"{name}: {error.strerror}")
 
 
 class Cutter:

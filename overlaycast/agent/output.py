@@ -110,10 +110,18 @@ class Output:
 
 
 class Spool:
-    """A relay's copy of a file, under no name: gone when the relay is."""
+    """A relay's copy of a file, under no name: gone when the relay is.
+
+    Raises:
+        ConfigError: there is no folder for temporary files.
+    """
 
     def __init__(self) -> None:
-        self._file: IO[bytes] = tempfile.TemporaryFile(prefix="overlaycast-")  # noqa: SIM115 (lives as long as we do)
+        try:
+            self._file: IO[bytes] = tempfile.TemporaryFile(prefix="overlaycast-")  # noqa: SIM115 (lives as long as we do)
+        except OSError as error:
+            wanted = "accepted is a folder that can be written, a relay keeps the group's file there"
+            raise ConfigError(f"TMPDIR: {error.strerror}; {wanted}") from None
 
     def refuse_unless_named(self) -> None:
         """It can be read again, and that is all it is for."""

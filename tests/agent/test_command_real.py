@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import signal
 import socket
+import tempfile
 from pathlib import Path
 
 import pytest
 
 from overlaycast.agent.command import join, send
+from overlaycast.agent.output import Spool
 from overlaycast.errors import ConfigError
 from overlaycast.wire.group import GroupSettings
 from overlaycast.wire.messages import Ended, Refused
@@ -99,6 +101,24 @@ async def test_live_file_without_a_clock_needs_a_rate(tmp_path: Path) -> None:
         code, err = await agent.ended()
         [line] = err.splitlines()
         assert (code, "rate: required, the group is live" in line) == (2, True)
+
+
+async def test_a_file_that_cannot_be_read_is_told_by_its_name(tmp_path: Path) -> None:
+    """Nothing is mapped at the beginning of this one."""
+    async with FakeCoordinator() as coordinator:
+        words = ("send", "s", "/proc/self/mem", "--rate", "8M")
+        agent = await AgentProcess.start(tmp_path, coordinator.url, *words)
+        await coordinator.joined("s")
+        await coordinator.begin("s")
+        code, err = await agent.ended()
+        assert (code, err.splitlines()[-1]) == (2, "overlaycast: /proc/self/mem: Input/output error")
+        assert "Traceback" not in err
+
+
+def test_a_relay_without_a_folder_for_temporary_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", "/no/such/folder")
+    with pytest.raises(ConfigError, match=r"^TMPDIR: No such file or directory; accepted is a folder that can be"):
+        Spool()
 
 
 async def test_mode_must_be_the_groups(tmp_path: Path) -> None:
