@@ -125,6 +125,8 @@ class Group:
     """Members who may have a better place now, to be looked at first."""
     strays: dict[int, None] = field(default_factory=dict)
     """Orphans that turned to somebody further away, to be brought nearer (``gather``)."""
+    abroad: dict[int, int] = field(default_factory=dict)
+    """Strays for whom nobody was found, and in how many sweeps since they were looked at in vain."""
     counts: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -170,6 +172,7 @@ class Group:
         self.heads.pop(member.id, None)
         self.hinted.pop(member.id, None)
         self.strays.pop(member.id, None)
+        self.abroad.pop(member.id, None)
         self.unconfirmed.discard(member.id)
         if member in self.servers:
             self.servers.remove(member)

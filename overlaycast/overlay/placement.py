@@ -17,7 +17,7 @@ too tall for every place there is loses its tallest parts, which are hung elsewh
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -276,12 +276,17 @@ def _by_lifting(group: Group, member: Member, avoid: Iterable[Member]) -> Member
     if not member.children or member.size > LIFT_LIMIT:
         return None
     found = choose(group, member, avoid, Rules(lift=True))
-    if found is not None and found.rank >= ceiling(member) - 1:
-        lifted = group.tree.lift(member, found.rank)
-        for one in lifted:
+    if found is not None:
+        lift(group, member, found)
+    return found
+
+
+def lift(group: Group, member: Member, parent: Member) -> None:
+    """Raise the ranks of an orphan's whole branch, if they have to be for it to hang from ``parent``."""
+    if parent.rank >= ceiling(member) - 1:
+        for one in group.tree.lift(member, parent.rank):
             promises.drop_overtaken(group, one)
             group.touch(one)
-    return found
 
 
 def seek(group: Group, member: Member, avoid: Iterable[Member], rules: Rules) -> Found | None:
@@ -292,6 +297,11 @@ def seek(group: Group, member: Member, avoid: Iterable[Member], rules: Rules) ->
 def judge(group: Group, member: Member, parent: Member, stretch: float = STRETCH) -> Found:
     """Return what a copy from ``parent`` costs, as the search for a parent sees it."""
     return _Search(group, member).judge(parent, stretch)
+
+
+def acceptance(group: Group, member: Member, rules: Rules = FREE) -> Callable[[Member], bool]:
+    """Return what tells whether somebody may feed this orphan, promises to others kept."""
+    return _Search(group, member, (), rules).accepts
 
 
 def direct_ms(group: Group, member: Member) -> float:

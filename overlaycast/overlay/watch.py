@@ -325,8 +325,9 @@ def _data_seen(group: Group, member: Member, now: float) -> bool:
 
 
 def sweep(group: Group, now: float) -> None:
-    """Ask those who have said nothing for long, and give up those who did not answer (a link can be dead unnoticed)."""
+    """Ask those who have said nothing for long, give up those who did not answer, and bring strays home."""
     group.timers.arm(now + SWEEP_S, "sweep")
+    gather.look_for_room(group, now)
     if not group.sweep_queue:
         group.sweep_queue = list(group.members)
     share = max(64, len(group.members) // SWEEP_SHARE)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import random
+from typing import Any
+
 import pytest
 
-from overlaycast.overlay import gather, moves
+from overlaycast.overlay import gather, moves, placement
 from overlaycast.overlay.group import Group, Inquiry
 from overlaycast.overlay.members import Member
-from overlaycast.overlay.tree import check
-from tests.overlay.scene import Scene
+from overlaycast.overlay.tree import ceiling, check
+from tests.overlay.scene import Actor, Scene
 
 NEAR, FAR = ("srv", "core", "N"), ("srv", "core", "F")
 
@@ -141,3 +144,108 @@ def test_a_death_that_scatters_a_family_ends_with_one_copy() -> None:
     assert place.inbound == 1
     assert {child.parent.place for child in children if child.parent is not None} == {place}
     check(group.tree, iter(group.members.values()))
+
+
+def turned(scene: Scene, actor: Actor) -> None:
+    """A member without data turns to its standby, or else down its predefined list, and tells."""
+    assert actor.order is not None
+    named = (*actor.order.standbys, *actor.order.fallbacks)
+    living = (scene.actors[peer.member] for peer in named if scene.actors[peer.member].answers)
+    scene.complain(actor, next(living, None))
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_after_a_third_has_died_one_copy_enters_each_site_again(seed: int) -> None:
+    scene = Scene(default_out_degree=4, start_members=180, improve_s=0, lost_after_s=2)
+    scene.join("source", ("srv",), "source", rtt_ms=0.2, rate_mbit=1000)
+    for number in range(180):
+        scene.join(f"m{number}", ("srv", "core", f"site {number % 3}"))
+    scene.pass_time(6)
+    peers = [actor for actor in scene.actors.values() if actor.role == "peer"]
+    dead = random.Random(seed).sample(peers, 60)
+    for actor in dead:
+        actor.answers = False
+    for _ in range(30):
+        for actor in peers:
+            if actor.answers and actor.parent is not None and not scene.actors[actor.parent].answers:
+                turned(scene, actor)
+        scene.pass_time(1)
+    sites = [place for place in inside(scene).places.core.children if place.count]
+    assert [place.inbound for place in sites] == [1, 1, 1]
+    check(inside(scene).tree, iter(inside(scene).members.values()))
+
+
+def abroad(scene: Scene, stray: Member) -> None:
+    """Hang a member, with its branch, from the source, as if nobody near had been found."""
+    group = inside(scene)
+    assert group.source is not None
+    moves.take_off(group, stray)
+    moves.hang(group, stray, group.source)
+    group.abroad[stray.id] = 0
+
+
+def forwarder(scene: Scene) -> Member:
+    """Return one of the first site's forwarders, below its head, whose children forward nothing."""
+    return next(
+        one
+        for one in inside(scene).members.values()
+        if one.name.startswith("n") and one.height == 1 and one.parent is not inside(scene).source
+    )
+
+
+@pytest.mark.parametrize("how", ["room", "make-room", "lift"])
+def test_a_stray_with_children_finds_room_from_the_top_of_its_place(how: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    scene = two_sites(14, 5)
+    group = inside(scene)
+    stray = forwarder(scene)
+    head = stray.parent
+    assert head is not None
+    abroad(scene, stray)
+    assert stray.place is not None
+    assert stray.place.inbound == 2
+    monkeypatch.setattr(gather.placement, "seek", lambda *rest, real=placement.seek: _unless(stray, real, *rest))
+    if how != "room":
+        only_a_leaf_has_room(group, stray)
+    if how == "lift":
+        monkeypatch.setattr(gather, "_make_room", lambda *_: None)
+    before = {child.id for child in stray.children}
+    gather.look_for_room(group, scene.now)
+    assert stray.parent is not None
+    assert stray.parent.place is stray.place
+    assert stray.place.inbound == 1
+    assert {child.id for child in stray.children} == before
+    assert not group.abroad
+    scene.deliver()
+    assert ("made-room" in scene.kinds()) == (how == "make-room")
+    check(group.tree, iter(group.members.values()))
+
+
+def only_a_leaf_has_room(group: Group, stray: Member) -> None:
+    """Nobody at the stray's place has room but one who outranks the stray's children."""
+    place = [one for one in group.members.values() if one.place is stray.place and one.parent is not stray]
+    leaf = max((one for one in place if not one.children and not one.wards), key=lambda one: one.rank)
+    leaf.rank = max(leaf.rank, ceiling(stray))
+    for one in place:
+        if one is not leaf:
+            one.degree = len(one.children) + one.promised
+
+
+def _unless(stray: Member, real: Any, group: Group, member: Member, *rest: Any) -> Any:
+    return None if member is stray else real(group, member, *rest)
+
+
+def test_a_stray_for_whom_there_is_no_room_is_left_to_improvement_at_last() -> None:
+    scene = two_sites()
+    group = inside(scene)
+    leaf, feeder = strayed(scene)
+    for one in group.members.values():
+        if one.place is leaf.place:
+            one.degree = len(one.children)
+    group.strays.clear()
+    group.abroad[leaf.id] = 0
+    for looks in range(1, gather.LOOKS):
+        gather.look_for_room(group, scene.now)
+        assert group.abroad == {leaf.id: looks}
+    gather.look_for_room(group, scene.now)
+    assert not group.abroad
+    assert leaf.parent is feeder
