@@ -299,9 +299,9 @@ class ChildLink:
             return self._read_back(cursor)
         return self._ring.piece(cursor)
 
-    def _read_back(self, cursor: Cursor) -> memoryview:
+    def _read_back(self, cursor: Cursor) -> memoryview | bytearray:
         if self._ring.rejoin(cursor):
-            return self._ring.piece(cursor)
+            return self._next_bytes()
         if self._archive is None or cursor.behind is None:
             return _NOTHING
         if self._fetching is None:

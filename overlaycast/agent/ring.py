@@ -323,14 +323,18 @@ class Ring:
         self._cursors.discard(cursor)
 
     def rejoin(self, cursor: Cursor) -> bool:
-        """A cursor that was read from elsewhere: back onto the ring if its record is held. True: it is."""
+        """A cursor that was read from elsewhere: back onto the ring if its record is held. True: it is.
+
+        One that is ahead of the ring, because it came before the first number was known, goes on at the ring's end.
+        """
         if cursor.behind is None:
             return True
         if cursor.behind < self.oldest:
             return False
         seek, seq = cursor.seek, cursor.behind
         self.place(cursor, seq)
-        cursor.seek = seek
+        if self.next_seq is None or seq <= self.next_seq:
+            cursor.seek = seek
         return cursor.behind is None
 
     def newest(self, cursor: Cursor) -> memoryview | None:

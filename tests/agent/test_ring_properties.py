@@ -311,3 +311,21 @@ def test_a_reader_that_keeps_everything_may_come_before_the_first_number_is_know
         cursor.seek = None
         frames = Decoder().feed(read_all(ring, cursor, 1000))
         assert [frame.seq for frame in frames if isinstance(frame, Data)] == [3, 4, 5, 6]
+
+
+@pytest.mark.parametrize("there", [1, 2, 3, 4])
+def test_a_reader_that_is_ahead_of_the_ring_is_told_where_it_goes_on(there: int) -> None:
+    """A source begins at record 0 for a child that has 0 to 2 already, and is read after its first few records."""
+    ring = Ring(SLABS, SLAB)
+    cursor = ring.cursor(3, keeps=True)
+    cursor.seek = None  # the reader has been told that 3 comes next
+    ring.anchor(0)
+    for seq in range(there):
+        ring.append(b"%d" % seq, 0)
+    assert ring.rejoin(cursor)
+    told, cursor.seek = cursor.seek or 3, None
+    for seq in range(there, 7):
+        ring.append(b"%d" % seq, 0)
+    frames = Decoder().feed(read_all(ring, cursor, 1000))
+    assert [frame.seq for frame in frames if isinstance(frame, Data)] == list(range(told, 7))
+    assert told <= 3
