@@ -70,8 +70,7 @@ class Succession(Parents):
         elif complaint:
             self._actions.append(self._complaints.make(complaint, now))
         for other in self.links:
-            doubted = self._doubt and other.number == self._doubt.link
-            if other is not link and not doubted and (other.feed or other is old):
+            if other is not link and not self._in_doubt(other) and (other.feed or other is old):
                 self._rest(other)
 
     def _hopeless(self, link: Link, now: float) -> bool:
@@ -89,6 +88,10 @@ class Succession(Parents):
                 self._rest(link)
 
     # --- the old parent, in doubt --------------------------------------------------------------------------------
+
+    def _in_doubt(self, link: Link) -> Doubt | None:
+        """Return the doubt if it is about this link."""
+        return self._doubt if self._doubt and self._doubt.link == link.number else None
 
     def _go_back(self, link: Link, doubt: Doubt, now: float) -> None:
         """The old parent delivers again: the alarm was false, and we are where we were."""

@@ -130,7 +130,7 @@ class Upstream(Succession):
             link.stalled_since = now
         if link is self.current:
             self._current_spoke(link)
-        elif link.phase is Phase.ASKED and not (self._doubt and number == self._doubt.link):
+        elif link.phase is Phase.ASKED and not self._in_doubt(link):
             self._asked_spoke(link, now)
 
     def trickled(self, number: int, size: int, now: float) -> None:
@@ -138,7 +138,7 @@ class Upstream(Succession):
         link = self.links.get(number)
         if link is None or self.state is State.ENDED:
             return
-        if link is not self.current and not (self._doubt and number == self._doubt.link):
+        if link is not self.current and not self._in_doubt(link):
             self.data(number, False, now, size)
             return
         self._rate.took(size, now)
@@ -154,9 +154,9 @@ class Upstream(Succession):
         link.taken += size
         if advanced:
             link.stalled_since = None
-        if self._doubt and number == self._doubt.link:
+        if doubt := self._in_doubt(link):
             if advanced:
-                self._go_back(link, self._doubt, now)
+                self._go_back(link, doubt, now)
             return
         if link is self.current:
             if advanced and self.state is not State.STREAMING:
@@ -170,8 +170,8 @@ class Upstream(Succession):
             return None
         if link is self.current:
             self._limit.gap(now - link.heard, now)
-        elif self._doubt and number == self._doubt.link and not self._doubt.gap:
-            self._doubt = replace(self._doubt, gap=now - link.heard)  # counts if we go back: else it did not end well
+        elif (doubt := self._in_doubt(link)) and not doubt.gap:
+            self._doubt = replace(doubt, gap=now - link.heard)  # counts if we go back: else it did not end well
         link.heard = now
         return link
 
@@ -225,8 +225,8 @@ class Upstream(Succession):
         link = self.links.drop(number)
         if link is None or self.state is State.ENDED:
             return
-        if self._doubt and number == self._doubt.link:
-            self._end_doubt(self._doubt, now)
+        if doubt := self._in_doubt(link):
+            self._end_doubt(doubt, now)
             return
         if link is self.current:
             self.current = None

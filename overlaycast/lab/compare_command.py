@@ -53,6 +53,7 @@ class CompareSettings(Settings):
 def main(argv: list[str]) -> int:
     """Run ``overlaycast lab compare``."""
     from overlaycast.lab.isolation import run_isolated
+    from overlaycast.lab.programs import overlaycast
 
     settings = load(CompareSettings, argv, PROG)
     if settings.experiment.suffix not in (".yaml", ".yml"):
@@ -64,7 +65,7 @@ def main(argv: list[str]) -> int:
         raise ConfigError(f"{PROG}: out: {out}: a run has a /run of its own; accepted: a folder elsewhere")
     for system in _listed(settings.systems):
         print(f"— {system}", file=sys.stderr)
-        words = [sys.executable, "-m", "overlaycast.cli", "lab", "run", str(settings.experiment), "--brief"]
+        words = overlaycast("lab", "run", str(settings.experiment), "--brief")
         words += ["--variant", "1", "--system", system, "--out", str(out / system)]
         words += ["--no-faults"] * (not settings.faults)
         words += [] if settings.seed is None else ["--seed", str(settings.seed)]

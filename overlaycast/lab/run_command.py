@@ -87,12 +87,13 @@ def main(argv: list[str]) -> int:
 def _prompt(settings: RunSettings) -> int:
     """Open Mininet's prompt on the network of the first run of the one file that is named."""
     from overlaycast.lab.isolation import run_isolated
+    from overlaycast.lab.programs import overlaycast
 
     if len(settings.experiments) > 1:
         raise ConfigError(f"{PROG}: cli: {len(settings.experiments)} experiments; accepted: one")
     [file] = settings.experiments
     _plans(settings, file, False)  # what is wrong with it is told before anything is built
-    words = [sys.executable, "-m", "overlaycast.cli", "lab", "run", str(file), "--cli"]
+    words = overlaycast("lab", "run", str(file), "--cli")
     words += ["--seed", str(settings.seed)] * (settings.seed is not None)
     return run_isolated([*words, "--variant", str(settings.variant or 1)], interactive=True)
 
@@ -145,8 +146,9 @@ def _tries(settings: RunSettings, plan: Plan) -> int:
 def _isolated(settings: RunSettings, plan: Plan, invalid_before: int) -> int:
     """Run a plan in namespaces of its own: one run cannot disturb the next."""
     from overlaycast.lab.isolation import run_isolated
+    from overlaycast.lab.programs import overlaycast
 
-    words = [sys.executable, "-m", "overlaycast.cli", "lab", "run", str(plan.file), "--out", str(plan.out)]
+    words = overlaycast("lab", "run", str(plan.file), "--out", str(plan.out))
     words += ["--seed", str(settings.seed)] * (settings.seed is not None)
     words += ["--variant", str(plan.variant)] * (plan.variant is not None)
     words += ["--system", settings.system]
