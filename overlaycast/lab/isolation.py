@@ -20,6 +20,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -34,6 +35,8 @@ GRACE_S: Final = 15.0
 """What the inside gets to clean up after it was told to stop, before it is killed."""
 
 _INSIDE: Final = 'mount -t tmpfs -o mode=0755 tmpfs /run && ip link set lo up && exec "$@"'
+_OWN_STDERR: Final = "import os, sys; os.dup2(int(sys.argv[1]), 2); os.execvp(sys.argv[2], sys.argv[2:])"
+"""The inside gets our stderr back: what is said on the other one ``unshare`` says."""
 
 
 def is_isolated() -> bool:
@@ -57,7 +60,7 @@ def run_isolated(
         interactive: the inside reads the terminal, and Ctrl-C there is for it; else it is a wish to stop.
 
     Returns:
-        The command's exit code; 130 or 143 after SIGINT or SIGTERM to us.
+        The command's exit code, 128 and the signal's number if one ended it; 130 or 143 after SIGINT or SIGTERM to us.
 
     Raises:
         MissingError: this machine or this account does not allow it; says what to do.
@@ -69,20 +72,46 @@ def run_isolated(
     environment[_STOP_FD] = str(inner)
     environment[_OUTSIDE] = _network()
     command = ["setpriv", "--pdeathsig", "KILL", "--", "unshare", *flags, "--kill-child=KILL", "--mount-proc", "--"]
-    command += ["sh", "-c", _INSIDE, "sh", *argv]
+    stderr = os.dup(2)
+    command += [sys.executable, "-ISc", _OWN_STDERR, str(stderr), "sh", "-c", _INSIDE, "sh", *argv]
     stopper = _Stopper(outer, interactive)
     try:
         with stopper:
             # a session of its own: Ctrl-C at the terminal reaches us alone, and we pass it on in our way
             own = not interactive
-            process = subprocess.Popen(command, env=environment, pass_fds=(inner,), start_new_session=own)
+            process = subprocess.Popen(
+                command, env=environment, pass_fds=(inner, stderr), start_new_session=own, stderr=subprocess.PIPE
+            )
             os.close(inner)
+            os.close(stderr)
             code = _wait(process, stopper, grace_s)
     finally:
         stopper.tell()
+    code = _exit_code(process, code)
     if stopper.signal is not None:
         return 128 + stopper.signal
+    if code > 128:
+        print(f"overlaycast: the run was ended by {_signal_name(code - 128)}; nothing of it is left", file=sys.stderr)
+    return code
+
+
+def _exit_code(process: subprocess.Popen[bytes], code: int) -> int:
+    """Return the inside's exit code as a shell would tell it."""
+    assert process.stderr is not None
+    with process.stderr as complaint:
+        said = complaint.read()
+    # unshare ends as its child did; before util-linux 2.39 it fails at that if it was SIGKILL, and says so
+    if b"sigprocmask" in said:
+        return 128 + signal.SIGKILL
+    sys.stderr.write(said.decode(errors="replace"))
     return code if code >= 0 else 128 - code
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
 
 
 class _Stopper:

@@ -54,11 +54,11 @@ def processes(token: str) -> list[tuple[int, str]]:
 
 
 @contextmanager
-def started(command: list[str]) -> Iterator[tuple[subprocess.Popen[str], str]]:
+def started(command: list[str], stderr: int | None = None) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """A command whose output ends when the last process that inherited it is gone."""
     token = f"TOKEN{uuid4().hex}"
     env = {**os.environ, "OVERLAYCAST_TEST": token}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=env) as process:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr, text=True, env=env) as process:
         try:
             yield process, token
         finally:
@@ -82,6 +82,14 @@ def test_a_command_that_is_killed_inside_is_told_by_its_signal() -> None:
     code = "import ctypes; ctypes.string_at(0)"
     done = subprocess.run([*ISOLATE, sys.executable, "-c", code], check=False, timeout=PATIENCE, capture_output=True)
     assert done.returncode == 128 + signal.SIGSEGV
+    assert done.stderr.decode() == "overlaycast: the run was ended by SIGSEGV; nothing of it is left\n"
+
+
+@pytest.mark.lab
+def test_what_the_command_says_to_people_reaches_them() -> None:
+    code = "import sys; sys.stderr.write('a word'); sys.exit(1)"
+    done = subprocess.run([*ISOLATE, sys.executable, "-c", code], check=False, timeout=PATIENCE, capture_output=True)
+    assert (done.returncode, done.stderr.decode()) == (1, "a word")
 
 
 @pytest.mark.lab
@@ -129,7 +137,7 @@ def test_nothing_is_left_after_kill_9_of_the_runner() -> None:
 def test_nothing_is_left_after_kill_9_of_the_inside() -> None:
     """The first process inside is killed, as for want of memory: everything in there dies with it."""
     before = world()
-    with started(HOLD) as (process, token):
+    with started(HOLD, stderr=subprocess.PIPE) as (process, token):
         assert ready(process)["answered"] is True
         found = processes(token)
         [inside] = [
@@ -138,7 +146,9 @@ def test_nothing_is_left_after_kill_9_of_the_inside() -> None:
         os.kill(inside, signal.SIGKILL)
         assert process.stdout is not None
         assert process.stdout.read() == ""
-        assert process.wait(PATIENCE) != 0
+        assert process.stderr is not None
+        assert process.stderr.read() == "overlaycast: the run was ended by SIGKILL; nothing of it is left\n"
+        assert process.wait(PATIENCE) == 128 + signal.SIGKILL
         assert marked(token) == []
     assert world() == before
 
