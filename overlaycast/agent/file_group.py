@@ -174,6 +174,8 @@ class FileGroup:
         """Records came: frames read back carry the newest incarnation; if our own disk is behind, nothing is read
         for a while, as what the file has not got must not leave the ring."""
         node = self._node
+        if node.uplink and node.downstream:
+            node.uplink.forwards = node.downstream.feeding > 0
         if not self._archive.incarnation:
             self._archive.incarnation = node.ring.first_frame()[0]
         if node.sink and node.uplink and node.sink.lag_bytes > node.ring.capacity_bytes // PAUSE_PART:

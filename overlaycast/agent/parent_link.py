@@ -36,6 +36,9 @@ class ParentListener(Protocol):
     def intake(self, link: ParentLink) -> Way:
         """Return the link's way into the ring."""
 
+    def rest_s(self, size: int) -> float:
+        """Return how many seconds a link is left alone after a read of ``size`` bytes."""
+
 
 class Way(Protocol):
     """A link's way into the ring: ``Intake``, or in a file group ``ChunkIntake``."""
@@ -78,6 +81,7 @@ class ParentLink:
         self._unsent = bytearray()
         self._writing = False
         self._closed = False
+        self._resting: asyncio.TimerHandle | None = None
 
     @property
     def called(self) -> bool:
@@ -161,6 +165,7 @@ class ParentLink:
         """Read no more for now (file mode: our own sink is behind)."""
         if self._sock is not None and not self.paused:
             self.paused = True
+            self._wake()
             asyncio.get_running_loop().remove_reader(self._sock)
 
     def go_on(self) -> None:
@@ -179,6 +184,23 @@ class ParentLink:
             # not by a timer: the loop's own are ten times as coarse, and nothing here is ever that urgent
             time.sleep(PAUSE_S)
         self._read()
+
+    def _rest(self, seconds: float) -> None:
+        """Read no more for so long; the kernel keeps what comes."""
+        if seconds and self._sock is not None and self._resting is None and not self.paused:
+            loop = asyncio.get_running_loop()
+            loop.remove_reader(self._sock)
+            self._resting = loop.call_later(seconds, self._rested)
+
+    def _rested(self) -> None:
+        self._wake()
+        if self._sock is not None:
+            asyncio.get_running_loop().add_reader(self._sock, self._readable)
+
+    def _wake(self) -> None:
+        if self._resting is not None:
+            self._resting.cancel()
+            self._resting = None
 
     def _read(self) -> None:
         if self._sock is None:
@@ -202,6 +224,7 @@ class ParentLink:
         arrival.size = size
         self._moderation.took(arrival.records, size, time.monotonic())
         self._listener.arrived(self, arrival)
+        self._rest(self._listener.rest_s(size))
 
     def _break(self, why: str, damaged: bool = False) -> None:
         if not self._closed:
@@ -211,6 +234,7 @@ class ParentLink:
     def close(self) -> None:
         """Close without a word to the listener."""
         self._closed = True
+        self._wake()
         self._intake.close()
         sock, self._sock = self._sock, None
         if sock is not None:

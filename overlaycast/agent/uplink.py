@@ -16,6 +16,7 @@ from overlaycast.agent.called import Called
 from overlaycast.agent.chunk_intake import ChunkIntake
 from overlaycast.agent.chunks import Checks
 from overlaycast.agent.intake import Arrival, Intake
+from overlaycast.agent.moderation import rest_s
 from overlaycast.agent.parent_link import ParentLink, Way
 from overlaycast.agent.ring import Ring
 from overlaycast.agent.switching import Action, Ask, Complain, Dial, Fed, Hang, Hush, Silent, State
@@ -59,7 +60,7 @@ class Uplink:
         start: where a stream begins for us as long as we have nothing: ``EDGE``, ``OLDEST``, ``BACK + ms`` or 0.
         spawn: starts a task in the agent's group.
 
-    In a file group ``checks`` is set before the first order.
+    In a file group ``checks`` is set before the first order; ``forwards``: somebody waits for what we get.
     """
 
     def __init__(
@@ -85,6 +86,7 @@ class Uplink:
         self._was_starved = True
         self._switch: Fed | None = None
         self.checks: Checks | None = None
+        self.forwards = False
         self._distrusted: dict[int, float] = {}
 
     # --- inputs ------------------------------------------------------------------------------------------------
@@ -137,6 +139,10 @@ class Uplink:
         if self.checks is not None:
             return ChunkIntake(self._ring, self.checks)
         return Intake(self._ring, lambda _, __: self._may_skip(link))
+
+    def rest_s(self, size: int) -> float:
+        """Return how many seconds a link is left alone after a read of ``size`` bytes."""
+        return 0.0 if self.checks is None else rest_s(size, self.forwards)
 
     def _may_skip(self, link: ParentLink) -> bool:
         """A loss is taken from who feeds us, or from whom we have asked for its oldest."""

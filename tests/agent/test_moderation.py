@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from overlaycast.agent.moderation import FULL_READ, PAUSE_S, THICK_PER_S, WINDOW, Moderation
+from overlaycast.agent.moderation import FULL_READ, PAUSE_S, THICK_PER_S, WINDOW, Moderation, rest_s
 
 
 def pauses(per_s: float, per_read: int = 1, size: int = 1300, reads: int = 1000) -> list[bool]:
@@ -51,3 +51,12 @@ def test_a_stream_that_becomes_thin_is_found_out_within_a_window() -> None:
 
 def test_a_pause_holds_two_records_of_the_thinnest_thick_stream() -> None:
     assert THICK_PER_S * PAUSE_S >= 1
+
+
+@pytest.mark.parametrize("forwards", [True, False])
+def test_a_file_is_read_at_full_speed_where_reads_are_full(forwards: bool) -> None:
+    assert rest_s(FULL_READ, forwards) == 0.0
+
+
+def test_a_file_rests_after_a_small_read_and_longer_where_nobody_waits() -> None:
+    assert 0.0 < rest_s(FULL_READ - 1, forwards=True) < rest_s(1, forwards=False)
