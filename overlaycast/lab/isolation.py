@@ -160,8 +160,20 @@ def _wait(process: subprocess.Popen[bytes], stopper: _Stopper, grace_s: float) -
                 continue
             left -= 0.25
             if stopper.again or left <= 0:
-                process.kill()  # unshare dies, and the kernel takes its child and all below along
+                _kill_inside(process)
                 return process.wait()
+
+
+def _kill_inside(process: subprocess.Popen[bytes]) -> None:
+    """Kill the inside's first process: ``unshare`` ends when all there are gone; killed itself, it would not wait."""
+    inside: list[int] = []
+    with suppress(OSError):  # a kernel without this file
+        inside = [int(pid) for pid in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()]
+    for pid in inside:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    if not inside:
+        process.kill()  # the kernel takes its child and all below along
 
 
 def _flags() -> list[str]:
