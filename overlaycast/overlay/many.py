@@ -2,13 +2,12 @@
 
 Owns: the order in which they are placed, and how deep each place may hang. Refuses: choosing parents (``placement``).
 
-First the skeleton: one head per place, the best performing member there, from the core outwards and the largest
-branches first, each with its heir and as many more neighbours as the branches beyond it will need for feeders. Then
-the further primaries of large clusters (``clusters``), the other forwarders of every place, which find their feeders
-among their neighbours, and last those who only receive.
-
-Where more places follow one another than the depth limit has levels, ``levels`` shares them out: some links carry two
-copies instead of the last ones carrying many.
+First a plan of which place feeds which: along the branches outwards, the depth limit shared out (``levels``) where more
+places follow one another than it has levels, and shortened by exchanges (``exchange``). Then the skeleton by that plan:
+one head per place, the best performing member there, from the source on and the largest branches first, each with its
+heir and as many more neighbours as the branches beyond it will need for feeders. Then the further primaries of large
+clusters (``clusters``), the other forwarders of every place, which find their feeders among their neighbours, and last
+those who only receive.
 """
 
 from __future__ import annotations
@@ -19,10 +18,12 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from overlaycast.overlay import clusters, moves, placement
+from overlaycast.overlay.exchange import shorten
 from overlaycast.overlay.group import Group
 from overlaycast.overlay.levels import SOURCE, share_out
-from overlaycast.overlay.locality import Place, meeting, reach_ms
+from overlaycast.overlay.locality import Place, links_between, reach_ms
 from overlaycast.overlay.members import Member
+from overlaycast.overlay.nearest import nearest
 from overlaycast.overlay.placement import Rules
 
 COARSE_MS: Final = 5.0
@@ -30,6 +31,8 @@ SAME_RATE: Final = 0.6
 """A member that has shown this share of the best rate at its router counts as its equal."""
 KEEP: Final = 1
 """Slots that a member keeps for neighbours to come while branches beyond are hung from it."""
+NEIGHBOURS: Final = 8
+"""Other places that each may come to be fed by when the plan is shortened."""
 
 
 @dataclass(slots=True)
@@ -39,11 +42,16 @@ class _Stop:
     place: Place
     members: list[Member] = field(default_factory=list)
     before: _Stop | None = None
-    """Who feeds it, as long as there are levels enough; None: the source."""
+    """Who is to feed it; None: the source."""
     deepest: int = 1
     """How deep its head may hang."""
     branches: int = 0
     """Places that will look for a feeder here first."""
+
+    @property
+    def head(self) -> Member:
+        """Who is to receive the place's copy: the members are in order of merit."""
+        return self.members[0]
 
 
 def place_all(group: Group, members: Iterable[Member]) -> None:
@@ -55,8 +63,7 @@ def place_all(group: Group, members: Iterable[Member]) -> None:
             placement.place_server(group, member)
         else:
             (forwarders if member.degree else receivers).append(member)
-    stops = _outwards(group, forwarders)
-    _look_ahead(group, stops)
+    stops = _look_ahead(group, _outwards(group, forwarders))
     rest = _skeleton(group, stops)
     _further_primaries(group, stops)
     for member in rest:
@@ -71,9 +78,10 @@ def _skeleton(group: Group, stops: list[_Stop]) -> list[Member]:
     rest: list[Member] = []
     keep: dict[Place | None, int] = {}
     for stop in stops:
-        order = sorted(stop.members, key=lambda one: merit(group, one))
-        ahead = 1 + _feeders(order[0].degree, stop.branches, len(order) - 1)
-        placement.place(group, order[0], rules=Rules(stop.deepest, keep))
+        order = stop.members
+        ahead = 1 + _feeders(stop.head.degree, stop.branches, len(order) - 1)
+        feeder = stop.before.place if stop.before is not None else None
+        placement.place(group, stop.head, rules=Rules(stop.deepest, keep, feeder=feeder))
         for member in order[1:ahead]:
             placement.place(group, member)
         if len(order) > ahead:
@@ -95,7 +103,7 @@ def _further_primaries(group: Group, stops: list[_Stop]) -> None:
 
 def _by_turns(group: Group, stop: _Stop) -> list[tuple[int, Member]]:
     """Return those of a cluster's members who have no place yet, the better first, each with its turn."""
-    order = sorted((one for one in stop.members if one.parent is None), key=lambda one: merit(group, one))
+    order = [one for one in stop.members if one.parent is None]
     return list(enumerate(order[: clusters.granted(group, stop.place.count)]))
 
 
@@ -108,8 +116,8 @@ def _feeders(degree: int, branches: int, neighbours: int) -> int:
 def _outwards(group: Group, members: list[Member]) -> list[_Stop]:
     """Return the places of these members, each after the one before it, and larger branches first.
 
-    A router without members is represented by the place in its tallest branch: that one is fed from further up, and
-    feeds the other branches.
+    A router without members is represented by the nearest place below it: that one is fed from further up, and feeds
+    the other branches.
     """
     root = group.places.root
     stops: dict[int, _Stop] = {}
@@ -124,17 +132,30 @@ def _outwards(group: Group, members: list[Member]) -> list[_Stop]:
                     break
                 inside[above.order] = above
         stop.members.append(member)
+    for stop in stops.values():
+        stop.members.sort(key=lambda one: merit(group, one))
     followers = _followers(group, stops, inside)
-    queue = [(-stop.place.count, stop.place.label, stop.place.order) for stop in followers.get(None, ())]
-    heapq.heapify(queue)
-    found: list[_Stop] = []
-    while queue:
-        stop = stops[heapq.heappop(queue)[2]]
-        found.append(stop)
+    for stop in stops.values():
         for follower in followers.get(stop.place.order, ()):
             follower.before = stop
-            heapq.heappush(queue, (-follower.place.count, follower.place.label, follower.place.order))
-    return found
+    return _in_order(stops.values())
+
+
+def _in_order(stops: Iterable[_Stop]) -> list[_Stop]:
+    """Return the stops, each after the one before it, and larger branches first."""
+    followers: dict[int | None, list[_Stop]] = {}
+    for stop in stops:
+        followers.setdefault(stop.before.place.order if stop.before is not None else None, []).append(stop)
+    queue: list[tuple[int, str, int, _Stop]] = []
+    found: list[_Stop] = []
+    ready = followers.get(None, [])
+    while True:
+        for stop in ready:
+            heapq.heappush(queue, (-stop.place.count, stop.place.label, stop.place.order, stop))
+        if not queue:
+            return found
+        found.append(heapq.heappop(queue)[3])
+        ready = followers.get(found[-1].place.order, [])
 
 
 def _followers(group: Group, stops: dict[int, _Stop], inside: dict[int, Place]) -> dict[int | None, list[_Stop]]:
@@ -151,7 +172,7 @@ def _followers(group: Group, stops: dict[int, _Stop], inside: dict[int, Place]) 
             followers.setdefault(None, []).extend([*below, own] if own is not None else below)
             continue
         if own is None:
-            own = min(below, key=lambda stop: (-tall[stop.place.order], stop.place.label, stop.place.order))
+            own = min(below, key=lambda stop: _near_and_tall(stop, tall))
             below.remove(own)
         followers.setdefault(own.place.order, []).extend(below)
         levels = max((tall[stop.place.order] + 1 for stop in below), default=0)
@@ -161,22 +182,48 @@ def _followers(group: Group, stops: dict[int, _Stop], inside: dict[int, Place]) 
     return followers
 
 
-def _look_ahead(group: Group, stops: list[_Stop]) -> None:
-    """Tell each stop how deep its head may hang and how many others will look to it for a feeder."""
+def _near_and_tall(stop: _Stop, tall: dict[int, int]) -> tuple[int, int, str, int]:
+    """Return the order among those below one router: the nearest, the tallest branch, the name."""
+    return stop.place.depth, -tall[stop.place.order], stop.place.label, stop.place.order
+
+
+def _look_ahead(group: Group, stops: list[_Stop]) -> list[_Stop]:
+    """Plan who feeds which stop, and how deep it may hang; return the stops in the order in which to place them."""
     number = {stop.place.order: index for index, stop in enumerate(stops)}
     source = group.source.place if group.source is not None and group.source.place is not None else group.places.root
     places = [*(stop.place for stop in stops), source]  # the last one is ``SOURCE``'s
 
     def links(feeder: int, place: int) -> int:
-        one, other = places[feeder], places[place]
-        return one.depth + other.depth - 2 * meeting(one, other).depth
+        return links_between(places[feeder], places[place])
 
     above = [SOURCE if stop.before is None else number[stop.before.place.order] for stop in stops]
-    berths = share_out(above, [_levels(stop) for stop in stops], group.tree.depth_limit, links)
+    within = [_levels(stop) for stop in stops]
+    limit = group.tree.depth_limit
+    feeders = [berth.feeder for berth in share_out(above, within, limit, links)]
+    room = [max(1, limit - levels) for levels in within]
+    most = [*map(_branches, stops), group.source.degree if group.source is not None else 1]
+    berths = shorten(feeders, room, most, _neighbours(places), links)
     for stop, berth in zip(stops, berths, strict=True):
         stop.deepest = berth.deepest
-        if berth.feeder != SOURCE:
-            stops[berth.feeder].branches += 1
+        stop.before = None if berth.feeder == SOURCE else stops[berth.feeder]
+        if stop.before is not None:
+            stop.before.branches += 1
+    return _in_order(stops)
+
+
+def _neighbours(places: list[Place]) -> list[list[tuple[int, int]]]:
+    """Return for each stop the nearest others and the source, whose place is the last one."""
+    found = nearest(places, NEIGHBOURS)
+    source = len(places) - 1
+    for near, place in zip(found, places, strict=True):
+        links = links_between(places[source], place)
+        near[:] = sorted({(links, SOURCE), *((way, SOURCE if one == source else one) for way, one in near)})
+    return found[:source]
+
+
+def _branches(stop: _Stop) -> int:
+    """Return how many other places the head had better feed: it keeps slots for its heir and for those to come."""
+    return max(stop.head.degree - KEEP - (len(stop.members) > 1), 1)
 
 
 def _levels(stop: _Stop) -> int:

@@ -58,6 +58,8 @@ class Rules:
     """The member is looked at as if nobody hung from it."""
     inside: Place | None = None
     """Only members at and below this place, which is the member's or above it, will do."""
+    feeder: Place | None = None
+    """A place that is looked at whatever the search finds, and whose way may be longer."""
 
 
 FREE: Final = Rules()
@@ -77,6 +79,7 @@ class _Search:
         """Who is to hang from the member as soon as it has its place."""
         self.keep = rules.keep
         self.inside = rules.inside
+        self.planned = rules.feeder
         self.anybody = False
         """In a storm: also those who have not been heard since it began."""
         self.direct = direct_ms(group, member)
@@ -121,7 +124,13 @@ class _Search:
         """Return the best parent and what a copy from it costs, or None."""
         shallow = self._shallow()
         best = self._outwards() if shallow is None else _least(map(self.judge, filter(self.accepts, shallow)))
+        best = _least(one for one in (best, self._as_planned()) if one is not None)
         return best and self._ahead(best)
+
+    def _as_planned(self) -> Found | None:
+        """Return a member of the place that is to feed this one, if it has room."""
+        own = candidates.near(self.planned, self.accepts, 1) if self.planned is not None else []
+        return self.judge(own[0], SITE_STRETCH) if own else None
 
     def _shallow(self) -> list[Member] | None:
         """Return all who are near enough to the source, or None if they are many."""
