@@ -59,7 +59,8 @@ def main(argv: list[str] | None = None) -> int:
     try:
         return int(getattr(import_module(module), function)(words[1:]))
     except OverlaycastError as error:
-        print(f"overlaycast: {error}", file=sys.stderr)
+        said = str(error)  # of settings by the whole command's name
+        print(said if said.startswith("overlaycast ") else f"overlaycast: {said}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         return 130

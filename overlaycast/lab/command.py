@@ -123,6 +123,8 @@ def _list(argv: list[str]) -> int:
     experiments = sorted((settings.folder / "experiments").glob("*.yaml"))
     if not files and not experiments:
         raise ConfigError(f"{settings.folder}: neither topologies/ nor experiments/ is there; see --folder")
+    if settings.results is not None and not settings.markdown:
+        raise ConfigError(f"{PROG} list: results: accepted with --markdown only")
     if settings.markdown:
         print(_catalogue(settings, experiments), end="")
         return 0
@@ -138,6 +140,8 @@ def _catalogue(settings: ListSettings, files: list[Path]) -> str:
 
     if settings.results is None:
         raise ConfigError(f"{PROG} list: results: required with --markdown, a folder of runs")
+    if not settings.results.is_dir():
+        raise ConfigError(f"{PROG} list: results: {settings.results}: no such folder")
     entries = []
     for file in files:
         asked = runs(file)[0].experiment
@@ -170,8 +174,11 @@ def _schema(argv: list[str]) -> int:
     settings = load(SchemaSettings, argv, f"{PROG} schema")
     if settings.file is None:
         print(schema.text(), end="")
-    else:
+        return 0
+    try:
         settings.file.write_text(schema.text())
+    except OSError as error:
+        raise ConfigError(f"{PROG} schema: file: {settings.file}: {error.strerror}") from None
     return 0
 
 

@@ -54,6 +54,7 @@ def main(argv: list[str]) -> int:
     """Run ``overlaycast lab compare``."""
     from overlaycast.lab.isolation import run_isolated
     from overlaycast.lab.programs import overlaycast
+    from overlaycast.lab.writable import writable
 
     settings = load(CompareSettings, argv, PROG)
     if settings.experiment.suffix not in (".yaml", ".yml"):
@@ -63,6 +64,7 @@ def main(argv: list[str]) -> int:
     ).resolve()
     if out.is_relative_to("/run"):
         raise ConfigError(f"{PROG}: out: {out}: a run has a /run of its own; accepted: a folder elsewhere")
+    writable(out, f"{PROG}: out")
     for system in _listed(settings.systems):
         print(f"— {system}", file=sys.stderr)
         words = overlaycast("lab", "run", str(settings.experiment), "--brief")
@@ -70,8 +72,8 @@ def main(argv: list[str]) -> int:
         words += ["--no-faults"] * (not settings.faults)
         words += [] if settings.seed is None else ["--seed", str(settings.seed)]
         code = run_isolated(words)
-        if code > 1:
-            return code
+        if code > 1 or not (out / system / "result.json").is_file():
+            return code  # it has said why
     _conclude(settings, out)
     return 0
 

@@ -19,6 +19,7 @@ from typing import Final
 from overlaycast.errors import ConfigError, LabError, MissingError
 from overlaycast.lab.experiment import MediaStream, Stream, SyntheticStream
 from overlaycast.lab.recording import FileSeen
+from overlaycast.lab.writable import writable
 
 PORTION: Final = 1 << 20
 FOLDER: Final = "media"
@@ -31,7 +32,7 @@ def prepared(stream: Stream, seed: int, experiment: Path, say: Callable[[str], N
     """Return the file to send; make it if it is not there yet, and say so.
 
     Raises:
-        ConfigError: a named file is not there.
+        ConfigError: a named file is not there, or one that is made cannot be written.
         MissingError: ffmpeg is not there.
     """
     if isinstance(stream, MediaStream):
@@ -55,8 +56,7 @@ def _made(name: str, experiment: Path, say: Callable[[str], None], make: Callabl
     for folder in (here, beside):
         if (folder / name).is_file():
             return folder / name
-    folder = beside if beside.is_dir() else here
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = writable(beside if beside.is_dir() else here, "media")
     say(f"making {folder.name}/{name}")
     unfinished = folder / f".{name}.{os.getpid()}"
     try:

@@ -100,8 +100,11 @@ def _prompt(settings: RunSettings) -> int:
 
 def _run_all(settings: RunSettings, plans: Sequence[Plan]) -> int:
     from overlaycast.lab import junit
+    from overlaycast.lab.writable import writable
 
     worst, outcomes = 0, []
+    if settings.junit is not None:
+        writable(settings.junit.parent, f"{PROG}: junit")
     for number, plan in enumerate(plans, 1):
         if len(plans) > 1:
             print(f"--- {number} of {len(plans)}: {_title(plan)}", file=sys.stderr, flush=True)
@@ -111,7 +114,6 @@ def _run_all(settings: RunSettings, plans: Sequence[Plan]) -> int:
         if code > 1:
             break
     if settings.junit is not None:
-        settings.junit.parent.mkdir(parents=True, exist_ok=True)
         settings.junit.write_text(junit.document(outcomes))
     _studies(plans[: len(outcomes)], outcomes)
     if len(outcomes) > 1:
@@ -147,8 +149,9 @@ def _isolated(settings: RunSettings, plan: Plan, invalid_before: int) -> int:
     """Run a plan in namespaces of its own: one run cannot disturb the next."""
     from overlaycast.lab.isolation import run_isolated
     from overlaycast.lab.programs import overlaycast
+    from overlaycast.lab.writable import writable
 
-    words = overlaycast("lab", "run", str(plan.file), "--out", str(plan.out))
+    words = overlaycast("lab", "run", str(plan.file), "--out", str(writable(plan.out, f"{PROG}: out")))
     words += ["--seed", str(settings.seed)] * (settings.seed is not None)
     words += ["--variant", str(plan.variant)] * (plan.variant is not None)
     words += ["--system", settings.system]
@@ -234,7 +237,6 @@ def _conclude(plan: Plan, recording: Recording, settings: RunSettings) -> int:
     from overlaycast.lab.report.page import render
 
     result, timelines = judge.build(recording), series.build(recording)
-    plan.out.mkdir(parents=True, exist_ok=True)
     text = json.dumps(result.as_json(), indent=1)
     (plan.out / "result.json").write_text(text + "\n")
     (plan.out / "series.json").write_text(json.dumps(timelines.as_json()) + "\n")
