@@ -31,7 +31,6 @@ class FileArchive:
         self._descriptor = -1
         self._checks: Checks | None = None
         self._written: Callable[[], int] | None = None
-        self._list: bytes = b""
 
     def open(self, descriptor: int, checks: Checks, written: Callable[[], int] | None = None) -> None:
         """Serve from this file.
@@ -43,11 +42,9 @@ class FileArchive:
         """
         self._descriptor, self._checks, self._written = descriptor, checks, written
 
-    def digests(self) -> bytes:
-        """Return the list of the chunks' digests as frames; nothing while it is not known."""
-        if not self._list and self._checks is not None:
-            self._list = self._checks.frames()
-        return self._list
+    def digests(self, start: int) -> tuple[bytes, int]:
+        """Return what is known of the list of digests from byte ``start`` on as frames, and where that ends."""
+        return self._checks.frames(start) if self._checks is not None else (b"", start)
 
     async def frames(self, seq: int, limit: int) -> tuple[memoryview, int]:
         """Return whole frames from ``seq`` on, up to the oldest record of the ring, and the number after them.

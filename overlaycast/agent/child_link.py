@@ -47,8 +47,8 @@ class Archive(Protocol):
     async def frames(self, seq: int, limit: int) -> tuple[memoryview, int]:
         """Return whole frames from ``seq`` on, about ``limit`` bytes, and the number after the last."""
 
-    def digests(self) -> bytes:
-        """Return the list of the chunks' digests as frames; nothing while it is not known here."""
+    def digests(self, start: int) -> tuple[bytes, int]:
+        """Return what is known here of the list of digests from byte ``start`` on as frames, and where that ends."""
 
 
 class ChildLink:
@@ -91,7 +91,8 @@ class ChildLink:
         self._blocked = False
         self._asked = 0
         self._fetching: asyncio.Task[None] | None = None
-        self._owes_digests = self._told_digests = False
+        self._wants_digests = False
+        self._digests_told = 0
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(sock, self._readable)
 
@@ -115,12 +116,12 @@ class ChildLink:
     def begin(self, resume_from: int, digests: bool = False) -> None:
         """Answer HELLO or START: take the place asked for, and say which record comes next.
 
-        With ``digests`` their list goes first, once on each link: it is long, and not lost on the way. Who does not
-        know it yet has no record either, so it still is first when it comes (``pay_digests``).
+        With ``digests`` what is known of their list goes first, once on each link: it is long, and not lost on the
+        way. The rest follows as it becomes known (``pay_digests``), always before the records that need it.
         """
         self._leave_cursor()
-        if digests and not self._told_digests:
-            self._owes_digests = True
+        if digests:
+            self._wants_digests = True
             self._add_digests()
         if resume_from != IDLE:
             try:
@@ -132,15 +133,17 @@ class ChildLink:
         self.pump()
 
     def pay_digests(self) -> None:
-        """The list of digests is known now: send it if it was asked for."""
-        if self._owes_digests:
+        """More of the list of digests is known: send it if it was asked for, behind the frame that is half sent."""
+        if self._wants_digests:
+            if self.cursor is not None:
+                self._ring.finish(self.cursor)
             self._add_digests()
             self.pump()
 
     def _add_digests(self) -> None:
-        if self._archive is not None and (frames := self._archive.digests()):
+        if self._archive is not None:
+            frames, self._digests_told = self._archive.digests(self._digests_told)
             self._unsent += frames
-            self._owes_digests, self._told_digests = False, True
 
     def _place(self, resume_from: int) -> Cursor:
         keeps = self._archive is not None

@@ -53,8 +53,8 @@ class ChunkIntake:
 
     @property
     def wants_digests(self) -> bool:
-        """The list is not known: it is needed before any record."""
-        return self._checks.digests is None
+        """The list is not known to its end: a chunk's digest is needed before its records."""
+        return not self._checks.complete
 
     def buffer(self) -> memoryview:
         """Return where the next read of this link goes."""
@@ -105,10 +105,10 @@ class ChunkIntake:
     def _take_record(self, seq: int, length: int, after: int, arrival: Arrival) -> None:
         if seq != self.expected:
             raise RemoteProtocolError(f"record {seq} where {self.expected} was due")
-        if self._checks.digests is None:
-            raise RemoteProtocolError("a record before the list of digests")
         if length != self._layout.length_of(seq):
             raise DamagedError(f"record {seq} has {length} bytes; announced: {self._layout.length_of(seq)}")
+        if not self._checks.knows(seq // self._layout.chunk_records):
+            raise RemoteProtocolError(f"record {seq} before the digest of its chunk")
         self.expected = seq + 1
         if self._parsed == self._start and seq != self._ring.next_seq:  # we have it, or it is no beginning for us
             arrival.duplicates += seq < self._ring.position

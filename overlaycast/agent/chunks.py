@@ -4,8 +4,11 @@ Owns: the places of records and chunks, the list of the chunks' digests, and whe
 anything that does not fit what the source announced (``messages.Contents``, over the control link). Pure.
 
 The list travels over data links (``frames.Digests``): 32 bytes for each chunk would be payload for a coordinator with
-many members, its own digest is not. A node passes on nothing that it has not checked, so each hop delays the stream by
-one chunk, and a first one by the list too: the smaller the chunks, the longer that is (``cut``).
+many members, one digest of it all is not. A node passes on nothing that it has not checked, and it must not wait for
+the whole list either: all hops would, one after the other. So the list is a hash tree of two levels (Merkle, "A Digital
+Signature Based on a Conventional Encryption Function", 1987): first the digests of its leaves, ``LEAF`` chunks each,
+which the source announces by their digest, then the leaves one by one. Each hop delays the file by one chunk and, at
+the beginning, by one leaf.
 """
 
 from __future__ import annotations
@@ -20,6 +23,9 @@ from overlaycast.wire.messages import MAX_CHUNK, MAX_CHUNK_RECORDS, MAX_CHUNKS, 
 
 LEAST_CHUNK: Final = 8 << 10
 """Below that headers cost more than a hop's wait for the rest of a chunk saves."""
+LEAF: Final = 64
+"""Chunks of a leaf: 2 KiB of digests."""
+_LEAF_BYTES: Final = LEAF * DIGEST_SIZE
 
 Read: TypeAlias = Callable[[int, int], bytes]
 """Returns up to so many bytes from an offset, as ``(size, offset)``."""
@@ -49,7 +55,7 @@ def chunk_records(size: int, record_size: int) -> int:
 def cut(size: int, record_size: int | None = None) -> tuple[int, int]:
     """Return the bytes of a record and the records of a chunk for a file of ``size`` bytes.
 
-    Unless the record's size is given: the power of 2 for which a hop waits least for a chunk and for the list together,
+    Unless the record's size is given: the power of 2 for which the list and a hop's wait for a chunk are least in sum,
     at most ``sqrt(DIGEST_SIZE * size)``. That is 16 KiB for 16 MiB, where a thin uplink counts, and 128 KiB for 1 GiB.
 
     Raises:
@@ -87,13 +93,21 @@ class Layout:
         return min(chunk * self.chunk_records * self.record_size, self.size)
 
 
+def leaves(digests: bytes | bytearray) -> bytes:
+    """Return the first level of the list: the leaves' digests."""
+    parts = (digests[at : at + _LEAF_BYTES] for at in range(0, len(digests), _LEAF_BYTES))
+    return b"".join(hashlib.sha256(part).digest() for part in parts)
+
+
 class Checks:
     """What a file group's records are held against.
 
+    The list as it travels is the leaves' digests, then all chunks' digests; what is known of it is its beginning.
+
     Args:
         contents: what the source announced.
-        digests: the list, if it is known already.
-        learned: told once, when the list has come.
+        digests: those of all chunks, if they are known already.
+        learned: told whenever more of the list is known.
 
     Raises:
         DamagedError: the list is not the announced one.
@@ -102,64 +116,106 @@ class Checks:
     def __init__(self, contents: Contents, learned: Callable[[], None], digests: bytes | None = None) -> None:
         self.contents = contents
         self.layout = Layout(contents)
-        self.digests: bytes | None = None
         self._learned = learned
-        if digests is None and not self.layout.chunks:
-            digests = b""
+        self._first_level = -(-self.layout.chunks // LEAF) * DIGEST_SIZE
+        self.list_size = self._first_level + self.layout.chunks * DIGEST_SIZE
+        self._list = bytearray()
         if digests is not None:
             self.learn(digests)
 
     @property
-    def list_size(self) -> int:
-        """Bytes of the list."""
-        return self.layout.chunks * DIGEST_SIZE
+    def complete(self) -> bool:
+        """The whole list is known."""
+        return len(self._list) == self.list_size
+
+    @property
+    def digests(self) -> bytes | None:
+        """Those of all chunks; None while the list is not known as a whole."""
+        return bytes(self._list[self._first_level :]) if self.complete else None
 
     def learn(self, digests: bytes) -> None:
-        """Take the whole list.
+        """Take the digests of all chunks.
 
         Raises:
-            DamagedError: it is not the announced one.
+            DamagedError: they are not the announced ones.
         """
-        if self.digests is not None:
+        whole, at = leaves(digests) + digests, 0
+        if len(whole) != self.list_size:
+            raise _other_list()
+        while at < self.list_size:
+            after = at + self.unit(at)
+            self.learn_unit(at, whole[at:after])
+            at = after
+
+    def unit(self, at: int) -> int:
+        """Return how many bytes of the list are checked together from ``at`` on, where another unit ends."""
+        return self._first_level if at == 0 else min(_LEAF_BYTES, self.list_size - at)
+
+    def learn_unit(self, at: int, unit: bytes) -> None:
+        """Take one unit of the list; all before it are known.
+
+        Raises:
+            DamagedError: it is not what the source announced.
+        """
+        if at < len(self._list):  # another link was faster
             return
-        if len(digests) != self.list_size or hashlib.sha256(digests).hexdigest() != self.contents.digests_sha256:
-            raise DamagedError("the list of digests is not the one that the source announced")
-        self.digests = digests
+        if at == 0:
+            wanted = bytes.fromhex(self.contents.digests_sha256)
+        else:
+            leaf = (at - self._first_level) // _LEAF_BYTES * DIGEST_SIZE
+            wanted = bytes(self._list[leaf : leaf + DIGEST_SIZE])
+        if hashlib.sha256(unit).digest() != wanted:
+            raise _other_list()
+        self._list += unit
         self._learned()
 
-    def fits(self, chunk: int, digest: bytes) -> bool:
-        """Is this the digest of ``chunk``? False also while the list is not known."""
-        at = chunk * DIGEST_SIZE
-        return self.digests is not None and self.digests[at : at + DIGEST_SIZE] == digest
+    def _place(self, chunk: int) -> int:
+        return self._first_level + chunk * DIGEST_SIZE
 
-    def frames(self) -> bytes:
-        """Return the list as a child gets it; nothing while it is not known."""
-        digests = self.digests or b""
-        pieces = range(0, len(digests), MAX_RECORD)
-        return b"".join(encode(Digests(at, digests[at : at + MAX_RECORD])) for at in pieces)
+    def knows(self, chunk: int) -> bool:
+        """Is its digest known?"""
+        return self._place(chunk) < len(self._list)
+
+    def fits(self, chunk: int, digest: bytes) -> bool:
+        """Is this the digest of ``chunk``? False also while that is not known."""
+        at = self._place(chunk)
+        return self._list[at : at + DIGEST_SIZE] == digest
+
+    def frames(self, start: int) -> tuple[bytes, int]:
+        """Return what is known of the list from ``start`` on, as a child gets it, and where that ends."""
+        known = range(start, len(self._list), _LEAF_BYTES)  # no piece longer than what a hop waits for anyway
+        return b"".join(encode(Digests(at, bytes(self._list[at : at + _LEAF_BYTES]))) for at in known), len(self._list)
+
+
+def _other_list() -> DamagedError:
+    return DamagedError("the list of digests is not the one that the source announced")
 
 
 class Gathering:
-    """The list as one link tells it, piece by piece. At most as many bytes as were announced are kept."""
+    """The list as one link tells it, piece by piece. What is kept is one unit and one frame at most."""
 
     def __init__(self, checks: Checks) -> None:
         self._checks = checks
+        self._at = 0
         self._held = bytearray()
 
     def take(self, piece: Digests) -> None:
-        """Take the next piece; the last one makes the list known.
+        """Take the next piece.
 
         Raises:
             DamagedError: it is not the next piece, or the list is not the announced one.
         """
-        if self._checks.digests is not None:
+        checks = self._checks
+        if checks.complete:
             return
-        if piece.offset != len(self._held) or piece.offset + len(piece.piece) > self._checks.list_size:
+        if piece.offset != self._at + len(self._held) or piece.offset + len(piece.piece) > checks.list_size:
             raise DamagedError(f"a piece of the list of digests at {piece.offset} that does not fit")
         self._held += piece.piece
-        if len(self._held) == self._checks.list_size:
-            held, self._held = bytes(self._held), bytearray()
-            self._checks.learn(held)
+        while self._held and len(self._held) >= (size := checks.unit(self._at)):
+            unit = bytes(self._held[:size])
+            del self._held[:size]
+            checks.learn_unit(self._at, unit)
+            self._at += size
 
 
 def held_chunks(checks: Checks, read: Read) -> int:
@@ -214,6 +270,6 @@ def describe(size: int, record_size: int, count: int, read: Read) -> tuple[Conte
         record_size=record_size,
         chunk_records=count,
         sha256=whole.hexdigest(),
-        digests_sha256=hashlib.sha256(digests).hexdigest(),
+        digests_sha256=hashlib.sha256(leaves(digests)).hexdigest(),
     )
     return contents, bytes(digests)

@@ -181,7 +181,7 @@ class Downstream:
         return max(wait, 0.001)
 
     def pay_digests(self) -> None:
-        """The list of digests is known now: children that asked for it get it."""
+        """More of the list of digests is known: children that asked for it get it."""
         for child in list(self.children.values()):
             child.pay_digests()
 

@@ -160,11 +160,13 @@ class FileGroup:
         return True
 
     def _learned(self) -> None:
-        """The list has come (or is the one of an earlier run): children and a later run need it too."""
-        if self.ready.is_set() and self.checks and self.checks.digests and self._output:
-            keep_list, digests = self._output.keep_list, self.checks.digests
-            self._keeping = asyncio.get_running_loop().run_in_executor(None, keep_list, digests)
-            self._pay()
+        """More of the list has come: children need it too, and a later run needs it whole. (If an earlier run had it,
+        ``_open`` tells the children.)"""
+        if not self.ready.is_set():
+            return
+        self._pay()
+        if self._output and self.checks and (digests := self.checks.digests):
+            self._keeping = asyncio.get_running_loop().run_in_executor(None, self._output.keep_list, digests)
 
     def _pay(self) -> None:
         if self._node.downstream:

@@ -81,7 +81,7 @@ class Output:
             reader: returns what reads from a descriptor; if that raises, the part stays what it is.
         """
         descriptor = self.descriptor = _open(self._beside(PART), os.O_RDWR | os.O_CREAT)
-        chunks = held_chunks(checks, reader(descriptor)) if checks.digests else 0
+        chunks = held_chunks(checks, reader(descriptor)) if checks.complete else 0
         if not chunks:
             os.ftruncate(descriptor, 0)
         os.ftruncate(descriptor, checks.layout.size)

@@ -47,7 +47,7 @@ class Way(Protocol):
 
     @property
     def wants_digests(self) -> bool:
-        """The list of digests has to come before any record."""
+        """The list of digests has to come, each before the records that it is of."""
 
     def buffer(self) -> memoryview:
         """Return where the next read goes."""

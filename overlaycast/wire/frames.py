@@ -52,7 +52,7 @@ SEEK: Final = 0x02
 """HEARTBEAT flag, parent to child: the next record on this link is ``next_seq``. It answers HELLO and START, and goes
 before a record that is not the one after the last; so a child always knows which number comes, and what it missed."""
 WANTS_DIGESTS: Final = 0x01
-"""HELLO/START flag, file groups: send the list of the chunks' digests before any record."""
+"""HELLO/START flag, file groups: send the list of digests, each before the records of its chunk."""
 
 
 class Kind(IntEnum):
@@ -160,10 +160,7 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Digests:
-    """Parent to child, file groups: a piece of the list of the chunks' SHA-256 digests, ``offset`` bytes into it.
-
-    The list is what the source announced (``messages.Contents``): it is believed once its own digest fits.
-    """
+    """Parent to child, file groups: a piece of the list of digests (``messages.Contents``), ``offset`` bytes in."""
 
     offset: int
     piece: bytes

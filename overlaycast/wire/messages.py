@@ -27,7 +27,7 @@ MAX_CHUNK: Final = 8 << 20
 MAX_CHUNK_RECORDS: Final = 1 << 16
 """Records of a chunk at most: each has a header, which would be most of what is kept where records are tiny."""
 MAX_CHUNKS: Final = 1 << 16
-"""Chunks of a file at most: the list of their digests has at most 2 MiB."""
+"""Chunks of a file at most: their digests have at most 2 MiB."""
 
 _T = TypeVar("_T")
 
@@ -83,8 +83,9 @@ class Peer(_Message):
 class Contents(_Message):
     """What a file group is about: said by its source before anything is sent, and passed on to every member.
 
-    A chunk is ``chunk_records`` records, the last one what is left. ``digests_sha256`` is the SHA-256 of the chunks'
-    SHA-256 digests one after the other; that list travels over data links, and is believed if it fits.
+    A chunk is ``chunk_records`` records, the last one what is left; a leaf is the SHA-256 digests of 64 chunks, the
+    last one what is left. The list that travels over data links has the SHA-256 digests of the leaves, then the leaves;
+    ``digests_sha256`` is that of its first part. A leaf is believed if it fits that, a chunk if it fits its leaf.
     """
 
     kind: Literal["contents"] = "contents"

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from overlaycast.agent.chunk_intake import ChunkIntake
 from overlaycast.agent.chunks import (
+    LEAF,
     LEAST_CHUNK,
     Checks,
     DamagedError,
@@ -22,11 +23,12 @@ from overlaycast.agent.chunks import (
     cut,
     describe,
     held_chunks,
+    leaves,
 )
 from overlaycast.agent.intake import Arrival
 from overlaycast.agent.ring import Ring
 from overlaycast.errors import ConfigError, RemoteProtocolError
-from overlaycast.wire.frames import Data, Digests, End, Frame, Heartbeat, encode
+from overlaycast.wire.frames import Data, Decoder, Digests, End, Frame, Heartbeat, encode
 from overlaycast.wire.messages import MAX_CHUNK, MAX_CHUNK_RECORDS, MAX_CHUNKS, Contents
 
 
@@ -35,7 +37,7 @@ def reader(content: bytes) -> Callable[[int, int], bytes]:
 
 
 def checks_of(content: bytes, record_size: int, per_chunk: int = 1, known: bool = True) -> tuple[Checks, bytes]:
-    """What a source would announce, with chunks of our own choice; and the list."""
+    """What a source would announce, with chunks of our own choice; and the list as it travels."""
     chunk = record_size * per_chunk
     pieces = [content[at : at + chunk] for at in range(0, len(content), chunk)]
     digests = b"".join(hashlib.sha256(piece).digest() for piece in pieces)
@@ -44,9 +46,9 @@ def checks_of(content: bytes, record_size: int, per_chunk: int = 1, known: bool 
         record_size=record_size,
         chunk_records=per_chunk,
         sha256=hashlib.sha256(content).hexdigest(),
-        digests_sha256=hashlib.sha256(digests).hexdigest(),
+        digests_sha256=hashlib.sha256(leaves(digests)).hexdigest(),
     )
-    return Checks(contents, lambda: None, digests if known else None), digests
+    return Checks(contents, lambda: None, digests if known else None), leaves(digests) + digests
 
 
 def frames_of(content: bytes, record_size: int, first: int = 0) -> list[Frame]:
@@ -152,13 +154,13 @@ def test_a_link_that_is_not_trusted_yet_keeps_little_even_if_records_are_tiny() 
 def test_a_whole_file_enters_however_it_is_cut(
     content: bytes, record_size: int, per_chunk: int, cut: int, heartbeats: bool
 ) -> None:
-    checks, digests = checks_of(content, record_size, per_chunk, known=False)
+    checks, told = checks_of(content, record_size, per_chunk, known=False)
     ring = Ring(4)
     ring.anchor(0)
     intake = ChunkIntake(ring, checks)
     intake.feeding = True
     assert intake.wants_digests
-    frames: list[Frame] = [Digests(at, digests[at : at + 48]) for at in range(0, len(digests), 48)]
+    frames: list[Frame] = [Digests(at, told[at : at + 48]) for at in range(0, len(told), 48)]
     frames.append(Heartbeat(0, seek=True))
     for frame in frames_of(content, record_size):
         frames += [frame, Heartbeat(3)] if heartbeats else [frame]
@@ -230,19 +232,51 @@ def test_what_a_parent_may_not_say(frames: list[Frame], complaint: str) -> None:
     assert (content_of(ring), ring.end) == (b"", None)
 
 
-def test_a_record_before_the_list_is_refused() -> None:
-    checks, _ = checks_of(b"abcdef", 3, known=False)
+def test_a_record_before_its_digest_is_refused() -> None:
+    """Its own leaf has to be there, and no more."""
+    content = bytes(LEAF + 1)
+    checks, told = checks_of(content, 1, known=False)
+    first = [Digests(0, told[:64]), Digests(64, told[64 : 64 + 32 * LEAF])]  # two leaves' digests, then one leaf
     ring = Ring(4)
     ring.anchor(0)
-    with pytest.raises(RemoteProtocolError, match="before the list"):
-        feed(ChunkIntake(ring, checks), encode(Heartbeat(0, seek=True)) + encode(Data(0, 1, b"abc")))
+    frames = [*first, Heartbeat(0, seek=True), *frames_of(content, 1)]
+    with pytest.raises(RemoteProtocolError, match=f"record {LEAF} before the digest"):
+        feed(ChunkIntake(ring, checks), b"".join(map(encode, frames)))
+    assert content_of(ring) == content[:LEAF]
 
 
-@pytest.mark.parametrize("pieces", [[(32, 32)], [(0, 96)], [(0, 32), (0, 32)], [(0, 33), (33, 32)]])
+@given(st.integers(1, 5 * LEAF), st.integers(1, 3000), st.integers(0, 2**32))
+def test_what_is_known_of_a_list_can_be_passed_on_at_once(chunks: int, cut: int, seed: int) -> None:
+    """In pieces that come as they like; what goes on from there makes the same list known elsewhere, never later."""
+    above, told = checks_of(bytes(chunks), 1, known=False)
+    below = Checks(above.contents, lambda: None)
+    here, there, passed_on = Gathering(above), Gathering(below), 0
+    for at in range(0, len(told), cut):
+        here.take(Digests(at, told[at : at + cut]))
+        stream, passed_on = above.frames(passed_on)
+        for frame in Decoder().feed(stream):
+            assert isinstance(frame, Digests)
+            there.take(frame)
+        assert [below.knows(chunk) for chunk in range(chunks)] == [above.knows(chunk) for chunk in range(chunks)]
+    assert below.complete
+    assert below.digests == above.digests == told[-32 * chunks :]
+
+
+def test_a_forged_leaf_is_refused_and_those_before_it_stay() -> None:
+    checks, told = checks_of(bytes(3 * LEAF), 1, known=False)
+    second = 3 * 32 + LEAF * 32
+    with pytest.raises(DamagedError, match="not the one that the source announced"):
+        Gathering(checks).take(Digests(0, told[:second] + bytes(LEAF * 32)))
+    assert [checks.knows(chunk) for chunk in (0, LEAF - 1, LEAF)] == [True, True, False]
+    Gathering(checks).take(Digests(0, told))
+    assert checks.complete
+
+
+@pytest.mark.parametrize("pieces", [[(32, 32)], [(0, 160)], [(0, 32), (0, 32)], [(0, 33), (32, 32)]])
 def test_a_list_that_does_not_fit_is_refused(pieces: list[tuple[int, int]]) -> None:
-    checks, _ = checks_of(b"abcdef", 3, known=False)
+    checks, told = checks_of(b"abcdef", 3, known=False)
     gathering = Gathering(checks)
-    *before, last = (Digests(offset, bytes(size)) for offset, size in pieces)
+    *before, last = (Digests(offset, (told + bytes(64))[offset : offset + size]) for offset, size in pieces)
     for piece in before:
         gathering.take(piece)
     with pytest.raises(DamagedError):
@@ -251,11 +285,11 @@ def test_a_list_that_does_not_fit_is_refused(pieces: list[tuple[int, int]]) -> N
 
 
 def test_a_forged_list_is_refused_and_the_true_one_taken() -> None:
-    checks, digests = checks_of(b"abcdef", 3, known=False)
+    checks, told = checks_of(b"abcdef", 3, known=False)
     with pytest.raises(DamagedError, match="not the one that the source announced"):
-        Gathering(checks).take(Digests(0, bytes(64)))
-    Gathering(checks).take(Digests(0, digests))
-    assert checks.digests == digests
+        Gathering(checks).take(Digests(0, bytes(96)))
+    Gathering(checks).take(Digests(0, told))
+    assert checks.digests == told[32:]
 
 
 def test_chunks_larger_than_a_slab_enter() -> None:

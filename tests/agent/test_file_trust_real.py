@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from overlaycast.agent.chunks import leaves
 from overlaycast.wire.frames import Data, Decoder, Digests, Frame, Heartbeat, Hello, Start, encode
 from overlaycast.wire.group import GroupSettings
 from overlaycast.wire.messages import Accept, Address, Assign, Contents, Peer
@@ -31,8 +32,7 @@ async def forger(media: Path, spoil: str) -> AsyncIterator[int]:
     content = await asyncio.to_thread(media.read_bytes)
     records = [content[at : at + RECORD] for at in range(0, len(content), RECORD)]
     digests = b"".join(hashlib.sha256(record).digest() for record in records)
-    if spoil == "list":
-        digests = bytes(len(digests))
+    told = leaves(digests) + (bytes(len(digests)) if spoil == "list" else digests)
     records[3] = bytes(RECORD)
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -45,7 +45,7 @@ async def forger(media: Path, spoil: str) -> AsyncIterator[int]:
         writer.close()
 
     def answer(asked: Hello | Start) -> bytes:
-        frames: list[Frame] = [Digests(0, digests)] if asked.digests else []
+        frames: list[Frame] = [Digests(0, told)] if asked.digests else []
         frames.append(Heartbeat(asked.resume_from, seek=True))
         frames += [Data(seq, 1, records[seq]) for seq in range(asked.resume_from, 8)]
         return b"".join(map(encode, frames))

@@ -146,8 +146,8 @@ class Listed:
     async def frames(self, seq: int, limit: int) -> tuple[memoryview, int]:
         return memoryview(b""), seq
 
-    def digests(self) -> bytes:
-        return encode(Digests(0, bytes(32)))
+    def digests(self, start: int) -> tuple[bytes, int]:
+        return (b"" if start else encode(Digests(0, bytes(64)))), 64
 
 
 async def test_the_list_of_digests_goes_once_over_a_link() -> None:
