@@ -77,13 +77,14 @@ def main(argv: list[str]) -> int:
     Raises:
         ConfigError: wrong options, coordinator not reachable, token not accepted, no such group.
     """
-    usage = f"usage: overlaycast group {{{','.join(_COMMANDS)}}} [options]"
     if not argv or argv[0] in ("-h", "--help"):
+        rows = "\n".join(f"  {name:<7} {what}" for name, (what, _) in _COMMANDS.items())
+        usage = f"usage: overlaycast group COMMAND [options]\n\ncommands:\n{rows}"
         print(f"{usage}\n\n'overlaycast group COMMAND --help' tells what a command takes.")
         return 0 if argv else 2
     if argv[0] not in _COMMANDS:
         raise ConfigError(f"overlaycast group: no command {argv[0]!r}; accepted: {', '.join(_COMMANDS)}")
-    _COMMANDS[argv[0]](argv[1:], f"overlaycast group {argv[0]}")
+    _COMMANDS[argv[0]][1](argv[1:], f"overlaycast group {argv[0]}")
     return 0
 
 
@@ -155,13 +156,13 @@ def _delete(argv: list[str], prog: str) -> None:
         print(json.dumps(answer))
 
 
-_COMMANDS: Final[dict[str, Callable[[list[str], str], None]]] = {
-    "create": _create,
-    "list": _list,
-    "show": _show,
-    "tree": _tree,
-    "events": _events,
-    "delete": _delete,
+_COMMANDS: Final[dict[str, tuple[str, Callable[[list[str], str], None]]]] = {
+    "create": ("make a group and print its join token", _create),
+    "list": ("list all groups", _list),
+    "show": ("show one group and its settings", _show),
+    "tree": ("draw who feeds whom", _tree),
+    "events": ("print what happened in a group", _events),
+    "delete": ("end a group: its members are told and go", _delete),
 }
 
 
