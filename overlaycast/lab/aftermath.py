@@ -108,6 +108,7 @@ def _seen(scene: Scene) -> FaultSeen:
     moves = _moves(scene)
     orphans = _orphans(scene)
     survivors = [host for host in recording.cast.peers if host not in scene.gone]
+    bystanders = [host for host in survivors if host not in {*affected, *fault.away}]
     window = fault.at, scene.until
     return FaultSeen(
         id=fault.id,
@@ -132,6 +133,8 @@ def _seen(scene: Scene) -> FaultSeen:
         duplicated=sum(duplicated_between(scene.journal(host), *window) for host in survivors),
         away=fault.away,
         back_ms=_back_ms(scene),
+        bystanders_gap_ms=_worst_gap(scene, bystanders),
+        bystanders_latency_ms=_worst_latency(scene, bystanders),
     )
 
 
@@ -181,6 +184,16 @@ def _worst_gap(scene: Scene, affected: Sequence[str]) -> float | None:
     gaps = [longest_gap(scene.journal(host), scene.fault.at, scene.until) for host in affected]
     known = [gap for gap in gaps if gap is not None]
     return round(max(known), 1) if known else None
+
+
+def _worst_latency(scene: Scene, hosts: Sequence[str]) -> float | None:
+    seen = [
+        one.latency_ms
+        for host in hosts
+        for one in scene.journal(host).running()
+        if scene.fault.at < one.t <= scene.until and one.latency_ms is not None
+    ]
+    return max(seen, default=None)
 
 
 def _moves(scene: Scene) -> tuple[Move, ...]:

@@ -43,6 +43,10 @@ def cast(document: PlacedYaml, experiment: Experiment, hosts: Sequence[Host]) ->
     if not found.peers:
         raise document.error(("members", "peers"), "nobody joins; name hosts, or give hosts the role client")
     _check_distinct(document, found, {host.name for host in hosts})
+    for host in members.upload_mbit:
+        if host not in found.members:
+            accepted = ", ".join(sorted(found.members))
+            raise document.error(("members", "upload_mbit", host), f"no member {host!r}; accepted: {accepted}")
     return found
 
 

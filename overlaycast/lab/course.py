@@ -106,6 +106,7 @@ class Run:
         self.start_tree = EMPTY
         self.began_at = 0.0
         self.traffic: tuple[int | None, int | None] = (None, None)
+        self.overflowed: dict[str, tuple[int, int]] = {}
         self.cpu_s: dict[str, float] = {}
         self.arrivals = plan.arrivals
         self.membership = Membership(plan.experiment.name, "", "")
@@ -118,6 +119,7 @@ class Run:
         self.timeline = Timeline(self._stage(), self.control, progress, self._site_of, plan.ground, plan.seed)
         absent = set(plan.cast.peers) - set(self.arrivals.first)
         self.timeline.gone |= {host: self._site_of(host) for host in sorted(absent)}
+        self._overflowed_before: dict[str, tuple[int, int]] = {}
         self._minds: list[asyncio.Task[None]] = []
         self._passing: dict[str, asyncio.Task[None]] = {}
         self._side: asyncio.TaskGroup | None = None
@@ -212,16 +214,20 @@ class Run:
             self.progress.state(f"{number} of {len(first)} members joined", number / len(first))
 
     def _command(self, host: str) -> list[str]:
-        """Return the words of a host's member; who is behind a NAT says so, as its user would."""
-        cast = self.plan.cast
-        hidden = [] if self.plan.topology.reaches(cast.coordinator, host) else ["--no-reachable"]
+        """Return the words of a host's member, with what its user would have to say about the host."""
+        cast, experiment = self.plan.cast, self.plan.experiment
+        own = [] if self.plan.topology.reaches(cast.coordinator, host) else ["--no-reachable"]
+        if (upload := experiment.members.upload_mbit.get(host)) is not None:
+            own += ["--upload-mbit", f"{upload:g}"]
+        if experiment.members.congestion is not None:
+            own += ["--congestion", experiment.members.congestion]
         gate = self.crew.gate(host)
         if host == cast.source:
-            return programs.send(self.plan.experiment, host, self.membership, self.folders, self.file, gate) + hidden
+            return programs.send(experiment, host, self.membership, self.folders, self.file, gate) + own
         if host in cast.backups:
-            return programs.backup(host, self.membership, self.folders, gate) + hidden
+            return programs.backup(host, self.membership, self.folders, gate) + own
         output = "-" if host in self.crew.props.readers else str(self.crew.output(host))
-        return programs.join(host, self.membership, self.folders, gate, output) + hidden
+        return programs.join(host, self.membership, self.folders, gate, output) + own
 
     def _secret(self, host: str) -> str:
         """Return what a member reads at its gate: the token, in the table of its command."""
@@ -280,6 +286,7 @@ class Run:
         begin = self.watch.seen[source].begin
         assert begin is not None
         self.began_at = begin.t
+        self._overflowed_before = self.network.shaper.overflowed()
         self.cpu_s = {host: -program.cpu_s() for host, program in self.programs.items()}
         self.start_tree = await self.control.tree()
         depth = max((place.depth for place in self.start_tree.places), default=0)
@@ -349,6 +356,9 @@ class Run:
         with suppress(LabError):
             self.traffic = await self.control.traffic()
         self.counters.append(self._counted())
+        for name, (ab, ba) in self.network.shaper.overflowed().items():
+            ab_before, ba_before = self._overflowed_before[name]
+            self.overflowed[name] = ab - ab_before, ba - ba_before
         for host, program in self.programs.items():
             self.cpu_s[host] = round(self.cpu_s.get(host, 0.0) + program.cpu_s(), 2)
         async with asyncio.TaskGroup() as side:

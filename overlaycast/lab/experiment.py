@@ -30,11 +30,14 @@ class TopologyChoice(Part):
 
 
 class MediaStream(Part):
-    """A real MPEG-TS video of constant rate, made by ffmpeg, sent by its own clock."""
+    """A real MPEG-TS video, made by ffmpeg, sent by its own clock."""
 
     kind: Literal["media"]
     seconds: float = Field(30, ge=1, le=3600)
     rate_mbit: float = Field(8.0, ge=1, le=100)
+    bitrate: Literal["constant", "variable"] = Field(
+        "constant", description="variable: a key frame each second is most of it, and goes within one frame's time"
+    )
     record_size: int | None = Field(None, ge=1, le=MAX_RECORD)
 
 
@@ -67,6 +70,10 @@ class Members(Part):
     coordinator: str | None = Field(None, description="host of the coordinator; else the one with role coordinator")
     peers: tuple[str, ...] | None = Field(None, description="hosts that join; else all with role client")
     backups: tuple[str, ...] | None = Field(None, description="hosts of backup relays; else all with role backup")
+    upload_mbit: dict[str, Annotated[float, Field(gt=0, le=1_000_000)]] = Field(
+        default_factory=dict, description="host -> the upload that its member states"
+    )
+    congestion: Slug | None = Field(None, description="TCP congestion control of all members; else the kernel's own")
 
 
 class Arrival(Part):

@@ -135,6 +135,7 @@ def _link(recording: Recording, stream: Curve, link: LinkSeen, t0: float, t1: fl
     ba = wire_curve(recording.counters, link.name, "ba", recording.system)
     # queues and failovers deliver some of the stream after its end: count to the last sample
     last = recording.counters[-1].t if recording.counters else t1
+    overflow_ab, overflow_ba = recording.overflowed.get(link.name, (0, 0))
     return LinkUse(
         name=link.name,
         a=link.a,
@@ -148,6 +149,8 @@ def _link(recording: Recording, stream: Curve, link: LinkSeen, t0: float, t1: fl
         copies_ba=_rounded(_over_all(ba, stream, t0, last)),
         unicast_ab=_star(recording, link.a, link.b),
         unicast_ba=_star(recording, link.b, link.a),
+        overflow_ab=overflow_ab,
+        overflow_ba=overflow_ba,
     )
 
 

@@ -24,6 +24,9 @@ from overlaycast.lab.writable import writable
 PORTION: Final = 1 << 20
 FOLDER: Final = "media"
 PROBE_S: Final = 60.0
+_QUANTIZER: Final = 28
+_NOISE_BYTES: Final = 0.59
+"""What one pixel of noise needs in a key frame, at that quantizer."""
 CLIP: Final = MediaStream(kind="media")
 """The clip that set-up makes: 30 s at 8 Mbit/s."""
 
@@ -36,8 +39,9 @@ def prepared(stream: Stream, seed: int, experiment: Path, say: Callable[[str], N
         MissingError: ffmpeg is not there.
     """
     if isinstance(stream, MediaStream):
+        kind = "clip" if stream.bitrate == "constant" else f"clip-{stream.bitrate}"
         return _made(
-            f"clip-{stream.rate_mbit:g}M-{stream.seconds:g}s.ts", experiment, say, lambda to: _clip(stream, to)
+            f"{kind}-{stream.rate_mbit:g}M-{stream.seconds:g}s.ts", experiment, say, lambda to: _clip(stream, to)
         )
     if isinstance(stream, SyntheticStream):
         size = round(stream.seconds * stream.rate_mbit * 125_000)
@@ -68,23 +72,39 @@ def _made(name: str, experiment: Path, say: Callable[[str], None], make: Callabl
 
 
 def _clip(stream: MediaStream, to: Path) -> None:
-    """Encode moving test picture and tone into a transport stream of constant rate."""
+    """Encode a picture and a tone into a transport stream.
+
+    Constant: a moving test picture, padded to the rate. Variable: a picture of noise that stands still, no padding: all
+    is in the key frame of each second, and the picture is as large as the rate wants it.
+    """
     if shutil.which("ffmpeg") is None:
         raise MissingError("the lab's video needs ffmpeg; install it with: apt-get install ffmpeg")
     picture = f"{stream.rate_mbit * 0.9:g}M"
     words = ["ffmpeg", "-v", "error", "-nostdin", "-y"]
-    words += ["-f", "lavfi", "-i", "testsrc2=size=1280x720:rate=25"]
+    if stream.bitrate == "constant":
+        words += ["-f", "lavfi", "-i", "testsrc2=size=1280x720:rate=25"]
+        rate = ["-b:v", picture, "-minrate", picture, "-maxrate", picture, "-bufsize", f"{stream.rate_mbit * 0.2:g}M"]
+        rate += ["-x264-params", "nal-hrd=cbr:force-cfr=1", "-muxrate", f"{stream.rate_mbit:g}M"]
+    else:
+        words += ["-f", "lavfi", "-i", f"color=gray:{_size(stream.rate_mbit)}:rate=25,noise=alls=60:all_seed=1:allf=u"]
+        rate = ["-qp", str(_QUANTIZER)]
     words += ["-f", "lavfi", "-i", "sine=frequency=440:beep_factor=4:sample_rate=48000"]
     words += ["-t", f"{stream.seconds:g}", "-map", "0:v", "-map", "1:a"]
     words += ["-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p", "-g", "25", "-threads", "1"]
-    words += ["-b:v", picture, "-minrate", picture, "-maxrate", picture, "-bufsize", f"{stream.rate_mbit * 0.2:g}M"]
-    words += ["-x264-params", "nal-hrd=cbr:force-cfr=1", "-c:a", "aac", "-b:a", "128k"]
+    words += [*rate, "-c:a", "aac", "-b:a", "128k"]
     words += ["-fflags", "+bitexact", "-flags:v", "+bitexact", "-flags:a", "+bitexact"]
-    words += ["-muxrate", f"{stream.rate_mbit:g}M", "-f", "mpegts", str(to)]
+    words += ["-f", "mpegts", str(to)]
     done = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         lines = done.stderr.strip().splitlines()
         raise LabError(f"ffmpeg could not make {to.name}: {lines[-1] if lines else 'it gave no reason'}")
+
+
+def _size(rate_mbit: float) -> str:
+    """Return the size of a 16:9 picture of noise whose key frame is a second's worth, sound and headers aside."""
+    pixels = 0.9 * rate_mbit * 125_000 / _NOISE_BYTES
+    height = max(2, round((pixels * 9 / 16) ** 0.5 / 2) * 2)
+    return f"size={round(height * 8 / 9) * 2}x{height}"
 
 
 def _bytes(size: int, seed: int, to: Path) -> None:

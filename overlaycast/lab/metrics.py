@@ -107,6 +107,10 @@ def _bystanders(_: Result, faults: tuple[FaultSeen, ...]) -> Value:
     )
 
 
+def _overflow(result: Result, _: tuple[FaultSeen, ...]) -> Value:
+    return sum(link.overflow_ab + link.overflow_ba for link in result.links) if result.links else None
+
+
 def _back(result: Result, faults: tuple[FaultSeen, ...]) -> Value:
     receivers = {one.host for one in result.delivery}
     healed = [fault for fault in faults if fault.healed_s is not None and receivers & {*fault.away}]
@@ -194,6 +198,17 @@ METRICS: Final[dict[str, Metric]] = {
     "bystanders_moved": Metric(
         "members that changed their parent though it was alive, those aside that the fault hit", "", _bystanders
     ),
+    "bystanders_gap_ms": Metric(
+        "longest silence after a fault at a surviving receiver that it did not cut off",
+        "ms",
+        lambda _, faults: _largest(fault.bystanders_gap_ms for fault in faults),
+    ),
+    "bystanders_latency_ms": Metric(
+        "highest latency after a fault at such a receiver: medians of 200 ms",
+        "ms",
+        lambda _, faults: _largest(fault.bystanders_latency_ms for fault in faults),
+    ),
+    "queue_overflow": Metric("frames that found the queue of a link full while the stream ran", "frames", _overflow),
     "fed_by_backup": Metric("members that a backup server fed after a fault, at first or for good", "", _fed_by_backup),
     "told_why": Metric("every member that was taken away for good said why it failed", "", _told_why),
     "damaged": Metric("surviving receivers whose file is not the source's", "", _damaged),

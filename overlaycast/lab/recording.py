@@ -145,6 +145,7 @@ class Recording:
         notes: what was left out of the experiment, and why.
         cpu_s: host -> processor seconds that its member used since the stream began.
         captures: how much was captured per link; None: nothing was asked for.
+        overflowed: link -> frames that found its queue full since the stream began, from a to b and back.
         left: who was away at the end, by faults or by the plan of arrivals; None: by the faults alone.
     """
 
@@ -173,6 +174,7 @@ class Recording:
     notes: Sequence[str] = ()
     cpu_s: Mapping[str, float] = field(default_factory=dict)
     captures: Mapping[str, Any] | None = None
+    overflowed: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     left: frozenset[str] | None = None
 
     def absent(self) -> frozenset[str]:

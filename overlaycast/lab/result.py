@@ -66,6 +66,7 @@ class Delivery:
 class LinkUse:
     """What crossed a link while the stream ran. ``site_uplink`` names the site behind it; copies as in ``copies``.
 
+    ``overflow_ab`` and ``overflow_ba`` are frames that found the queue of their direction full, and were dropped.
     ``unicast_ab`` and ``unicast_ba`` are what a star would need: the receivers that the source reaches over this link.
     Multicast needs one copy wherever a star needs any.
     """
@@ -82,6 +83,8 @@ class LinkUse:
     copies_ba: float | None
     unicast_ab: int
     unicast_ba: int
+    overflow_ab: int = 0
+    overflow_ba: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +162,8 @@ class FaultSeen:
         recovered_ms: until the last of them received again; None: one never did.
         back_ms: from the heal until the last of those away received again; None: one never did, or nobody was to.
         longest_gap_ms: the longest silence at one of them.
+        bystanders_gap_ms: the longest silence, until the next fault, at a surviving receiver that it did not cut off.
+        bystanders_latency_ms: the highest median latency of 200 ms at one of those.
         moved: members with another parent afterwards, with ``moves`` one by one.
         moved_below_top: of these, how many sat below a branch's top.
         moved_while_well: of these, how many were fed by a living parent.
@@ -190,6 +195,8 @@ class FaultSeen:
     duplicated: int
     away: tuple[str, ...] = ()
     back_ms: float | None = None
+    bystanders_gap_ms: float | None = None
+    bystanders_latency_ms: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

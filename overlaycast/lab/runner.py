@@ -147,6 +147,7 @@ def _recording(
         # proved for all, and then undone on purpose for the one whose routers shall forward it
         multicast_blocked=checked.multicast_blocked and plan.system != "multicast",
         journals=_journals(one),
+        overflowed=one.overflowed,
         left=frozenset(one.timeline.gone),
         counters=one.counters,
         start_tree=one.start_tree,

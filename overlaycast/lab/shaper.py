@@ -17,7 +17,7 @@ from typing import Any, Final
 from overlaycast.errors import LabError
 from overlaycast.lab.graph import Link
 from overlaycast.lab.namespaces import Namespace
-from overlaycast.lab.shaping import Means, Shape, shape, tc_commands, tc_differences
+from overlaycast.lab.shaping import Means, Shape, shape, tc_commands, tc_differences, tc_overflowed
 from overlaycast.lab.topology import Topology
 from overlaycast.lab.wireclient import Direction, WireProcess
 
@@ -96,7 +96,7 @@ class Shaper:
         """Return what differs between what was asked and what the kernel and the wire say; empty where nothing does."""
         differences: list[str] = []
         told = self._tc_shown()
-        carried = self._wire.status()["links"] if self._wire is not None else {}
+        carried = self._carried()
         for link in self._topology.links:
             means = self.means[link.name]
             for node, direction in ((link.a, "ab"), (link.b, "ba")):
@@ -109,13 +109,34 @@ class Shaper:
                     differences.append(f"link {link.name}: {direction}: the wire has another shape than asked")
         return differences
 
+    def overflowed(self) -> dict[str, tuple[int, int]]:
+        """Return by link how many frames found its queue full since it was made: from a to b, and back."""
+        told = self._tc_shown()
+        carried = self._carried()
+        found = {}
+        for link in self._topology.links:
+            means = self.means[link.name]
+            if means == "wire":
+                ab, ba = (int(carried[link.name][way]["dropped_queue"]) for way in ("ab", "ba"))
+            elif means == "none":
+                ab = ba = 0
+            else:
+                ends = ((end, self._topology.interface(link.name, end).name) for end in (link.a, link.b))
+                ab, ba = (tc_overflowed(means, name, told[end]) for end, name in ends)
+            found[link.name] = ab, ba
+        return found
+
+    def _carried(self) -> dict[str, Any]:
+        links: dict[str, Any] = self._wire.status()["links"] if self._wire is not None else {}
+        return links
+
     def _tc_shown(self) -> dict[str, str]:
         shaped = {name for name, means in self.means.items() if means in ("netem", "tbf")}
         nodes = {end.node for end in self._topology.interfaces if end.link in shaped}
         running = {}
         for node in sorted(nodes):
             with self._namespaces[node].entered():
-                running[node] = subprocess.Popen(["tc", "-j", "qdisc", "show"], stdout=subprocess.PIPE, text=True)
+                running[node] = subprocess.Popen(["tc", "-s", "-j", "qdisc", "show"], stdout=subprocess.PIPE, text=True)
         return {node: process.communicate()[0] for node, process in running.items()}
 
     def status(self) -> dict[str, Any]:

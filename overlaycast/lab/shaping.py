@@ -163,6 +163,13 @@ def _netem(wish: Shape) -> str:
     return " ".join(words)
 
 
+def tc_overflowed(means: Means, interface: str, told: str) -> int:
+    """Return how many packets found the queue of an interface's rate full, by ``tc -s -j qdisc show``."""
+    handle = "3:" if means == "netem" else "1:"
+    rows = (row for row in json.loads(told or "[]") if row.get("dev") == interface and row.get("handle") == handle)
+    return sum(int(row.get("drops", 0)) for row in rows)
+
+
 def tc_differences(means: Means, interface: str, wish: Shape, told: str) -> list[str]:
     """Compare what tc was asked with what it says back.
 

@@ -94,6 +94,8 @@ def test_good_one_is_read() -> None:
         ("stream:", "group: {moed: live}\nstream:", "x.yaml:3: group.moed: unknown field 'moed'; accepted: mode"),
         ("stream:", "members: {peers: [c1, c9]}\nstream:", "x.yaml:3: members.peers: no host 'c9'; accepted: b, c1"),
         ("stream:", "members: {backups: [c1]}\nstream:", "x.yaml:3: members.backups: 'c1' already has a part"),
+        ("stream:", "members: {upload_mbit: {k: 2}}\nstream:", "x.yaml:3: members.upload_mbit.k: no member 'k'; acc"),
+        ("stream:", "members: {upload_mbit: {s: 0}}\nstream:", "x.yaml:3: members.upload_mbit.s: should be greater"),
         ("stream:", "members: {peers: []}\nstream:", "x.yaml:3: members.peers: nobody joins"),
         ("stream:", "name: again\nstream:", "x.yaml:3: name: given twice"),
         ("name: tiny", "name: &a tiny\ntitle: *a", "x.yaml:2: *a: aliases are not accepted"),

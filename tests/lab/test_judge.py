@@ -51,6 +51,25 @@ def test_faults_are_told() -> None:
     assert (silence.target, silence.affected, silence.detected_ms) == ("202g", 2, 106.0)
 
 
+def test_bystanders_are_those_that_a_fault_did_not_cut_off() -> None:
+    kill, silence = concluded(kill_gap_ms=900.0, silence_gap_ms=800.0).faults
+    assert (kill.longest_gap_ms, silence.longest_gap_ms) == (900.0, 800.0)
+    for fault in (kill, silence):
+        assert fault.bystanders_gap_ms is not None
+        assert fault.bystanders_gap_ms < 100
+        assert fault.bystanders_latency_ms is not None
+
+
+def test_frames_that_found_a_queue_full_are_counted_over_all_links() -> None:
+    run = made_up.recording()
+    link, other = (one.name for one in run.network.links[:2])
+    result = judge.build(replace(run, overflowed={link: (3, 0), other: (1, 2)}))
+    asked = Expectation(metric="queue_overflow", op="==", limit=0, unit="frames")
+    (judged,) = judge.expectations(result, [asked])
+    assert (judged.value, judged.ok) == (6, False)
+    assert judge.expectations(judge.build(run), [asked])[0].ok
+
+
 def test_the_dead_are_promised_nothing() -> None:
     by_host = {one.host: one for one in concluded().delivery}
     assert not by_host["202a"].survived

@@ -162,6 +162,22 @@ def test_a_change_that_the_means_cannot_make_is_refused() -> None:
 
 
 @inside
+def test_frames_that_find_a_queue_full_are_counted_whatever_shapes_the_link() -> None:
+    for wishes in ({"rate_mbit": 2}, {"rate_mbit": 2, "delay_ms": 5}):
+        with Network(small(**wishes)) as network:
+            target = network.topology.address("c"), 9
+            with network.in_namespace("a"):
+                sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            with sender:
+                for _ in range(1000):  # 5 s of that rate, where 190 ms find room
+                    sender.sendto(bytes(1200), target)
+            overflowed = network.shaper.overflowed()
+            assert overflowed["r-s"][0] > 100
+            assert overflowed["r-s"][1] == 0
+            assert overflowed["r-a"] == (0, 0)
+
+
+@inside
 def test_the_check_refuses_a_network_that_is_not_as_asked() -> None:
     with Network(small(rate_mbit=20, delay_ms=5)) as network:
         fidelity.check(network)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -161,3 +163,18 @@ async def test_tree_is_settled_when_nobody_hangs_on_the_dead(tmp_path: Path) -> 
     assert done.after is not None
     assert done.after.epoch == 2
     assert timeline.gone == {"202a": "north"}
+
+
+@pytest.mark.skipif(not shutil.which("ffmpeg"), reason="needs ffmpeg to make a video")
+def test_most_of_a_video_of_variable_bitrate_is_in_its_key_frames(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    stream = MediaStream(kind="media", seconds=2, rate_mbit=2, bitrate="variable")
+    clip = media.prepared(stream, 1, tmp_path / "e" / "x.yaml", print)
+    assert 0.7 * 500_000 < clip.stat().st_size < 1.3 * 500_000
+    words = ["ffprobe", "-v", "error", "-select_streams", "v", "-show_entries", "packet=size,flags", "-of", "csv=p=0"]
+    told = subprocess.run([*words, str(clip)], capture_output=True, text=True, check=True).stdout.split()
+    packets = [(int(size), "K" in flags) for size, flags, *_ in (line.split(",") for line in told)]
+    assert sum(size for size, key in packets if key) > 0.9 * sum(size for size, _ in packets)
+    assert media.look_at(clip, media=True).media is not None

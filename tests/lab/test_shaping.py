@@ -9,7 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from overlaycast.errors import ConfigError
-from overlaycast.lab.shaping import FRAME_BYTES, LEAST_QUEUE_BYTES, Shape, choose, shape, tc_commands, tc_differences
+from overlaycast.lab.shaping import (
+    FRAME_BYTES,
+    LEAST_QUEUE_BYTES,
+    Shape,
+    choose,
+    shape,
+    tc_commands,
+    tc_differences,
+    tc_overflowed,
+)
 
 PLAIN = Shape()
 SLOW = Shape(rate_mbit=20)
@@ -112,6 +121,18 @@ def told(**changed: object) -> str:
         {"kind": "tbf", "handle": "3:", "parent": "2:1", "options": {"rate": changed.get("rate", 2_500_000)}},
     ]
     return json.dumps([{"dev": "a-eth0", **row} for row in rows])
+
+
+def test_packets_that_found_the_queue_full_are_told_from_those_that_were_to_be_lost() -> None:
+    rows = [
+        {"kind": "tbf", "handle": "1:", "drops": 1},
+        {"kind": "netem", "handle": "2:", "drops": 30},
+        {"kind": "tbf", "handle": "3:", "drops": 7},
+    ]
+    said = json.dumps([{"dev": "a-eth0", **row} for row in rows] + [{"dev": "b-eth0", "handle": "3:", "drops": 9}])
+    assert tc_overflowed("netem", "a-eth0", said) == 7
+    assert tc_overflowed("tbf", "a-eth0", said) == 1
+    assert tc_overflowed("tbf", "c-eth0", "") == 0
 
 
 def test_what_tc_says_back_of_netem_is_compared() -> None:
