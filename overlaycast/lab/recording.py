@@ -167,7 +167,6 @@ class Recording:
     faults: Sequence[FaultDone]
     sent: FileSeen
     received: Mapping[str, FileSeen]
-    exit_codes: Mapping[str, int | None]
     troubles: Sequence[str] = ()
     control_bytes: int | None = None
     control_messages: int | None = None

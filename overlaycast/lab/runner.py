@@ -154,7 +154,6 @@ def _recording(
         faults=one.timeline.done,
         sent=sent,
         received=received,
-        exit_codes={host: program.returncode for host, program in one.programs.items()},
         troubles=tuple(one.troubles),
         control_bytes=one.traffic[0],
         control_messages=one.traffic[1],

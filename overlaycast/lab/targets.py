@@ -65,10 +65,6 @@ class Tree:
     epoch: int
     places: tuple[Place, ...]
 
-    def by_id(self) -> dict[int, Place]:
-        """Return ``{member: place}``."""
-        return {place.id: place for place in self.places}
-
     def by_host(self) -> dict[str, Place]:
         """Return ``{host: place}``."""
         return {place.host: place for place in self.places}

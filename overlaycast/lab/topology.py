@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final
 
 from overlaycast.errors import ConfigError
 from overlaycast.lab import graph, routing
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from overlaycast.lab.routedtopo import RoutedTopo
 
 
-Ip = Literal["4", "6", "both"]
 FAMILIES: Final[dict[str, tuple[Family, ...]]] = {"4": (4,), "6": (6,), "both": (4, 6)}
 
 

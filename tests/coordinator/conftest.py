@@ -93,7 +93,7 @@ async def member_link(running: Running) -> AsyncIterator[Member]:
 
 
 async def eventually(condition: Callable[[], object]) -> None:
-    """Wait until the coordinator, which runs in this very loop, has come so far; fail after five seconds."""
+    """Wait until the coordinator, which runs in this very loop, has come so far; fail after a minute."""
     async with asyncio.timeout(60):
         while not condition():  # noqa: ASYNC110 - the code under test has no event for it, and needs none
             await asyncio.sleep(0.005)

@@ -158,7 +158,6 @@ def recording(story: Story | None = None) -> Recording:
         received={
             host: FileSeen(sent.size, "00" * 32 if host in told.wrong_file else DIGEST, MEDIA) for host in cast.peers
         },
-        exit_codes=dict.fromkeys(cast.peers, 0),
         control_bytes=412_000,
         control_messages=1900,
     )

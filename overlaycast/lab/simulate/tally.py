@@ -30,7 +30,6 @@ class Tally:
     moves_of_well: int = 0
     events: Counter[str] = field(default_factory=Counter)
     orders: Counter[str] = field(default_factory=Counter)
-    order_bytes: int = 0
     reports: int = 0
     errors: int = 0
     gaps: list[float] = field(default_factory=list)

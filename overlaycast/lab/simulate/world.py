@@ -219,9 +219,7 @@ class World:
         member = self.members[ident]
         self.tally.orders[message.kind] += 1
         if self._encode:
-            text = encode(message)
-            self.tally.order_bytes += len(text)
-            message = decode_from_coordinator(text)
+            message = decode_from_coordinator(encode(message))
         if message.kind == "begin":
             self.begun_at = self.now
         self.agenda.after(self._control_s(member), member.receive, message)
