@@ -52,6 +52,14 @@ class Inquiry:
     answered: set[int] = field(default_factory=set)
 
 
+@dataclass(slots=True)
+class Rift:
+    """How often in a row the link between a child and one parent has failed though both live, and when last."""
+
+    failures: int
+    at: float
+
+
 @dataclass(slots=True, eq=False)
 class Group:
     """One group's state. Times are seconds of the caller's clock."""
@@ -116,6 +124,10 @@ class Group:
     nonces: int = 0
     inquiries: dict[int, Inquiry] = field(default_factory=dict)
     set_aside: dict[int, Complaint] = field(default_factory=dict)
+    rifts: dict[int, dict[int, Rift]] = field(default_factory=dict)
+    """Per child and parent: links that failed though both live."""
+    overdue: dict[int, float] = field(default_factory=dict)
+    """Members that do not know their newest order, and since when, or when it was told again."""
     sweep_queue: list[int] = field(default_factory=list)
     improve_queue: list[int] = field(default_factory=list)
     heads: dict[int, None] = field(default_factory=dict)
@@ -171,6 +183,8 @@ class Group:
         self.releasing.pop(member.id, None)
         self.heads.pop(member.id, None)
         self.hinted.pop(member.id, None)
+        self.rifts.pop(member.id, None)
+        self.overdue.pop(member.id, None)
         self.strays.pop(member.id, None)
         self.abroad.pop(member.id, None)
         self.unconfirmed.discard(member.id)

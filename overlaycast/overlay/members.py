@@ -76,7 +76,8 @@ class Member:
 
     ``inside`` is (the translator's address, its own address behind it, port), None where nothing translates.
     Tree fields (parent, children, rank, height, size) are written by ``tree`` only; promises (standbys, wards,
-    promised) by ``standby`` only. Rates are Mbit/s, times seconds of the caller's clock, ``*_ms`` milliseconds.
+    promised) by ``promises`` only, ``barred`` (parents that it is kept away from) by ``rifts``. Rates are Mbit/s, times
+    seconds of the caller's clock, ``*_ms`` milliseconds.
     """
 
     id: int
@@ -112,6 +113,7 @@ class Member:
     wards: list[Member] = NO_MEMBERS
     promised: int = 0
     fallbacks: tuple[Member, ...] = ()
+    barred: tuple[int, ...] = ()
     # what it was told and what it tells
     sent: tuple[object, ...] = ()
     order_epoch: int = 0

@@ -18,7 +18,7 @@ from pydantic import BaseModel
 
 from overlaycast.overlay.group import Group
 from overlaycast.overlay.members import Member
-from overlaycast.overlay.reach import neighbours, opens, way
+from overlaycast.overlay.reach import linked, neighbours, opens, way
 from overlaycast.overlay.tree import depth
 from overlaycast.wire.messages import Accept, Address, Assign, CoordinatorMessage, Peer, Revoke
 
@@ -196,6 +196,7 @@ def _choose_fallbacks(group: Group, member: Member) -> None:
         if (
             one.alive
             and opens(member, one)
+            and linked(one, member)
             and one.rank < member.rank
             and (known or not full)
             and len(found) < FALLBACKS

@@ -22,6 +22,7 @@ from overlaycast.overlay import (
     promises,
     reach,
     repair,
+    rifts,
     snapshots,
     start,
     views,
@@ -154,8 +155,7 @@ class Overlay:
         watch.heard(group, member, now)
         if isinstance(message, Report):
             watch.report(group, member, message, now)
-            if group.releasing:
-                self._release_if_free(member, now)
+            self._let_go(member)
         elif isinstance(message, NotReceiving):
             watch.not_receiving(group, member, message, now)
         elif isinstance(message, Contents):
@@ -258,6 +258,8 @@ class Overlay:
             watch.still_lost(group, member, now)
         elif kind == "aside":
             watch.look_again(group, member, now)
+        elif kind == "rift":
+            rifts.forgive(member)
         elif kind == "release":
             self._release(member)
         elif kind == "inquiry" and (inquiry := group.inquiries.get(member.id)) is not None:
@@ -281,7 +283,10 @@ class Overlay:
         else:
             self._release(member)
 
-    def _release_if_free(self, child: Member, now: float) -> None:
+    def _let_go(self, child: Member) -> None:
+        """A report shows whom a leaver need not wait for; or that a leaver has not heard that it may go."""
+        if child.leaving and child.id not in self._group.releasing:
+            self._release(child)
         for leaver_id in list(self._group.releasing):
             children = self._group.releasing[leaver_id]
             if child.id in children and child.fed_by != leaver_id:

@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from overlaycast.overlay import candidates, moves, promises, storm
+from overlaycast.overlay import candidates, moves, promises, rifts, storm
 from overlaycast.overlay.capacity import UNLIMITED, room, uplink_copies
 from overlaycast.overlay.group import Group
 from overlaycast.overlay.locality import Place, distance_ms, links_between, meeting
@@ -268,6 +268,11 @@ def choose(group: Group, member: Member, avoid: Iterable[Member] = (), rules: Ru
     return _last_resort(group, search) if len(group.members) <= SCAN_LIMIT else None
 
 
+def find(group: Group, member: Member, avoid: Iterable[Member] = (), rules: Rules = FREE) -> Member | None:
+    """Return the parent for an orphan; where only those of too high a rank have room, its branch gets new ranks."""
+    return choose(group, member, avoid, rules) or _by_lifting(group, member, avoid)
+
+
 def _last_resort(group: Group, search: _Search) -> Member | None:
     found = [
         (not storm.lives(group, one), not room(group, one.place, search.member.place), search.cost(one), one.id, one)
@@ -331,12 +336,15 @@ def ripe(group: Group, member: Member, now: float) -> bool:
 
 def place(group: Group, member: Member, avoid: Iterable[Member] = (), rules: Rules = FREE) -> bool:
     """Place one orphan (Fig. 4, 408 to 416); False: it has to wait."""
-    parent = choose(group, member, avoid, rules) or _by_lifting(group, member, avoid)
+    parent = find(group, member, avoid, rules)
     if parent is not None:
         moves.hang(group, member, parent)
         return True
     if _by_cutting(group, member, avoid):
         return True
+    if member.barred:
+        rifts.forgive(member)
+        return place(group, member, avoid, rules)
     group.waiting[member.id] = None
     return False
 

@@ -32,8 +32,8 @@ def opens(one: Member, other: Member) -> bool:
 
 
 def linked(parent: Member, child: Member) -> bool:
-    """Whether there can be a link between these two, whoever opens it."""
-    return opens(child, parent) or opens(parent, child)
+    """Whether there can be a link between these two, whoever opens it, and it has not failed for no known reason."""
+    return parent.id not in child.barred and (opens(child, parent) or opens(parent, child))
 
 
 def neighbours(one: Member, other: Member) -> bool:

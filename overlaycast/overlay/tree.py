@@ -175,16 +175,20 @@ class Tree:
         return True
 
     def lift(self, member: Member, above: int) -> list[Member]:
-        """Give a whole branch new ranks above ``above``, in the order of the old ones; return its members."""
-        level = (above >> LEVEL_BITS) + 1
+        """Raise the ranks of a branch above ``above``, in the order of the old ones; return whose have grown.
+
+        Those whose rank is above their parent's new one keep it: no rank falls.
+        """
         lifted: list[Member] = []
-        row = [member]
+        row = [(member, above)]
         while row:
-            for one in row:
-                one.rank = self.fresh_rank(level)
-            lifted += row
-            row = sorted((child for one in row for child in one.children), key=lambda child: child.rank)
-            level += 1
+            grown = [(one, least) for one, least in row if one.rank <= least]
+            for one, least in grown:
+                one.rank = self.fresh_rank((least >> LEVEL_BITS) + 1)
+            lifted += [one for one, _ in grown]
+            row = sorted(
+                ((child, one.rank) for one, _ in grown for child in one.children), key=lambda pair: pair[0].rank
+            )
         return lifted
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from overlaycast.overlay import carried, credit, gather, moves, orders, placement, reach, repair, start, storm
+from overlaycast.overlay import carried, credit, gather, moves, orders, placement, reach, repair, rifts, start, storm
 from overlaycast.overlay.group import Complaint, Group, Inquiry
 from overlaycast.overlay.members import Member, State
 from overlaycast.overlay.tree import ancestors
@@ -48,12 +48,24 @@ def report(group: Group, member: Member, message: Report, now: float) -> None:
         if child is not None and child.parent is member and entry.next_seq > child.next_seq:
             child.next_seq, child.heard_at = entry.next_seq, now
     parent = member.parent
-    if parent is None or message.epoch < member.order_epoch:
+    if _not_told(group, member, message.epoch, now) or parent is None:
         return
     if message.parent == parent.id:
         _in_place(group, member, parent, message, now)
     elif message.parent is not None and now - max(member.moved_at, 0.0) > DRIFT_S:
         _drifted(group, member, message.parent, now)
+
+
+def _not_told(group: Group, member: Member, epoch: int, now: float) -> bool:
+    """Whether the member speaks without having its newest order; one that goes on so is told again."""
+    if epoch >= member.order_epoch:
+        if group.overdue:
+            group.overdue.pop(member.id, None)
+        return False
+    if now - group.overdue.setdefault(member.id, now) > DRIFT_S:
+        group.overdue[member.id] = now
+        group.touch(member, force=True)
+    return True
 
 
 def _source_report(group: Group, message: Report) -> None:
@@ -123,12 +135,18 @@ def _move_receiver(group: Group, member: Member, parent: Member, now: float) -> 
 
 
 def _drifted(group: Group, member: Member, fed_by: int, now: float) -> None:
-    """It has the newest order and is fed by somebody else: adopt that if the plan allows it, else tell it again."""
-    feeder = group.living(fed_by)
+    """It has the newest order and is fed by somebody else: adopt that if the plan allows it, else tell it again.
+
+    Told twice in vain, it gets another parent: who feeds it meanwhile has not been asked whether there is room.
+    """
+    feeder, parent = group.living(fed_by), member.parent
     member.moved_at = now
+    apart = parent is not None and rifts.failed(group, parent, member, now)
     expected = feeder is not None and (feeder in member.standbys or feeder in member.fallbacks)
     if expected and feeder is not None and adopt(group, member, feeder, now):
         return
+    if apart and parent is not None:
+        _new_sender(group, member, parent, now)
     group.touch(member, force=True)
 
 
@@ -140,7 +158,7 @@ def not_receiving(group: Group, member: Member, message: NotReceiving, now: floa
     if member.role == "source" or member.leaving:
         return
     parent = member.parent
-    if message.epoch < member.order_epoch and (parent is None or message.parent != parent.id):
+    if _not_told(group, member, message.epoch, now) and (parent is None or message.parent != parent.id):
         return  # about an order that a newer one, on its way, replaces
     member.fed_by = message.now_from or 0
     member.status = "streaming" if message.now_from else "stalled"
@@ -199,6 +217,8 @@ def adopt(group: Group, member: Member, feeder: Member, now: float) -> bool:
     """
     if not repair.usable(group, member, feeder, seen=True):
         return False
+    if feeder.id in member.barred:
+        rifts.forgive(member)  # it works after all
     was = moves.take_off(group, member, alone=False)
     moves.hang(group, member, feeder)
     member.moved_at = now
@@ -262,7 +282,10 @@ def conclude(group: Group, inquiry: Inquiry, now: float) -> None:
             continue
         if reporter_id not in inquiry.answered:
             repair.suspect(group, reporter, now, "accused its parent and is silent itself")
-        elif reporter.parent is parent and reporter.status != "streaming":
+        elif reporter.parent is not parent:
+            rifts.failed(group, parent, reporter, now)
+        elif reporter.status != "streaming" or reporter.fed_by != parent.id:
+            rifts.failed(group, parent, reporter, now)
             _new_sender(group, reporter, parent, now)
 
 
@@ -272,13 +295,24 @@ def _new_sender(group: Group, reporter: Member, parent: Member, now: float) -> N
     wishes = [one for one in (group.living(reporter.fed_by), *reporter.standbys) if one is not None]
     moves.take_off(group, reporter)
     if not repair.settle(group, reporter, [one for one in wishes if one is not parent]):
-        found = placement.choose(group, reporter, (parent,))
-        moves.hang(group, reporter, found or parent)
+        found = placement.find(group, reporter, (parent,))
+        if found is None and reporter.children and parent.id in reporter.barred:
+            _without_branch(group, reporter, now)
+        else:
+            if found is None:
+                rifts.forgive(reporter)  # nobody else has room for it
+            moves.hang(group, reporter, found or parent)
     reporter.moved_at = now
     group.touch(reporter, force=True)
     new = reporter.parent
     group.note(now, "new-sender", reporter, was=parent.id, now=new.id if new else None)
     reporter.mended_at = now
+
+
+def _without_branch(group: Group, orphan: Member, now: float) -> None:
+    """Nobody but its own branch has room for it: its children go elsewhere first, mostly to where it was."""
+    repair.regraft(group, orphan, now)
+    repair.home(group, orphan)
 
 
 # --- control links --------------------------------------------------------------------------------------------------

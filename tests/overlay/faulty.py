@@ -2,7 +2,8 @@
 
 Owns: what an agent does with an order whenever it arrives, by the rules of the data link: HELLO is refused unless the
 parent's rank is lower; a rank only grows; a member whose rank grows drops children whose HELLO it overtakes.
-Refuses: deciding places. Orders of one control link keep their order; links of different members know no order.
+Refuses: deciding places. A control link is worse than a real one where the test says so: single messages are lost,
+doubled or overtake one another, both ways; links of different members know no order anyway.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any
 from overlaycast.overlay import Event, Measurement, Overlay
 from overlaycast.overlay.members import Member, State
 from overlaycast.overlay.reach import linked
-from overlaycast.overlay.tree import ancestors, check, depth
+from overlaycast.overlay.tree import ancestors, check, depth, top
 from overlaycast.wire.group import GroupSettings, MemberLimits
 from overlaycast.wire.messages import (
     Accept,
@@ -42,6 +43,10 @@ class Agent:
     alive: bool = True
     linked: bool = True
     frozen: bool = False
+    mute: bool = False
+    """It lives and receives, and feeds nobody."""
+    hoarse: bool = False
+    """What it says stays under way (``voice``) until the test lets it be heard."""
     leaving: bool = False
     gone: bool = False
     rank: int = 0
@@ -50,10 +55,12 @@ class Agent:
     feeder: int | None = None
     links: dict[int, int] = field(default_factory=dict)
     """Parents and standbys that let it in, with the rank that it said."""
-    grants: set[int] = field(default_factory=set)
+    grants: dict[int, int] = field(default_factory=dict)
+    """Announced children, each with the epoch of the announcement."""
     calls: set[int] = field(default_factory=set)
     """Children that it was told to call."""
     inbox: deque[CoordinatorMessage] = field(default_factory=deque)
+    voice: deque[Any] = field(default_factory=deque)
     ranks: list[int] = field(default_factory=list)
 
     @property
@@ -71,6 +78,8 @@ class Faulty:
         self.agents: dict[int, Agent] = {}
         self.broken: set[tuple[int, int]] = set()
         """(child, parent): the way between these two carries nothing."""
+        self.walls: set[tuple[int, int]] = set()
+        """The same, and no test heals it: nobody told the coordinator of a firewall in between."""
         self.events: list[Event] = []
         self.names = 0
 
@@ -122,6 +131,7 @@ class Faulty:
         if agent.linked:
             agent.linked = False
             agent.inbox.clear()
+            agent.voice.clear()
             self.overlay.disconnected(agent.id, self.now)
             self.collect()
 
@@ -174,12 +184,13 @@ class Faulty:
                     del other.links[agent.id]
             self.connect(agent)
         elif isinstance(message, Accept):
-            agent.grants.add(message.child)
+            agent.grants[message.child] = max(message.epoch, agent.grants.get(message.child, 0))
             (agent.calls.add if message.addresses else agent.calls.discard)(message.child)
         elif isinstance(message, Revoke):
-            agent.grants.discard(message.child)
-            agent.calls.discard(message.child)
-            self.agents[message.child].links.pop(agent.id, None)
+            if agent.grants.get(message.child, message.epoch) <= message.epoch:
+                agent.grants.pop(message.child, None)
+                agent.calls.discard(message.child)
+                self.agents[message.child].links.pop(agent.id, None)
         elif isinstance(message, Ping):
             self.say(agent, Pong(nonce=message.nonce, next_seq=0, parent=agent.feeder))
         elif isinstance(message, Released):
@@ -216,7 +227,7 @@ class Faulty:
             member not in agent.links
             and other.runs
             and (self.opens(agent, other) if told else agent.id in other.calls and self.opens(other, agent))
-            and (agent.id, member) not in self.broken
+            and self.passable(agent.id, member)
             and agent.id in other.grants
             and agent.rank > other.rank
         ):
@@ -225,7 +236,10 @@ class Faulty:
 
     def _feeds(self, agent: Agent, member: int) -> bool:
         other = self.agents[member]
-        return member in agent.links and other.runs and (agent.id, member) not in self.broken
+        return member in agent.links and other.runs and not other.mute and self.passable(agent.id, member)
+
+    def passable(self, child: int, parent: int) -> bool:
+        return (child, parent) not in self.broken and (child, parent) not in self.walls
 
     # --- what agents do by themselves ---------------------------------------------------------------------------
 
@@ -260,8 +274,6 @@ class Faulty:
         )
 
     def report(self, agent: Agent, mbit: float | None = None) -> None:
-        if agent.order is None and agent.request.role != "source":
-            return
         rate = self.settings.rate_mbit if mbit is None else mbit
         flows = agent.request.role == "source" or not self.starved(agent)
         self.say(
@@ -269,7 +281,7 @@ class Faulty:
             Report(
                 epoch=agent.epoch,
                 parent=agent.feeder,
-                state="streaming" if flows else "stalled",
+                state="streaming" if flows else "stalled" if agent.order else "waiting",
                 next_seq=0,
                 interval_ms=1000,
                 bytes=int(rate * 125_000) if flows else 0,
@@ -279,7 +291,15 @@ class Faulty:
 
     def say(self, agent: Agent, message: Any) -> None:
         if agent.linked and agent.runs:
-            self.overlay.receive(agent.id, message, self.now)
+            agent.voice.append(message)
+            if not agent.hoarse:
+                self.hear(agent)
+
+    def hear(self, agent: Agent, count: int = 1 << 30) -> None:
+        """Let the coordinator hear some of what an agent has said."""
+        while agent.voice and count and agent.linked:
+            count -= 1
+            self.overlay.receive(agent.id, agent.voice.popleft(), self.now)
             self.collect()
 
     def leave(self, agent: Agent) -> None:
@@ -296,7 +316,12 @@ class Faulty:
         self.now = end
 
     def second(self) -> None:
-        """A second in which everything works: orders arrive, members look around and report."""
+        """A second in which everything works."""
+        self.exchange()
+        self.pass_time(1.0)
+
+    def exchange(self) -> None:
+        """Orders arrive, members look around and report."""
         for agent in list(self.agents.values()):
             self.deliver(agent)
         for agent in list(self.agents.values()):
@@ -305,7 +330,6 @@ class Faulty:
             self.report(agent)
         for agent in list(self.agents.values()):
             self.deliver(agent)
-        self.pass_time(1.0)
 
     # --- what must hold -----------------------------------------------------------------------------------------
 
@@ -373,6 +397,13 @@ class Faulty:
                 one = self.agents[one.feeder]
             assert agent.ranks == sorted(agent.ranks)
 
+    def astray(self) -> list[int]:
+        """Return the members that are not fed by whom the plan says."""
+        members = self.group.members
+        planned = {one.id: one.parent.id if one.parent else None for one in members.values()}
+        live = [agent for agent in self.agents.values() if agent.runs and agent.request.role != "source"]
+        return [agent.id for agent in live if agent.id in members and agent.feeder != planned[agent.id]]
+
     def unfed(self) -> list[int]:
         """Return the live members that no chain of working links joins to a live source, though there is one."""
         found = []
@@ -383,6 +414,23 @@ class Faulty:
             if agent.runs and not agent.leaving and (one is None or not one.runs):
                 found.append(agent.id)
         return found
+
+    def could_be_fed(self, member_id: int) -> bool:
+        """Whether anybody who is fed has room for it as it is, and no wall in between."""
+        group, agent = self.group, self.agents[member_id]
+        member = group.members[member_id]
+        return any(
+            other.trusted
+            and len(other.children) < other.degree
+            and top(other) is group.source
+            and member not in (other, *ancestors(other))
+            and depth(other) + 1 + member.height <= group.tree.depth_limit
+            and other.rank < member.rank
+            and self.passable(agent.id, other.id)
+            and (self.opens(agent, self.agents[other.id]) or self.opens(self.agents[other.id], agent))
+            and other.id not in self.unfed()
+            for other in group.members.values()
+        )
 
     def plan_depth(self) -> int:
         return max((depth(member) for member in self.group.members.values()), default=0)

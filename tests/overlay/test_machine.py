@@ -1,13 +1,19 @@
-"""Rule machine: join, leave, crash, freeze, break links, lose and delay orders, lie about rates, restart the brain.
+"""Rule machine: join, leave, crash, freeze, fall mute, break links, lie about rates, restart the brain; orders and
+words that are late, lost, doubled or overtake one another; walls that nobody knows of.
 
 After every step: the plan's invariants, no cycle among real feeds, a deadline armed. Once faults cease every live
-member is fed within a bounded time, if anybody has room for it.
+member is fed within a bounded time, by whom the plan says and by nobody beyond its degree, if anybody has room for it.
+
+Every push plays some dozens of games, ``slow`` hundreds of longer ones.
 """
 
 from __future__ import annotations
 
 import json
+from collections import deque
+from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -18,6 +24,8 @@ from overlaycast.overlay.tree import depth, top
 from tests.overlay.faulty import Agent, Faulty
 
 BOUND_S = 60
+WALLS = 2
+SETTLE_S = 15
 
 
 class Group(RuleBasedStateMachine):
@@ -107,6 +115,40 @@ class Group(RuleBasedStateMachine):
         if agent := self._pick(which):
             self.world.deliver(agent, count)
 
+    @rule(which=st.integers(0, 100), how=st.sampled_from(["lost", "doubled", "overtaken"]), ours=st.booleans())
+    def garble(self, which: int, how: str, ours: bool) -> None:
+        if agent := self._pick(which):
+            queue: deque[Any] = agent.inbox if ours else agent.voice
+            if queue and how == "doubled":
+                queue.append(queue[-1])
+            elif queue:
+                first = queue.popleft()
+                if how == "overtaken":
+                    queue.append(first)
+
+    @rule(which=st.integers(0, 100), hoarse=st.booleans())
+    def speak_late(self, which: int, hoarse: bool) -> None:
+        if agent := self._pick(which):
+            agent.hoarse = hoarse
+
+    @rule(which=st.integers(0, 100), count=st.integers(1, 3))
+    def hear_some(self, which: int, count: int) -> None:
+        if agent := self._pick(which):
+            self.world.hear(agent, count)
+
+    @rule(which=st.integers(0, 100), mute=st.booleans())
+    def fall_mute(self, which: int, mute: bool) -> None:
+        if agent := self._pick(which):
+            agent.mute = mute
+
+    @rule(which=st.integers(0, 100))
+    def build_a_wall(self, which: int) -> None:
+        agent, walls = self._pick(which), self.world.walls
+        if agent and agent.order is not None and agent.order.parent is not None and len(walls) < WALLS:
+            parent = agent.order.parent.member
+            if parent not in {other for _, other in walls}:  # not every way from the source
+                walls.add((agent.id, parent))
+
     @rule()
     def deliver_all(self) -> None:
         for agent in list(self.world.agents.values()):
@@ -168,14 +210,21 @@ class Group(RuleBasedStateMachine):
             return
         world.broken.clear()
         for agent in list(world.agents.values()):
-            agent.frozen = False
+            agent.frozen = agent.mute = agent.hoarse = False
+            world.hear(agent)
             world.return_link(agent)
         for _ in range(BOUND_S):
             world.second()
             world.check_plan()
             world.check_feeds()
+        world.exchange()
         starving = [member for member in world.unfed() if member not in world.group.waiting]
-        assert not starving, f"{starving} not fed after {BOUND_S} s"
+        assert not [one for one in starving if not world.walls or world.could_be_fed(one)], f"not fed after {BOUND_S} s"
+        guests = {one for one in world.astray() if one not in world.group.waiting}
+        for _ in range(SETTLE_S if world.walls and guests else 0):  # improvement has run into a wall
+            world.second()
+            guests &= set(world.astray())
+        assert not [one for one in guests if not world.walls or world.could_be_fed(one)], "not where the plan has them"
         if world.group.waiting:
             self._nobody_has_room()
 
@@ -191,7 +240,16 @@ class Group(RuleBasedStateMachine):
                 assert not free or deep, f"{member} waits, {other} has room"
 
 
-Group.TestCase.settings = settings(
-    max_examples=12, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
+class Long(Group):
+    """The same, in longer games that are new each time."""
+
+
+# the same games in every push, so that what fails is what was pushed; the slow ones go on looking
+_always = settings(
+    max_examples=150, stateful_step_count=40, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck)
 )
+_long = settings(_always, max_examples=1500, stateful_step_count=60, derandomize=False)
+Group.TestCase.settings = _always
+Long.TestCase.settings = _long
 TestGroup = Group.TestCase
+TestLong = pytest.mark.slow(Long.TestCase)

@@ -58,6 +58,18 @@ def test_a_member_that_goes_deeper_gets_a_rank_between() -> None:
     assert members[2].rank < late.rank < child.rank == ceiling(late)
 
 
+def test_no_rank_of_a_lifted_branch_falls() -> None:
+    tree = Tree(10)
+    source, top, low, high = (Member(number, f"m{number}", "peer", degree=2) for number in range(1, 5))
+    tree.plant(source)
+    tree.attach(top, source)
+    tree.attach(low, top)
+    tree.attach(high, top, level=200)
+    kept = high.rank
+    assert tree.lift(top, low.rank) == [top, low]
+    assert top.rank < low.rank < kept == high.rank
+
+
 def test_a_lifted_branch_keeps_its_order() -> None:
     tree, members = line(4)
     high = tree.fresh_rank(50)

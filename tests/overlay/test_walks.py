@@ -33,6 +33,15 @@ RULES: dict[str, Draw] = {
     "report": lambda r: {"which": r.randint(0, 100), "share": r.choice([0.0, 0.5, 1.0])},
     "wait": lambda r: {"seconds": r.choice([0.05, 0.5, 2.0, 8.0, 31.0, 70.0])},
     "a_good_second": lambda _: {},
+    "garble": lambda r: {
+        "which": r.randint(0, 100),
+        "how": r.choice(["lost", "doubled", "overtaken"]),
+        "ours": r.random() < 0.5,
+    },
+    "speak_late": lambda r: {"which": r.randint(0, 100), "hoarse": r.random() < 0.5},
+    "hear_some": lambda r: {"which": r.randint(0, 100), "count": r.randint(1, 3)},
+    "fall_mute": lambda r: {"which": r.randint(0, 100), "mute": r.random() < 0.5},
+    "build_a_wall": lambda r: {"which": r.randint(0, 100)},
     "restart_the_source": lambda _: {},
     "restart_the_brain": lambda _: {},
 }
