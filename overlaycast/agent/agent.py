@@ -34,7 +34,7 @@ from overlaycast.agent.slab import SLAB_BYTES
 from overlaycast.agent.source import SourcePump, schedule_for
 from overlaycast.agent.subscription import subscription
 from overlaycast.agent.uplink import Uplink
-from overlaycast.errors import ConfigError, OverlaycastError
+from overlaycast.errors import ConfigError, LocalProtocolError, OverlaycastError
 from overlaycast.wire.frames import BACK, EDGE, OLDEST
 from overlaycast.wire.group import GroupSettings
 from overlaycast.wire.messages import (
@@ -229,7 +229,7 @@ class Agent:
 
     def _down(self) -> Downstream:
         if self.downstream is None:
-            raise ConfigError("the coordinator gave an order before its welcome")
+            raise LocalProtocolError("an order before the welcome")
         return self.downstream
 
     def _welcome(self, message: Welcome) -> None:
@@ -294,7 +294,7 @@ class Agent:
     def _prepare_source(self, settings: GroupSettings) -> None:
         options, source = self.options, self.setup.source
         if not isinstance(options, SendOptions) or source is None:
-            raise ConfigError("a source needs an input")
+            raise LocalProtocolError("a source without an input")
         if options.mode not in (None, settings.mode):
             raise ConfigError(f"mode: the group is {settings.mode}, accepted: {settings.mode} (got {options.mode})")
         whole = settings.mode == "file"

@@ -23,7 +23,7 @@ PROGRAM = Path(__file__).parent / "programs" / "as_nobody.py"
 @pytest.fixture
 def home() -> Iterator[Path]:
     """A folder of the ordinary user's (pytest's own are root's alone)."""
-    folder = Path(tempfile.mkdtemp(prefix="overlaycast-nobody-"))
+    folder = Path(tempfile.mkdtemp(prefix="nobody-"))
     if os.geteuid() == 0:
         os.chown(folder, int(NOBODY), int(NOBODY))
     yield folder
