@@ -42,7 +42,7 @@ def as_ordinary_user(home: Path, *words: str) -> subprocess.CompletedProcess[str
 
 
 def test_an_ordinary_user_gets_a_whole_run(home: Path) -> None:
-    (home / "small.yaml").write_text(SMALL.replace("TIMELINE", "").replace("SECONDS", "3"))
+    (home / "small.yaml").write_text(SMALL.replace("TIMELINE", "").replace("SECONDS", "1"))
     done = as_ordinary_user(home, *LAB, "run", "small.yaml", "--out", "out", "--again", "0")
     result = json.loads((home / "out" / "result.json").read_text())
     # without real-time priority the wire may be late on a busy machine: then it has to say so
