@@ -30,41 +30,42 @@ Hung = tuple[int, int, int]
 
 
 @dataclass(frozen=True, slots=True)
-class _Exchange:
-    """What an exchange saves in all, and who is to be hung where, in this order."""
+class Exchange:
+    """How many links an exchange saves in all, and who is to be hung where, in this order."""
 
     saved: int
     steps: tuple[Hung, ...]
 
 
-NONE: Final = _Exchange(0, ())
+NONE: Final = Exchange(0, ())
 
 
 def shorten(
     feeders: Sequence[int], room: Sequence[int], most: Sequence[int], near: Sequence[Near], links: Links
 ) -> list[Berth]:
-    """Return each place's berth in a plan that crosses no more links than the one given.
-
-    Args:
-        feeders: per place, who feeds it (or ``SOURCE``), without a cycle.
-        room: per place, how deep it may hang at most; the plan given keeps that.
-        most: per place, and last for the source, how many others it had better feed; who feeds more is left alone.
-        near: per place, who else may feed it; ``SOURCE`` may be among them.
-        links: how far places are from one another.
-    """
-    plan = _Plan(feeders, room, most, near, links)
+    """Return each place's berth in a plan that crosses no more links than the one given, as ``Plan`` takes it."""
+    plan = Plan(feeders, room, most, near, links)
     for _ in range(PASSES):
-        if not sum(map(plan.exchange, range(len(feeders)))):
+        if not sum(plan.make(plan.best(place)) for place in range(len(feeders))):
             break
     return [Berth(late, feeder) for late, feeder in zip(plan.late, plan.feeder, strict=True)]
 
 
-class _Plan:
+class Plan:
     """Who feeds whom. The last entry of ``below``, ``depth`` and ``most`` is the source's: ``SOURCE`` is -1."""
 
     def __init__(
         self, feeders: Sequence[int], room: Sequence[int], most: Sequence[int], near: Sequence[Near], links: Links
     ) -> None:
+        """Take a plan.
+
+        Args:
+            feeders: per place, who feeds it (or ``SOURCE``), without a cycle.
+            room: per place, how deep it may hang at most; the plan given keeps that.
+            most: per place, and last for the source, how many others it had better feed; who feeds more is left alone.
+            near: per place, who else may feed it; ``SOURCE`` may be among them.
+            links: how far places are from one another.
+        """
         self.feeder = list(feeders)
         self.late = list(room)
         self._room = room
@@ -82,17 +83,21 @@ class _Plan:
         for place in reversed(order):
             self.late[place] = self._latest(place)
 
-    def exchange(self, place: int) -> int:
-        """Make the best exchange for a place, if any; return the links that it saves."""
+    def best(self, place: int) -> Exchange:
+        """Return the exchange for a place that saves most, or ``NONE``."""
         found = NONE
         for links, feeder in self._near[place]:
             if feeder == self.feeder[place] or not self._may_feed(feeder, place):
                 continue
             offers = (self._nearer(place, feeder, links, found.saved), self._higher(place, feeder, links))
             found = max(found, *offers, key=_saved)
-        for step in found.steps:
+        return found
+
+    def make(self, exchange: Exchange) -> int:
+        """Make an exchange; return the links that it saves."""
+        for step in exchange.steps:
             self._hang(*step)
-        return found.saved
+        return exchange.saved
 
     def _may_feed(self, feeder: int, place: int) -> bool:
         """Whether a place has a branch to spare, and does not hang from the other one."""
@@ -107,14 +112,14 @@ class _Plan:
             one = self.feeder[one]
         return False
 
-    def _nearer(self, place: int, feeder: int, links: int, least: int) -> _Exchange:
+    def _nearer(self, place: int, feeder: int, links: int, least: int) -> Exchange:
         """Hang the place from a nearer one; what gets too deep by that goes elsewhere first."""
         gain = self._crossed[place] - links
         if gain <= least:
             return NONE
         steps: list[Hung] = []
         loss = self._sink(place, self._depth[feeder] + 1, gain, steps, place)
-        return NONE if loss >= gain else _Exchange(gain - loss, (*steps, (place, feeder, links)))
+        return NONE if loss >= gain else Exchange(gain - loss, (*steps, (place, feeder, links)))
 
     def _sink(self, place: int, depth: int, budget: int, steps: list[Hung], top: int) -> int:
         """Return how many links it costs at least to let a place hang so deep; ``UNFIT``: ``budget`` or more.
@@ -149,7 +154,7 @@ class _Plan:
                 return place, feeder, links
         return None
 
-    def _higher(self, place: int, feeder: int, links: int) -> _Exchange:
+    def _higher(self, place: int, feeder: int, links: int) -> Exchange:
         """Hang the place further up, and from it those neighbours that it is nearer to than their feeders are."""
         depth = self._depth[feeder] + 1
         if depth >= self._depth[place]:
@@ -164,7 +169,7 @@ class _Plan:
             if gain > 0 and depth < self.late[other] and not self._inside(feeder, other):
                 saved += gain
                 steps.append((other, place, way))
-        return _Exchange(saved, tuple(steps))
+        return Exchange(saved, tuple(steps))
 
     def _hang(self, place: int, feeder: int, links: int) -> None:
         before = self.feeder[place]
@@ -191,5 +196,5 @@ class _Plan:
         return min([self._room[place], *(self.late[child] - 1 for child in self._below[place])])
 
 
-def _saved(exchange: _Exchange) -> int:
+def _saved(exchange: Exchange) -> int:
     return exchange.saved

@@ -7,7 +7,8 @@ What is looked at, in this order: guests of backup servers, who go back to peers
 better place (``hinted``); in turn, the heads, who are fed from another place, for only their copies pass links; and
 in turn everybody. What is gained: a site with a thin uplink and more than one copy hangs the others inside; a large
 cluster gets a further primary; a copy passes at least one link and ``improve_gain`` of its links fewer; or, where it
-passes no more links than before or its way was too long, ``improve_gain`` of its delay is saved. That is also how a
+passes no more links than before or its way was too long, ``improve_gain`` of its delay is saved. What is left of a
+step's moves goes to several heads at once, for links that no single move would save (``replan``). That is also how a
 member that has received well for long enough becomes a primary, or ceases to be one.
 
 A repair keeps improvement away from its own branch only: in a large group somebody dies every second.
@@ -18,12 +19,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from overlaycast.overlay import clusters, moves, placement
+from overlaycast.overlay import clusters, moves, placement, replan
 from overlaycast.overlay.capacity import UNLIMITED, uplink_copies
 from overlaycast.overlay.group import Group
 from overlaycast.overlay.locality import Place
 from overlaycast.overlay.members import Member, State
-from overlaycast.overlay.placement import SITE_STRETCH, STRETCH, TOO_LONG, Found, Rules
+from overlaycast.overlay.placement import SITE_STRETCH, TOO_LONG, Found, Rules
+from overlaycast.overlay.replan import Leave
 from overlaycast.overlay.tree import ancestors, delay_ms
 
 LOOKED_AT: Final = 64
@@ -52,6 +54,20 @@ def step(group: Group, now: float) -> None:
     for member in _in_turn(group):
         if left and _well(group, member, now) and _better(group, member, now):
             left -= 1
+    if left > 0:
+        _exchange(group, now, left)
+
+
+def _exchange(group: Group, now: float, most: int) -> None:
+    """Move several heads together where no single move would save a link."""
+
+    def feeds(feeder: Member, member: Member) -> bool:
+        return _calm(group, feeder, now) and (feeder is not group.source or placement.ripe(group, member, now))
+
+    for move in replan.exchange(group, Leave(lambda one: _well(group, one, now), feeds), most):
+        move.member.moved_at = now
+        details = {"was": move.parent.id, "now": move.feeder.id, "gain_links": move.saved}
+        group.note(now, "improved", move.member, **details)
 
 
 def _in_turn(group: Group) -> Iterator[Member]:
@@ -135,19 +151,9 @@ def _gains(group: Group, member: Member, present: Found, found: Found, before: f
     share = group.settings.improve_gain
     links, saved = present[0], _saved(present, found)
     if links < TOO_LONG and saved >= max(1.0, share * links):
-        return _short_enough(group, member, found[1])
+        return placement.short_enough(group, member, found[1])
     gain = min(present[1] - found[1], before - placement.planned_ms(member, found[4]))
     return (saved >= 0 or links == TOO_LONG) and gain >= max(LEAST_GAIN_MS, share * min(before, present[1]))
-
-
-def _short_enough(group: Group, member: Member, delay: float) -> bool:
-    """Whether those whom the member's branch feeds elsewhere still have a short enough way if it has this delay."""
-    row = [(member, delay)]
-    for one, to_here in row:
-        for child in one.children:
-            if child.place is not one.place and len(row) <= LOOKED_AT:
-                row.append((child, to_here + child.edge_ms))
-    return all(to_here <= STRETCH * placement.direct_ms(group, one) for one, to_here in row[1:])
 
 
 def _saved(present: Found, found: Found) -> int:

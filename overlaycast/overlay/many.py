@@ -23,7 +23,7 @@ from overlaycast.overlay.group import Group
 from overlaycast.overlay.levels import SOURCE, share_out
 from overlaycast.overlay.locality import Place, links_between, reach_ms
 from overlaycast.overlay.members import Member
-from overlaycast.overlay.nearest import nearest
+from overlaycast.overlay.nearest import neighbours
 from overlaycast.overlay.placement import Rules
 
 COARSE_MS: Final = 5.0
@@ -31,8 +31,6 @@ SAME_RATE: Final = 0.6
 """A member that has shown this share of the best rate at its router counts as its equal."""
 KEEP: Final = 1
 """Slots that a member keeps for neighbours to come while branches beyond are hung from it."""
-NEIGHBOURS: Final = 8
-"""Other places that each may come to be fed by when the plan is shortened."""
 
 
 @dataclass(slots=True)
@@ -202,23 +200,13 @@ def _look_ahead(group: Group, stops: list[_Stop]) -> list[_Stop]:
     feeders = [berth.feeder for berth in share_out(above, within, limit, links)]
     room = [max(1, limit - levels) for levels in within]
     most = [*map(_branches, stops), group.source.degree if group.source is not None else 1]
-    berths = shorten(feeders, room, most, _neighbours(places), links)
+    berths = shorten(feeders, room, most, neighbours(places), links)
     for stop, berth in zip(stops, berths, strict=True):
         stop.deepest = berth.deepest
         stop.before = None if berth.feeder == SOURCE else stops[berth.feeder]
         if stop.before is not None:
             stop.before.branches += 1
     return _in_order(stops)
-
-
-def _neighbours(places: list[Place]) -> list[list[tuple[int, int]]]:
-    """Return for each stop the nearest others and the source, whose place is the last one."""
-    found = nearest(places, NEIGHBOURS)
-    source = len(places) - 1
-    for near, place in zip(found, places, strict=True):
-        links = links_between(places[source], place)
-        near[:] = sorted({(links, SOURCE), *((way, SOURCE if one == source else one) for way, one in near)})
-    return found[:source]
 
 
 def _branches(stop: _Stop) -> int:

@@ -10,8 +10,26 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Sequence
+from typing import Final
 
-from overlaycast.overlay.locality import Place
+from overlaycast.overlay.levels import SOURCE
+from overlaycast.overlay.locality import Place, links_between
+
+NEIGHBOURS: Final = 8
+"""Others that are looked at for each place: more find hardly anything."""
+
+
+def neighbours(places: Sequence[Place]) -> list[list[tuple[int, int]]]:
+    """Return who may come to feed each place when a plan is shortened: the nearest others, and the source.
+
+    ``places``: the source's is the last one; it has no entry of its own, and is ``SOURCE`` in the others'.
+    """
+    found = nearest(places, NEIGHBOURS)
+    source = len(places) - 1
+    for near, place in zip(found, places, strict=True):
+        links = links_between(places[source], place)
+        near[:] = sorted({(links, SOURCE), *((way, SOURCE if one == source else one) for way, one in near)})
+    return found[:source]
 
 
 def nearest(places: Sequence[Place], most: int) -> list[list[tuple[int, int]]]:

@@ -36,6 +36,7 @@ FAILURE_MS: Final = 5.0
 """What a failure in the past costs a candidate, for each doubling of the branch that it would get."""
 SCAN_LIMIT: Final = 4096
 LIFT_LIMIT: Final = 1024
+BRANCH_LOOKED_AT: Final = 64
 TOO_LONG: Final = 1 << 30
 SHALLOW: Final = 64
 SHALLOW_LEVELS: Final = 3
@@ -124,10 +125,10 @@ class _Search:
         """Return the best parent and what a copy from it costs, or None."""
         shallow = self._shallow()
         best = self._outwards() if shallow is None else _least(map(self.judge, filter(self.accepts, shallow)))
-        best = _least(one for one in (best, self._as_planned()) if one is not None)
+        best = _least(one for one in (best, self.as_planned()) if one is not None)
         return best and self._ahead(best)
 
-    def _as_planned(self) -> Found | None:
+    def as_planned(self) -> Found | None:
         """Return a member of the place that is to feed this one, if it has room."""
         own = candidates.near(self.planned, self.accepts, 1) if self.planned is not None else []
         return self.judge(own[0], SITE_STRETCH) if own else None
@@ -306,6 +307,22 @@ def lift(group: Group, member: Member, parent: Member) -> None:
 def seek(group: Group, member: Member, avoid: Iterable[Member], rules: Rules) -> Found | None:
     """Return the best peer or planted server for an orphan, by the search alone: no backup server, no last resort."""
     return _Search(group, member, avoid, rules).found()
+
+
+def at(group: Group, member: Member, place: Place, lift: bool) -> Found | None:
+    """Return a member of this very place for an orphan, or None if none has room or its way is too long."""
+    found = _Search(group, member, (), Rules(feeder=place, lift=lift)).as_planned()
+    return found if found is not None and found[0] < TOO_LONG else None
+
+
+def short_enough(group: Group, member: Member, delay: float, stretch: float = STRETCH) -> bool:
+    """Whether those whom the member's branch feeds elsewhere still have a short enough way if it has this delay."""
+    row = [(member, delay)]
+    for one, to_here in row:
+        for child in one.children:
+            if child.place is not one.place and len(row) <= BRANCH_LOOKED_AT:
+                row.append((child, to_here + child.edge_ms))
+    return all(to_here <= stretch * direct_ms(group, one) for one, to_here in row[1:])
 
 
 def judge(group: Group, member: Member, parent: Member, stretch: float = STRETCH) -> Found:

@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from overlaycast.overlay import exchange
-from overlaycast.overlay.exchange import Near, shorten
+from overlaycast.overlay.exchange import shorten
 from overlaycast.overlay.levels import SOURCE, Berth, share_out
 from overlaycast.overlay.locality import Place, links_between
-from overlaycast.overlay.nearest import nearest
+from overlaycast.overlay.nearest import nearest, neighbours
 
 
 @st.composite
@@ -31,13 +31,6 @@ def maps(choose: st.DrawFn, most: int = 25) -> list[Place]:
 def links_in(places: list[Place]) -> list[list[int]]:
     """Links between all; the last row and column are the source's, which -1 names too."""
     return [[links_between(one, other) for other in places] for one in places]
-
-
-def neighbours(places: list[Place], most: int = 6) -> list[Near]:
-    source = len(places) - 1
-    return [
-        sorted((way, other if other != source else SOURCE) for way, other in near) for near in nearest(places, most)
-    ]
 
 
 def star(places: list[Place]) -> list[int]:

@@ -122,8 +122,8 @@ def test_who_feeds_others_elsewhere_does_not_make_their_way_too_long() -> None:
     one, group = member(scene, "m6"), scene.overlay._group
     scene.join("m7", ROAD, rtt_ms=70.2)
     assert member(scene, "m7").parent is one
-    assert improve._short_enough(group, one, 31.0)
-    assert not improve._short_enough(group, one, 60.0)
+    assert placement.short_enough(group, one, 31.0)
+    assert not placement.short_enough(group, one, 60.0)
 
 
 def test_a_branch_too_tall_for_any_place_is_hung_in_parts() -> None:
