@@ -126,6 +126,10 @@ class Group:
     set_aside: dict[int, Complaint] = field(default_factory=dict)
     rifts: dict[int, dict[int, Rift]] = field(default_factory=dict)
     """Per child and parent: links that failed though both live."""
+    accusations: dict[int, dict[str, float]] = field(default_factory=dict)
+    """Per forwarder: hosts of children that got forged data from it, and when they said so last."""
+    forgers: dict[int, None] = field(default_factory=dict)
+    """Convicted of it: they feed nobody for a while."""
     overdue: dict[int, float] = field(default_factory=dict)
     """Members that do not know their newest order, and since when, or when it was told again."""
     sweep_queue: list[int] = field(default_factory=list)
@@ -185,6 +189,8 @@ class Group:
         self.hinted.pop(member.id, None)
         self.rifts.pop(member.id, None)
         self.overdue.pop(member.id, None)
+        self.accusations.pop(member.id, None)
+        self.forgers.pop(member.id, None)
         self.strays.pop(member.id, None)
         self.abroad.pop(member.id, None)
         self.unconfirmed.discard(member.id)

@@ -195,6 +195,7 @@ def _choose_fallbacks(group: Group, member: Member) -> None:
         # who would have to call cannot know when: it is dialled only in need
         if (
             one.alive
+            and one.degree
             and opens(member, one)
             and linked(one, member)
             and one.rank < member.rank

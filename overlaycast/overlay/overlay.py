@@ -16,7 +16,9 @@ from typing import Any
 from overlaycast.overlay import (
     capacity,
     contents,
+    forgers,
     improve,
+    inquiries,
     moves,
     orders,
     promises,
@@ -260,10 +262,12 @@ class Overlay:
             watch.look_again(group, member, now)
         elif kind == "rift":
             rifts.forgive(member)
+        elif kind == "shun":
+            forgers.forgive(group, member)
         elif kind == "release":
             self._release(member)
         elif kind == "inquiry" and (inquiry := group.inquiries.get(member.id)) is not None:
-            watch.conclude(group, inquiry, now)
+            inquiries.conclude(group, inquiry, now)
 
     def _leave(self, member: Member, now: float, kind: str, reason: str) -> None:
         """Children first; the leaver is let go when none of them names it any more."""

@@ -1,24 +1,35 @@
 """Reports, errors, pings: what members tell, and what follows (Fig. 7, Fig. 8).
 
-Owns: who under-performs, who is accused, whose errors are set aside. Refuses: choosing parents.
+Owns: who under-performs, who is accused, whose errors are set aside. Refuses: choosing parents; finding out who has
+failed (``inquiries``).
 
 Invariants: an error from inside a broken branch is set aside until its top is mended or its flag runs out, and then
-looked at again; an accused parent is asked whether it lives before its other children are moved, unless its control
-link is gone as well; a receiver that was moved and still gets too little is moved again ever more rarely.
+looked at again; a receiver that was moved and still gets too little is moved again ever more rarely.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-from overlaycast.overlay import carried, credit, gather, moves, orders, placement, reach, repair, rifts, start, storm
-from overlaycast.overlay.group import Complaint, Group, Inquiry
+from overlaycast.overlay import (
+    carried,
+    credit,
+    forgers,
+    gather,
+    inquiries,
+    moves,
+    orders,
+    placement,
+    reach,
+    repair,
+    rifts,
+    start,
+)
+from overlaycast.overlay.group import Complaint, Group
 from overlaycast.overlay.members import Member, State
 from overlaycast.overlay.tree import ancestors
 from overlaycast.wire.messages import NotReceiving, Ping, Pong, Report
 
-PING_S: Final = 1.0
-"""How long an accused member has to answer."""
 RATE_MEMORY: Final = 0.3
 """Weight of the newest report in the running rates."""
 SWEEP_S: Final = 1.0
@@ -146,7 +157,7 @@ def _drifted(group: Group, member: Member, fed_by: int, now: float) -> None:
     if expected and feeder is not None and adopt(group, member, feeder, now):
         return
     if apart and parent is not None:
-        _new_sender(group, member, parent, now)
+        inquiries.new_sender(group, member, parent, now)
     group.touch(member, force=True)
 
 
@@ -164,6 +175,8 @@ def not_receiving(group: Group, member: Member, message: NotReceiving, now: floa
     member.status = "streaming" if message.now_from else "stalled"
     if parent is None:
         group.room_changed = True
+        return
+    if message.reason == "damaged" and _forged(group, member, message.parent, now):
         return
     if message.now_from is None and _flagged(member, now):
         _set_aside(group, member, parent, now)
@@ -186,7 +199,21 @@ def not_receiving(group: Group, member: Member, message: NotReceiving, now: floa
         return
     if feeder is not None:
         adopt(group, member, feeder, now)
-    accuse(group, parent, member, now)
+    inquiries.accuse(group, parent, member, now)
+
+
+def _forged(group: Group, member: Member, feeder_id: int | None, now: float) -> bool:
+    """Whether the member got forged data from whom it was sent to; it is kept away from that one at once.
+
+    Nobody has to be asked whether he lives: the data came from somebody who does.
+    """
+    feeder = group.living(feeder_id)
+    if feeder is None or feeder not in (member.parent, *member.standbys, *member.fallbacks):
+        return False
+    if not forgers.accused(group, feeder, member, now) and feeder is member.parent:
+        inquiries.new_sender(group, member, feeder, now)
+    group.touch(member, force=True)
+    return True
 
 
 def _flagged(member: Member, now: float) -> bool:
@@ -207,7 +234,7 @@ def look_again(group: Group, member: Member, now: float) -> None:
     if complaint is None or member.parent is None or member.status == "streaming":
         return
     member.flag_until = now + group.settings.flag_s
-    accuse(group, member.parent, member, now)
+    inquiries.accuse(group, member.parent, member, now)
 
 
 def adopt(group: Group, member: Member, feeder: Member, now: float) -> bool:
@@ -228,91 +255,12 @@ def adopt(group: Group, member: Member, feeder: Member, now: float) -> bool:
     return True
 
 
-def accuse(group: Group, parent: Member, reporter: Member, now: float) -> None:
-    """Fig. 8, 808: find out which of the two has failed."""
-    if parent.role == "source" and not parent.connected:
-        return  # all wait for the source
-    if not parent.connected:
-        repair.suspect(group, parent, now, "its child is not fed and its control link is gone")
-        return
-    inquiry = group.inquiries.get(parent.id)
-    if inquiry is None:
-        inquiry = Inquiry(parent.id, now, group.nonce())
-        group.inquiries[parent.id] = inquiry
-        group.outbox.append((parent.id, Ping(nonce=inquiry.nonce)))
-        group.timers.arm(now + PING_S, "inquiry", parent.id)
-    if reporter.id not in inquiry.reporters:
-        nonce = group.nonce()
-        inquiry.reporters[reporter.id] = nonce
-        group.outbox.append((reporter.id, Ping(nonce=nonce)))
-
-
 def pong(group: Group, member: Member, message: Pong, now: float) -> None:
     """An answer to a ping: of the source's former children, or of those who accuse and are accused."""
     claimed = credit.believed(group, message.next_seq)
     member.next_seq = max(member.next_seq, claimed)
-    if start.told(group, message.nonce, claimed, now):
-        return
-    for inquiry in list(group.inquiries.values()):
-        if message.nonce == inquiry.nonce:
-            inquiry.answered.add(inquiry.parent)
-        elif inquiry.reporters.get(member.id) == message.nonce:
-            inquiry.answered.add(member.id)
-        else:
-            continue
-        if len(inquiry.answered) == len(inquiry.reporters) + 1:
-            conclude(group, inquiry, now)
-
-
-def conclude(group: Group, inquiry: Inquiry, now: float) -> None:
-    """All have answered, or time is up: whoever has not has failed."""
-    group.inquiries.pop(inquiry.parent, None)
-    group.timers.cancel("inquiry", inquiry.parent)
-    parent = group.living(inquiry.parent)
-    if parent is None:
-        return
-    group.replan[parent.id] = None
-    if inquiry.parent not in inquiry.answered and parent.role != "source":
-        storm.fell_silent(group, inquiry.asked_at, now)
-        repair.suspect(group, parent, now, "accused and silent")
-        return
-    for reporter_id in inquiry.reporters:
-        reporter = group.living(reporter_id)
-        if reporter is None:
-            continue
-        if reporter_id not in inquiry.answered:
-            repair.suspect(group, reporter, now, "accused its parent and is silent itself")
-        elif reporter.parent is not parent:
-            rifts.failed(group, parent, reporter, now)
-        elif reporter.status != "streaming" or reporter.fed_by != parent.id:
-            rifts.failed(group, parent, reporter, now)
-            _new_sender(group, reporter, parent, now)
-
-
-def _new_sender(group: Group, reporter: Member, parent: Member, now: float) -> None:
-    """Fig. 8, 814: both live, the way between them does not."""
-    parent.failures += 1
-    wishes = [one for one in (group.living(reporter.fed_by), *reporter.standbys) if one is not None]
-    moves.take_off(group, reporter)
-    if not repair.settle(group, reporter, [one for one in wishes if one is not parent]):
-        found = placement.find(group, reporter, (parent,))
-        if found is None and reporter.children and parent.id in reporter.barred:
-            _without_branch(group, reporter, now)
-        else:
-            if found is None:
-                rifts.forgive(reporter)  # nobody else has room for it
-            moves.hang(group, reporter, found or parent)
-    reporter.moved_at = now
-    group.touch(reporter, force=True)
-    new = reporter.parent
-    group.note(now, "new-sender", reporter, was=parent.id, now=new.id if new else None)
-    reporter.mended_at = now
-
-
-def _without_branch(group: Group, orphan: Member, now: float) -> None:
-    """Nobody but its own branch has room for it: its children go elsewhere first, mostly to where it was."""
-    repair.regraft(group, orphan, now)
-    repair.home(group, orphan)
+    if not start.told(group, message.nonce, claimed, now):
+        inquiries.answered(group, member, message.nonce, now)
 
 
 # --- control links --------------------------------------------------------------------------------------------------

@@ -273,6 +273,12 @@ class Faulty:
             ),
         )
 
+    def slander(self, agent: Agent) -> None:
+        """Say that the parent brings forged data; it may be true."""
+        if agent.order is not None and agent.order.parent is not None:
+            parent = agent.order.parent.member
+            self.say(agent, NotReceiving(epoch=agent.epoch, parent=parent, next_seq=0, silent_ms=0, reason="damaged"))
+
     def report(self, agent: Agent, mbit: float | None = None) -> None:
         rate = self.settings.rate_mbit if mbit is None else mbit
         flows = agent.request.role == "source" or not self.starved(agent)

@@ -142,6 +142,11 @@ class Group(RuleBasedStateMachine):
             agent.mute = mute
 
     @rule(which=st.integers(0, 100))
+    def slander(self, which: int) -> None:
+        if agent := self._pick(which):
+            self.world.slander(agent)
+
+    @rule(which=st.integers(0, 100))
     def build_a_wall(self, which: int) -> None:
         agent, walls = self._pick(which), self.world.walls
         if agent and agent.order is not None and agent.order.parent is not None and len(walls) < WALLS:

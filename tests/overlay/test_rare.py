@@ -8,7 +8,19 @@ from typing import Any
 import pytest
 
 from overlaycast.errors import LocalProtocolError
-from overlaycast.overlay import Measurement, Overlay, improve, moves, orders, placement, promises, repair, start, watch
+from overlaycast.overlay import (
+    Measurement,
+    Overlay,
+    improve,
+    inquiries,
+    moves,
+    orders,
+    placement,
+    promises,
+    repair,
+    start,
+    watch,
+)
 from overlaycast.overlay.group import Group
 from overlaycast.overlay.locality import Places, distance_ms, reach_ms
 from overlaycast.overlay.members import Member, State
@@ -293,9 +305,9 @@ def test_a_conclusion_about_one_that_is_gone_is_none() -> None:
     inquiry = next(iter(group.inquiries.values()))
     inquiry.reporters[9999] = 1
     inquiry.answered |= {inquiry.parent, scene["c2"].id}
-    watch.conclude(group, inquiry, scene.now)
+    inquiries.conclude(group, inquiry, scene.now)
     inquiry.parent = 9998
-    watch.conclude(group, inquiry, scene.now)
+    inquiries.conclude(group, inquiry, scene.now)
     assert not group.inquiries
     sound(scene)
 

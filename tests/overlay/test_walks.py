@@ -41,6 +41,7 @@ RULES: dict[str, Draw] = {
     "speak_late": lambda r: {"which": r.randint(0, 100), "hoarse": r.random() < 0.5},
     "hear_some": lambda r: {"which": r.randint(0, 100), "count": r.randint(1, 3)},
     "fall_mute": lambda r: {"which": r.randint(0, 100), "mute": r.random() < 0.5},
+    "slander": lambda r: {"which": r.randint(0, 100)},
     "build_a_wall": lambda r: {"which": r.randint(0, 100)},
     "restart_the_source": lambda _: {},
     "restart_the_brain": lambda _: {},
