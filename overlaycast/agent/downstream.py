@@ -70,6 +70,7 @@ class Downstream:
         self._sharing = 0
         self._grants = Grants()
         self._said: dict[int, int] = {}
+        self._left_at: dict[int, int] = {}
         self._loop = asyncio.get_running_loop()
         self.door = Door(sock, self._grants, self, lambda: self.rank is not None, answer)
         self.calls = Calls(self, spawn, jitter)
@@ -87,6 +88,8 @@ class Downstream:
         self._grants.revoke(order)
         if self._grants.of_child(order.child) is None:
             self.calls.drop(order.child)
+            self._left_at.pop(order.child, None)
+            self._changed()
         child = self.children.get(order.child)
         if child is not None and child.admission.epoch <= order.epoch:
             self._loop.call_later(REVOKED_S if child.feeding else 0, self._evict, child)
@@ -158,6 +161,8 @@ class Downstream:
         if self.children.get(child.member) is child:
             del self.children[child.member]
             self._said.pop(child.member, None)
+        if self._grants.of_child(child.member) is not None:
+            self._left_at[child.member] = child.next_seq
         self.skipped_by_gone += child.skipped
         self.bytes_out_by_gone += child.bytes_out
         self.calls.changed(child.member)
@@ -198,8 +203,13 @@ class Downstream:
         return sum(child.feeding for child in self.children.values())
 
     def all_have(self, next_seq: int) -> bool:
-        """Do all that are connected, warm ones included, expect ``next_seq`` or later?"""
-        return all(child.next_seq >= next_seq for child in self.children.values())
+        """Do all that are connected, warm ones included, and all that have their place here expect this or later?
+
+        One that belongs here may be between two links: to be gone before it is back would starve it.
+        """
+        here = all(child.next_seq >= next_seq for child in self.children.values())
+        away = self._grants.fed() - self.children.keys()
+        return here and all(self._left_at.get(child, 0) >= next_seq for child in away)
 
     def progress(self) -> int:
         """Return a number that grows whenever some child gets on."""

@@ -48,6 +48,11 @@ class Grants:
         """Return who shows this grant."""
         return self._by_grant.get(grant)
 
+    def fed(self) -> set[int]:
+        """Return the children that have their place here, by their newest announcements; standby's are elsewhere."""
+        newest = sorted(self._by_grant.values(), key=lambda admission: admission.epoch)
+        return {child for child, standby in {a.child: a.standby for a in newest}.items() if not standby}
+
     def __len__(self) -> int:
         return len(self._by_grant)
 

@@ -27,6 +27,7 @@ from overlaycast.wire.messages import (
     Refused,
     Released,
     Report,
+    Revoke,
     Subscribe,
     Welcome,
     decode_from_member,
@@ -240,6 +241,10 @@ class FakeCoordinator:
                 fallbacks=tuple(self.peer(self.members[name], me) for name in fallbacks),
             )
         )
+
+    async def revoke(self, parent: str, child: str) -> None:
+        """Tell the parent that this child has no place there any more."""
+        await self.members[parent].send(Revoke(epoch=self.epoch, child=self.members[child].id))
 
     async def begin(self, name: str, next_seq: int = 0, incarnation: int = 0) -> None:
         self.epoch += 1

@@ -26,7 +26,7 @@ from overlaycast.wire.frames import (
     Stop,
     encode,
 )
-from overlaycast.wire.messages import Accept, Revoke
+from overlaycast.wire.messages import Accept, Report, Revoke
 from tests.agent.fake_coordinator import FakeCoordinator
 from tests.agent.processes import AgentProcess
 from tests.agent.raw_child import RawChild, hello
@@ -285,3 +285,23 @@ async def test_ipv6(tmp_path: Path) -> None:
             await child.close()
         finally:
             await agent.end()
+
+
+async def test_a_child_between_two_links_is_waited_for_at_the_end(tmp_path: Path) -> None:
+    media = tmp_path / "media"
+    media.write_bytes(os.urandom(400_000))
+    async with source(tmp_path, str(media), "--rate", "8M") as (coordinator, agent):
+        greeting = await announce(coordinator)
+        first = await RawChild.knock(coordinator.members["s"])
+        await first.say(greeting)
+        await coordinator.begin("s")
+        await first.until(lambda frames: bool(payloads(frames)))
+        await first.close()
+        await coordinator.said("s", Report, lambda report: report.state == "ended")
+        again = await RawChild.knock(coordinator.members["s"])
+        await again.say(Hello(greeting.grant, 1 << 40, 0))
+        frames = await again.until(lambda frames: End in kinds(frames))
+        assert b"".join(data.payload for data in payloads(frames)) == media.read_bytes()
+        await again.say(Heartbeat(len(payloads(frames)) + 1, 0))  # END has a number too
+        assert (await agent.ended())[0] == 0
+        await again.close()

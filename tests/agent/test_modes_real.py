@@ -164,6 +164,7 @@ async def test_file_mode_as_fast_as_possible_with_a_killed_parent(tmp_path: Path
         victim.signal(signal.SIGKILL)
         await victim.process.wait()
         agents.remove(victim)
+        await coordinator.revoke("s", "a")
         await all_well(agents)
         assert all(same(agent, media) for agent in others)
 

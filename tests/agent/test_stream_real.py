@@ -109,6 +109,7 @@ async def test_death_of_a_parent_loses_nothing(tmp_path: Path, media: Path, how:
         victim.signal(how)
         await coordinator.fed_by("h", "b")
         await coordinator.fed_by("i", "h")
+        await coordinator.revoke("s", "a")
         for agent in (heir, sibling, below, backup, source):
             code, err = await agent.ended()
             assert (agent.name, code) == (agent.name, 0), err
