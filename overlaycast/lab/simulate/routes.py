@@ -46,10 +46,11 @@ class Net:
 
 @dataclass(frozen=True, slots=True)
 class _Tree:
-    """All shortest paths from one node: delay to each node, and the node before it."""
+    """All shortest paths from one node: delay to each node, the node before it, and all nodes, nearer ones first."""
 
     delay: list[float]
     before: list[int]
+    order: list[int]
 
 
 class Routes:
@@ -68,6 +69,14 @@ class Routes:
     def delays_ms(self, a: int) -> list[float]:
         """Return the delay from node a to every node."""
         return self._tree(a).delay
+
+    def links(self, a: int) -> list[int]:
+        """Return how many links are on the path from node a to every node."""
+        tree = self._tree(a)
+        found = [0] * len(tree.before)
+        for node in tree.order[1:]:
+            found[node] = found[tree.before[node]] + 1
+        return found
 
     def nodes(self, a: int, b: int) -> list[int]:
         """Return the nodes on the path, both ends included."""
@@ -93,13 +102,15 @@ class Routes:
     def _grow(self, root: int) -> _Tree:
         size = len(self._adjacent)
         delay, before, done = [0.0] * size, [-1] * size, [False] * size
+        order: list[int] = []
         heap: list[tuple[float, int, int, int]] = [(0.0, 0, root, root)]
         while heap:
             cost, count, node, came_from = heapq.heappop(heap)
             if done[node]:
                 continue
             done[node], delay[node], before[node] = True, cost, came_from
+            order.append(node)
             for other, extra in self._adjacent[node]:
                 if not done[other]:
                     heapq.heappush(heap, (cost + extra, count + 1, other, node))
-        return _Tree(delay, before)
+        return _Tree(delay, before, order)

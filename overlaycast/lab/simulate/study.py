@@ -16,6 +16,7 @@ from overlaycast.lab.simulate import baselines, metrics
 from overlaycast.lab.simulate.baselines import Limits
 from overlaycast.lab.simulate.churn import Churn, ChurnScript, kill_share
 from overlaycast.lab.simulate.draw import Draw
+from overlaycast.lab.simulate.full_map import FullMap
 from overlaycast.lab.simulate.goals import goals
 from overlaycast.lab.simulate.metrics import percentile
 from overlaycast.lab.simulate.node import Death
@@ -107,7 +108,12 @@ def _others(draw: Draw, wishes: Wishes, ideal: int) -> tuple[Document, Document]
         "random": measured(baselines.at_random(draw, limits, wishes.seed)),
         "rtt": measured(baselines.by_round_trip(draw, limits)),
     }
-    return systems, {"rtt_any_depth": measured(baselines.by_round_trip(draw, deep))}
+    everything = FullMap(draw)
+    return systems, {
+        "rtt_any_depth": measured(baselines.by_round_trip(draw, deep)),
+        "full_map": measured(everything.within_depth(limits.depth)),
+        "floor": measured(everything.fewest_links()),
+    }
 
 
 def _start(draw: Draw, wishes: Wishes, say: Say) -> tuple[World, Document]:
