@@ -31,7 +31,7 @@ SITE_LEVELS: Final = 3
 def degree(group: Group, member: Member) -> int:
     """Return how many children the member may have; who they can be is for ``reach``."""
     settings = group.settings
-    if not (member.reachable or member.dials) or member.id in group.forgers:
+    if not (member.reachable or member.dials) or member.id in group.leaves:
         return 0
     limit = member.out_degree
     if limit is None:
@@ -41,7 +41,16 @@ def degree(group: Group, member: Member) -> int:
         limit = min(limit, settings.source_out_degree)
     if member.upload_mbit is not None:
         limit = min(limit, int(HOST_SHARE * member.upload_mbit / settings.rate_mbit + ROUNDING))
-    return limit
+    seen = group.hosts.get(member.id)
+    upper = seen.upper(group.clock) if seen is not None else None
+    return limit if upper is None else min(limit, int(upper + ROUNDING))
+
+
+def learn(group: Group, member: Member) -> bool:
+    """Let the degree follow what the host is seen to send; True: it has changed. Nobody loses a child by it alone."""
+    before, least = member.degree, len(member.children)
+    member.degree = max(degree(group, member), least)
+    return member.degree != before
 
 
 def _copies(rate_mbit: float | None, stream_mbit: float) -> int:

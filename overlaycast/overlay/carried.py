@@ -1,6 +1,7 @@
-"""What the uplinks of sites are seen to carry: transfers prove it from below, receivers that lack together from above.
+"""What uplinks and hosts are seen to carry: transfers prove it from below, receivers that lack together from above.
 
-Owns: one account per uplink and direction, from the reports of those whose copies cross it. Refuses: choosing, and
+Owns: one account per site's uplink and direction, from the reports of those whose copies cross it, and one per host of
+whose children some lack. Refuses: choosing, and
 anything that one receiver alone says: most of at least two, with different far ends, have to lack at once, twice
 running, by what those who feed them receive themselves; else the fault is on their own side, or they lie.
 
@@ -105,12 +106,28 @@ def note(group: Group, member: Member, parent: Member, now: float) -> None:
     if given < QUIET * settings.rate_mbit or member.place is None or parent.place is None:
         return
     out, into = group.places.site(parent.place), group.places.site(member.place)
-    if out is into:
-        return
-    lacks = got < settings.rate_threshold * given
+    share, lacks = min(got / given, 1.0), got < settings.rate_threshold * given
     window_s = WINDOW * settings.report_ms / 1000
-    ends: tuple[tuple[Place, Direction, Place], ...] = ((out, "out", into), (into, "in", out))
-    for place, direction, other in ends:
-        kept = group.carried.setdefault((place.order, direction), Account(now))
+    if lacks and parent.id not in group.hosts:
+        group.hosts[parent.id] = Account(now)
+    accounts: list[tuple[Account, int]] = []
+    if (host := group.hosts.get(parent.id)) is not None:
+        accounts.append((host, -member.id if out is into else into.order))  # a LAN's ends are its members
+    if out is not into:
+        accounts.append((group.carried.setdefault((out.order, "out"), Account(now)), into.order))
+        accounts.append((group.carried.setdefault((into.order, "in"), Account(now)), out.order))
+    for kept, other_end in accounts:
         kept.turn(window_s, now)
-        kept.hear(member.id, min(got / given, 1.0), other.order, lacks)
+        kept.hear(member.id, share, other_end, lacks)
+
+
+def settled(group: Group, host: Member, now: float) -> None:
+    """Keep no account of a host that carries what it is given."""
+    kept = group.hosts.get(host.id)
+    if (
+        kept is not None
+        and kept.upper(now) is None
+        and not kept.lacking
+        and not any(one[2] for one in kept.heard.values())
+    ):
+        del group.hosts[host.id]

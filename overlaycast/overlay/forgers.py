@@ -1,7 +1,7 @@
 """Who passes on what the source did not announce is not to forward again for long (file groups: digests tell).
 
-Owns: who has been accused of it by whom, ``Group.accusations``, and who is convicted, ``Group.forgers``. Refuses: to
-believe a single witness, and to convict the source.
+Owns: who has been accused of it by whom, ``Group.accusations``. Refuses: to believe a single witness, and to convict
+the source.
 
 Every forwarder checks a chunk before it passes it on, so a child that gets a bad one has found the forger, or their
 line. But the coordinator has only its word, and it may be the liar, or have bad memory itself. So one witness keeps
@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from overlaycast.overlay import capacity, moves, repair, rifts
+from overlaycast.overlay import repair, rifts
 from overlaycast.overlay.group import Group
 from overlaycast.overlay.members import Member
 
@@ -27,7 +27,7 @@ SHUNNED_S: Final = 3600.0
 def accused(group: Group, forger: Member, witness: Member, now: float) -> bool:
     """Take a child's word that its feeder forges; True: that one is convicted, and its children hang elsewhere."""
     rifts.bar(group, forger, witness, now)
-    if forger.role == "source" or forger.id in group.forgers:
+    if forger.role == "source" or forger.id in group.leaves:
         return False
     host = _host(witness)
     heard = {one: at for one, at in group.accusations.get(forger.id, {}).items() if now - at <= MEMORY_S}
@@ -36,7 +36,9 @@ def accused(group: Group, forger: Member, witness: Member, now: float) -> bool:
     group.accusations[forger.id] = heard
     if len(heard) < WITNESSES:
         return False
-    _shun(group, forger, now)
+    del group.accusations[forger.id]
+    moved = repair.make_leaf(group, forger, now, SHUNNED_S)
+    group.note(now, "forger", forger, moved=[child.id for child in moved])
     return True
 
 
@@ -49,23 +51,3 @@ def _host(member: Member) -> str:
 
 def _unconfirmed(group: Group, host: str, now: float) -> int:
     return sum(now - heard[host] <= MEMORY_S for heard in group.accusations.values() if host in heard)
-
-
-def _shun(group: Group, forger: Member, now: float) -> None:
-    del group.accusations[forger.id]
-    group.forgers[forger.id] = None
-    group.timers.arm(now + SHUNNED_S, "shun", forger.id)
-    moved = repair.regraft(group, forger, now)
-    forger.degree = capacity.degree(group, forger)
-    for one in group.members.values():
-        if forger in one.fallbacks:
-            group.touch(one)
-    group.note(now, "forger", forger, moved=[child.id for child in moved])
-    repair.home(group, forger)
-
-
-def forgive(group: Group, forger: Member) -> None:
-    """Time is up: it may forward again."""
-    group.forgers.pop(forger.id, None)
-    forger.degree = capacity.degree(group, forger)
-    moves.enter(group, forger)

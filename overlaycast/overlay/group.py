@@ -128,8 +128,10 @@ class Group:
     """Per child and parent: links that failed though both live."""
     accusations: dict[int, dict[str, float]] = field(default_factory=dict)
     """Per forwarder: hosts of children that got forged data from it, and when they said so last."""
-    forgers: dict[int, None] = field(default_factory=dict)
-    """Convicted of it: they feed nobody for a while."""
+    leaves: dict[int, None] = field(default_factory=dict)
+    """Members that feed nobody for a while: convicted of forging, or too thin themselves (``repair.make_leaf``)."""
+    hosts: dict[int, Account] = field(default_factory=dict)
+    """What hosts are seen to send in all, of those of whose children one lacks, or did a while ago."""
     overdue: dict[int, float] = field(default_factory=dict)
     """Members that do not know their newest order, and since when, or when it was told again."""
     sweep_queue: list[int] = field(default_factory=list)
@@ -190,7 +192,8 @@ class Group:
         self.rifts.pop(member.id, None)
         self.overdue.pop(member.id, None)
         self.accusations.pop(member.id, None)
-        self.forgers.pop(member.id, None)
+        self.leaves.pop(member.id, None)
+        self.hosts.pop(member.id, None)
         self.strays.pop(member.id, None)
         self.abroad.pop(member.id, None)
         self.unconfirmed.discard(member.id)

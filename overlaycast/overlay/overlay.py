@@ -16,7 +16,6 @@ from typing import Any
 from overlaycast.overlay import (
     capacity,
     contents,
-    forgers,
     improve,
     inquiries,
     moves,
@@ -262,8 +261,8 @@ class Overlay:
             watch.look_again(group, member, now)
         elif kind == "rift":
             rifts.forgive(member)
-        elif kind == "shun":
-            forgers.forgive(group, member)
+        elif kind == "leaf":
+            repair.may_forward(group, member, now)
         elif kind == "release":
             self._release(member)
         elif kind == "inquiry" and (inquiry := group.inquiries.get(member.id)) is not None:

@@ -10,13 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from overlaycast.overlay import gather, moves, orders, placement, promises, storm
+from overlaycast.overlay import capacity, gather, moves, orders, placement, promises, storm
 from overlaycast.overlay.group import Group
 from overlaycast.overlay.members import Member, State
 from overlaycast.overlay.reach import linked
 from overlaycast.overlay.tree import top
 
 WAITING_AT_ONCE = 256
+LEAF_S = 120.0
+"""A member that gets too little from whomever feeds it feeds nobody for so long, and then is asked to again."""
 
 
 def usable(group: Group, child: Member, parent: Member | None, seen: bool = False) -> bool:
@@ -75,6 +77,29 @@ def _wishes(
         elif fed_by is not None and fed_by is not forwarder:
             wishes.insert(0, fed_by)
         yield child, wishes
+
+
+def make_leaf(group: Group, member: Member, now: float, seconds: float) -> list[Member]:
+    """Let a member that stays feed nobody for so long; return the children that were hung elsewhere."""
+    group.leaves[member.id] = None
+    group.timers.arm(now + seconds, "leaf", member.id)
+    moved = regraft(group, member, now)
+    member.degree = capacity.degree(group, member)
+    for one in group.members.values():
+        if member in one.fallbacks:
+            group.touch(one)
+    home(group, member)
+    return moved
+
+
+def may_forward(group: Group, member: Member, now: float) -> None:
+    """The time as a leaf is up, unless the member still gets too little itself."""
+    if member.slow_since is not None:
+        group.timers.arm(now + LEAF_S, "leaf", member.id)
+        return
+    group.leaves.pop(member.id, None)
+    member.degree = capacity.degree(group, member)
+    moves.enter(group, member)
 
 
 def suspect(group: Group, member: Member, now: float, reason: str) -> None:

@@ -52,7 +52,7 @@ def dump(group: Group) -> dict[str, Any]:
         "places": [_place(place, number) for place in dict.fromkeys(places)],
         "members": [_member(member, number) for member in group.members.values()],
         "waiting": list(group.waiting),
-        "forgers": list(group.forgers),
+        "leaves": list(group.leaves),
     }
 
 
@@ -94,7 +94,7 @@ def load(group: Group, snapshot: dict[str, Any], now: float) -> None:
     for name in ("next_id", "epoch", "started", "begun", "begin_wanted", "incarnation", "next_seq", "nonces"):
         setattr(group, name, snapshot[name])
     kept_contents = snapshot.get("contents")
-    group.forgers = dict.fromkeys(snapshot.get("forgers", ()))
+    group.leaves = dict.fromkeys(snapshot.get("leaves", ()))
     group.contents = None if kept_contents is None else Contents.model_validate(kept_contents)
     group.tree.order = snapshot["order"]
     places = _load_places(group, snapshot["places"])
@@ -192,8 +192,8 @@ def _finish(group: Group, snapshot: dict[str, Any], now: float) -> None:
         if member is not group.source:
             group.timers.arm(now + grace, "lost", member.id)
     group.waiting = dict.fromkeys(snapshot["waiting"])
-    for forger in group.forgers:
-        group.timers.arm(now + SHUNNED_S, "shun", forger)
+    for leaf in group.leaves:
+        group.timers.arm(now + SHUNNED_S, "leaf", leaf)
     if group.begin_wanted:
         group.timers.arm(now + group.settings.lost_after_s, "begin")
     if group.source is not None and not group.started:

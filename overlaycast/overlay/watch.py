@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import Final
 
 from overlaycast.overlay import (
+    capacity,
     carried,
     credit,
     forgers,
@@ -20,6 +21,7 @@ from overlaycast.overlay import (
     moves,
     orders,
     placement,
+    promises,
     reach,
     repair,
     rifts,
@@ -38,6 +40,8 @@ SWEEP_SHARE: Final = 8
 SILENT_REPORTS: Final = 5
 SHORTEST_MS: Final = 1.0
 MOST_MBIT: Final = 1e6
+THIN_S: Final = 60.0
+"""A receiver that lacks again so soon after it was moved for it lacks for reasons of its own."""
 DRIFT_S: Final = 3.0
 """So long a member may be fed by another than its parent before it is told again."""
 
@@ -101,6 +105,8 @@ def _in_place(group: Group, member: Member, parent: Member, message: Report, now
     member.receive_mbit = _blend(member.receive_mbit, rate)
     parent.transmit_mbit = _blend(parent.transmit_mbit, rate)
     carried.note(group, member, parent, now)
+    if parent.id in group.hosts and capacity.learn(group, parent):
+        promises.trim(group, parent)
     if not _too_slow(group, member, parent, rate, message.latency_p50_ms):
         member.slow_since = None
     elif member.slow_since is None:
@@ -132,8 +138,12 @@ def _too_slow(group: Group, member: Member, parent: Member, rate: float, latency
 
 
 def _move_receiver(group: Group, member: Member, parent: Member, now: float) -> None:
-    """Fig. 7, 706."""
+    """Fig. 7, 706. If it was the same below another parent, its own line is thin: then it feeds nobody for now."""
     member.slow_since = None
+    if member.children and member.moves and now - member.moved_at <= THIN_S and not _site_has_leaf(group, member):
+        moved = repair.make_leaf(group, member, now, repair.LEAF_S)
+        group.note(now, "thin", member, moved=[child.id for child in moved])
+        return
     rank_before = member.rank
     moves.take_off(group, member)
     found = placement.choose(group, member, (parent,))
@@ -143,6 +153,14 @@ def _move_receiver(group: Group, member: Member, parent: Member, now: float) -> 
     member.moves += 1
     member.moved_at = now
     group.note(now, "slow", member, was=parent.id, now=found.id, rank_grew=member.rank != rank_before)
+
+
+def _site_has_leaf(group: Group, member: Member) -> bool:
+    """Whether a neighbour has just been found thin: then it may be the uplink that they share."""
+    if member.place is None:
+        return False
+    leaves = [one for one in map(group.living, group.leaves) if one is not None and one.place is not None]
+    return any(group.places.site(one.place) is group.places.site(member.place) for one in leaves if one.place)
 
 
 def _drifted(group: Group, member: Member, fed_by: int, now: float) -> None:
@@ -296,6 +314,13 @@ def still_lost(group: Group, member: Member, now: float) -> None:
     repair.bury(group, member, State.DEAD, now)
 
 
+def _look_at_host(group: Group, host: Member, now: float) -> None:
+    """What it was seen not to carry counts for a while; then it may be tried again."""
+    carried.settled(group, host, now)
+    if capacity.learn(group, host):
+        moves.enter(group, host)
+
+
 def _data_seen(group: Group, member: Member, now: float) -> bool:
     recent = now - max(group.settings.lost_after_s, 3 * group.settings.report_ms / 1000)
     if member.heard_at > recent:
@@ -317,6 +342,8 @@ def sweep(group: Group, now: float) -> None:
     limit = max(group.settings.lost_after_s, SILENT_REPORTS * group.settings.report_ms / 1000)
     for member_id in batch:
         member = group.living(member_id)
+        if member is not None and member_id in group.hosts:
+            _look_at_host(group, member, now)
         if member is None or not member.connected or member.role == "source" or now - member.heard_at < limit:
             continue
         if now - member.heard_at < 2 * limit + SWEEP_SHARE * SWEEP_S:

@@ -66,10 +66,10 @@ def test_two_children_convict_and_the_branch_moves_away() -> None:
     kept = json.loads(json.dumps(scene.overlay.snapshot()))
     again = Overlay.restore(scene.settings, KEY, kept, scene.now)
     assert again._group.members[bad.id].degree == 0
-    assert again._group.timers.armed("shun", bad.id)
+    assert again._group.timers.armed("leaf", bad.id)
     scene.pass_time(forgers.SHUNNED_S)
     assert record(scene, bad).degree == 3
-    assert not inside(scene).forgers
+    assert not inside(scene).leaves
 
 
 def test_one_liar_shuns_nobody_and_is_believed_no_more() -> None:
@@ -82,7 +82,7 @@ def test_one_liar_shuns_nobody_and_is_believed_no_more() -> None:
         damaged(scene, liar)
         damaged(scene, liar)
     assert len(accused) > forgers.CREDIT
-    assert not group.forgers
+    assert not group.leaves
     assert sum(bool(heard) for heard in group.accusations.values()) == forgers.CREDIT
     assert scene.parents()[liar.name] is not None
     honest = next(
@@ -92,7 +92,7 @@ def test_one_liar_shuns_nobody_and_is_believed_no_more() -> None:
     )
     victim = honest.children[0]
     damaged(scene, scene.actors[victim.id])
-    assert not group.forgers  # the liar's words about others prove nothing about this one
+    assert not group.leaves  # the liar's words about others prove nothing about this one
 
 
 def test_members_of_one_host_are_one_witness() -> None:
@@ -123,5 +123,5 @@ def test_the_source_is_never_convicted() -> None:
     scene = two_sites()
     for name in scene.children("source")[:2]:
         damaged(scene, scene[name])
-    assert not inside(scene).forgers
+    assert not inside(scene).leaves
     assert not inside(scene).accusations
