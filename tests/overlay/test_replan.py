@@ -116,3 +116,12 @@ def test_a_way_that_would_become_too_long_is_not_gone(monkeypatch: pytest.Monkey
     monkeypatch.setattr(placement, "short_enough", lambda group, member, delay, stretch: False)
     assert replan.exchange(scene.overlay._group, ANYBODY, 100) == []
     assert parents(scene) == before
+
+
+def test_without_a_source_that_has_a_place_there_is_no_plan() -> None:
+    scene = stuck()
+    group, before = scene.overlay._group, parents(scene)
+    assert group.source is not None
+    group.source.place = None
+    assert replan.exchange(group, ANYBODY, 100) == []
+    assert parents(scene) == before
