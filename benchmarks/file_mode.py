@@ -36,6 +36,7 @@ from benchmarks.data_plane_page import with_spread
 from benchmarks.stage import (
     RESULTS,
     ROOT,
+    cpu_seconds,
     enter,
     journal_lines,
     overlaycast,
@@ -191,26 +192,37 @@ async def lan_run(file: Path, size: int, folder: Path) -> dict[str, float]:
         for above, name in pairwise(names):
             await coordinator.fed_by(name, above)
         before, began = busy(), time.time()
+        spent = [cpu_seconds(process.pid) for process in processes]
         await coordinator.begin("n0")
         ends = [
             await end_of(folder / f"{name}.journal", process) for name, process in zip(names, processes, strict=True)
         ]
         seconds = max(ends) - began
         used = busy() - before
-        for process in processes:
-            await process.wait()
+        await asyncio.gather(*(process.wait() for process in processes))
         (contents,) = journal_lines(folder / "n0.journal", "contents")
-    for n in range(1, HOSTS + 1):
-        out = folder / f"n{n}.out"
-        if out.stat().st_size != size:
-            raise RuntimeError(f"{out.name} has {out.stat().st_size} of {size} bytes")
-        out.unlink()
+        totals = [journal_lines(folder / f"{name}.journal", "summary")[-1]["cpu_s"] for name in names]
+    remove_whole(folder, size)
     return {
         "goodput_mbit": size * 8e-6 / seconds,
         "seconds": seconds,
         "busy_share": used / seconds / (os.cpu_count() or 1),
         "read_before_s": contents["seconds"],
+        "cpu_s_per_gb": (sum(totals[1:]) - sum(spent[1:])) / HOSTS / size * 1e9,
     }
+
+
+def remove_whole(folder: Path, size: int) -> None:
+    """Remove what the receivers wrote.
+
+    Raises:
+        RuntimeError: a file is not whole.
+    """
+    for n in range(1, HOSTS + 1):
+        out = folder / f"n{n}.out"
+        if out.stat().st_size != size:
+            raise RuntimeError(f"{out.name} has {out.stat().st_size} of {size} bytes")
+        out.unlink()
 
 
 async def end_of(journal: Path, process: asyncio.subprocess.Process) -> float:
@@ -266,8 +278,10 @@ def section(results: dict[str, Any]) -> str:
         one = results[name]
         line = [f"{one['line_mbit']:g} Mbit/s" if one["line_mbit"] else "unshaped", one["mib"]]
         line += [with_spread(one["goodput_mbit"], 0), with_spread(one["iperf_mbit"], 0), with_spread(one["ratio"])]
-        lines.append([*line, f"{one['busy_share']['median']:.0%}", one["ratio"]["runs"]])
-    lan_heads = ["lines", "MiB", "slowest of 8 (Mbit/s)", "iperf3 hop (Mbit/s)", "ratio", "processors busy", "runs"]
+        line += [f"{one['busy_share']['median']:.0%}", with_spread(one["cpu_s_per_gb"])]
+        lines.append([*line, one["ratio"]["runs"]])
+    lan_heads = ["lines", "MiB", "slowest of 8 (Mbit/s)", "iperf3 hop (Mbit/s)", "ratio", "processors busy"]
+    lan_heads += ["a receiver's s/GB", "runs"]
     return f"""## Files
 
 {THIN_MIB} MiB to receivers in six sites, {UPLINK_MBIT} Mbit/s at each uplink and at the source. The bound is size by

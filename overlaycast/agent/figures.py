@@ -242,6 +242,7 @@ class Figures:
             children_skipped=node.downstream.skipped if node.downstream else 0,
             bytes_forwarded=node.downstream.bytes_out if node.downstream else 0,
             ring_bytes=node.ring.memory_bytes,
+            cpu_s=round(time.process_time(), 3),
         )
         if self._status_shown:
             print(file=sys.stderr)

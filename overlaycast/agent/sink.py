@@ -27,6 +27,9 @@ FLUSH_S: Final = 0.02
 BATCH: Final = 1 << 20
 EAGER: Final = 1 << 18
 """So much waiting is written at once."""
+FILE_FLUSH_S: Final = 0.2
+FILE_EAGER: Final = BATCH
+"""The same for a file: nobody looks at it before it is whole."""
 _VECTOR: Final = 512
 """Buffers per ``writev``; the kernel's limit is 1024."""
 
@@ -153,6 +156,7 @@ class Sink:
             self.counting = Counting(Entered(0, kept, kept, size), hashed=False)
         self.written = kept
         self._layout = layout
+        self._flush_s, self._eager = (FLUSH_S, EAGER) if layout is None else (FILE_FLUSH_S, FILE_EAGER)
         self.failed: str | None = None
         self._ring = ring
         self._cursor = ring.cursor_at_edge()
@@ -176,11 +180,11 @@ class Sink:
     def wake(self) -> None:
         """There may be something new in the ring."""
         if self._busy or self.failed or self._timer is not None:
-            if not self._busy and self._timer is not None and self.lag_bytes >= EAGER:
+            if not self._busy and self._timer is not None and self.lag_bytes >= self._eager:
                 self._timer.cancel()
                 self._flush()
             return
-        self._timer = self._loop.call_later(FLUSH_S, self._flush)
+        self._timer = self._loop.call_later(self._flush_s, self._flush)
 
     def _flush(self) -> None:
         self._timer = None
@@ -235,7 +239,7 @@ class Sink:
             self._idle.set()
             self._on_failed(failure)
             return
-        if self.lag_bytes >= EAGER:
+        if self.lag_bytes >= self._eager:
             self._flush()
         elif self.lag_bytes:
             self.wake()

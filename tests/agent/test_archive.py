@@ -1,0 +1,66 @@
+"""What is read back from a file is what was sent: the same records, whole, one after the other."""
+
+from __future__ import annotations
+
+import os
+import random
+from pathlib import Path
+
+import pytest
+
+from overlaycast.agent.archive import FileArchive
+from overlaycast.agent.chunks import Checks, describe
+from overlaycast.agent.ring import Ring
+from overlaycast.wire.frames import Data, Decoder
+
+
+async def read_back(path: Path, content: bytes, record_size: int, oldest: int, written: int, limit: int) -> list[Data]:
+    """All that a node gives whose ring holds nothing before ``oldest`` and whose file has ``written`` records."""
+    contents, digests = describe(len(content), record_size, 1, lambda size, at: content[at : at + size])
+    ring = Ring(2)
+    ring.anchor(oldest)
+    archive = FileArchive(ring, lambda: 77)
+    archive.incarnation = 3
+    descriptor = os.open(path, os.O_RDONLY)
+    archive.open(descriptor, Checks(contents, lambda: None, digests), lambda: written)
+    seq, found, decoder = 0, list[Data](), Decoder()
+    try:
+        while True:
+            frames, after = await archive.frames(seq, limit)
+            if not frames:
+                return found
+            seq = after
+            for frame in decoder.feed(bytes(frames)):
+                assert isinstance(frame, Data)
+                found.append(frame)
+            assert len(found) == seq
+    finally:
+        os.close(descriptor)
+
+
+@pytest.mark.parametrize(
+    ("size", "record_size", "limit"),
+    [
+        (1, 10, 1),
+        (1000, 7, 1),
+        (100_000, 7, 1 << 20),
+        (1_000_000, 16_384, 1 << 20),
+        (1_000_000, 16_384, 200_000),
+        (300_000, 65_536, 1),
+    ],
+)
+async def test_records_come_back_as_they_were(tmp_path: Path, size: int, record_size: int, limit: int) -> None:
+    path, content = tmp_path / "file", random.Random(size).randbytes(size)
+    path.write_bytes(content)
+    records = -(-size // record_size)
+    found = await read_back(path, content, record_size, records, records, limit)
+    assert [frame.seq for frame in found] == list(range(records))
+    assert {(frame.time_us, frame.incarnation) for frame in found} == {(77, 3)}
+    assert b"".join(frame.payload for frame in found) == content
+
+
+async def test_only_what_is_written_and_not_in_the_ring_is_read(tmp_path: Path) -> None:
+    path, content = tmp_path / "file", bytes(1000)
+    path.write_bytes(content)
+    assert len(await read_back(path, content, 10, 100, 40, 1 << 20)) == 40
+    assert len(await read_back(path, content, 10, 30, 100, 1 << 20)) == 30
