@@ -46,9 +46,12 @@ class ChunkIntake:
         self._ring = ring
         self._checks = checks
         self._layout = checks.layout
+        self._frame = checks.layout.record_size + HEADER_SIZE
         self._gathering = Gathering(checks)
         self._memory = memoryview(b"")
+        # [good_from, start): the frames of chunks that are good, ``good`` in number, while a read is being taken;
         # [start, parsed): whole frames of the chunk that is being gathered; [parsed, stop): what is not parsed yet
+        self._good = self._good_from = 0
         self._start = self._parsed = self._stop = 0
 
     @property
@@ -66,7 +69,7 @@ class ChunkIntake:
         held = self._memory[self._start : self._stop]
         if not len(self._memory):
             # the list comes in frames of its own size, whatever the records' is
-            chunk = self._layout.chunk_records * (self._layout.record_size + HEADER_SIZE)
+            chunk = self._layout.chunk_records * self._frame
             self._memory = fresh_memory(chunk + MAX_FRAME + _READ)
         self._memory[: len(held)] = held
         self._parsed -= self._start
@@ -87,61 +90,85 @@ class ChunkIntake:
         """
         arrival = Arrival()
         self._stop += size
-        while self._stop - self._parsed >= HEADER_SIZE:
-            header = HEADER.unpack_from(self._memory, self._parsed)
-            after = self._parsed + HEADER_SIZE + payload_length(header[0], header[3])
-            if after > self._stop:
-                break
-            if header[0] == Kind.DATA:
-                self._take_record(header[4], header[3], after, arrival)
-            else:
-                self._take_other(header, after, arrival)
+        try:
+            while self._take_records(arrival):
+                self._commit(arrival)
+                self._take_other(arrival)
+        finally:
+            self._commit(arrival)  # what was good before something that is not stays
         if self._start == self._stop:
             self._start = self._parsed = self._stop = 0
         return arrival
 
     # --- records -----------------------------------------------------------------------------------------------
 
+    def _take_records(self, arrival: Arrival) -> bool:
+        """Take the DATA frames at the front. True: a whole frame of another kind comes next."""
+        while self._stop - self._parsed >= HEADER_SIZE:
+            kind, _, _, length, seq, _ = HEADER.unpack_from(self._memory, self._parsed)
+            after = self._parsed + HEADER_SIZE + payload_length(kind, length)
+            if after > self._stop:
+                return False
+            if kind != Kind.DATA:
+                return True
+            self._take_record(seq, length, after, arrival)
+        return False
+
     def _take_record(self, seq: int, length: int, after: int, arrival: Arrival) -> None:
+        layout = self._layout
         if seq != self.expected:
             raise RemoteProtocolError(f"record {seq} where {self.expected} was due")
-        if length != self._layout.length_of(seq):
-            raise DamagedError(f"record {seq} has {length} bytes; announced: {self._layout.length_of(seq)}")
-        if not self._checks.knows(seq // self._layout.chunk_records):
-            raise RemoteProtocolError(f"record {seq} before the digest of its chunk")
+        if length != layout.length_of(seq):
+            raise DamagedError(f"record {seq} has {length} bytes; announced: {layout.length_of(seq)}")
         self.expected = seq + 1
-        if self._parsed == self._start and seq != self._ring.next_seq:  # we have it, or it is no beginning for us
-            arrival.duplicates += seq < self._ring.position
+        if self._parsed == self._start and seq != self._due:  # we have it, or it is no beginning for us
+            arrival.duplicates += seq < self._due
             self._start = self._parsed = after
             return
         self._parsed = after
-        chunk = seq // self._layout.chunk_records
-        if seq + 1 == self._layout.records_before(chunk + 1):
-            self._take_chunk(chunk, arrival)
+        if (seq + 1) % layout.chunk_records == 0 or seq + 1 == layout.records:
+            self._take_chunk(seq // layout.chunk_records, arrival)
+
+    @property
+    def _due(self) -> int:
+        """The record that the ring wants next."""
+        return self._ring.position + self._good
 
     def _take_chunk(self, chunk: int, arrival: Arrival) -> None:
-        """All frames of a chunk are there: into the ring with them, if they are good."""
-        layout, start, stop = self._layout, self._start, self._parsed
-        frame = layout.record_size + HEADER_SIZE
+        """All frames of a chunk are there: check it."""
+        frames, frame = self._memory[self._start : self._parsed], self._frame
         digest = hashlib.sha256()
-        for at in range(start, stop, frame):
-            digest.update(self._memory[at + HEADER_SIZE : min(at + frame, stop)])
-        first, after = layout.records_before(chunk), layout.records_before(chunk + 1)
+        for at in range(0, len(frames), frame):
+            digest.update(frames[at + HEADER_SIZE : at + frame])
+        first, records = self._layout.records_before(chunk), -(-len(frames) // frame)
         if not self._checks.fits(chunk, digest.digest()):
-            raise DamagedError(f"chunk {chunk} (records {first} to {after - 1}) is not what the source announced")
-        self._start = stop
-        if first != self._ring.next_seq:  # another link was faster
-            arrival.duplicates += after - first
+            if not self._checks.knows(chunk):
+                raise RemoteProtocolError(f"chunk {chunk} before its digest")
+            raise DamagedError(f"chunk {chunk} (records {first} to {first + records - 1}) is not what was announced")
+        if first != self._due:  # another link was faster
+            arrival.duplicates += records
+        else:
+            self._good_from = self._good_from if self._good else self._start
+            self._good += records
+        self._start = self._parsed
+
+    def _commit(self, arrival: Arrival) -> None:
+        """Into the ring with the chunks that were good."""
+        good, self._good = self._good, 0
+        if not good:
             return
-        self._ring.take(self._memory[start:stop], frame)
-        arrival.records += after - first
-        arrival.bytes += stop - start - HEADER_SIZE * (after - first)
-        arrival.last_us = HEADER.unpack_from(self._memory, start + (after - first - 1) * frame)[5]
-        arrival.first_us = arrival.first_us or HEADER.unpack_from(self._memory, start)[5]
+        frames = self._memory[self._good_from : self._start]
+        self._ring.take(frames, self._frame)
+        arrival.records += good
+        arrival.bytes += len(frames) - good * HEADER_SIZE
+        arrival.last_us = HEADER.unpack_from(frames, (good - 1) * self._frame)[5]
+        arrival.first_us = arrival.first_us or HEADER.unpack_from(frames, 0)[5]
 
     # --- everything else ---------------------------------------------------------------------------------------
 
-    def _take_other(self, header: tuple[int, int, int, int, int, int], after: int, arrival: Arrival) -> None:
+    def _take_other(self, arrival: Arrival) -> None:
+        header = HEADER.unpack_from(self._memory, self._parsed)
+        after = self._parsed + HEADER_SIZE + payload_length(header[0], header[3])
         frame = decode_one(header, bytes(self._memory[self._parsed + HEADER_SIZE : after]))
         self._cut(after)
         match frame:

@@ -35,6 +35,14 @@ class Slab:
     index: list[tuple[int, int]] = field(default_factory=list)
     next_mark: int = 0
 
+    def mark(self, seq: int, size: int, records: int) -> int:
+        """Index so many records of ``size`` bytes that follow ``complete``; return how many."""
+        for n in range(records):
+            if self.complete + n * size >= self.next_mark:
+                self.index.append((seq + n, self.complete + n * size))
+                self.next_mark = self.complete + n * size + INDEX_EVERY
+        return records
+
     def offset_of(self, seq: int) -> int:
         """Return where record ``seq`` starts; ``complete`` for the number after the last."""
         if seq >= self.next_seq:

@@ -150,9 +150,8 @@ class Slabs:
             part = frames[at : at + (room if len(frames) - at <= room else room // size * size)]
             start = self.head.complete
             self.head.memory[start : start + len(part)] = part
-            for offset in range(0, len(part), size):
-                self.committed(seq, min(size, len(part) - offset))
-                seq += 1
+            seq += self.head.mark(seq, size, -(-len(part) // size))
+            self.commit(seq, len(part))
             at += len(part)
 
     def at_least(self, size: int) -> None:

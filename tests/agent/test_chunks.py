@@ -240,7 +240,7 @@ def test_a_record_before_its_digest_is_refused() -> None:
     ring = Ring(4)
     ring.anchor(0)
     frames = [*first, Heartbeat(0, seek=True), *frames_of(content, 1)]
-    with pytest.raises(RemoteProtocolError, match=f"record {LEAF} before the digest"):
+    with pytest.raises(RemoteProtocolError, match=f"chunk {LEAF} before its digest"):
         feed(ChunkIntake(ring, checks), b"".join(map(encode, frames)))
     assert content_of(ring) == content[:LEAF]
 
