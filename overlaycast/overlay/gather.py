@@ -131,9 +131,8 @@ def _smallest(parent: Member) -> Member | None:
 
 
 def _neighbour(group: Group, member: Member, avoid: Member) -> Member | None:
-    """Return who else at its place may feed an orphan."""
-    if member.place is None:
-        return None
+    """Return who else at its place, which is known, may feed an orphan."""
+    assert member.place is not None
     found = placement.seek(group, member, (avoid,), Rules(inside=member.place))
     other = found[4] if found is not None and found[4].place is member.place else None
     other = other or _with_room(group, member, member.place)

@@ -253,3 +253,13 @@ def figure_2a(backup: bool = True, **settings: Any) -> Scene:
     for name, path in FIGURE_2A.items():
         scene.join(name, path, rtt_ms=14.5, rate_mbit=18)
     return scene
+
+
+def after_a_death() -> tuple[Scene, str]:
+    """Return Figure 2A when a head has died and its heir has gone to the backup server, and that heir's name."""
+    scene = figure_2a()
+    heir = min(scene.children("c1"), key=lambda name: scene[name].order.rank)  # type: ignore[union-attr]
+    scene.kill(scene["c1"])
+    scene.complain(scene[heir], scene["backup"], "reset")
+    scene.deliver()
+    return scene, heir

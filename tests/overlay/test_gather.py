@@ -249,3 +249,13 @@ def test_a_stray_for_whom_there_is_no_room_is_left_to_improvement_at_last() -> N
     gather.look_for_room(group, scene.now)
     assert not group.abroad
     assert leaf.parent is feeder
+
+
+def test_of_a_place_s_tree_only_the_top_is_in_view(monkeypatch: pytest.MonkeyPatch) -> None:
+    scene = two_sites(14, 5)
+    place = record(scene, "n0").place
+    assert place is not None
+    everybody = list(gather._from_the_top(inside(scene), place))
+    assert {one.name for one in everybody} == {f"n{number}" for number in range(14)}
+    monkeypatch.setattr(gather, "IN_VIEW", 3)
+    assert list(gather._from_the_top(inside(scene), place)) == everybody[:3]

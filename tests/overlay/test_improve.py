@@ -11,7 +11,7 @@ from overlaycast.overlay.locality import links_between
 from overlaycast.overlay.members import Member
 from overlaycast.overlay.placement import Rules
 from overlaycast.overlay.tree import LEVEL_BITS, check
-from tests.overlay.scene import Scene, figure_2a
+from tests.overlay.scene import Scene, after_a_death, figure_2a
 
 ROAD = ("gw", "r1", "r2", "r3", "r4", "r5", "r6", "r7")
 
@@ -108,11 +108,7 @@ def test_nobody_is_moved_from_or_to_a_branch_that_is_being_mended(who: str) -> N
 
 
 def test_repairs_are_remembered() -> None:
-    scene = figure_2a()
-    heir = min(scene.children("c1"), key=lambda name: scene[name].order.rank)  # type: ignore[union-attr]
-    scene.kill(scene["c1"])
-    scene.complain(scene[heir], scene["backup"], "reset")
-    scene.deliver()
+    scene, heir = after_a_death()
     assert member(scene, heir).mended_at == scene.now
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from overlaycast.wire.messages import Begin, Done, Failed, NotReceiving, Released
-from tests.overlay.scene import Scene, figure_2a
+from tests.overlay.scene import Scene, after_a_death, figure_2a
 
 
 def six_sites(mode: str, members: int = 8, uplink: float = 20.0, **settings: object) -> Scene:
@@ -143,11 +143,7 @@ def test_a_newcomer_on_probation_is_no_primary_until_it_has_received_for_long() 
 
 
 def test_guests_of_a_backup_server_go_back_to_peers_when_the_storm_is_over() -> None:
-    scene = figure_2a()
-    heir = min(scene.children("c1"), key=lambda name: scene[name].order.rank)  # type: ignore[union-attr]
-    scene.kill(scene["c1"])
-    scene.complain(scene[heir], scene["backup"], "reset")
-    scene.deliver()
+    scene, heir = after_a_death()
     assert scene.parents()[heir] == "backup"
     scene.pass_time(120)
     assert scene.children("backup") == []

@@ -167,3 +167,13 @@ def test_a_leaver_that_has_not_heard_that_it_may_go_is_told_again() -> None:
     scene.report(scene[leaf])
     scene.deliver()
     assert sum(isinstance(message, Released) for message in scene[leaf].heard) == released + 1 == 2
+
+
+def test_who_has_no_parent_can_be_kept_from_its_standby_too() -> None:
+    scene = site("a", "b", "c", "d", "e", "f")
+    ward = next(one for one in inside(scene).members.values() if one.standbys and not one.children)
+    (standby,) = ward.standbys
+    parent, ward.parent = ward.parent, None
+    rifts.bar(inside(scene), standby, ward, scene.now)
+    ward.parent = parent
+    assert not ward.standbys

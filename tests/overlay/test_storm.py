@@ -107,3 +107,17 @@ def test_a_source_that_returns_goes_on_behind_what_can_be_true() -> None:
     (begin,) = [message for message in again.heard if isinstance(message, Begin)]
     assert honest <= begin.next_seq < honest + 50_000
     assert scene.overlay.snapshot()["next_seq"] < honest + 50_000
+
+
+def test_in_a_storm_nobody_is_better_than_one_who_has_no_room() -> None:
+    scene = Scene(start_members=1, source_out_degree=1, default_out_degree=0)
+    scene.join("source", ("srv",), "source")
+    scene.join("ann", ("srv", "a"))
+    group = scene.overlay._group
+    storm.fell_silent(group, scene.now, scene.now)
+    storm.fell_silent(group, scene.now, scene.now)
+    group.clock = scene.now
+    assert storm.on(group)
+    late = scene.join("late", ("srv", "a"))
+    assert scene.parents()["late"] is None
+    assert late.id in group.waiting
