@@ -309,9 +309,9 @@ def seek(group: Group, member: Member, avoid: Iterable[Member], rules: Rules) ->
     return _Search(group, member, avoid, rules).found()
 
 
-def at(group: Group, member: Member, place: Place, lift: bool) -> Found | None:
+def at(group: Group, member: Member, place: Place) -> Found | None:
     """Return a member of this very place for an orphan, or None if none has room or its way is too long."""
-    found = _Search(group, member, (), Rules(feeder=place, lift=lift)).as_planned()
+    found = _Search(group, member, (), Rules(feeder=place)).as_planned()
     return found if found is not None and found[0] < TOO_LONG else None
 
 

@@ -28,8 +28,6 @@ MOST: Final = 1024
 """Heads in the largest group whose plan is looked at: it takes some 0.1 ms a head."""
 TRIES: Final = 16
 """Exchanges that are tried in one step: each failed one is taken back."""
-LIFTED: Final = 64
-"""Members in the largest branch whose ranks are raised for an exchange: its links may have to be made anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,12 +127,13 @@ def _hang(group: Group, member: Member, head: Member | None, leave: Leave) -> bo
     """Hang an orphan from somebody at the place of this head; False: nobody there may feed it."""
     assert head is not None
     assert head.place is not None
-    found = placement.at(group, member, head.place, lift=member.size <= LIFTED)
+    found = placement.at(group, member, head.place)
     if found is None or not leave.feeds(found[4], member):
         return False
+    if member.rank < found[4].rank:
+        return False  # a new rank would stay if the exchange is taken back, and cost the branch its links
     if not placement.short_enough(group, member, found[1], SITE_STRETCH):
         return False
-    placement.lift(group, member, found[4])
     moves.hang(group, member, found[4])
     return True
 
@@ -144,6 +143,5 @@ def _take_back(group: Group, before: list[tuple[Member, Member, float]]) -> None
     for member, _, _ in before:
         moves.take_off(group, member, alone=False)
     for member, parent, edge in before:
-        placement.lift(group, member, parent)
         moves.hang(group, member, parent)
         member.edge_ms = edge

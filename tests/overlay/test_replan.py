@@ -68,6 +68,11 @@ def parents(scene: Scene) -> dict[int, Member | None]:
     return {one.id: one.parent for one in scene.overlay._group.members.values()}
 
 
+def ranks(scene: Scene) -> dict[int, int]:
+    """New ones would cost branches their links."""
+    return {one.id: one.rank for one in scene.overlay._group.members.values()}
+
+
 def test_heads_that_move_together_save_what_no_single_move_does() -> None:
     scene = stuck()
     before = copies(scene)
@@ -89,7 +94,7 @@ def test_it_comes_to_rest(seed: int) -> None:
 
 def test_an_exchange_is_taken_back_if_a_step_cannot_be_made() -> None:
     scene = stuck()
-    before = parents(scene)
+    before, told = parents(scene), ranks(scene)
     first: list[Member] = []
 
     def feeds(feeder: Member, member: Member) -> bool:
@@ -99,6 +104,7 @@ def test_an_exchange_is_taken_back_if_a_step_cannot_be_made() -> None:
     assert replan.exchange(scene.overlay._group, Leave(lambda member: True, feeds), 1) == []
     assert len(set(first)) > 1
     assert parents(scene) == before
+    assert ranks(scene) == told
     check(scene.overlay._group.tree, iter(scene.overlay._group.members.values()))
 
 
