@@ -9,10 +9,11 @@ An echo that shows ``AMPLE`` times the stream's rate or more is limited by the e
 
 from __future__ import annotations
 
-import math
 from typing import Final
 
+from overlaycast.overlay import filerate
 from overlaycast.overlay.carried import Direction, account
+from overlaycast.overlay.filerate import FileRate
 from overlaycast.overlay.group import Group
 from overlaycast.overlay.locality import Place
 from overlaycast.overlay.members import SERVERS, Member
@@ -22,7 +23,7 @@ HOST_SHARE: Final = 0.8
 UPLINK_SHARE: Final = 0.9
 """Part of an uplink that is planned for."""
 AMPLE: Final = 4.0
-UNLIMITED: Final = 1 << 30
+UNLIMITED: Final = filerate.UNLIMITED
 ROUNDING: Final = 1e-9
 SITE_LEVELS: Final = 3
 """Levels of the tree that are kept for the inside of sites."""
@@ -40,7 +41,8 @@ def degree(group: Group, member: Member) -> int:
     if member.role == "source":
         limit = min(limit, settings.source_out_degree)
     if member.upload_mbit is not None:
-        limit = min(limit, int(HOST_SHARE * member.upload_mbit / settings.rate_mbit + ROUNDING))
+        least = int(member.role == "source" and settings.mode == "file")  # a file has no rate that it must have
+        limit = min(limit, max(int(HOST_SHARE * member.upload_mbit / settings.rate_mbit + ROUNDING), least))
     seen = group.hosts.get(member.id)
     upper = seen.upper(group.clock) if seen is not None else None
     return limit if upper is None else min(limit, int(upper + ROUNDING))
@@ -94,53 +96,96 @@ def _is_site(group: Group, place: Place) -> bool:
 
 
 def _site_copies(group: Group, place: Place, direction: Direction) -> int:
-    """Copies that a site's uplink carries; of a file just so many that no receiver is slowed down (``fan_out``)."""
+    """Copies that a site's uplink carries; of a file just so many that no receiver is slowed down (``filerate``)."""
     if group.settings.mode == "live":
         return _learned(group, place, direction, _copies(place.rate_mbit, group.settings.rate_mbit))
-    return fan_out(group)
+    plan = file_rate(group)
+    return plan.divided if direction == "in" else plan.copies(_site_mbit(group, plan, place))
 
 
 def _source_copies(group: Group, source: Member) -> int:
-    """Copies that may leave the source's place.
+    """Copies that may leave the source's place."""
+    seen = _source_mbit(group)
+    if group.settings.mode == "live":
+        copies = _copies(seen, group.settings.rate_mbit)
+        return copies if source.place is None else _learned(group, source.place, "out", copies)
+    plan = file_rate(group)
+    return plan.copies(plan.source_mbit)
+
+
+def _source_mbit(group: Group) -> float | None:
+    """Return what is known to come through from the source.
 
     Its own echo never left the coordinator's neighbourhood, perhaps. What the best member beyond the core shows is
     what is known to come through; if all of them are thin, the thin link may be the one that they share.
     """
-    seen = source.upload_mbit if source.upload_mbit is not None else group.places.core.rate_mbit
+    source = group.source
+    return source.upload_mbit if source and source.upload_mbit is not None else group.places.core.rate_mbit
+
+
+def file_rate(group: Group) -> FileRate:
+    """Return how fast a file group's sites can be fed, found anew when sites or what is known of them have changed."""
+    seen = _source_mbit(group)
+    core = group.places.core
+    stamp = (group.places.version, core.order, seen)
+    if group.file_rate is None or group.file_rate[0] != stamp:
+        sites = [place.rate_mbit for place in core.children if place.count]
+        levels = max(group.settings.depth_limit - SITE_LEVELS, 1)
+        group.file_rate = (stamp, filerate.plan(seen, sites, levels))
+    return group.file_rate[1]
+
+
+def _site_mbit(group: Group, plan: FileRate, site: Place) -> float:
+    """Return the rate that a site is taken for; the source's is not known by echoes alone."""
+    source = group.source
+    if source is not None and source.place is not None and group.places.site(source.place) is site:
+        return plan.source_mbit
+    return plan.known(site.rate_mbit)
+
+
+def turn(group: Group, place: Place) -> tuple[int, int]:
+    """Return when the place's site is to be placed in a file group: who feeds most first, the thin last."""
     if group.settings.mode == "live":
-        copies = _copies(seen, group.settings.rate_mbit)
-        return copies if source.place is None else _learned(group, source.place, "out", copies)
-    rates = [site.rate_mbit for site in _sites(group) if site.rate_mbit is not None]
-    if not rates or seen is None:
-        return fan_out(group)
-    thinnest = min(rates)
-    if math.isinf(thinnest):
-        return fan_out(group)
-    return max(fan_out(group), int(min(seen / thinnest + ROUNDING, UNLIMITED)))
+        return 0, 0
+    plan = file_rate(group)
+    rate = plan.known(group.places.site(place).rate_mbit)
+    return -plan.copies(rate), plan.step(rate)
 
 
-def _sites(group: Group) -> list[Place]:
-    return [place for place in group.places.core.children if place.count]
+def holds_up(group: Group, feeder: Place | None, fed: Place | None) -> bool:
+    """Whether a copy of a file from one place to another would come through a thinner uplink than it could."""
+    if group.settings.mode == "live" or feeder is None or fed is None:
+        return False
+    one, other = group.places.site(feeder), group.places.site(fed)
+    if one is other or not _is_site(group, one):
+        return False
+    plan = file_rate(group)
+    return not plan.feeds(_site_mbit(group, plan, one), plan.known(other.rate_mbit))
 
 
-def fan_out(group: Group) -> int:
-    """Return how many sites one site feeds in a file group.
+def slowed(group: Group, feeder: Member, fed: Place | None) -> int:
+    """Return by how many steps of noise a file is slowed down where one more copy leaves the feeder's uplink.
 
-    As fast as possible for the slowest: each uplink carries one copy out, and the sites form a chain; more only where
-    a chain would be longer than the depth limit allows.
+    Children behind thinner uplinks take less than their share, and leave it to the others.
     """
-    sites = len(_sites(group))
-    levels = max(group.settings.depth_limit - SITE_LEVELS, 1)
-    copies = 1
-    while sum(copies**level for level in range(1, levels + 1)) < sites if copies > 1 else sites > levels:
-        copies += 1
-    return copies
+    here = feeder.place
+    if group.settings.mode == "live" or here is None or fed is None:
+        return 0
+    site = group.places.site(here)
+    if group.places.site(fed) is site:
+        return 0
+    plan = file_rate(group)
+    places = [child.place for child in feeder.children if child.place is not None]
+    others = [other for place in places if (other := group.places.site(place)) is not site]
+    wanted = [plan.known(other.rate_mbit) for other in others]
+    return plan.step(filerate.share(_site_mbit(group, plan, site), wanted))
 
 
-def room(group: Group, feeder: Place | None, fed: Place | None, instead: bool = False) -> bool:
+def room(group: Group, feeder: Place | None, fed: Place | None, instead: bool = False, thin: bool = False) -> bool:
     """Whether one more copy from one place to another overloads no site's uplink.
 
-    ``instead``: the copy replaces one that enters the same site already.
+    ``instead``: the copy replaces one that enters the same site already. ``thin``: a file may come through an uplink
+    that is thinner than the site's own.
     """
     if feeder is fed or feeder is None or fed is None:
         return True
@@ -148,6 +193,8 @@ def room(group: Group, feeder: Place | None, fed: Place | None, instead: bool = 
     if one is other:
         return True
     if one.outbound >= uplink_copies(group, one) or not _source_has_room(group, feeder):
+        return False
+    if not thin and holds_up(group, feeder, fed):
         return False
     if instead or not _is_site(group, other):
         return True

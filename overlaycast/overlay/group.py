@@ -13,6 +13,7 @@ from typing import Any
 
 from overlaycast.overlay.carried import Account, Direction
 from overlaycast.overlay.credit import Progress
+from overlaycast.overlay.filerate import FileRate
 from overlaycast.overlay.locality import Places
 from overlaycast.overlay.members import Member, State
 from overlaycast.overlay.timers import Timers
@@ -71,6 +72,8 @@ class Group:
     epoch: int = 0
     tree: Tree = field(init=False)
     places: Places = field(default_factory=Places)
+    file_rate: tuple[tuple[int, int, float | None], FileRate] | None = None
+    """What ``capacity.file_rate`` found last, and from what."""
     timers: Timers = field(default_factory=Timers)
     servers: list[Member] = field(default_factory=list)
     """Backup servers, in the order in which they came."""

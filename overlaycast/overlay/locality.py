@@ -158,6 +158,8 @@ class Places:
         self.known: dict[Key, Place] = {"": self.root}
         self._prefixes: dict[str, Place] = {}
         self.located = 0
+        self.version = 0
+        """Grows whenever a place gets its first member or loses its last, or shows a better rate."""
         self._core: Place | None = None
 
     # --- finding a place ---------------------------------------------------------------------------------------
@@ -254,6 +256,7 @@ class Places:
         self.located += 1
         self._core = None
         for above in place.up():
+            self.version += not above.count
             above.count += 1
 
     def leave(self, member: Member) -> None:
@@ -264,6 +267,7 @@ class Places:
         self._core = None
         for above in member.place.up():
             above.count -= 1
+            self.version += not above.count
 
     def _learn(self, place: Place, member: Member) -> None:
         if member.role != "source":
@@ -282,8 +286,7 @@ class Places:
             elif guess < above.delay_ms:
                 above.delay_ms = guess
 
-    @staticmethod
-    def _learn_rate(place: Place, member: Member) -> None:
+    def _learn_rate(self, place: Place, member: Member) -> None:
         """The best that any member below has shown; an echo that came back too fast to tell shows no limit."""
         rate = member.rate_mbit
         if rate is None:
@@ -294,6 +297,7 @@ class Places:
             if above.rate_mbit is not None and above.rate_mbit >= rate:
                 break
             above.rate_mbit = rate
+            self.version += 1
 
     # --- sites -------------------------------------------------------------------------------------------------
 

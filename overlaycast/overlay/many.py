@@ -17,7 +17,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
-from overlaycast.overlay import clusters, moves, placement
+from overlaycast.overlay import capacity, clusters, moves, placement
 from overlaycast.overlay.exchange import shorten
 from overlaycast.overlay.group import Group
 from overlaycast.overlay.levels import SOURCE, share_out
@@ -136,23 +136,24 @@ def _outwards(group: Group, members: list[Member]) -> list[_Stop]:
     for stop in stops.values():
         for follower in followers.get(stop.place.order, ()):
             follower.before = stop
-    return _in_order(stops.values())
+    return _in_order(group, stops.values())
 
 
-def _in_order(stops: Iterable[_Stop]) -> list[_Stop]:
-    """Return the stops, each after the one before it, and larger branches first."""
+def _in_order(group: Group, stops: Iterable[_Stop]) -> list[_Stop]:
+    """Return the stops, each after the one before it: those behind thin uplinks late, and larger branches first."""
     followers: dict[int | None, list[_Stop]] = {}
     for stop in stops:
         followers.setdefault(stop.before.place.order if stop.before is not None else None, []).append(stop)
-    queue: list[tuple[int, str, int, _Stop]] = []
+    queue: list[tuple[tuple[int, int], int, str, int, _Stop]] = []
     found: list[_Stop] = []
     ready = followers.get(None, [])
     while True:
         for stop in ready:
-            heapq.heappush(queue, (-stop.place.count, stop.place.label, stop.place.order, stop))
+            turn = capacity.turn(group, stop.place)
+            heapq.heappush(queue, (turn, -stop.place.count, stop.place.label, stop.place.order, stop))
         if not queue:
             return found
-        found.append(heapq.heappop(queue)[3])
+        found.append(heapq.heappop(queue)[4])
         ready = followers.get(found[-1].place.order, [])
 
 
@@ -170,7 +171,7 @@ def _followers(group: Group, stops: dict[int, _Stop], inside: dict[int, Place]) 
             followers.setdefault(None, []).extend([*below, own] if own is not None else below)
             continue
         if own is None:
-            own = min(below, key=lambda stop: _near_and_tall(stop, tall))
+            own = min(below, key=lambda stop: (capacity.turn(group, stop.place), _near_and_tall(stop, tall)))
             below.remove(own)
         followers.setdefault(own.place.order, []).extend(below)
         levels = max((tall[stop.place.order] + 1 for stop in below), default=0)
@@ -197,16 +198,20 @@ def _look_ahead(group: Group, stops: list[_Stop]) -> list[_Stop]:
     above = [SOURCE if stop.before is None else number[stop.before.place.order] for stop in stops]
     within = [_levels(stop) for stop in stops]
     limit = group.tree.depth_limit
+    near = [
+        [(way, feeder) for way, feeder in row if not capacity.holds_up(group, places[feeder], stop.place)]
+        for row, stop in zip(neighbours(places), stops, strict=True)
+    ]
     feeders = [berth.feeder for berth in share_out(above, within, limit, links)]
     room = [max(1, limit - levels) for levels in within]
     most = [*map(_branches, stops), group.source.degree if group.source is not None else 1]
-    berths = shorten(feeders, room, most, neighbours(places), links)
+    berths = shorten(feeders, room, most, near, links)
     for stop, berth in zip(stops, berths, strict=True):
         stop.deepest = berth.deepest
         stop.before = None if berth.feeder == SOURCE else stops[berth.feeder]
         if stop.before is not None:
             stop.before.branches += 1
-    return _in_order(stops)
+    return _in_order(group, stops)
 
 
 def _branches(stop: _Stop) -> int:

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from overlaycast.overlay import candidates, moves, promises, rifts, storm
-from overlaycast.overlay.capacity import UNLIMITED, room, uplink_copies
+from overlaycast.overlay.capacity import UNLIMITED, room, slowed, uplink_copies
 from overlaycast.overlay.group import Group
 from overlaycast.overlay.locality import Place, distance_ms, links_between, meeting
 from overlaycast.overlay.members import Member
@@ -83,6 +83,8 @@ class _Search:
         self.planned = rules.feeder
         self.anybody = False
         """In a storm: also those who have not been heard since it began."""
+        self.thin = False
+        """Also those behind an uplink thinner than the member's: a file may come slower than it could."""
         self.direct = direct_ms(group, member)
 
     def accepts(self, candidate: Member) -> bool:
@@ -94,7 +96,7 @@ class _Search:
             return False
         if self.keep and candidate.place is not self.member.place and spare <= self.keep.get(candidate.place, 0):
             return False
-        return self.possible(candidate) and room(self.group, candidate.place, self.member.place)
+        return self.possible(candidate) and room(self.group, candidate.place, self.member.place, thin=self.thin)
 
     def possible(self, candidate: Member) -> bool:
         """Whether the tree would take it: degree, rank, depth, a link, and fed by the source itself."""
@@ -266,7 +268,10 @@ def choose(group: Group, member: Member, avoid: Iterable[Member] = (), rules: Ru
         search.anybody = True
         if (best := search.run()) is not None:
             return best
-    return _last_resort(group, search) if len(group.members) <= SCAN_LIMIT else None
+    if len(group.members) <= SCAN_LIMIT:
+        return _last_resort(group, search)
+    search.thin = True
+    return search.run() if group.settings.mode == "file" else None
 
 
 def find(group: Group, member: Member, avoid: Iterable[Member] = (), rules: Rules = FREE) -> Member | None:
@@ -275,12 +280,20 @@ def find(group: Group, member: Member, avoid: Iterable[Member] = (), rules: Rule
 
 
 def _last_resort(group: Group, search: _Search) -> Member | None:
+    place = search.member.place
     found = [
-        (not storm.lives(group, one), not room(group, one.place, search.member.place), search.cost(one), one.id, one)
+        (
+            not storm.lives(group, one),
+            not room(group, one.place, place),
+            slowed(group, one, place),
+            search.cost(one),
+            one.id,
+            one,
+        )
         for one in group.members.values()
         if one.degree and one.trusted and search.possible(one)
     ]
-    return min(found, key=lambda item: item[:4])[4] if found else None
+    return min(found, key=lambda item: item[:5])[5] if found else None
 
 
 def _by_lifting(group: Group, member: Member, avoid: Iterable[Member]) -> Member | None:
