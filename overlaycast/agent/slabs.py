@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections import deque
 from typing import Protocol
 
-from overlaycast.agent.slab import INDEX_EVERY, LEAST_ROOM, SLAB_BYTES, Slab, fresh_memory
+from overlaycast.agent.slab import LEAST_ROOM, SLAB_BYTES, Slab, fresh_memory
 from overlaycast.errors import LocalProtocolError
 from overlaycast.wire.frames import HEADER, HEADER_SIZE, End, data_header, encode
 
@@ -127,11 +127,7 @@ class Slabs:
 
     def committed(self, seq: int, size: int) -> None:
         """The writer put frame ``seq`` of ``size`` bytes at the end of the head: it may be read now."""
-        head = self.head
-        if head.complete >= head.next_mark:
-            head.index.append((seq, head.complete))
-            head.next_mark = head.complete + INDEX_EVERY
-        self.commit(seq + 1, size)
+        self.commit(seq + self.head.mark(seq, size, 1), size)
 
     def commit(self, next_seq: int, size: int) -> None:
         """The writer put whole frames up to (not with) ``next_seq``, indexed by itself, at the end of the head."""

@@ -31,6 +31,11 @@ def _largest(values: Iterable[float | None]) -> float | None:
     return max(known) if known and len(known) == len(found) else None
 
 
+def _worst(figure: Callable[[FaultSeen], float | None]) -> Callable[[Result, tuple[FaultSeen, ...]], Value]:
+    """Return what reads the largest of a figure over the faults."""
+    return lambda _, faults: _largest(map(figure, faults))
+
+
 def _lost(result: Result, _: tuple[FaultSeen, ...]) -> Value:
     # of a stream that never ended nobody knows what is owed
     return _largest(one.lost for one in result.survivors()) if result.source_finished else None
@@ -155,12 +160,12 @@ METRICS: Final[dict[str, Metric]] = {
     "recovered_ms": Metric(
         "from the fault until the last receiver below the target received again",
         "ms",
-        lambda _, faults: _largest(fault.recovered_ms for fault in faults),
+        _worst(lambda fault: fault.recovered_ms),
     ),
     "detected_ms": Metric(
         "from the fault until the first child took action",
         "ms",
-        lambda _, faults: _largest(fault.detected_ms for fault in faults),
+        _worst(lambda fault: fault.detected_ms),
     ),
     "affected": Metric(
         "fewest surviving receivers that any of the faults cut off",
@@ -170,17 +175,17 @@ METRICS: Final[dict[str, Metric]] = {
     "moved": Metric(
         "members that changed their parent after a fault",
         "",
-        lambda _, faults: _largest(fault.moved for fault in faults),
+        _worst(lambda fault: fault.moved),
     ),
     "moved_below_top": Metric(
         "members below a branch's top that changed their parent",
         "",
-        lambda _, faults: _largest(fault.moved_below_top for fault in faults),
+        _worst(lambda fault: fault.moved_below_top),
     ),
     "moved_while_well": Metric(
         "members that changed their parent though it was alive",
         "",
-        lambda _, faults: _largest(fault.moved_while_well for fault in faults),
+        _worst(lambda fault: fault.moved_while_well),
     ),
     "multicast_blocked": Metric(
         "no router passes IP multicast, proved before the run", "", lambda result, _: result.multicast_blocked
@@ -201,12 +206,12 @@ METRICS: Final[dict[str, Metric]] = {
     "bystanders_gap_ms": Metric(
         "longest silence after a fault at a surviving receiver that it did not cut off",
         "ms",
-        lambda _, faults: _largest(fault.bystanders_gap_ms for fault in faults),
+        _worst(lambda fault: fault.bystanders_gap_ms),
     ),
     "bystanders_latency_ms": Metric(
         "highest latency after a fault at such a receiver: medians of 200 ms",
         "ms",
-        lambda _, faults: _largest(fault.bystanders_latency_ms for fault in faults),
+        _worst(lambda fault: fault.bystanders_latency_ms),
     ),
     "queue_overflow": Metric("frames that found the queue of a link full while the stream ran", "frames", _overflow),
     "fed_by_backup": Metric("members that a backup server fed after a fault, at first or for good", "", _fed_by_backup),

@@ -24,7 +24,7 @@ from typing import Final
 
 from overlaycast.overlay import moves, placement
 from overlaycast.overlay.group import Group
-from overlaycast.overlay.locality import Place
+from overlaycast.overlay.locality import Place, lies_in
 from overlaycast.overlay.members import Member
 from overlaycast.overlay.placement import FREE, SITE_STRETCH, Rules
 from overlaycast.overlay.tree import ancestors
@@ -87,8 +87,7 @@ def _bring(group: Group, member: Member, now: float, thorough: bool = False) -> 
         if feeder is None and member.size <= LIFTED:
             feeder = _with_room(group, member, inside, Rules(lift=True))
     if feeder is None or not _sound(group, feeder):
-        moves.hang(group, member, parent)
-        member.edge_ms = edge
+        moves.put_back(group, member, parent, edge)
         if feeder is not None:
             group.strays[member.id] = None  # another failure there is being looked into: again when that is settled
         return feeder is not None
@@ -115,12 +114,12 @@ def _make_room(group: Group, stray: Member, inside: Place, now: float) -> Member
         edge = small.edge_ms
         moves.take_off(group, small)
         other = _neighbour(group, small, one) if accepts(one) else None
-        moves.hang(group, small, other or one)
         if other is not None:
+            moves.hang(group, small, other)
             small.moved_at = now
             group.note(now, "made-room", small, was=one.id, now=other.id)
             return one
-        small.edge_ms = edge
+        moves.put_back(group, small, one, edge)
     return None
 
 
@@ -146,12 +145,11 @@ def _from_the_top(group: Group, inside: Place) -> Iterator[Member]:
         if seen == IN_VIEW:
             return
         yield one
-        row += [child for child in one.children if child.place is not None and inside in child.place.up()]
+        row += [child for child in one.children if lies_in(child.place, inside)]
 
 
 def _enters(member: Member, inside: Place) -> bool:
-    place, feeder = member.place, member.parent.place if member.parent is not None else None
-    return place is not None and inside in place.up() and (feeder is None or inside not in feeder.up())
+    return lies_in(member.place, inside) and not (member.parent is not None and lies_in(member.parent.place, inside))
 
 
 def _doubled(group: Group, member: Member) -> Place | None:

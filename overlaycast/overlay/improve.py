@@ -128,10 +128,10 @@ def _better(group: Group, member: Member, now: float) -> bool:
         needed = parent.role == "backup" or promoted or doubled is not None
         worth = needed or _gains(group, member, present, found, before)
         found = found if worth and found[4] is not parent and _calm(group, found[4], now) else None
-    moves.hang(group, member, found[4] if found else parent)
     if found is None:
-        member.edge_ms = edge
+        moves.put_back(group, member, parent, edge)
         return False
+    moves.hang(group, member, found[4])
     member.moved_at = now
     details = {"gain_ms": round(before - delay_ms(member), 3), "gain_links": _saved(present, found)}
     group.note(now, "improved", member, was=parent.id, now=found[4].id, **details)

@@ -104,6 +104,11 @@ def meeting(one: Place, other: Place) -> Place:
     return one
 
 
+def lies_in(place: Place | None, around: Place) -> bool:
+    """Whether a place is known, and is the other one or below it."""
+    return place is not None and around in place.up()
+
+
 def links_between(one: Place | None, other: Place | None) -> int:
     """Return how many links a copy from one place to another passes, as far as they are known."""
     if one is other or one is None or other is None:

@@ -47,6 +47,12 @@ def hang(group: Group, member: Member, parent: Member) -> None:
         group.room_changed = True  # for those whom nobody could reach who was here before
 
 
+def put_back(group: Group, member: Member, parent: Member, edge_ms: float) -> None:
+    """Hang an orphan where it was, with the delay of that link as it was known."""
+    hang(group, member, parent)
+    member.edge_ms = edge_ms
+
+
 def mark(group: Group, member: Member) -> None:
     """Take note of whether the member's copy passes links."""
     if member.parent is not None and member.parent.place is not member.place:

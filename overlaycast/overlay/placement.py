@@ -24,7 +24,7 @@ from typing import Final
 from overlaycast.overlay import candidates, moves, promises, rifts, storm
 from overlaycast.overlay.capacity import UNLIMITED, room, slowed, uplink_copies
 from overlaycast.overlay.group import Group
-from overlaycast.overlay.locality import Place, distance_ms, links_between, meeting
+from overlaycast.overlay.locality import Place, distance_ms, lies_in, links_between, meeting
 from overlaycast.overlay.members import Member
 from overlaycast.overlay.reach import linked
 from overlaycast.overlay.tree import LEVEL_BITS, RANK_LIMIT, ceiling, delay_ms, depth, top
@@ -149,7 +149,7 @@ class _Search:
         return [one for one in found if one.role != "backup" and self._is_inside(one)]
 
     def _is_inside(self, one: Member) -> bool:
-        return self.inside is None or (one.place is not None and self.inside in one.place.up())
+        return self.inside is None or lies_in(one.place, self.inside)
 
     def _outwards(self) -> Found | None:
         place = self.member.place or self.group.places.root

@@ -143,5 +143,4 @@ def _take_back(group: Group, before: list[tuple[Member, Member, float]]) -> None
     for member, _, _ in before:
         moves.take_off(group, member, alone=False)
     for member, parent, edge in before:
-        moves.hang(group, member, parent)
-        member.edge_ms = edge
+        moves.put_back(group, member, parent, edge)

@@ -159,8 +159,9 @@ def _site_has_leaf(group: Group, member: Member) -> bool:
     """Whether a neighbour has just been found thin: then it may be the uplink that they share."""
     if member.place is None:
         return False
-    leaves = [one for one in map(group.living, group.leaves) if one is not None and one.place is not None]
-    return any(group.places.site(one.place) is group.places.site(member.place) for one in leaves if one.place)
+    site = group.places.site(member.place)
+    leaves = [one.place for one in map(group.living, group.leaves) if one is not None and one.place is not None]
+    return any(group.places.site(place) is site for place in leaves)
 
 
 def _drifted(group: Group, member: Member, fed_by: int, now: float) -> None:

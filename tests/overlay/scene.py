@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from overlaycast.overlay import Event, Measurement, Overlay
+from overlaycast.overlay.group import Group
+from overlaycast.overlay.members import Member
 from overlaycast.wire.group import GroupSettings, MemberLimits
 from overlaycast.wire.messages import (
     Address,
@@ -263,3 +265,13 @@ def after_a_death() -> tuple[Scene, str]:
     scene.complain(scene[heir], scene["backup"], "reset")
     scene.deliver()
     return scene, heir
+
+
+def inside(scene: Scene) -> Group:
+    """Return the state that the overlay keeps to itself."""
+    return scene.overlay._group
+
+
+def record(scene: Scene, name: str) -> Member:
+    """Return what the overlay knows of a member."""
+    return inside(scene).members[scene[name].id]

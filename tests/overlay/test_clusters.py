@@ -7,16 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from overlaycast.overlay import clusters, tree
-from overlaycast.overlay.group import Group
 from overlaycast.overlay.members import Member
-from tests.overlay.scene import Scene
+from tests.overlay.scene import Scene, inside
 
 ROUTERS = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 2)), min_size=1, max_size=30)
 RATES = st.lists(st.sampled_from([4.0, 20.0, 40.0, 80.0, 160.0, 320.0]), min_size=1, max_size=30)
-
-
-def inside(scene: Scene) -> Group:
-    return scene.overlay._group
 
 
 def placed(where: list[tuple[int, int]], **settings: object) -> Scene:

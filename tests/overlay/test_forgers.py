@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 
 from overlaycast.overlay import Overlay, forgers
-from overlaycast.overlay.group import Group
 from overlaycast.overlay.members import Member
 from overlaycast.overlay.tree import check
-from tests.overlay.scene import KEY, Actor, Scene
+from tests.overlay.scene import KEY, Actor, Scene, inside
 
 
 def two_sites(**more: str) -> Scene:
@@ -19,10 +18,6 @@ def two_sites(**more: str) -> Scene:
         scene.join(f"m{number}", ("srv", "core", f"site {number % 2}"), host=more.get(f"m{number}"))
     scene.pass_time(6)
     return scene
-
-
-def inside(scene: Scene) -> Group:
-    return scene.overlay._group
 
 
 def record(scene: Scene, actor: Actor) -> Member:

@@ -11,7 +11,7 @@ from overlaycast.overlay import gather, moves, placement
 from overlaycast.overlay.group import Group, Inquiry
 from overlaycast.overlay.members import Member
 from overlaycast.overlay.tree import ceiling, check
-from tests.overlay.scene import Actor, Scene
+from tests.overlay.scene import Actor, Scene, inside, record
 
 NEAR, FAR = ("srv", "core", "N"), ("srv", "core", "F")
 
@@ -26,14 +26,6 @@ def two_sites(near: int = 8, far: int = 4) -> Scene:
         scene.join(f"f{number}", FAR)
     scene.pass_time(6)
     return scene
-
-
-def inside(scene: Scene) -> Group:
-    return scene.overlay._group
-
-
-def record(scene: Scene, name: str) -> Member:
-    return inside(scene).members[scene[name].id]
 
 
 def strayed(scene: Scene) -> tuple[Member, Member]:

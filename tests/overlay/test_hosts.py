@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from overlaycast.overlay import watch
 from overlaycast.overlay.carried import LACKING_S
-from overlaycast.overlay.group import Group
-from overlaycast.overlay.members import Member
 from overlaycast.overlay.repair import LEAF_S
 from overlaycast.overlay.tree import check
 from overlaycast.wire.messages import Leaving
-from tests.overlay.scene import Scene
+from tests.overlay.scene import Scene, inside, record
 
 
 def one_site(peers: int, **settings: float) -> Scene:
@@ -19,14 +17,6 @@ def one_site(peers: int, **settings: float) -> Scene:
     for number in range(peers):
         scene.join(f"m{number}", ("srv", "core", "S"))
     return scene
-
-
-def inside(scene: Scene) -> Group:
-    return scene.overlay._group
-
-
-def record(scene: Scene, name: str) -> Member:
-    return inside(scene).members[scene[name].id]
 
 
 def lives(scene: Scene, seconds: float, mbit: dict[str, float]) -> None:

@@ -11,14 +11,9 @@ from overlaycast.overlay.locality import links_between
 from overlaycast.overlay.members import Member
 from overlaycast.overlay.placement import Rules
 from overlaycast.overlay.tree import LEVEL_BITS, check
-from tests.overlay.scene import Scene, after_a_death, figure_2a
+from tests.overlay.scene import Scene, after_a_death, figure_2a, record
 
 ROAD = ("gw", "r1", "r2", "r3", "r4", "r5", "r6", "r7")
-
-
-def member(scene: Scene, name: str) -> Member:
-    """The brain's record of a member."""
-    return scene.overlay._group.members[scene[name].id]
 
 
 def road(order: list[int], **settings: object) -> Scene:
@@ -70,7 +65,7 @@ def test_without_improvement_a_newcomer_hangs_from_the_nearest() -> None:
 
 def test_ranks_follow_the_distance_from_the_source() -> None:
     scene = road([6, 3, 1])
-    ranks = [member(scene, name).rank >> LEVEL_BITS for name in ("m1", "m3", "m6")]
+    ranks = [record(scene, name).rank >> LEVEL_BITS for name in ("m1", "m3", "m6")]
     assert ranks == sorted(ranks)
     assert len(set(ranks)) == 3
 
@@ -85,8 +80,8 @@ def test_a_repair_keeps_improvement_from_its_own_branch_only() -> None:
     assert scene.parents()["x2"] == "source"
     later = scene.now + 100  # long after everybody has come
     group.hinted = dict.fromkeys((scene["m6"].id, scene["x2"].id))
-    member(scene, "m7").mended_at = later  # below m6
-    assert member(scene, "m7").parent is member(scene, "m6")
+    record(scene, "m7").mended_at = later  # below m6
+    assert record(scene, "m7").parent is record(scene, "m6")
     improve.step(group, later + 1)
     assert scene.parents()["x2"] == "x1"
     assert scene.parents()["m6"] == "source"
@@ -100,7 +95,7 @@ def test_nobody_is_moved_from_or_to_a_branch_that_is_being_mended(who: str) -> N
     scene.join("m3", ROAD[:4], rtt_ms=30.2)
     group = scene.overlay._group
     later = scene.now + 100
-    mended = member(scene, "m6" if who == "above" else "m3")
+    mended = record(scene, "m6" if who == "above" else "m3")
     mended.mended_at = later
     group.hinted = {scene["m6"].id: None}
     improve.step(group, later + 1)
@@ -109,15 +104,15 @@ def test_nobody_is_moved_from_or_to_a_branch_that_is_being_mended(who: str) -> N
 
 def test_repairs_are_remembered() -> None:
     scene, heir = after_a_death()
-    assert member(scene, heir).mended_at == scene.now
+    assert record(scene, heir).mended_at == scene.now
 
 
 def test_who_feeds_others_elsewhere_does_not_make_their_way_too_long() -> None:
     """A shorter copy for one may be a long way round for those behind it."""
     scene = road([6])
-    one, group = member(scene, "m6"), scene.overlay._group
+    one, group = record(scene, "m6"), scene.overlay._group
     scene.join("m7", ROAD, rtt_ms=70.2)
-    assert member(scene, "m7").parent is one
+    assert record(scene, "m7").parent is one
     assert placement.short_enough(group, one, 31.0)
     assert not placement.short_enough(group, one, 60.0)
 
@@ -127,7 +122,7 @@ def test_a_branch_too_tall_for_any_place_is_hung_in_parts() -> None:
     scene.join("y", ("gw", "s1"), rtt_ms=10.2)
     group = scene.overlay._group
     names = ("m1", "m2", "m3", "m4", "y")
-    m1, m2, m3, m4, y = (member(scene, name) for name in names)
+    m1, m2, m3, m4, y = (record(scene, name) for name in names)
     moves.take_off(group, y)
     moves.hang(group, y, m1)
     assert [one.parent for one in (m1, m2, m3, m4, y)] == [group.source, m1, m2, m3, m1]
@@ -140,7 +135,7 @@ def test_a_branch_too_tall_for_any_place_is_hung_in_parts() -> None:
 
 def test_where_nobody_has_room_at_all_a_branch_waits_whole_and_nothing_is_improved() -> None:
     scene = road([1, 2, 3], default_out_degree=1, source_out_degree=1)
-    group, m1 = scene.overlay._group, member(scene, "m1")
+    group, m1 = scene.overlay._group, record(scene, "m1")
     moves.take_off(group, m1)
     assert group.source is not None
     group.source.degree = 0
@@ -158,13 +153,13 @@ def test_many_near_the_source_are_searched_from_the_member_outwards() -> None:
     for number in range(70):
         scene.join(f"m{number}", ("gw", f"s{number}"))
     group = scene.overlay._group
-    newcomer = Member(999, "new", "peer", place=member(scene, "m7").place)
+    newcomer = Member(999, "new", "peer", place=record(scene, "m7").place)
     search = placement._Search(group, newcomer, rules=Rules(deepest=2))
     assert search._shallow() is None
-    assert search.run() is member(scene, "m7")
+    assert search.run() is record(scene, "m7")
     assert placement._Search(group, newcomer, rules=Rules(deepest=1)).run() is group.source
 
 
 def test_who_has_no_place_enters_no_site_twice() -> None:
     scene = figure_2a()
-    assert improve._doubled(scene.overlay._group, member(scene, "source")) is None
+    assert improve._doubled(scene.overlay._group, record(scene, "source")) is None

@@ -21,7 +21,6 @@ from overlaycast.overlay import (
     start,
     watch,
 )
-from overlaycast.overlay.group import Group
 from overlaycast.overlay.locality import Places, distance_ms, reach_ms
 from overlaycast.overlay.members import Member, State
 from overlaycast.overlay.tree import check
@@ -37,15 +36,7 @@ from overlaycast.wire.messages import (
     Report,
     Subscribe,
 )
-from tests.overlay.scene import KEY, Actor, Scene, figure_2a
-
-
-def inside(scene: Scene) -> Group:
-    return scene.overlay._group
-
-
-def record(scene: Scene, name: str) -> Member:
-    return inside(scene).members[scene[name].id]
+from tests.overlay.scene import KEY, Actor, Scene, figure_2a, inside, record
 
 
 def sound(scene: Scene) -> None:

@@ -5,12 +5,10 @@ from __future__ import annotations
 import pytest
 
 from overlaycast.overlay import rifts
-from overlaycast.overlay.group import Group
-from overlaycast.overlay.members import Member
 from overlaycast.overlay.reach import linked
 from overlaycast.overlay.tree import check
 from overlaycast.wire.messages import Assign, Leaving, Released
-from tests.overlay.scene import Actor, Scene
+from tests.overlay.scene import Actor, Scene, inside, record
 
 
 def site(*names: str, degree: int = 3, heads: int = 1) -> Scene:
@@ -21,14 +19,6 @@ def site(*names: str, degree: int = 3, heads: int = 1) -> Scene:
         scene.join(name, ("srv", "core", f"S{number % heads}"))
     scene.pass_time(6)
     return scene
-
-
-def inside(scene: Scene) -> Group:
-    return scene.overlay._group
-
-
-def record(scene: Scene, name: str) -> Member:
-    return inside(scene).members[scene[name].id]
 
 
 def stuck(scene: Scene, actor: Actor, at: Actor, seconds: int) -> None:
