@@ -33,6 +33,7 @@ from typing import Any
 
 from benchmarks import page
 from benchmarks.data_plane_page import with_spread
+from benchmarks.reserve import ready
 from benchmarks.stage import (
     RESULTS,
     ROOT,
@@ -54,6 +55,8 @@ THIN_MIB = 16
 HOSTS = 8
 BRIDGE = "10.0.9.1"
 IPERF_S = 4
+SPARE = 2 << 30
+"""Bytes of memory for the processes themselves, beside the files."""
 
 
 # --- thin uplinks --------------------------------------------------------------------------------------------------
@@ -123,7 +126,10 @@ def thin_run(receivers: int, folder: Path) -> dict[str, float]:
 def thin(receivers: int, runs: int) -> dict[str, Any]:
     """Repeat; return medians and spread."""
     with scratch() as folder:
-        seen = [thin_run(receivers, Path(folder)) for _ in range(runs)]
+        seen = []
+        for _ in range(runs):
+            with ready((receivers * THIN_MIB << 20) + SPARE):
+                seen.append(thin_run(receivers, Path(folder)))
     return {key: spread([one[key] for one in seen]) for key in seen[0]}
 
 
@@ -253,7 +259,8 @@ def lan(mib: int, line_mbit: float, runs: int) -> dict[str, Any]:
                 out.write(os.urandom(1 << 20))
         hops, files = [iperf()], []
         for _ in range(runs):
-            files.append(asyncio.run(lan_run(file, mib << 20, folder)))
+            with ready((HOSTS * mib << 20) + SPARE):
+                files.append(asyncio.run(lan_run(file, mib << 20, folder)))
             hops.append(iperf())
     beside = [statistics.mean(pair) for pair in pairwise(hops)]
     ratios = [one["goodput_mbit"] / hop for one, hop in zip(files, beside, strict=True)]
