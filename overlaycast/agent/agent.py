@@ -23,6 +23,7 @@ from overlaycast.agent.departure import Departure, within
 from overlaycast.agent.downstream import Downstream
 from overlaycast.agent.figures import Figures
 from overlaycast.agent.file_group import FileGroup
+from overlaycast.agent.file_pump import FilePump
 from overlaycast.agent.intake import Arrival
 from overlaycast.agent.journal import Journal
 from overlaycast.agent.media import FileInput, Input
@@ -31,7 +32,7 @@ from overlaycast.agent.output import Output, Spool
 from overlaycast.agent.ring import Ring
 from overlaycast.agent.sink import Sink
 from overlaycast.agent.slab import SLAB_BYTES
-from overlaycast.agent.source import SourcePump, schedule_for
+from overlaycast.agent.source import SourcePump, StreamPump, schedule_for
 from overlaycast.agent.subscription import subscription
 from overlaycast.agent.uplink import Uplink
 from overlaycast.errors import ConfigError, LocalProtocolError, OverlaycastError
@@ -297,16 +298,15 @@ class Agent:
             raise LocalProtocolError("a source without an input")
         if options.mode not in (None, settings.mode):
             raise ConfigError(f"mode: the group is {settings.mode}, accepted: {settings.mode} (got {options.mode})")
-        whole = settings.mode == "file"
-        record_size = options.record_size or TS_RECORD
-        if whole:
-            if not isinstance(source, FileInput):
-                raise ConfigError("file: accepted in a file group is a regular file, it may have to be read again")
-            self.file = FileGroup(self, None)
-            record_size, count = cut(source.size, options.record_size)
-            self.spawn(self.file.describe(source, record_size, count))
         schedule = schedule_for(settings.mode, source, options.rate)
-        self.pump = SourcePump(self.ring, source, schedule, record_size, self._pushed, self._room if whole else None)
+        if settings.mode == "live":
+            self.pump = StreamPump(self.ring, source, schedule, options.record_size or TS_RECORD, self._pushed)
+            return
+        if not isinstance(source, FileInput):
+            raise ConfigError("file: accepted in a file group is a regular file, it may have to be read again")
+        self.file = FileGroup(self, None)
+        self.pump = pump = FilePump(self.ring, schedule, self._pushed, self._room)
+        self.spawn(self.file.describe(source, pump, *cut(source.size, options.record_size)))
 
     # --- orders ------------------------------------------------------------------------------------------------
 
@@ -339,10 +339,9 @@ class Agent:
         self.spawn(self._send(self.pump, order))
 
     async def _send(self, pump: SourcePump, order: Begin) -> None:
-        if self.file is None:
-            await pump.run(order.incarnation, order.next_seq)
-        else:
-            await self.file.send(pump, order)
+        if self.file is not None:
+            await self.file.may_begin(order)
+        await pump.run(order.incarnation, order.next_seq)
         await self.departure.end_of_stream()
 
     # --- data --------------------------------------------------------------------------------------------------

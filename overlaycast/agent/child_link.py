@@ -10,9 +10,10 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable
-from typing import Final, Protocol
+from typing import Final
 
 from overlaycast.agent.grants import Admission
+from overlaycast.agent.read_back import BATCH, Archive, ReadBack
 from overlaycast.agent.ring import Cursor, Gone, Ring
 from overlaycast.agent.sockets import pace
 from overlaycast.errors import RemoteProtocolError
@@ -31,24 +32,12 @@ from overlaycast.wire.frames import (
     encode,
 )
 
-BATCH: Final = 1 << 20
-"""Bytes read back from the archive at once."""
 _NOTHING: Final = memoryview(b"")
 TURN: Final = 2 * BATCH
 """Most bytes for a child that catches up before the others have their turn: more than one read brings."""
 
 MOST_ASKED: Final = 64
 """Questions (START, STOP) of a child that does not take the answers."""
-
-
-class Archive(Protocol):
-    """Where records are read that the ring holds no longer (file mode)."""
-
-    async def frames(self, seq: int, limit: int) -> tuple[memoryview, int]:
-        """Return whole frames from ``seq`` on, about ``limit`` bytes, and the number after the last."""
-
-    def digests(self, start: int) -> tuple[bytes, int]:
-        """Return what is known here of the list of digests from byte ``start`` on as frames, and where that ends."""
 
 
 class ChildLink:
@@ -83,6 +72,7 @@ class ChildLink:
         self._decoder = decoder
         self._ring = ring
         self._archive = archive
+        self._back = ReadBack(archive, self._read_on, self.close) if archive is not None else None
         self._starved = starved
         self._on_closed = on_closed
         self._on_progress = on_progress
@@ -90,7 +80,6 @@ class ChildLink:
         self._old_frames: memoryview | None = None
         self._blocked = False
         self._asked = 0
-        self._fetching: asyncio.Task[None] | None = None
         self._wants_digests = False
         self._digests_told = 0
         self._loop = asyncio.get_running_loop()
@@ -163,14 +152,12 @@ class ChildLink:
         self._ring.finish(cursor)
         self._ring.drop(cursor)
         self.skipped_before += cursor.skipped
-        rest = cursor.tail if cursor.tail is not None else self._rest_of_old_frames()
+        rest = cursor.tail if cursor.tail is not None else self._old_frames
         self._old_frames = None
+        self._forget_old()
         if rest is not None:
             # a tail exists only while none of our own frames is half sent: it goes first
             self._unsent[:0] = rest
-
-    def _rest_of_old_frames(self) -> memoryview | None:
-        return self._old_frames
 
     def _readable(self) -> None:
         if self._sock is None:
@@ -304,28 +291,22 @@ class ChildLink:
 
     def _read_back(self, cursor: Cursor) -> memoryview | bytearray:
         if self._ring.rejoin(cursor):
+            self._forget_old()
             return self._next_bytes()
-        if self._archive is None or cursor.behind is None:
+        if self._back is None or cursor.behind is None or (batch := self._back.take(cursor.behind)) is None:
             return _NOTHING
-        if self._fetching is None:
-            self._fetching = self._loop.create_task(self._fetch(self._archive, cursor, cursor.behind))
-            self._fetching.add_done_callback(self._fetched)
-        return _NOTHING
+        self._old_frames, cursor.behind = batch
+        return self._old_frames
 
-    async def _fetch(self, archive: Archive, cursor: Cursor, seq: int) -> None:
-        """Read records back; they count only if the child still waits for them."""
-        frames, after = await archive.frames(seq, BATCH)
-        if self.cursor is cursor and cursor.behind == seq and self._sock is not None:
-            cursor.behind, self._old_frames = after, frames or None
-
-    def _fetched(self, task: asyncio.Task[None]) -> None:
-        self._fetching = None
-        if task.cancelled():
-            return
-        if (error := task.exception()) is not None:
-            self.close(str(error))
-        elif self._old_frames is not None:
+    def _read_on(self) -> None:
+        """Records read back are there."""
+        if not self._blocked:
             self.pump()
+            self._on_progress(self)  # it may have taken all of them, and what was in the ring as well
+
+    def _forget_old(self) -> None:
+        if self._back is not None:
+            self._back.release()
 
     def _took(self, sent: int) -> None:
         self.bytes_out += sent
@@ -359,8 +340,7 @@ class ChildLink:
         self._loop.remove_reader(sock)
         self._loop.remove_writer(sock)
         sock.close()
-        if self._fetching is not None:
-            self._fetching.cancel()
+        self._forget_old()
         if self.cursor is not None:
             self._ring.drop(self.cursor)
             self.skipped_before += self.cursor.skipped

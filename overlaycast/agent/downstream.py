@@ -14,10 +14,11 @@ from typing import Any, Final
 
 from overlaycast.agent.burst import share_of
 from overlaycast.agent.calling import Calls
-from overlaycast.agent.child_link import Archive, ChildLink
+from overlaycast.agent.child_link import ChildLink
 from overlaycast.agent.door import Door
 from overlaycast.agent.grants import Admission, Grants
 from overlaycast.agent.parents import STANDBY_SLOWDOWN
+from overlaycast.agent.read_back import Archive
 from overlaycast.agent.ring import Ring
 from overlaycast.wire.frames import Decoder, Hello, RefuseCode, Start
 from overlaycast.wire.messages import Accept, ChildReport, Revoke

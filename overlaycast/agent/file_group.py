@@ -18,12 +18,13 @@ from typing import TYPE_CHECKING, Final
 
 from overlaycast.agent.archive import FileArchive
 from overlaycast.agent.chunks import Checks, Layout, Read, describe
+from overlaycast.agent.file_frames import FileFrames
+from overlaycast.agent.file_pump import FilePump
 from overlaycast.agent.media import FileInput
 from overlaycast.agent.output import Output, Spool, checks_of_earlier_run
-from overlaycast.agent.sink import Sink
+from overlaycast.agent.ring import Ring
+from overlaycast.agent.sink import BATCH, Sink
 from overlaycast.agent.slab import SLAB_BYTES
-from overlaycast.agent.source import SourcePump
-from overlaycast.errors import LocalProtocolError
 from overlaycast.wire.frames import HEADER_SIZE
 from overlaycast.wire.messages import Assign, Begin, Contents
 
@@ -36,6 +37,11 @@ PAUSE_PART: Final = 4
 GO_ON_PART: Final = 8
 """Parents are not read while more than a fourth of the ring waits for the disk, until it is less than an eighth: one
 read may bring a chunk and a slab at once, and what waits must not leave the ring."""
+
+
+def eager_bytes(ring: Ring) -> int:
+    """Return how much is written as soon as it waits: a batch, or as much as keeps parents from being read."""
+    return min(BATCH, ring.capacity_bytes // GO_ON_PART)
 
 
 class FileGroup:
@@ -79,7 +85,7 @@ class FileGroup:
 
     # --- the source --------------------------------------------------------------------------------------------
 
-    async def describe(self, source: FileInput, record_size: int, count: int) -> None:
+    async def describe(self, source: FileInput, pump: FilePump, record_size: int, count: int) -> None:
         """Read the file, cut as ``chunks.cut`` says, announce what is in it, and be ready to send it."""
         began = time.monotonic()
         source.fix()
@@ -88,7 +94,9 @@ class FileGroup:
         contents, digests = await loop.run_in_executor(None, describe, source.size, record_size, count, read)
         self.checks = Checks(contents, lambda: None, digests)
         self._enlarge_ring(self.checks.layout)
-        self._archive.open(source.descriptor, self.checks)
+        frames = FileFrames(source.read_into, self.checks.layout)
+        pump.open(frames, bytes.fromhex(contents.sha256))
+        self._archive.open(frames, self.checks)
         seconds = round(time.monotonic() - began, 3)
         self._node.journal("contents", **contents.model_dump(exclude={"kind"}), seconds=seconds)
         self.announce()
@@ -100,16 +108,10 @@ class FileGroup:
         if self.checks is not None and self._output is None:
             self._node.tell(self.checks.contents)
 
-    async def send(self, pump: SourcePump, order: Begin) -> None:
-        """Send the file once it is described; one that came back goes on where the receivers are."""
+    async def may_begin(self, order: Begin) -> None:
+        """Wait until the file is described."""
         await self.ready.wait()
-        checks, source = self.checks, self._node.setup.source
-        if checks is None or not isinstance(source, FileInput):
-            raise LocalProtocolError("a file is sent before it is described")
         self._archive.incarnation = order.incarnation
-        first = min(order.next_seq, checks.layout.records)
-        source.begin = first * checks.layout.record_size
-        await pump.run(order.incarnation, first, bytes.fromhex(checks.contents.sha256))
 
     def _enlarge_ring(self, layout: Layout) -> None:
         chunk = layout.chunk_records * (layout.record_size + HEADER_SIZE)
@@ -142,8 +144,9 @@ class FileGroup:
         node.ring.anchor(kept)
         if kept:
             node.say(f"going on from record {kept}: {layout.bytes_before(chunks)} bytes are here and good")
-        node.sink = sink = Sink(node.ring, descriptor, node.departure.sink_failed, self._wrote, layout, kept)
-        self._archive.open(descriptor, checks, lambda: sink.written)
+        eager = eager_bytes(node.ring)
+        node.sink = sink = Sink(node.ring, descriptor, node.departure.sink_failed, self._wrote, layout, kept, eager)
+        self._archive.open(FileFrames(partial(os.preadv, descriptor), layout), checks, lambda: sink.written)
         self._pay()
         if node.uplink:
             node.uplink.checks = checks

@@ -39,7 +39,6 @@ class FileInput:
         self.descriptor = descriptor
         self.name = name
         self.size = os.fstat(descriptor).st_size
-        self.begin = 0
         self._fixed: tuple[int, int] | None = None
 
     def fix(self) -> None:
@@ -69,21 +68,38 @@ class FileInput:
         except OSError as error:
             raise _unreadable(self.name, error) from None
 
-    async def portions(self) -> AsyncIterator[bytes]:
-        """Read ahead in a thread, from byte ``begin`` on.
+    def read_into(self, buffers: list[memoryview], at: int) -> int:
+        """Fill ``buffers`` with what is there from byte ``at`` on; return how many bytes that is.
 
         Raises:
             ConfigError: it cannot be read, has become shorter, or was ``fix``ed and has changed.
         """
+        try:
+            size = os.preadv(self.descriptor, buffers, at)
+        except OSError as error:
+            raise _unreadable(self.name, error) from None
+        if self._fixed not in (None, self._state()):
+            raise ConfigError(f"{self.name}: it was changed while it was being sent")
+        if size < sum(map(len, buffers)):
+            self._refuse_shorter(at + size)
+        return size
+
+    def _refuse_shorter(self, end: int) -> None:
+        if end < self.size:
+            raise ConfigError(f"{self.name}: it has become shorter while it was being sent")
+
+    async def portions(self) -> AsyncIterator[bytes]:
+        """Read ahead in a thread.
+
+        Raises:
+            ConfigError: it cannot be read, or has become shorter.
+        """
         loop = asyncio.get_running_loop()
-        offset = self.begin
+        offset = 0
         while True:
             data = await loop.run_in_executor(None, self.read, PORTION, offset)
-            if self._fixed not in (None, self._state()):
-                raise ConfigError(f"{self.name}: it was changed while it was being sent")
             if not data:
-                if offset < self.size:
-                    raise ConfigError(f"{self.name}: it has become shorter while it was being sent")
+                self._refuse_shorter(offset)
                 return
             offset += len(data)
             yield data

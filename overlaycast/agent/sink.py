@@ -28,7 +28,6 @@ BATCH: Final = 1 << 20
 EAGER: Final = 1 << 18
 """So much waiting is written at once."""
 FILE_FLUSH_S: Final = 0.2
-FILE_EAGER: Final = BATCH
 """The same for a file: nobody looks at it before it is whole."""
 _VECTOR: Final = 512
 """Buffers per ``writev``; the kernel's limit is 1024."""
@@ -137,6 +136,7 @@ class Sink:
         on_wrote: told in the loop after each batch.
         layout: in a file group: where in the file records are.
         kept: in a file group: records at the file's beginning that are there already.
+        eager: so many bytes are written as soon as they wait.
 
     ``written`` is the number after the last record that the output has, as far as the loop knows.
     """
@@ -149,6 +149,7 @@ class Sink:
         on_wrote: Callable[[], None],
         layout: Layout | None = None,
         kept: int = 0,
+        eager: int = EAGER,
     ) -> None:
         self.counting = Counting()
         if layout is not None:
@@ -156,7 +157,8 @@ class Sink:
             self.counting = Counting(Entered(0, kept, kept, size), hashed=False)
         self.written = kept
         self._layout = layout
-        self._flush_s, self._eager = (FLUSH_S, EAGER) if layout is None else (FILE_FLUSH_S, FILE_EAGER)
+        self._flush_s = FLUSH_S if layout is None else FILE_FLUSH_S
+        self._eager = eager
         self.failed: str | None = None
         self._ring = ring
         self._cursor = ring.cursor_at_edge()
@@ -179,15 +181,17 @@ class Sink:
 
     def wake(self) -> None:
         """There may be something new in the ring."""
-        if self._busy or self.failed or self._timer is not None:
-            if not self._busy and self._timer is not None and self.lag_bytes >= self._eager:
-                self._timer.cancel()
-                self._flush()
+        if self._busy or self.failed:
             return
-        self._timer = self._loop.call_later(self._flush_s, self._flush)
+        if self.lag_bytes >= self._eager:
+            self._flush()
+        elif self._timer is None:
+            self._timer = self._loop.call_later(self._flush_s, self._flush)
 
     def _flush(self) -> None:
-        self._timer = None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         if self._busy or self.failed:
             return
         spans = self._ring.pin(self._cursor, BATCH)
@@ -239,9 +243,7 @@ class Sink:
             self._idle.set()
             self._on_failed(failure)
             return
-        if self.lag_bytes >= self._eager:
-            self._flush()
-        elif self.lag_bytes:
+        if self.lag_bytes:
             self.wake()
         if not self._busy and not self.lag_bytes:
             self._idle.set()
@@ -251,8 +253,6 @@ class Sink:
         """Wait until all that is in the ring has been written, or writing has failed."""
         while not self.failed and (self._busy or self.lag_bytes):
             self._idle.clear()
-            if self._timer is not None:
-                self._timer.cancel()
             self._flush()
             await self._idle.wait()
 

@@ -1,4 +1,4 @@
-"""The source's pump: input to records, each when it is due, into the ring.
+"""A source's pump: input to records, each when it is due, into the ring.
 
 Owns: numbering, the digest over what was sent, END. Refuses: who gets it (the children's cursors).
 """
@@ -8,7 +8,8 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
-from collections.abc import Awaitable, Callable
+from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import Final
 
 from overlaycast.agent.burst import Release
@@ -38,56 +39,35 @@ def schedule_for(mode: Mode, source: Input, rate_mbit: float | None) -> Schedule
     raise ConfigError("rate: required, the group is live and the input is no MPEG-TS with a clock; as in --rate 8M")
 
 
-class SourcePump:
-    """Feeds the ring.
+class SourcePump(ABC):
+    """What the pumps of a stream and of a file (``file_pump``) share: when they begin, wait, end and stop.
 
     Args:
+        live: the input is due when it comes.
         pushed: called after each group of records: children are to be pumped.
-        room: returns when the ring may take more without leaving all children behind (file mode). None: always.
     """
 
-    def __init__(
-        self,
-        ring: Ring,
-        source: Input,
-        schedule: Schedule,
-        record_size: int,
-        pushed: Callable[[], None],
-        room: Callable[[], Awaitable[None]] | None,
-    ) -> None:
+    def __init__(self, ring: Ring, schedule: Schedule, live: bool, pushed: Callable[[], None]) -> None:
         self.records = 0
         self.bytes = 0
         self.first_seq = 0
+        self._ring = ring
+        self._schedule = schedule
+        self._release = Release(live)
+        self._pushed = pushed
+        self._incarnation = 0
         self._stopping = False
         self._sending: asyncio.Future[None] | None = None
-        self._ring = ring
-        self._input = source
-        self._schedule = schedule
-        self._cutter = Cutter(record_size)
-        self._pushed = pushed
-        self._room = room
-        self._digest = hashlib.sha256()
-        self._known: bytes | None = None
-        self._incarnation = 0
-        self._release = Release(source.live)
-        self._planned: list[bytes] = []
-        self._offset = 0
 
     @property
     def sha256(self) -> str:
         """The digest of all that was sent."""
-        return (self._known or self._digest.digest()).hex()
+        return self._digest().hex()
 
-    async def run(self, incarnation: int, next_seq: int, digest: bytes | None = None) -> None:
-        """Send the input from record ``next_seq`` on, then END; after ``stop`` END comes at once.
-
-        Args:
-            digest: of a file, known before: the records are the file's, from its beginning.
-        """
+    async def run(self, incarnation: int, next_seq: int) -> None:
+        """Send the input from record ``next_seq`` on, then END; after ``stop`` END comes at once."""
         self._incarnation = incarnation
-        self._known = digest
-        self.first_seq = next_seq if digest is None else 0
-        self._ring.anchor(next_seq)
+        self._begin(next_seq)
         self._sending = asyncio.ensure_future(self._send_all())
         try:
             await self._sending
@@ -102,6 +82,54 @@ class SourcePump:
         self._stopping = True
         if self._sending is not None:
             self._sending.cancel()
+
+    @abstractmethod
+    def _digest(self) -> bytes:
+        """Return the digest that END tells."""
+
+    @abstractmethod
+    def _begin(self, next_seq: int) -> None:
+        """Take the place in the group's numbers."""
+
+    @abstractmethod
+    async def _send_all(self) -> None:
+        """Send everything; when this is cancelled, nothing more goes into the ring."""
+
+    def _wait_s(self, due: float) -> float:
+        """Return in how many seconds the next record goes that is due then; 0 if it is as good as now."""
+        ahead = self._release.wait_s(due, time.monotonic())
+        return ahead if ahead > SLACK_S else 0.0
+
+    def _sent(self, records: int, size: int) -> None:
+        """So many records, of so many bytes, are in the ring."""
+        self.records += records
+        self.bytes += size
+        self._pushed()
+
+    def _end(self) -> None:
+        seq = self._ring.position
+        self._ring.append_end(End(seq, time.time_ns() // 1000, self.first_seq, self._digest(), self._incarnation))
+        self._pushed()
+
+
+class StreamPump(SourcePump):
+    """Feeds the ring of a live group, record by record."""
+
+    def __init__(
+        self, ring: Ring, source: Input, schedule: Schedule, record_size: int, pushed: Callable[[], None]
+    ) -> None:
+        super().__init__(ring, schedule, source.live, pushed)
+        self._input = source
+        self._cutter = Cutter(record_size)
+        self._hashed = hashlib.sha256()
+        self._planned: list[bytes] = []
+
+    def _digest(self) -> bytes:
+        return self._hashed.digest()
+
+    def _begin(self, next_seq: int) -> None:
+        self.first_seq = next_seq
+        self._ring.anchor(next_seq)
 
     async def _send_all(self) -> None:
         async for portion in self._input.portions():
@@ -118,32 +146,16 @@ class SourcePump:
         """Send what is planned and whose time is known, each at its time."""
         sent = 0
         for record in self._planned:
-            due = self._schedule.due(self._offset)
+            due = self._schedule.due(self.bytes)
             if due is None:
                 break
-            await self._wait(due)
-            if self._room is not None:
-                await self._room()
+            if wait_s := self._wait_s(due):
+                await asyncio.sleep(wait_s)
             self._send(record)
             sent += 1
         self._planned = self._planned[sent:]
 
-    async def _wait(self, due: float) -> None:
-        ahead = self._release.wait_s(due, time.monotonic())
-        if ahead > SLACK_S:
-            await asyncio.sleep(ahead)
-
     def _send(self, record: bytes) -> None:
         self._ring.append(record, time.time_ns() // 1000, self._incarnation)
-        if self._known is None:
-            self._digest.update(record)
-        self._offset += len(record)
-        self.records += 1
-        self.bytes += len(record)
-        self._pushed()
-
-    def _end(self) -> None:
-        seq = self._ring.position
-        digest = self._known or self._digest.digest()
-        self._ring.append_end(End(seq, time.time_ns() // 1000, self.first_seq, digest, self._incarnation))
-        self._pushed()
+        self._hashed.update(record)
+        self._sent(1, len(record))

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import os
 import random
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from overlaycast.agent.archive import FileArchive
 from overlaycast.agent.chunks import Checks, describe
+from overlaycast.agent.file_frames import FileFrames
 from overlaycast.agent.ring import Ring
 from overlaycast.wire.frames import Data, Decoder
 
 
-async def read_back(path: Path, content: bytes, record_size: int, oldest: int, written: int, limit: int) -> list[Data]:
+async def read_back(path: Path, content: bytes, record_size: int, oldest: int, written: int, room: int) -> list[Data]:
     """All that a node gives whose ring holds nothing before ``oldest`` and whose file has ``written`` records."""
     contents, digests = describe(len(content), record_size, 1, lambda size, at: content[at : at + size])
     ring = Ring(2)
@@ -22,38 +24,37 @@ async def read_back(path: Path, content: bytes, record_size: int, oldest: int, w
     archive = FileArchive(ring, lambda: 77)
     archive.incarnation = 3
     descriptor = os.open(path, os.O_RDONLY)
-    archive.open(descriptor, Checks(contents, lambda: None, digests), lambda: written)
-    seq, found, decoder = 0, list[Data](), Decoder()
+    checks = Checks(contents, lambda: None, digests)
+    archive.open(FileFrames(partial(os.preadv, descriptor), checks.layout), checks, lambda: written)
+    seq, found, decoder, into = 0, list[Data](), Decoder(), memoryview(bytearray(room))
     try:
-        while True:
-            frames, after = await archive.frames(seq, limit)
-            if not frames:
-                return found
-            seq = after
+        while (reading := archive.read(seq, into)) is not None:
+            frames, seq = await reading
             for frame in decoder.feed(bytes(frames)):
                 assert isinstance(frame, Data)
                 found.append(frame)
             assert len(found) == seq
+        return found
     finally:
         os.close(descriptor)
 
 
 @pytest.mark.parametrize(
-    ("size", "record_size", "limit"),
+    ("size", "record_size", "room"),
     [
-        (1, 10, 1),
-        (1000, 7, 1),
+        (1, 10, 34),
+        (1000, 7, 40),
         (100_000, 7, 1 << 20),
         (1_000_000, 16_384, 1 << 20),
         (1_000_000, 16_384, 200_000),
-        (300_000, 65_536, 1),
+        (300_000, 65_536, 65_560),
     ],
 )
-async def test_records_come_back_as_they_were(tmp_path: Path, size: int, record_size: int, limit: int) -> None:
+async def test_records_come_back_as_they_were(tmp_path: Path, size: int, record_size: int, room: int) -> None:
     path, content = tmp_path / "file", random.Random(size).randbytes(size)
     path.write_bytes(content)
     records = -(-size // record_size)
-    found = await read_back(path, content, record_size, records, records, limit)
+    found = await read_back(path, content, record_size, records, records, room)
     assert [frame.seq for frame in found] == list(range(records))
     assert {(frame.time_us, frame.incarnation) for frame in found} == {(77, 3)}
     assert b"".join(frame.payload for frame in found) == content
