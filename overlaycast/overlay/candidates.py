@@ -14,11 +14,11 @@ from collections.abc import Callable
 from typing import Final
 
 from overlaycast.overlay import tree
-from overlaycast.overlay.locality import Place
+from overlaycast.overlay.locality import Place, alike_ms
 from overlaycast.overlay.members import Member
 
 LOOK: Final = 4
-"""Acceptable candidates that are compared per place."""
+"""Acceptable candidates that are compared per place, beside those that are about as near as the nearest."""
 PATIENCE: Final = 24
 """Entries that are looked at per place in search of them."""
 BEHIND_MS: Final = 1e6
@@ -69,12 +69,16 @@ def near(place: Place, accept: Accept, look: int = LOOK, patience: int = PATIENC
 
 
 def below(place: Place, accept: Accept, searched: Place | None) -> list[Member]:
-    """Return acceptable members of places further in, one per place, but not from the branch ``searched`` already."""
+    """Return acceptable members of places further in, one per place, but not from the branch ``searched`` already.
+
+    They are the nearest few, and all that are about as near as the nearest: noise does not choose among those.
+    """
     heap = place.below
     found: list[Member] = []
     kept: list[tuple[float, str, int, Place]] = []
     seen: set[int] = set()
-    while heap and len(found) < LOOK and len(kept) < PATIENCE:
+    alike = 0.0
+    while heap and (len(found) < LOOK or heap[0][0] <= alike) and len(kept) < PATIENCE:
         entry = heapq.heappop(heap)
         inner = entry[3]
         if inner.order in seen or not inner.listed:
@@ -86,6 +90,7 @@ def below(place: Place, accept: Accept, searched: Place | None) -> list[Member]:
         kept.append(entry)
         if searched is None or not _inside(inner, searched):
             found.extend(near(inner, accept, 1, GLANCE))
+            alike = alike or (alike_ms(entry[0]) if found else 0.0)
     for entry in kept:
         heapq.heappush(heap, entry)
     return found

@@ -27,7 +27,7 @@ UNKNOWN_MS: Final = 1.0
 """One router further, where nothing was measured."""
 NEAR_MS: Final = 1.0
 SAME_SHARE: Final = 1.25
-"""A member at a router counts as being at the router up to this share and so many ms more."""
+"""Delays are alike up to this share and so many ms more: what is measured twice differs, and a busy host is late."""
 _OCTETS: Final = frozenset(map(str, range(256)))
 
 
@@ -116,6 +116,14 @@ def links_between(one: Place | None, other: Place | None) -> int:
     return one.depth + other.depth - 2 * meeting(one, other).depth
 
 
+def alike_ms(least_ms: float) -> float:
+    """Return up to which delay others cannot be told from the least one.
+
+    Choose from all of those by what is not measured. It is no order: of three, the outer two may differ.
+    """
+    return least_ms * SAME_SHARE + NEAR_MS
+
+
 def reach_ms(member: Member) -> float:
     """Return the one-way delay from the coordinator to the member, measured, or as its place suggests.
 
@@ -128,7 +136,7 @@ def reach_ms(member: Member) -> float:
     if member.rtt_ms is None:
         return place.delay_ms
     reach = member.rtt_ms / 2
-    return place.delay_ms if reach <= place.delay_ms * SAME_SHARE + NEAR_MS else reach
+    return place.delay_ms if reach <= alike_ms(place.delay_ms) else reach
 
 
 def distance_ms(one: Member, other: Member) -> float:

@@ -4,9 +4,10 @@ Owns: preference. Refuses: changing anything but through ``moves``; breaking wha
 
 The search goes outwards from the member's own router: whoever has room there feeds it; then the branches of the next
 router up, and so on to the source. Of those whose planned delay is within ``STRETCH`` of the direct way, the one wins
-from whom a copy passes the fewest links. Once a site has its copy, others in it are preferred up to ``SITE_STRETCH``,
-and where the uplink is thin always. So exactly one copy enters a site whose members can forward, and sites hang from
-the source as long as it has places, from one another after that.
+from whom a copy passes the fewest links; of several whose delays are alike the highest in the tree, then by name, so
+that the noise of a measurement chooses nobody. Once a site has its copy, others in it are preferred up to
+``SITE_STRETCH``, and where the uplink is thin always. So exactly one copy enters a site whose members can forward, and
+sites hang from the source as long as it has places, from one another after that.
 
 A newcomer that sits on the way to the member found goes in front of it: to the feeder of that one, which follows by
 ``improve`` and then hangs from the newcomer. So an order of arrival that is unlucky costs no copies in the long run.
@@ -17,14 +18,14 @@ too tall for every place there is loses its tallest parts, which are hung elsewh
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from overlaycast.overlay import candidates, moves, promises, rifts, storm
 from overlaycast.overlay.capacity import UNLIMITED, room, slowed, uplink_copies
 from overlaycast.overlay.group import Group
-from overlaycast.overlay.locality import Place, distance_ms, lies_in, links_between, meeting
+from overlaycast.overlay.locality import Place, alike_ms, distance_ms, lies_in, links_between, meeting
 from overlaycast.overlay.members import Member
 from overlaycast.overlay.reach import linked
 from overlaycast.overlay.tree import LEVEL_BITS, RANK_LIMIT, ceiling, delay_ms, depth, top
@@ -43,7 +44,7 @@ SHALLOW_LEVELS: Final = 3
 """For a branch so tall that only fewer levels than this may feed it, all there are looked at if they are few."""
 
 Found = tuple[int, float, str, int, Member]
-"""Links that the copy passes (``TOO_LONG``: the way is), delay in ms, name, id, who: the smaller the better."""
+"""Links that the copy passes (``TOO_LONG``: the way is), delay in ms, name, id, who; ``_first`` chooses."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,8 +127,9 @@ class _Search:
     def found(self) -> Found | None:
         """Return the best parent and what a copy from it costs, or None."""
         shallow = self._shallow()
-        best = self._outwards() if shallow is None else _least(map(self.judge, filter(self.accepts, shallow)))
-        best = _least(one for one in (best, self.as_planned()) if one is not None)
+        found = self._outwards() if shallow is None else list(map(self.judge, filter(self.accepts, shallow)))
+        planned = self.as_planned()
+        best = _first(found if planned is None else [*found, planned])
         return best and self._ahead(best)
 
     def as_planned(self) -> Found | None:
@@ -151,27 +153,26 @@ class _Search:
     def _is_inside(self, one: Member) -> bool:
         return self.inside is None or lies_in(one.place, self.inside)
 
-    def _outwards(self) -> Found | None:
+    def _outwards(self) -> list[Found]:
         place = self.member.place or self.group.places.root
         own = candidates.near(place, self.accepts, 1)
         if own:
-            return self._judge(own[0], place)  # the list is in order of delay, and neighbours are equally near
+            return [self._judge(own[0], place)]  # the list is in order of delay, and neighbours are equally near
         site = self.group.places.site(place)
         fed = site.inbound > 0 and site.depth > self.group.places.core.depth
-        best: Found | None = None
+        found: list[Found] = []
         searched: Place | None = None
         for above in place.up():
             steps = place.depth - above.depth
-            if best is not None and best[0] < steps:
+            least = min(found, key=_links_and_delay, default=None)
+            if least is not None and least[0] < steps:
                 break  # whoever is found from here on is further away
-            further = best is None or best[0] > steps
-            for one in self._at(above, searched, further):
-                found = self._judge(one, above)
-                best = found if best is None or found[:4] < best[:4] else best
+            further = least is None or least[0] > steps
+            found += [self._judge(one, above) for one in self._at(above, searched, further)]
             searched = above
-            if above is self.inside or (above is site and fed and best is not None and self._stays(best, site)):
+            if above is self.inside or (above is site and fed and found and self._stays(found, site)):
                 break
-        return best
+        return found
 
     def judge(self, one: Member, stretch: float = STRETCH) -> Found:
         """Return what a copy from this candidate costs; ``stretch``: how much longer than the direct way it may be."""
@@ -227,12 +228,23 @@ class _Search:
         links = sum(place.depth - shared.depth for place in (here, there) if place is not None)
         return (links, cost, one.name, one.id, one)
 
-    def _stays(self, best: Found, site: Place) -> bool:
+    def _stays(self, found: Sequence[Found], site: Place) -> bool:
+        best = min(found, key=_links_and_delay)
         return best[1] <= SITE_STRETCH * self.direct or uplink_copies(self.group, site) < UNLIMITED
 
 
-def _least(found: Iterable[Found]) -> Found | None:
-    return min(found, key=lambda one: one[:4], default=None)
+def _links_and_delay(found: Found) -> tuple[int, float]:
+    return found[:2]
+
+
+def _first(found: Sequence[Found]) -> Found | None:
+    """Return who feeds the member with the fewest links, and of those whose delays are alike who comes first."""
+    if len(found) < 2:
+        return found[0] if found else None
+    links = min(one[0] for one in found)
+    fewest = [one for one in found if one[0] == links]
+    enough = alike_ms(min(one[1] for one in fewest))
+    return min((one for one in fewest if one[1] <= enough), key=lambda one: (depth(one[4]), one[2], one[3]))
 
 
 def _for_siblings(candidate: Member) -> int:
@@ -283,17 +295,15 @@ def _last_resort(group: Group, search: _Search) -> Member | None:
     place = search.member.place
     found = [
         (
-            not storm.lives(group, one),
-            not room(group, one.place, place),
-            slowed(group, one, place),
-            search.cost(one),
-            one.id,
-            one,
+            (not storm.lives(group, one), not room(group, one.place, place), slowed(group, one, place)),
+            (0, search.cost(one), one.name, one.id, one),
         )
         for one in group.members.values()
         if one.degree and one.trusted and search.possible(one)
     ]
-    return min(found, key=lambda item: item[:5])[5] if found else None
+    least = min((harm for harm, _ in found), default=None)
+    best = _first([one for harm, one in found if harm == least])
+    return best[4] if best else None
 
 
 def _by_lifting(group: Group, member: Member, avoid: Iterable[Member]) -> Member | None:

@@ -72,7 +72,7 @@ def exchange(group: Group, leave: Leave, most: int) -> list[Move]:
 
 
 def _heads(group: Group) -> list[Member]:
-    """Return each place's head, in order of their places."""
+    """Return each place's head, in an order that is the same whoever was measured first."""
     found: dict[int, Member] = {}
     for member in map(group.living, group.heads):
         if member is None or member.place is None or member.role == "backup" or not member.degree:
@@ -80,7 +80,7 @@ def _heads(group: Group) -> list[Member]:
         other = found.get(member.place.order)
         if other is None or (depth(member), member.id) < (depth(other), other.id):
             found[member.place.order] = member
-    return [found[order] for order in sorted(found)]
+    return sorted(found.values(), key=lambda head: (head.place.label if head.place else "", head.id))
 
 
 def _plan(group: Group, heads: list[Member]) -> Plan | None:
