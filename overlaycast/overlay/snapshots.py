@@ -2,7 +2,9 @@
 
 Owns: the format, with its version, and the way back. Refuses: storage. Kept are ids, epoch, places, the tree and its
 ranks; promises and orders are kept as they were told, so that nobody well is moved or told anything new by a restart.
-Times of the watch (flags, inquiries, under-performance) start afresh: what is still wrong will be told again.
+Who feeds nobody for a while, and who is kept away from whom, remains so until the same time. Times of the watch (flags,
+inquiries, under-performance) and what uplinks and hosts were seen to carry start afresh: what is still wrong will be
+told again.
 """
 
 from __future__ import annotations
@@ -21,6 +23,8 @@ from overlaycast.overlay.watch import SWEEP_S
 from overlaycast.wire.messages import Contents
 
 VERSION = 1
+SENTENCES = ("leaf", "rift")
+"""Timers that go on over a restart: the ends of what was decided for a stated time."""
 RETURN_FACTOR = 6.0
 """After a restart members have so many times ``lost_after_s`` to come back."""
 
@@ -53,6 +57,12 @@ def dump(group: Group) -> dict[str, Any]:
         "members": [_member(member, number) for member in group.members.values()],
         "waiting": list(group.waiting),
         "leaves": list(group.leaves),
+        "timers": [
+            [kind, member, at]
+            for kind in SENTENCES
+            for member, at in group.timers.pending(kind)
+            if group.living(member)
+        ],
     }
 
 
@@ -78,6 +88,7 @@ def _member(member: Member, number: dict[int, int]) -> dict[str, Any]:
         "parent": member.parent.id if member.parent else None,
         "standbys": [[s.id, c] for s, c in zip(member.standbys, member.counted, strict=True)],
         "fallbacks": [one.id for one in member.fallbacks],
+        "barred": list(member.barred),
         "sent": member.sent,
     }
 
@@ -131,7 +142,8 @@ def _load_member(group: Group, kept: dict[str, Any], places: list[Place], now: f
     member = Member(kept["id"], kept["name"], kept["role"])
     for name in _PLAIN:
         setattr(member, name, kept[name])
-    member.dials = kept.get("dials", True)  # snapshots of before have neither of these two
+    member.dials = kept.get("dials", True)  # snapshots of before have none of these three
+    member.barred = tuple(kept.get("barred", ()))
     inside = kept.get("inside")
     member.inside = None if inside is None else (inside[0], inside[1], inside[2])
     member.state = State(kept["state"])
@@ -193,7 +205,9 @@ def _finish(group: Group, snapshot: dict[str, Any], now: float) -> None:
             group.timers.arm(now + grace, "lost", member.id)
     group.waiting = dict.fromkeys(snapshot["waiting"])
     for leaf in group.leaves:
-        group.timers.arm(now + SHUNNED_S, "leaf", leaf)
+        group.timers.arm(now + SHUNNED_S, "leaf", leaf)  # snapshots of before do not say until when
+    for kind, member_id, at in snapshot.get("timers", ()):
+        group.timers.arm(at, kind, member_id)
     if group.begin_wanted:
         group.timers.arm(now + group.settings.lost_after_s, "begin")
     if group.source is not None and not group.started:

@@ -5,6 +5,7 @@ Owns: what a well-behaved agent and shell would answer. Refuses: deciding; every
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -270,6 +271,16 @@ def after_a_death() -> tuple[Scene, str]:
 def inside(scene: Scene) -> Group:
     """Return the state that the overlay keeps to itself."""
     return scene.overlay._group
+
+
+def restart(scene: Scene, after: float) -> None:
+    """Let the coordinator crash and come back so many seconds later with what it has stored; all members resume."""
+    kept = json.loads(json.dumps(scene.overlay.snapshot()))
+    scene.now += after
+    scene.overlay = Overlay.restore(scene.settings, KEY, kept, scene.now)
+    for actor in scene.actors.values():
+        assert scene.resume(actor)
+    scene.deliver()
 
 
 def record(scene: Scene, name: str) -> Member:

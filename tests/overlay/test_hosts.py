@@ -7,7 +7,7 @@ from overlaycast.overlay.carried import LACKING_S
 from overlaycast.overlay.repair import LEAF_S
 from overlaycast.overlay.tree import check
 from overlaycast.wire.messages import Leaving
-from tests.overlay.scene import Scene, inside, record
+from tests.overlay.scene import Scene, inside, record, restart
 
 
 def one_site(peers: int, **settings: float) -> Scene:
@@ -89,6 +89,17 @@ def test_who_lacks_below_two_parents_feeds_nobody_until_it_is_well() -> None:
     assert record(scene, name).degree == 0
     lives(scene, LEAF_S + 1, {})
     assert record(scene, name).degree == 4
+
+
+def test_a_restart_makes_its_time_no_longer() -> None:
+    scene = one_site(14)
+    lives(scene, 4, {})
+    name = thin(scene)
+    assert record(scene, name).degree == 0
+    restart(scene, after=LEAF_S / 2)
+    assert record(scene, name).degree == 0
+    lives(scene, LEAF_S / 2 + 1, {})
+    assert record(scene, name).degree > 0
 
 
 def test_a_second_one_at_the_same_site_shows_a_thin_uplink_and_stays_as_it_is() -> None:

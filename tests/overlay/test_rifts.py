@@ -8,7 +8,7 @@ from overlaycast.overlay import rifts
 from overlaycast.overlay.reach import linked
 from overlaycast.overlay.tree import check
 from overlaycast.wire.messages import Assign, Leaving, Released
-from tests.overlay.scene import Actor, Scene, inside, record
+from tests.overlay.scene import Actor, Scene, inside, record, restart
 
 
 def site(*names: str, degree: int = 3, heads: int = 1) -> Scene:
@@ -56,6 +56,17 @@ def test_who_stays_elsewhere_is_told_again_and_then_placed_anew() -> None:
     check(inside(scene).tree, iter(inside(scene).members.values()))
     scene.pass_time(rifts.BARRED_S + 1)
     assert linked(record(scene, was), record(scene, leaf))
+
+
+def test_who_is_kept_apart_remains_so_over_a_restart_and_no_longer() -> None:
+    scene = site("a", "b", "c", "d", "e", "f")
+    child, parent = record(scene, "f"), record(scene, "a")
+    rifts.bar(inside(scene), parent, child, scene.now)
+    scene.deliver()
+    restart(scene, after=rifts.BARRED_S / 2)
+    assert not linked(record(scene, "a"), record(scene, "f"))
+    scene.pass_time(rifts.BARRED_S / 2 + 1)
+    assert linked(record(scene, "a"), record(scene, "f"))
 
 
 def test_a_guest_that_accuses_a_parent_that_lives_is_sent_to_a_proper_place() -> None:
