@@ -10,6 +10,7 @@ a record is copied once, into the ring, when its chunk is good. Memory: one chun
 from __future__ import annotations
 
 import hashlib
+import math
 from typing import Final
 
 from overlaycast.agent.chunks import Checks, DamagedError, Gathering
@@ -58,6 +59,14 @@ class ChunkIntake:
     def wants_digests(self) -> bool:
         """The list is not known to its end: a chunk's digest is needed before its records."""
         return not self._checks.complete
+
+    def due(self, least: float) -> int:
+        """Return how many more bytes, at least so many, make a chunk whole; not beyond the file."""
+        layout = self._layout
+        chunk = layout.chunk_records * self._frame
+        missing = chunk - (self._stop - self._start) % chunk
+        missing += max(0, math.ceil((least - missing) / chunk)) * chunk
+        return max(0, min(missing, layout.frames_after(self.expected or 0) - (self._stop - self._parsed)))
 
     def buffer(self) -> memoryview:
         """Return where the next read of this link goes."""

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from typing import Final, TypeAlias
 
 from overlaycast.errors import ConfigError, RemoteProtocolError
-from overlaycast.wire.frames import DIGEST_SIZE, MAX_RECORD, Digests, encode
+from overlaycast.wire.frames import DIGEST_SIZE, HEADER_SIZE, MAX_RECORD, Digests, encode
 from overlaycast.wire.messages import MAX_CHUNK, MAX_CHUNK_RECORDS, MAX_CHUNKS, Contents
 
 LEAST_CHUNK: Final = 8 << 10
@@ -83,6 +83,11 @@ class Layout:
     def length_of(self, seq: int) -> int:
         """Return the bytes of record ``seq``; 0 behind the end."""
         return max(0, min(self.record_size, self.size - seq * self.record_size))
+
+    def frames_after(self, seq: int) -> int:
+        """Return the bytes of the frames from record ``seq`` on."""
+        left = max(0, self.records - seq)
+        return left * HEADER_SIZE + max(0, self.size - seq * self.record_size)
 
     def records_before(self, chunk: int) -> int:
         """Return the number of the first record of ``chunk``; behind the last chunk, of all records."""

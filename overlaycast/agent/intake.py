@@ -78,6 +78,10 @@ class Intake:
         """A live stream has no list of digests."""
         return False
 
+    def due(self, least: float) -> int:
+        """Return 0: a record may be whole with the next byte, and goes on at once."""
+        return 0
+
     def buffer(self) -> memoryview:
         """Return where the next read of this link goes: at least a frame's worth of room."""
         ring = self._ring

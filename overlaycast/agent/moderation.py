@@ -7,14 +7,16 @@ of a millisecond apart are read together after a short pause, as network cards d
 moderation): one wake-up and one ``send`` per child serve them all. A slower stream never waits, and neither does one
 that fills its reads by itself.
 
-Nobody waits for a part of a file's chunk, so a file's link rests after each small read. That saves more than wake-ups:
-while segments wait unread the kernel does not acknowledge every second one, but all of them with the next read. Where a
-relay passes on what it gets through the same thin uplink, acknowledgements take their room from data: with Linux's
-usual one for two segments 2.2 % of it (66 bytes for 2 x 1514).
+Nobody waits for a part of a file's chunk, so a file's link is not listened to but read when a whole chunk should be
+there, by the rate at which it comes. That saves more than wake-ups: while segments wait unread the kernel does not
+acknowledge every second one, but all of them with the next read. (``SO_RCVLOWAT`` would wake us just in time, and have
+every second segment acknowledged.) Where a relay passes on what it gets through the same thin uplink, acknowledgements
+take their room from data: with Linux's usual one for two segments 2.2 % of it (66 bytes for 2 x 1514).
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 PAUSE_S: Final = 0.00025
@@ -22,13 +24,19 @@ PAUSE_S: Final = 0.00025
 THICK_PER_S: Final = 4000.0
 """Records a second from which on two share a pause."""
 REST_S: Final = 0.006
-"""A file's link rests so long: some ten segments on a link of 20 Mbit/s, less than a chunk."""
-LEAF_REST_S: Final = 0.02
+"""A file's link is read every so often, or as soon after as another chunk is whole: some ten segments at 20 Mbit/s."""
+LEAF_REST_S: Final = 0.05
 """The same at a node that feeds nobody."""
+LONGEST_REST_S: Final = 0.02
+"""A node that feeds others looks at least so often, whatever a chunk takes."""
+_NEWEST: Final = 0.25
+"""What the newest read counts in the rate."""
 WINDOW: Final = 64
 """Records between two looks at the clock."""
 FULL_READ: Final = 1 << 16
 """A read of so many bytes needs no company."""
+FULL_FILE_READ: Final = 1 << 20
+"""The same of a file's link; a fourth of it is worth a read."""
 
 
 class Moderation:
@@ -51,8 +59,27 @@ class Moderation:
         self.pausing = self._thick and size < FULL_READ
 
 
-def rest_s(size: int, forwards: bool) -> float:
-    """Return how many seconds a file's link is left alone after a read of ``size`` bytes."""
-    if size >= FULL_READ:
-        return 0.0
-    return REST_S if forwards else LEAF_REST_S
+class Polling:
+    """When a file's link is worth a read: told each read, as one link's."""
+
+    __slots__ = ("_at", "_rate")
+
+    def __init__(self) -> None:
+        self._at: float | None = None
+        self._rate = 0.0
+
+    def rest_s(self, size: int, now: float, forwards: bool, due: Callable[[float], int]) -> float:
+        """A read brought ``size`` bytes; return in how many seconds the next one is due, 0: as soon as something comes.
+
+        Args:
+            forwards: somebody waits for what we get.
+            due: returns how many more bytes, at least so many, make a chunk whole.
+        """
+        before, self._at = self._at, now
+        if before is None or now <= before:
+            return 0.0
+        self._rate += _NEWEST * (size / (now - before) - self._rate)
+        if size >= FULL_FILE_READ:
+            return 0.0
+        usual = REST_S if forwards else LEAF_REST_S
+        return min(due(min(self._rate * usual, FULL_FILE_READ / 4)) / self._rate, max(usual, LONGEST_REST_S))

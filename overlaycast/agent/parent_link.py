@@ -14,7 +14,7 @@ from typing import Final, Protocol
 
 from overlaycast.agent.chunks import DamagedError
 from overlaycast.agent.intake import Arrival
-from overlaycast.agent.moderation import PAUSE_S, Moderation
+from overlaycast.agent.moderation import PAUSE_S, Moderation, Polling
 from overlaycast.agent.sockets import connect_any
 from overlaycast.errors import RemoteProtocolError
 from overlaycast.wire.frames import IDLE, Frame, Heartbeat, Hello, Start, Stop, encode
@@ -36,8 +36,9 @@ class ParentListener(Protocol):
     def intake(self, link: ParentLink) -> Way:
         """Return the link's way into the ring."""
 
-    def rest_s(self, size: int) -> float:
-        """Return how many seconds a link is left alone after a read of ``size`` bytes."""
+    @property
+    def forwards(self) -> bool:
+        """Somebody waits for what we get."""
 
 
 class Way(Protocol):
@@ -54,6 +55,9 @@ class Way(Protocol):
 
     def received(self, size: int) -> Arrival:
         """Take what was read."""
+
+    def due(self, least: float) -> int:
+        """Return how many more bytes, at least so many, make something whole; 0: every byte may."""
 
     def close(self) -> None:
         """The link is gone."""
@@ -75,6 +79,8 @@ class ParentLink:
         self.paused = False
         self._intake = listener.intake(self)
         self._moderation = Moderation()
+        self._polling = Polling()
+        self._flows = False
         self._listener = listener
         self._resume = resume
         self._sock: socket.socket | None = None
@@ -193,8 +199,10 @@ class ParentLink:
             self._resting = loop.call_later(seconds, self._rested)
 
     def _rested(self) -> None:
+        """Read what has come; listen again unless another rest follows."""
         self._wake()
-        if self._sock is not None:
+        self._read()
+        if self._resting is None and self._sock is not None and not self.paused:
             asyncio.get_running_loop().add_reader(self._sock, self._readable)
 
     def _wake(self) -> None:
@@ -222,9 +230,12 @@ class ParentLink:
             self._break(str(error), isinstance(error, DamagedError))
             return
         arrival.size = size
-        self._moderation.took(arrival.records, size, time.monotonic())
+        now = time.monotonic()
+        self._moderation.took(arrival.records, size, now)
         self._listener.arrived(self, arrival)
-        self._rest(self._listener.rest_s(size))
+        self._flows = self._flows or arrival.records > 0  # before that every hop waits for the list of digests
+        if self._flows and self._intake.due(0):
+            self._rest(self._polling.rest_s(size, now, self._listener.forwards, self._intake.due))
 
     def _break(self, why: str, damaged: bool = False) -> None:
         if not self._closed:

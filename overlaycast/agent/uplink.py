@@ -16,7 +16,6 @@ from overlaycast.agent.called import Called
 from overlaycast.agent.chunk_intake import ChunkIntake
 from overlaycast.agent.chunks import Checks
 from overlaycast.agent.intake import Arrival, Intake
-from overlaycast.agent.moderation import rest_s
 from overlaycast.agent.parent_link import ParentLink, Way
 from overlaycast.agent.ring import Ring
 from overlaycast.agent.switching import Action, Ask, Complain, Dial, Fed, Hang, Hush, Silent, State
@@ -139,10 +138,6 @@ class Uplink:
         if self.checks is not None:
             return ChunkIntake(self._ring, self.checks)
         return Intake(self._ring, lambda _, __: self._may_skip(link))
-
-    def rest_s(self, size: int) -> float:
-        """Return how many seconds a link is left alone after a read of ``size`` bytes."""
-        return 0.0 if self.checks is None else rest_s(size, self.forwards)
 
     def _may_skip(self, link: ParentLink) -> bool:
         """A loss is taken from who feeds us, or from whom we have asked for its oldest."""

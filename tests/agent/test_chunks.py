@@ -195,6 +195,25 @@ def test_not_a_byte_of_a_changed_chunk_enters(
     assert ring.end is not None
 
 
+@given(st.binary(min_size=1, max_size=400), st.integers(1, 30), st.integers(1, 5), st.integers(0, 900), st.data())
+def test_when_so_much_more_has_come_as_is_due_a_chunk_is_whole(
+    content: bytes, record_size: int, per_chunk: int, least: int, data: st.DataObject
+) -> None:
+    checks, _ = checks_of(content, record_size, per_chunk)
+    ring = Ring(2)
+    ring.anchor(0)
+    intake = ChunkIntake(ring, checks)
+    stream = b"".join(map(encode, frames_of(content, record_size)[:-1]))
+    feed(intake, encode(Heartbeat(0, seek=True)) + stream[: data.draw(st.integers(0, len(stream) - 1))])
+    had, start = ring.position, len(stream) - intake.due(1 << 30)
+    due = intake.due(least)
+    assert due >= least or start + due == len(stream)
+    feed(intake, stream[start : start + due])
+    assert ring.position > had
+    assert ring.position % per_chunk == 0 or ring.position == checks.layout.records
+    assert intake.due(least) > 0 or ring.position == checks.layout.records
+
+
 @given(st.lists(st.tuples(st.integers(0, 1), st.integers(1, 200)), max_size=60))
 def test_two_links_at_once_give_each_record_once(turns: list[tuple[int, int]]) -> None:
     content = bytes(range(256)) * 3

@@ -2,9 +2,23 @@
 
 from __future__ import annotations
 
+import math
+import statistics
+
 import pytest
 
-from overlaycast.agent.moderation import FULL_READ, PAUSE_S, THICK_PER_S, WINDOW, Moderation, rest_s
+from overlaycast.agent.moderation import (
+    FULL_FILE_READ,
+    FULL_READ,
+    LEAF_REST_S,
+    LONGEST_REST_S,
+    PAUSE_S,
+    REST_S,
+    THICK_PER_S,
+    WINDOW,
+    Moderation,
+    Polling,
+)
 
 
 def pauses(per_s: float, per_read: int = 1, size: int = 1300, reads: int = 1000) -> list[bool]:
@@ -53,10 +67,43 @@ def test_a_pause_holds_two_records_of_the_thinnest_thick_stream() -> None:
     assert THICK_PER_S * PAUSE_S >= 1
 
 
+CHUNK = 16_408
+
+
+def rests(rate: float, forwards: bool, reads: int = 200) -> list[float]:
+    """A link that brings so many bytes a second, read when it is due: how long it rested."""
+    polling, now, had, seen = Polling(), 100.0, 0, 0
+    rested = []
+    for _ in range(reads):
+        come = int(rate * (now - 100.0))
+        size, seen = max(1, come - seen), max(come, seen + 1)
+        had += size
+
+        def due(least: float, held: int = had) -> int:
+            missing = CHUNK - held % CHUNK
+            return missing + max(0, math.ceil((least - missing) / CHUNK)) * CHUNK
+
+        rest_s = polling.rest_s(min(size, FULL_FILE_READ), now, forwards, due)
+        rested.append(rest_s)
+        now += max(rest_s, 1e-4)
+    return rested[20:]
+
+
 @pytest.mark.parametrize("forwards", [True, False])
-def test_a_file_is_read_at_full_speed_where_reads_are_full(forwards: bool) -> None:
-    assert rest_s(FULL_READ, forwards) == 0.0
+@pytest.mark.parametrize("rate", [1e4, 2.5e5, 2.5e6, 2.5e7, 1e8])
+def test_a_file_is_read_every_few_milliseconds_whatever_its_rate(rate: float, forwards: bool) -> None:
+    seen = rests(rate, forwards)
+    assert all(0 < rest_s <= (LONGEST_REST_S if forwards else LEAF_REST_S) for rest_s in seen)
+    if rate >= 1e8:  # a fourth of what a read can bring is worth one
+        assert statistics.median(seen) * rate == pytest.approx(FULL_FILE_READ / 4, rel=0.2)
 
 
-def test_a_file_rests_after_a_small_read_and_longer_where_nobody_waits() -> None:
-    assert 0.0 < rest_s(FULL_READ - 1, forwards=True) < rest_s(1, forwards=False)
+def test_a_node_that_forwards_reads_when_a_chunk_is_whole() -> None:
+    """20 Mbit/s: a chunk takes 6.6 ms, so each read brings one or two, and never much less."""
+    assert 0.8 * REST_S <= statistics.median(rests(2.5e6, forwards=True)) <= 2 * CHUNK / 2.5e6
+
+
+def test_a_file_is_read_at_full_speed_where_reads_are_full() -> None:
+    polling = Polling()
+    assert polling.rest_s(1, 100.0, True, lambda _: CHUNK) == 0.0  # no rate is known yet
+    assert polling.rest_s(FULL_FILE_READ, 101.0, True, lambda _: CHUNK) == 0.0

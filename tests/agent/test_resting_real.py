@@ -1,27 +1,39 @@
-"""A file's link is left alone for a while after a small read, and nothing that comes meanwhile is lost."""
+"""A link on which a file flows is left alone between reads, and nothing that comes meanwhile is lost."""
 
 from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+import pytest
+
+from overlaycast.agent import parent_link
 from overlaycast.agent.intake import Arrival, Intake
 from overlaycast.agent.parent_link import ParentLink
 from overlaycast.agent.ring import Ring
-from overlaycast.wire.frames import Heartbeat, encode
+from overlaycast.wire.frames import Heartbeat, data_header, encode
 from overlaycast.wire.messages import Peer
 
 BEAT = encode(Heartbeat(0))
+RECORD = encode(Heartbeat(0, seek=True)) + data_header(0, 1, 3) + b"one"
 LONG_S = 3600.0
 
 
-class Above:
-    """Hears what a parent link hears, and has it rest for so long after each read."""
+class Chunked(Intake):
+    """A way on which more than the next byte is waited for."""
 
-    def __init__(self, seconds: float) -> None:
-        self.seconds = seconds
+    def due(self, least: float) -> int:
+        return 1
+
+
+class Above:
+    """Hears what a parent link hears."""
+
+    forwards = True
+
+    def __init__(self) -> None:
         self.beats: asyncio.Queue[int] = asyncio.Queue()
 
     def arrived(self, link: ParentLink, arrival: Arrival) -> None:
@@ -31,20 +43,29 @@ class Above:
         raise AssertionError(why)
 
     def intake(self, link: ParentLink) -> Intake:
-        return Intake(Ring(2), lambda _, __: True)
+        return Chunked(Ring(2), lambda _, __: True)
 
-    def rest_s(self, size: int) -> float:
+
+class Fixed:
+    """Has a link rest for so long after each read."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+
+    def rest_s(self, size: int, now: float, forwards: bool, due: Callable[[float], int]) -> float:
         return self.seconds
 
 
 @contextmanager
-def linked(above: Above) -> Iterator[tuple[ParentLink, socket.socket]]:
+def linked(above: Above, seconds: float) -> Iterator[tuple[ParentLink, socket.socket]]:
     """Yield a link and its parent's end."""
     here, there = socket.socketpair()
-    with there:
+    with there, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(parent_link, "Polling", lambda: Fixed(seconds))
         here.setblocking(False)
         link = ParentLink(1, Peer(member=1, name="p", addresses=(), grant="00" * 16, rank=1), above, lambda: 0)
         link.adopt(here, 2)
+        link.start(0)
         yield link, there
         link.close()
 
@@ -56,19 +77,22 @@ async def turns() -> None:
 
 
 async def test_what_comes_during_a_rest_is_read_at_once_after_it() -> None:
-    above = Above(0.001)
-    with linked(above) as (_, there):
-        there.send(BEAT)
+    above = Above()
+    with linked(above, 0.001) as (_, there):
+        there.send(RECORD)
         beats = await above.beats.get()
         there.send(2 * BEAT)
         while beats < 3:
             beats += await above.beats.get()
+        await turns()
+        there.send(BEAT)  # a rest that brought nothing: we listen again
+        assert await above.beats.get() == 1
 
 
 async def test_a_resting_link_is_read_when_asked_and_not_before() -> None:
-    above = Above(LONG_S)
-    with linked(above) as (link, there):
-        there.send(BEAT)
+    above = Above()
+    with linked(above, LONG_S) as (link, there):
+        there.send(RECORD)
         assert await above.beats.get() == 1
         there.send(BEAT)
         await turns()
@@ -78,11 +102,20 @@ async def test_a_resting_link_is_read_when_asked_and_not_before() -> None:
 
 
 async def test_who_goes_on_after_a_pause_does_not_rest_first() -> None:
-    above = Above(LONG_S)
-    with linked(above) as (link, there):
-        there.send(BEAT)
+    above = Above()
+    with linked(above, LONG_S) as (link, there):
+        there.send(RECORD)
         assert await above.beats.get() == 1
         link.pause()
         there.send(BEAT)
         link.go_on()
         assert await above.beats.get() == 1
+
+
+async def test_nothing_rests_before_the_first_record() -> None:
+    """The list of digests comes first, and every hop below waits for it."""
+    above = Above()
+    with linked(above, LONG_S) as (_, there):
+        for _ in range(2):
+            there.send(BEAT)
+            assert await above.beats.get() == 1
