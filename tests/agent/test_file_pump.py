@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -121,7 +123,9 @@ async def test_each_record_goes_when_it_is_due(tmp_path: Path, monkeypatch: pyte
         now[0] += seconds
 
     monkeypatch.setattr("overlaycast.agent.file_pump.asyncio.sleep", sleep)
-    monkeypatch.setattr("overlaycast.agent.source.time.monotonic", lambda: now[0])
+    monkeypatch.setattr(
+        "overlaycast.agent.source.time", SimpleNamespace(monotonic=lambda: now[0], time_ns=time.time_ns)
+    )
     with source(tmp_path / "file", bytes(25_000)) as found:
         ring = Ring(2)
         pump = pump_of(
