@@ -1,59 +1,44 @@
-"""File mode: one upstream link's bytes on their way into the ring, chunk by chunk, each checked first.
+"""File mode: one upstream link's bytes on their way into the ring; a record counts when its chunk is whole and good.
 
-Owns: what a link has brought of a chunk that is not whole yet, and the check. Refuses: records that are not what the
-source announced, as ``DamagedError``. What is in the ring can be trusted: it may be written and passed on.
+Owns: the check of each chunk, and how large the ring's slabs have to be for it. Refuses: what the source has not
+announced, as ``DamagedError``. What is in the ring can be trusted: it may be written and passed on.
 
-Unlike in ``intake`` every link has memory of its own: what two links bring at once (a hedged switch) is not mixed, and
-a record is copied once, into the ring, when its chunk is good. Memory: one chunk and one read for each link that feeds.
+Invariant: a link has at most one chunk and one frame that do not count yet, and they lie in one slab.
 """
 
 from __future__ import annotations
 
 import hashlib
 import math
-from typing import Final
 
-from overlaycast.agent.chunks import Checks, DamagedError, Gathering
-from overlaycast.agent.intake import Arrival
+from overlaycast.agent.chunks import Checks, DamagedError, Gathering, Layout
+from overlaycast.agent.intake import Arrival, Intake
 from overlaycast.agent.ring import Ring
-from overlaycast.agent.slab import LEAST_ROOM, MAX_FRAME, SLAB_BYTES, fresh_memory
+from overlaycast.agent.slab import LEAST_ROOM, MAX_FRAME, SLAB_BYTES, frame_time
 from overlaycast.errors import RemoteProtocolError
-from overlaycast.wire.frames import (
-    DIGEST_SIZE,
-    HEADER,
-    HEADER_SIZE,
-    Digests,
-    End,
-    Heartbeat,
-    Kind,
-    Refuse,
-    decode_one,
-    payload_length,
-)
-
-_READ: Final = SLAB_BYTES
+from overlaycast.wire.frames import HEADER, HEADER_SIZE, Digests, End, Kind, payload_length
 
 
-class ChunkIntake:
+def slab_bytes(layout: Layout) -> int:
+    """Return the size of a slab that takes whole chunks, and behind them a frame and a read."""
+    chunk = layout.chunk_records * (layout.record_size + HEADER_SIZE)
+    return -(-SLAB_BYTES // chunk) * chunk + MAX_FRAME + LEAST_ROOM
+
+
+class ChunkIntake(Intake):
     """The way of one upstream link into the ring of a file group.
 
     Args:
-        ring: anchored at the first record that is missing here; what is in it is good.
+        ring: anchored at the first chunk that is missing here, with slabs of ``slab_bytes``; what is in it is good.
     """
 
     def __init__(self, ring: Ring, checks: Checks) -> None:
-        self.expected: int | None = None
-        self.feeding = False
-        self._ring = ring
+        super().__init__(ring)
         self._checks = checks
         self._layout = checks.layout
         self._frame = checks.layout.record_size + HEADER_SIZE
         self._gathering = Gathering(checks)
-        self._memory = memoryview(b"")
-        # [good_from, start): the frames of chunks that are good, ``good`` in number, while a read is being taken;
-        # [start, parsed): whole frames of the chunk that is being gathered; [parsed, stop): what is not parsed yet
-        self._good = self._good_from = 0
-        self._start = self._parsed = self._stop = 0
+        self._digest = hashlib.sha256()  # of the payloads of what is whole
 
     @property
     def wants_digests(self) -> bool:
@@ -64,150 +49,80 @@ class ChunkIntake:
         """Return how many more bytes, at least so many, make a chunk whole; not beyond the file."""
         layout = self._layout
         chunk = layout.chunk_records * self._frame
-        missing = chunk - (self._stop - self._start) % chunk
+        missing = chunk - self._partial % chunk
         missing += max(0, math.ceil((least - missing) / chunk)) * chunk
-        return max(0, min(missing, layout.frames_after(self.expected or 0) - (self._stop - self._parsed)))
+        return max(0, min(missing, layout.frames_after(self.expected or 0) - (self._partial - self._whole)))
 
-    def buffer(self) -> memoryview:
-        """Return where the next read of this link goes."""
-        if len(self._memory) - self._stop < LEAST_ROOM:
-            self._make_room()
-        return self._memory[self._stop :]
+    def _take_records(self, arrival: Arrival) -> None:
+        """Gather the whole DATA frames that come next, and cut out those that the ring has."""
+        head = self._ring.head
+        read, stop = head.complete + self._whole, head.complete + self._partial
+        while stop - read >= HEADER_SIZE:
+            kind, _, _, length, seq, _ = HEADER.unpack_from(head.memory, read)
+            after = read + HEADER_SIZE + payload_length(kind, length)
+            if kind != Kind.DATA or after > stop:
+                break
+            self._expect(seq, length)
+            if self._whole or seq == self._ring.next_seq:
+                self._gather(seq, read, after, arrival)
+            else:  # we have it, or it is no beginning for us
+                arrival.duplicates += seq < self._ring.position
+            read = after
+        self._settle(read, stop)
 
-    def _make_room(self) -> None:
-        held = self._memory[self._start : self._stop]
-        if not len(self._memory):
-            # the list comes in frames of its own size, whatever the records' is
-            chunk = self._layout.chunk_records * self._frame
-            self._memory = fresh_memory(chunk + MAX_FRAME + _READ)
-        self._memory[: len(held)] = held
-        self._parsed -= self._start
-        self._stop -= self._start
-        self._start = 0
-
-    def close(self) -> None:
-        """The link is gone: what is not whole goes with it."""
-        self._start = self._parsed = self._stop = 0
-        self._memory = memoryview(b"")
-
-    def received(self, size: int) -> Arrival:
-        """``size`` bytes were read into ``buffer()``: take what is complete and good.
-
-        Raises:
-            DamagedError: a chunk, the list or END is not what the source announced.
-            RemoteProtocolError: not what a parent may send. The link is unusable after either.
-        """
-        arrival = Arrival()
-        self._stop += size
-        try:
-            while self._take_records(arrival):
-                self._commit(arrival)
-                self._take_other(arrival)
-        finally:
-            self._commit(arrival)  # what was good before something that is not stays
-        if self._start == self._stop:
-            self._start = self._parsed = self._stop = 0
-        return arrival
-
-    # --- records -----------------------------------------------------------------------------------------------
-
-    def _take_records(self, arrival: Arrival) -> bool:
-        """Take the DATA frames at the front. True: a whole frame of another kind comes next."""
-        while self._stop - self._parsed >= HEADER_SIZE:
-            kind, _, _, length, seq, _ = HEADER.unpack_from(self._memory, self._parsed)
-            after = self._parsed + HEADER_SIZE + payload_length(kind, length)
-            if after > self._stop:
-                return False
-            if kind != Kind.DATA:
-                return True
-            self._take_record(seq, length, after, arrival)
-        return False
-
-    def _take_record(self, seq: int, length: int, after: int, arrival: Arrival) -> None:
-        layout = self._layout
+    def _expect(self, seq: int, length: int) -> None:
+        announced = self._layout.length_of(seq)
         if seq != self.expected:
             raise RemoteProtocolError(f"record {seq} where {self.expected} was due")
-        if length != layout.length_of(seq):
-            raise DamagedError(f"record {seq} has {length} bytes; announced: {layout.length_of(seq)}")
+        if length != announced:
+            raise DamagedError(f"record {seq} has {length} bytes; announced: {announced}")
         self.expected = seq + 1
-        if self._parsed == self._start and seq != self._due:  # we have it, or it is no beginning for us
-            arrival.duplicates += seq < self._due
-            self._start = self._parsed = after
-            return
-        self._parsed = after
+
+    def _gather(self, seq: int, read: int, after: int, arrival: Arrival) -> None:
+        memory, layout = self._ring.head.memory, self._layout
+        at = self._ring.head.complete + self._whole
+        if read != at:  # something before it was cut out
+            memory[at : at + after - read] = memory[read:after]
+        self._whole += after - read
+        self._digest.update(memory[at + HEADER_SIZE : at + after - read])
         if (seq + 1) % layout.chunk_records == 0 or seq + 1 == layout.records:
             self._take_chunk(seq // layout.chunk_records, arrival)
 
-    @property
-    def _due(self) -> int:
-        """The record that the ring wants next."""
-        return self._ring.position + self._good
-
     def _take_chunk(self, chunk: int, arrival: Arrival) -> None:
-        """All frames of a chunk are there: check it."""
-        frames, frame = self._memory[self._start : self._parsed], self._frame
-        digest = hashlib.sha256()
-        for at in range(0, len(frames), frame):
-            digest.update(frames[at + HEADER_SIZE : at + frame])
-        first, records = self._layout.records_before(chunk), -(-len(frames) // frame)
-        if not self._checks.fits(chunk, digest.digest()):
+        """All frames of a chunk are there: they count if it is good."""
+        ring, layout = self._ring, self._layout
+        first, after = layout.records_before(chunk), layout.records_before(chunk + 1)
+        if not self._checks.fits(chunk, self._digest.digest()):
             if not self._checks.knows(chunk):
                 raise RemoteProtocolError(f"chunk {chunk} before its digest")
-            raise DamagedError(f"chunk {chunk} (records {first} to {first + records - 1}) is not what was announced")
-        if first != self._due:  # another link was faster
-            arrival.duplicates += records
-        else:
-            self._good_from = self._good_from if self._good else self._start
-            self._good += records
-        self._start = self._parsed
-
-    def _commit(self, arrival: Arrival) -> None:
-        """Into the ring with the chunks that were good."""
-        good, self._good = self._good, 0
-        if not good:
+            raise DamagedError(f"chunk {chunk} (records {first} to {after - 1}) is not what was announced")
+        size = self._forget()
+        if first != ring.next_seq:  # another link was faster
+            arrival.duplicates += after - first
             return
-        frames = self._memory[self._good_from : self._start]
-        self._ring.take(frames, self._frame)
-        arrival.records += good
-        arrival.bytes += len(frames) - good * HEADER_SIZE
-        arrival.last_us = HEADER.unpack_from(frames, (good - 1) * self._frame)[5]
-        arrival.first_us = arrival.first_us or HEADER.unpack_from(frames, 0)[5]
+        head, start = ring.head, ring.head.complete
+        ring.commit(first + head.mark(first, self._frame, after - first), size)
+        arrival.records += after - first
+        arrival.bytes += size - (after - first) * HEADER_SIZE
+        arrival.first_us = arrival.first_us or frame_time(head.memory, start)
+        arrival.last_us = frame_time(head.memory, start + (after - first - 1) * self._frame)
 
-    # --- everything else ---------------------------------------------------------------------------------------
+    def _forget(self) -> int:
+        """What was whole has entered the ring or is not wanted any more; return how many bytes it had."""
+        size, self._whole = self._whole, 0
+        self._digest = hashlib.sha256()
+        return size
 
-    def _take_other(self, arrival: Arrival) -> None:
-        header = HEADER.unpack_from(self._memory, self._parsed)
-        after = self._parsed + HEADER_SIZE + payload_length(header[0], header[3])
-        frame = decode_one(header, bytes(self._memory[self._parsed + HEADER_SIZE : after]))
-        self._cut(after)
-        match frame:
-            case Heartbeat() | Refuse():
-                arrival.said.append(frame)
-                if isinstance(frame, Heartbeat) and frame.seek:
-                    self._start = self._parsed
-                    self.expected = frame.next_seq
-            case Digests():
-                self._gathering.take(frame)
-            case End():
-                self._take_end(frame)
-            case _:
-                raise RemoteProtocolError(f"{Kind(header[0]).name} from a parent")
+    def _seek(self, seq: int, arrival: Arrival) -> None:
+        stop = self._ring.head.complete + self._partial
+        self._settle(self._ring.head.complete + self._forget(), stop)
+        self.expected = seq
 
-    def _cut(self, after: int) -> None:
-        """Take the frame that ends at ``after`` out from behind what is gathered."""
-        if self._parsed == self._start:
-            self._start = self._parsed = after
-            return
-        rest = self._stop - after
-        self._memory[self._parsed : self._parsed + rest] = self._memory[after : self._stop]
-        self._stop = self._parsed + rest
+    def _take_digests(self, piece: Digests) -> None:
+        self._gathering.take(piece)
 
-    def _take_end(self, end: End) -> None:
-        if end.seq != self.expected:
-            raise RemoteProtocolError(f"END at {end.seq} where {self.expected} was due")
-        self.expected = end.seq + 1
+    def _take_end(self, end: End, after: int, stop: int) -> None:
         told = (end.seq, end.first_seq, end.digest.hex())
-        if len(end.digest) != DIGEST_SIZE or told != (self._layout.records, 0, self._checks.contents.sha256):
+        if told != (self._layout.records, 0, self._checks.contents.sha256):
             raise DamagedError("END is not what the source announced")
-        if end.seq == self._ring.next_seq:
-            self._ring.append_end(end)
+        super()._take_end(end, after, stop)

@@ -17,26 +17,25 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from overlaycast.agent.archive import FileArchive
-from overlaycast.agent.chunks import Checks, Layout, Read, describe
+from overlaycast.agent.chunk_intake import slab_bytes
+from overlaycast.agent.chunks import Checks, Read, describe
 from overlaycast.agent.file_frames import FileFrames
 from overlaycast.agent.file_pump import FilePump
 from overlaycast.agent.media import FileInput
 from overlaycast.agent.output import Output, Spool, checks_of_earlier_run
 from overlaycast.agent.ring import Ring
 from overlaycast.agent.sink import BATCH, Sink
-from overlaycast.agent.slab import SLAB_BYTES
-from overlaycast.wire.frames import HEADER_SIZE
 from overlaycast.wire.messages import Assign, Begin, Contents
 
 if TYPE_CHECKING:
     from overlaycast.agent.agent import Agent
 
-RING_CHUNKS: Final = 4
-"""The ring holds so many chunks at least, and so many slabs."""
+LEAST_SLABS: Final = 4
+"""The ring holds so many slabs at least, each of whole chunks."""
 PAUSE_PART: Final = 4
 GO_ON_PART: Final = 8
 """Parents are not read while more than a fourth of the ring waits for the disk, until it is less than an eighth: one
-read may bring a chunk and a slab at once, and what waits must not leave the ring."""
+read may bring a slab at once, and what waits must not leave the ring."""
 
 
 def eager_bytes(ring: Ring) -> int:
@@ -93,7 +92,7 @@ class FileGroup:
         loop = asyncio.get_running_loop()
         contents, digests = await loop.run_in_executor(None, describe, source.size, record_size, count, read)
         self.checks = Checks(contents, lambda: None, digests)
-        self._enlarge_ring(self.checks.layout)
+        self._node.ring.resize(slab_bytes(self.checks.layout), LEAST_SLABS)
         frames = FileFrames(source.read_into, self.checks.layout)
         pump.open(frames, bytes.fromhex(contents.sha256))
         self._archive.open(frames, self.checks)
@@ -112,10 +111,6 @@ class FileGroup:
         """Wait until the file is described."""
         await self.ready.wait()
         self._archive.incarnation = order.incarnation
-
-    def _enlarge_ring(self, layout: Layout) -> None:
-        chunk = layout.chunk_records * (layout.record_size + HEADER_SIZE)
-        self._node.ring.at_least(RING_CHUNKS * max(chunk, SLAB_BYTES))
 
     # --- a receiver --------------------------------------------------------------------------------------------
 
@@ -140,7 +135,7 @@ class FileGroup:
             node.departure.sink_failed(error.strerror or str(error))
             return
         kept = layout.records_before(chunks)
-        self._enlarge_ring(layout)
+        node.ring.resize(slab_bytes(layout), LEAST_SLABS)
         node.ring.anchor(kept)
         if kept:
             node.say(f"going on from record {kept}: {layout.bytes_before(chunks)} bytes are here and good")

@@ -1,30 +1,28 @@
-"""One upstream link's bytes on their way into the ring: received in place, cut at record boundaries.
+"""One upstream link's bytes on their way into the ring: received in place, behind what is complete in its head.
 
-Owns: the unfinished frame of a link, its expected number, and what is cut out of the stream on the way (heartbeats,
-refusals, records that the ring has already). Refuses: anything that a parent may not say, as ``RemoteProtocolError``.
+Owns: what a link has brought that does not count yet, its expected number, and what is cut out of the stream on the way
+(heartbeats, refusals, records that the ring has already). Refuses: anything that a parent may not say, as
+``RemoteProtocolError``. When records count is for ``LiveIntake`` and ``ChunkIntake`` to say.
 
-Several links may deliver at once (a hedged switch): the one that reads writes at the ring's head, and the unfinished
-frame of the one before is put aside. With one parent nothing is ever copied.
+Several links may deliver at once (a hedged switch): the one that reads writes at the ring's head, and what does not
+count yet of the one before is put aside. With one parent nothing is copied but what is unfinished at a slab's end.
 
 Invariants: a record enters the ring once, in order, whatever is received from whom; every link's numbers are
-contiguous from the last SEEK on; a link holds at most one unfinished frame.
+contiguous from the last SEEK on; what a reader of the ring can see never changes.
 """
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Callable
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from typing import Final
 
 from overlaycast.agent.ring import Ring
-from overlaycast.agent.slab import INDEX_EVERY, LEAST_ROOM
+from overlaycast.agent.slab import LEAST_ROOM
 from overlaycast.errors import RemoteProtocolError
 from overlaycast.wire.frames import (
     HEADER,
     HEADER_SIZE,
-    MAX_RECORD,
-    SEQ_LIMIT,
+    Digests,
     End,
     Heartbeat,
     Kind,
@@ -32,9 +30,6 @@ from overlaycast.wire.frames import (
     decode_one,
     payload_length,
 )
-
-_BOUNDARY: Final = struct.Struct("!B3xIQQ")
-"""Of a header: kind, length, number, time."""
 
 
 @dataclass(slots=True)
@@ -56,31 +51,37 @@ class Arrival:
     size: int = 0
 
 
-class Intake:
+class Intake(ABC):
     """The way of one upstream link into the ring.
+
+    Of the head ``[complete, complete + _whole)`` are whole records that do not count yet, and up to
+    ``complete + _partial`` bytes that are not parsed yet; both are in ``_held`` while another link writes.
 
     Args:
         ring: where new records go.
-        may_skip: asked when the link jumps ahead of the ring, ``(next_seq, offered)``: True takes the loss.
-        feeding: True once records are wanted from this link: only then a SEEK moves the ring.
+
+    Attributes:
+        expected: the number that the link's next record has to have; None before the first SEEK.
+        feeding: True once records are wanted from this link.
     """
 
-    def __init__(self, ring: Ring, may_skip: Callable[[int, int], bool]) -> None:
-        self._ring = ring
-        self._may_skip = may_skip
-        self._partial = 0
-        self._held = b""
+    def __init__(self, ring: Ring) -> None:
         self.expected: int | None = None
         self.feeding = False
+        self._ring = ring
+        self._whole = self._partial = 0
+        self._held = b""
 
     @property
     def wants_digests(self) -> bool:
-        """A live stream has no list of digests."""
+        """The list of digests has to come, each before the records that it is of."""
         return False
 
     def due(self, least: float) -> int:
-        """Return 0: a record may be whole with the next byte, and goes on at once."""
+        """Return how many more bytes, at least so many, make something whole; 0: every byte may."""
         return 0
+
+    # --- where bytes lie ---------------------------------------------------------------------------------------
 
     def buffer(self) -> memoryview:
         """Return where the next read of this link goes: at least a frame's worth of room."""
@@ -89,183 +90,102 @@ class Intake:
             if ring.writer is not None:
                 ring.writer.stand_back()
             ring.writer = self
-            self._come_back()
+            held, self._held = self._held, b""
+            self._put(held)
+        elif len(ring.head.memory) - ring.head.complete - self._partial < LEAST_ROOM:
+            self._put(self._unfinished())
         head = ring.head
-        if len(head.memory) - head.complete - self._partial < LEAST_ROOM and head.complete:
-            self._roll()
-            head = ring.head
         return head.memory[head.complete + self._partial :]
 
     def stand_back(self) -> None:
-        """Another link writes now: put the unfinished frame aside."""
-        head = self._ring.head
-        self._held = bytes(head.memory[head.complete : head.complete + self._partial])
-        self._partial = 0
-
-    def _come_back(self) -> None:
-        held, self._held = self._held, b""
-        head = self._ring.head
-        if len(head.memory) - head.complete < LEAST_ROOM and head.complete:
-            self._ring.roll()
-            head = self._ring.head
-        head.memory[head.complete : head.complete + len(held)] = held
-        self._partial = len(held)
+        """Another link writes now: put aside what is unfinished."""
+        self._held = bytes(self._unfinished())
 
     def close(self) -> None:
-        """The link is gone: its unfinished frame goes with it."""
+        """The link is gone: what is unfinished goes with it."""
         if self._ring.writer is self:
             self._ring.writer = None
-        self._partial = 0
+        self._whole = self._partial = 0
         self._held = b""
 
-    def _roll(self) -> None:
-        """Open a new slab and take the unfinished bytes along."""
-        old = self._ring.head
-        carried = old.memory[old.complete : old.complete + self._partial]
-        self._ring.roll()
-        self._ring.head.memory[: len(carried)] = carried
+    def _unfinished(self) -> memoryview:
+        head = self._ring.head
+        return head.memory[head.complete : head.complete + self._partial]
+
+    def _put(self, unfinished: bytes | memoryview) -> None:
+        """Go on with this at the head, in a new slab if there is little room behind it."""
+        head = self._ring.head
+        if head.complete and len(head.memory) - head.complete < len(unfinished) + LEAST_ROOM:
+            self._ring.roll()
+            head = self._ring.head
+        head.memory[head.complete : head.complete + len(unfinished)] = unfinished
+
+    def _settle(self, read: int, stop: int) -> None:
+        """All before ``read`` is taken: what is left, ``[read, stop)``, moves to behind what is whole."""
+        head = self._ring.head
+        at = head.complete + self._whole
+        self._partial = self._whole + stop - read
+        if read != at and read != stop:
+            head.memory[at : at + stop - read] = head.memory[read:stop]
+
+    # --- what they say -----------------------------------------------------------------------------------------
 
     def received(self, size: int) -> Arrival:
         """``size`` bytes were read into ``buffer()``: take what is complete.
 
         Raises:
-            RemoteProtocolError: not what a parent may send; the link is unusable, the ring is as before the fault.
+            DamagedError: in a file group: not what the source announced.
+            RemoteProtocolError: not what a parent may send. After either the link is unusable; in the ring is what was
+                good before.
         """
         arrival = Arrival()
         self._partial += size
-        while self._take_records(arrival) and self._take_other(arrival):
-            pass
+        self._take_records(arrival)
+        while self._partial - self._whole >= HEADER_SIZE and self._take_other(arrival):
+            self._take_records(arrival)
         return arrival
 
-    def _take_records(self, arrival: Arrival) -> bool:
-        """Commit the DATA frames at the front. True: something else, complete or not, stands there now."""
-        head = self._ring.head
-        stop = head.complete + self._partial
-        read = self._take_next(arrival, stop) if self.expected == self._ring.next_seq else head.complete
-        if read == stop:  # whole records and nothing else: as nearly always when they come one by one
-            return False
-        expected = self.expected
-        while stop - read >= HEADER_SIZE:
-            kind, _, _, length, seq, _ = HEADER.unpack_from(head.memory, read)
-            after = read + HEADER_SIZE + length
-            if kind != Kind.DATA or (after > stop and length <= MAX_RECORD and seq == expected):
-                break
-            if not 0 < length <= MAX_RECORD or seq != expected:
-                self._settle(read, stop, expected)
-                raise RemoteProtocolError(f"record {seq} of {length} bytes where {expected} was due")
-            expected = seq + 1
-            self._take_one(seq, read, after, arrival)
-            read = after
-        self._settle(read, stop, expected)
-        return self._partial >= HEADER_SIZE and head.memory[head.complete] != Kind.DATA
-
-    def _take_next(self, arrival: Arrival, stop: int) -> int:
-        """Commit the whole DATA frames at the front that are exactly what comes next; return where they end.
-
-        This is where a relay spends what it spends per record: no calls, no objects, one commit for all.
-        """
-        head, seq = self._ring.head, self._ring.next_seq or 0
-        memory, index, unpack = head.memory, head.index, _BOUNDARY.unpack_from
-        start = read = head.complete
-        first, mark, time_us = seq, head.next_mark, 0
-        while stop - read >= HEADER_SIZE:
-            kind, length, number, at_us = unpack(memory, read)
-            after = read + HEADER_SIZE + length
-            if kind != Kind.DATA or number != seq or not 0 < length <= MAX_RECORD or after > stop:
-                break
-            if read >= mark:
-                index.append((seq, read))
-                mark = read + INDEX_EVERY
-            if seq == first:
-                arrival.first_us = arrival.first_us or at_us
-            time_us, read = at_us, after
-            seq += 1
-        if seq != first:
-            head.next_mark = mark
-            self._partial -= read - start
-            self._ring.commit(seq, read - start)
-            self.expected = seq
-            arrival.records += seq - first
-            arrival.bytes += read - start - HEADER_SIZE * (seq - first)
-            arrival.last_us = time_us
-        return read
-
-    def _take_one(self, seq: int, read: int, after: int, arrival: Arrival) -> None:
-        """A record that is not simply the next one in place: behind something cut out, or a double."""
-        wanted = self._ring.next_seq
-        if seq != wanted:
-            arrival.duplicates += wanted is not None and seq < wanted
-            return
-        head = self._ring.head
-        time_us = _BOUNDARY.unpack_from(head.memory, read)[3]
-        if read != head.complete:  # something before it was cut out
-            head.memory[head.complete : head.complete + after - read] = head.memory[read:after]
-        self._ring.committed(seq, after - read)
-        arrival.records += 1
-        arrival.bytes += after - read - HEADER_SIZE
-        arrival.last_us = time_us
-        arrival.first_us = arrival.first_us or time_us
-
-    def _settle(self, read: int, stop: int, expected: int | None) -> None:
-        """What is left, ``[read, stop)``, moves to the head's end."""
-        head = self._ring.head
-        self.expected = expected
-        self._partial = stop - read
-        if self._partial and read != head.complete:
-            head.memory[head.complete : head.complete + self._partial] = head.memory[read:stop]
+    @abstractmethod
+    def _take_records(self, arrival: Arrival) -> None:
+        """Take the whole DATA frames that are not parsed yet, up to the first frame of another kind."""
 
     def _take_other(self, arrival: Arrival) -> bool:
-        """Take one frame that is not DATA from the front. True: it was whole, go on."""
+        """Take the next frame if it is whole and not DATA. True: it was, go on."""
         head = self._ring.head
-        header = HEADER.unpack_from(head.memory, head.complete)
-        size = HEADER_SIZE + payload_length(header[0], header[3])
-        if self._partial < size:
+        at, stop = head.complete + self._whole, head.complete + self._partial
+        if head.memory[at] == Kind.DATA:
             return False
-        frame = decode_one(header, bytes(head.memory[head.complete + HEADER_SIZE : head.complete + size]))
-        match frame:
+        header = HEADER.unpack_from(head.memory, at)
+        after = at + HEADER_SIZE + payload_length(header[0], header[3])
+        if after > stop:
+            return False
+        match frame := decode_one(header, bytes(head.memory[at + HEADER_SIZE : after])):
             case End():
-                self._take_end(frame, size, arrival)
-            case Heartbeat():
-                self._cut(size)
+                self._take_end(frame, after, stop)
+            case Heartbeat() | Refuse():
+                self._settle(after, stop)
                 arrival.said.append(frame)
-                if frame.seek:
+                if isinstance(frame, Heartbeat) and frame.seek:
                     self._seek(frame.next_seq, arrival)
-            case Refuse():
-                self._cut(size)
-                arrival.said.append(frame)
+            case Digests():
+                self._settle(after, stop)
+                self._take_digests(frame)
             case _:
                 raise RemoteProtocolError(f"{Kind(header[0]).name} from a parent")
         return True
 
-    def _cut(self, size: int) -> None:
-        head = self._ring.head
-        self._settle(head.complete + size, head.complete + self._partial, self.expected)
-
-    def _take_end(self, end: End, size: int, arrival: Arrival) -> None:
+    def _take_end(self, end: End, after: int, stop: int) -> None:
         if end.seq != self.expected:
             raise RemoteProtocolError(f"END at {end.seq} where {self.expected} was due")
         self.expected = end.seq + 1
-        if end.seq != self._ring.next_seq:
-            self._cut(size)
-            return
-        self._ring.committed(end.seq, size)
-        self._ring.end = end
-        self._partial -= size
+        if end.seq == self._ring.next_seq:
+            self._ring.committed(end.seq, after - self._ring.head.complete)
+            self._ring.end = end
+        self._settle(after, stop)
 
+    def _take_digests(self, piece: Digests) -> None:
+        raise RemoteProtocolError("DIGESTS from a parent")
+
+    @abstractmethod
     def _seek(self, seq: int, arrival: Arrival) -> None:
-        """The next record here is ``seq``: begin with it, or take the loss of what lies before it."""
-        if seq >= SEQ_LIMIT:
-            raise RemoteProtocolError(f"record number {seq} is out of range")
-        self.expected = seq
-        if not self.feeding:
-            return
-        wanted = self._ring.next_seq
-        if wanted is not None and (seq <= wanted or not self._may_skip(wanted, seq)):
-            return
-        if wanted is not None:
-            arrival.lost.append((wanted, seq))
-        old = self._ring.head
-        carried = bytes(old.memory[old.complete : old.complete + self._partial])
-        self._ring.anchor(seq)
-        head = self._ring.head
-        head.memory[head.complete : head.complete + len(carried)] = carried
+        """The next record on this link is ``seq``."""

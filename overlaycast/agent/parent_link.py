@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Final, Protocol
 
 from overlaycast.agent.chunks import DamagedError
-from overlaycast.agent.intake import Arrival
+from overlaycast.agent.intake import Arrival, Intake
 from overlaycast.agent.moderation import PAUSE_S, Moderation, Polling
 from overlaycast.agent.sockets import connect_any
 from overlaycast.errors import RemoteProtocolError
@@ -33,34 +33,12 @@ class ParentListener(Protocol):
     def lost(self, link: ParentLink, why: str, damaged: bool = False) -> None:
         """The link is closed: it broke, it spoke nonsense, or (``damaged``) it brought what is not the source's."""
 
-    def intake(self, link: ParentLink) -> Way:
+    def intake(self, link: ParentLink) -> Intake:
         """Return the link's way into the ring."""
 
     @property
     def forwards(self) -> bool:
         """Somebody waits for what we get."""
-
-
-class Way(Protocol):
-    """A link's way into the ring: ``Intake``, or in a file group ``ChunkIntake``."""
-
-    feeding: bool
-
-    @property
-    def wants_digests(self) -> bool:
-        """The list of digests has to come, each before the records that it is of."""
-
-    def buffer(self) -> memoryview:
-        """Return where the next read goes."""
-
-    def received(self, size: int) -> Arrival:
-        """Take what was read."""
-
-    def due(self, least: float) -> int:
-        """Return how many more bytes, at least so many, make something whole; 0: every byte may."""
-
-    def close(self) -> None:
-        """The link is gone."""
 
 
 class ParentLink:

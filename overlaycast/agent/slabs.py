@@ -135,24 +135,13 @@ class Slabs:
         head.complete += size
         head.next_seq = self.next_seq = next_seq
 
-    def take(self, frames: memoryview, size: int) -> None:
-        """Take a copy of whole DATA frames from ``next_seq`` on, each of ``size`` bytes, the last one maybe less."""
-        seq, at = self._own_seq(), 0
-        while at < len(frames):
-            room = self._slab_bytes - self.head.complete
-            if room < min(size, len(frames) - at):
-                self.roll()
-                continue
-            part = frames[at : at + (room if len(frames) - at <= room else room // size * size)]
-            start = self.head.complete
-            self.head.memory[start : start + len(part)] = part
-            seq += self.head.mark(seq, size, -(-len(part) // size))
-            self.commit(seq, len(part))
-            at += len(part)
-
-    def at_least(self, size: int) -> None:
-        """Let the ring hold so many bytes, if it would hold less."""
-        self._most = max(self._most, -(-size // self._slab_bytes))
+    def resize(self, slab_bytes: int, least: int) -> None:
+        """Have slabs of another size, ``least`` of them or more, in as much memory; before there is a first number."""
+        if self.next_seq is not None:
+            raise LocalProtocolError("the ring is in use")
+        self._most = max(least, self.capacity_bytes // slab_bytes)
+        self._slab_bytes = slab_bytes
+        self.head.memory = fresh_memory(slab_bytes)
 
     def append(self, payload: bytes | memoryview, time_us: int, incarnation: int = 0) -> int:
         """Put a record of our own into the ring (the source's way in); return its number."""

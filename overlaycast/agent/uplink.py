@@ -16,7 +16,8 @@ from overlaycast.agent.called import Called
 from overlaycast.agent.chunk_intake import ChunkIntake
 from overlaycast.agent.chunks import Checks
 from overlaycast.agent.intake import Arrival, Intake
-from overlaycast.agent.parent_link import ParentLink, Way
+from overlaycast.agent.live_intake import LiveIntake
+from overlaycast.agent.parent_link import ParentLink
 from overlaycast.agent.ring import Ring
 from overlaycast.agent.switching import Action, Ask, Complain, Dial, Fed, Hang, Hush, Silent, State
 from overlaycast.agent.upstream import Upstream
@@ -133,11 +134,11 @@ class Uplink:
         self.machine.lost(link.number, "damaged" if damaged else "reset", self._now())
         self._perform()
 
-    def intake(self, link: ParentLink) -> Way:
+    def intake(self, link: ParentLink) -> Intake:
         """A link's way into the ring: in a file group through the check of each chunk."""
         if self.checks is not None:
             return ChunkIntake(self._ring, self.checks)
-        return Intake(self._ring, lambda _, __: self._may_skip(link))
+        return LiveIntake(self._ring, lambda _, __: self._may_skip(link))
 
     def _may_skip(self, link: ParentLink) -> bool:
         """A loss is taken from who feeds us, or from whom we have asked for its oldest."""

@@ -10,7 +10,8 @@ from contextlib import contextmanager
 import pytest
 
 from overlaycast.agent import parent_link
-from overlaycast.agent.intake import Arrival, Intake
+from overlaycast.agent.intake import Arrival
+from overlaycast.agent.live_intake import LiveIntake
 from overlaycast.agent.parent_link import ParentLink
 from overlaycast.agent.ring import Ring
 from overlaycast.wire.frames import Heartbeat, data_header, encode
@@ -21,7 +22,7 @@ RECORD = encode(Heartbeat(0, seek=True)) + data_header(0, 1, 3) + b"one"
 LONG_S = 3600.0
 
 
-class Chunked(Intake):
+class Chunked(LiveIntake):
     """A way on which more than the next byte is waited for."""
 
     def due(self, least: float) -> int:
@@ -42,7 +43,7 @@ class Above:
     def lost(self, link: ParentLink, why: str, damaged: bool = False) -> None:
         raise AssertionError(why)
 
-    def intake(self, link: ParentLink) -> Intake:
+    def intake(self, link: ParentLink) -> LiveIntake:
         return Chunked(Ring(2), lambda _, __: True)
 
 

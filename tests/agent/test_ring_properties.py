@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from overlaycast.agent.intake import Intake
+from overlaycast.agent.live_intake import LiveIntake
 from overlaycast.agent.ring import Cursor, Gone, Ring
 from overlaycast.agent.slab import LEAST_ROOM
 from overlaycast.errors import LocalProtocolError, RemoteProtocolError
@@ -25,7 +25,7 @@ def record(seq: int, size: int) -> Data:
     return Data(seq, 1_000_000 + seq, random.Random(seq).randbytes(size), 3)
 
 
-def pour(intake: Intake, data: bytes, portion: int = 1 << 16) -> None:
+def pour(intake: LiveIntake, data: bytes, portion: int = 1 << 16) -> None:
     """Read ``data`` as a socket would deliver it."""
     view = memoryview(data)
     while view:
@@ -60,7 +60,7 @@ class RingMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.ring = Ring(SLABS, SLAB)
-        self.intake = Intake(self.ring, lambda wanted, offered: True)
+        self.intake = LiveIntake(self.ring, lambda wanted, offered: True)
         self.intake.feeding = True
         self.stream: dict[int, Data] = {}
         self.next = 0
@@ -157,7 +157,7 @@ def test_two_parents_cut_anyhow_make_one_stream(sizes: list[int], cut: int, othe
     reader = ring.cursor(0)
     links = []
     for first, part in ((0, frames[:stop]), (start, frames[start:])):
-        intake = Intake(ring, lambda wanted, offered: False)
+        intake = LiveIntake(ring, lambda wanted, offered: False)
         intake.feeding = True
         beats = [encode(Heartbeat(first, seek=True))]
         beats += [encode(frame) + encode(Heartbeat(frame.seq + 1)) * (frame.seq % 3 == 0) for frame in part]
@@ -180,10 +180,10 @@ def test_two_parents_cut_anyhow_make_one_stream(sizes: list[int], cut: int, othe
 @given(st.binary(max_size=300), st.integers(1, 50))
 def test_garbage_breaks_the_link_and_nothing_else(garbage: bytes, portion: int) -> None:
     ring = Ring(2)
-    good = Intake(ring, lambda wanted, offered: False)
+    good = LiveIntake(ring, lambda wanted, offered: False)
     good.feeding = True
     pour(good, encode(Heartbeat(5, seek=True)) + encode(record(5, 100)))
-    bad = Intake(ring, lambda wanted, offered: False)
+    bad = LiveIntake(ring, lambda wanted, offered: False)
     try:
         pour(bad, garbage, portion)
     except RemoteProtocolError:
@@ -194,8 +194,8 @@ def test_garbage_breaks_the_link_and_nothing_else(garbage: bytes, portion: int) 
     assert read_all(ring, reader, 1 << 20) == encode(record(5, 100)) + encode(record(6, 50))
 
 
-def fed_intake(ring: Ring) -> Intake:
-    intake = Intake(ring, lambda wanted, offered: False)
+def fed_intake(ring: Ring) -> LiveIntake:
+    intake = LiveIntake(ring, lambda wanted, offered: False)
     intake.feeding = True
     pour(intake, encode(Heartbeat(5, seek=True)))
     return intake
@@ -235,7 +235,7 @@ def test_a_jump_is_a_loss_only_where_it_is_accepted() -> None:
         asked.append((wanted, offered))
         return next(answers)
 
-    intake = Intake(ring, may_skip)
+    intake = LiveIntake(ring, may_skip)
     intake.feeding = True
     pour(intake, encode(Heartbeat(5, seek=True)) + encode(record(5, 10)))
     pour(intake, encode(Heartbeat(9, seek=True)) + encode(record(9, 10)))

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from overlaycast.agent.intake import Intake
+from overlaycast.agent.live_intake import LiveIntake
 from overlaycast.agent.ring import Ring
 from overlaycast.agent.switching import Ask, Complain, Dial, Fed, Hang, Hush, Silent, State
 from overlaycast.agent.upstream import Upstream
@@ -51,7 +51,7 @@ class SimLink:
     """A connection: what is under way to us, and what we asked for."""
 
     parent: Parent
-    intake: Intake
+    intake: LiveIntake
     feed: bool
     opened: float
     greeted: bool = False
@@ -104,7 +104,7 @@ class World:
     def do(self, action: object) -> None:
         match action:
             case Dial(number, to, feed):
-                intake = Intake(self.ring, lambda wanted, offered: self.may_skip(number))
+                intake = LiveIntake(self.ring, lambda wanted, offered: self.may_skip(number))
                 intake.feeding = feed
                 self.links[number] = SimLink(self.parents[to.name], intake, feed, self.now)
             case Ask(number, oldest):
