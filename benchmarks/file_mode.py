@@ -301,7 +301,7 @@ behind, as its uplink is full from then on: with 48 receivers two processors are
 A file to eight receivers on one bridge, in a row, against one TCP stream of iperf3 between two of the same hosts before
 and after. All nine processes, their kernels' copying and eight files in memory share this machine's processors: where
 those are busy throughout, they are the limit and not the line. The memory for the files is there beforehand
-(`benchmarks/reserve.py`): this machine's hypervisor takes back what is free, and it costs 1 to 2.4 s/GB to get it again.
+(`benchmarks/reserve.py`): this machine's hypervisor takes back what is free, and getting it again costs 1 to 2.4 s/GB.
 
 {page.table(lan_heads, lines)}"""
 
