@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 from overlaycast.agent.file_frames import FileFrames
 from overlaycast.agent.pace import Schedule
@@ -71,7 +72,9 @@ class FilePump(SourcePump):
         try:
             await asyncio.shield(reading)
         except asyncio.CancelledError:
-            await reading  # END is to go where it still writes
+            while not reading.done():  # END is to go where it still writes
+                with suppress(asyncio.CancelledError):
+                    await asyncio.wait([reading])
             raise
         return after
 

@@ -42,13 +42,14 @@ class ReadBack:
         self._going = self._spare = memoryview(b"")
         self._reading: asyncio.Future[tuple[memoryview, int]] | None = None
         self._asked = 0
+        self._released = False
 
     def take(self, seq: int) -> tuple[memoryview, int] | None:
         """Return the batch from record ``seq`` on and the number after it, and read on; None: it is not there yet.
 
         What was taken before is overwritten: it has been sent.
         """
-        reading = self._reading
+        reading, self._released = self._reading, False
         if reading is None:
             self._read(seq)
             return None
@@ -72,14 +73,19 @@ class ReadBack:
 
     def _done(self, reading: asyncio.Future[tuple[memoryview, int]]) -> None:
         error = None if reading.cancelled() else reading.exception()
-        if reading is not self._reading:
-            return
-        if error is not None:
+        if self._released:
+            self._reading, self._spare = None, memoryview(b"")
+        elif error is not None:
             self._failed(str(error))
         else:
             self._came()
 
     def release(self) -> None:
-        """Nothing more is wanted, for now: give the memory back. A read under way keeps its own until it is done."""
-        self._reading = None
-        self._going = self._spare = memoryview(b"")
+        """Nothing more is wanted, for now: give the memory back; what a read under way writes to, when that is done.
+
+        Until then no other begins, however often something is wanted and given up again.
+        """
+        self._released = True
+        self._going = memoryview(b"")
+        if self._reading is None or self._reading.done():
+            self._reading, self._spare = None, memoryview(b"")

@@ -148,7 +148,7 @@ class Uplink:
     @property
     def paused(self) -> bool:
         """Are parents not read for now?"""
-        return any(link.paused for link in self.links.values())
+        return not self.machine.listening
 
     def pause(self) -> None:
         """Read no parent until ``go_on``: our own disk is behind. Nobody is suspected meanwhile."""

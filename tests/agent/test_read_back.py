@@ -15,16 +15,15 @@ class Disk:
     def __init__(self, records: int) -> None:
         self.records = records
         self.asked: list[int] = []
-        self._reads: list[tuple[asyncio.Future[tuple[memoryview, int]], tuple[memoryview, int]]] = []
+        self._reads: list[tuple[asyncio.Future[tuple[memoryview, int]], int, memoryview]] = []
 
     def read(self, seq: int, into: memoryview) -> asyncio.Future[tuple[memoryview, int]] | None:
         after = min(seq + 4, self.records)
         if seq >= after:
             return None
         self.asked.append(seq)
-        into[: after - seq] = bytes(range(seq, after))
         reading: asyncio.Future[tuple[memoryview, int]] = asyncio.get_running_loop().create_future()
-        self._reads.append((reading, (into[: after - seq], after)))
+        self._reads.append((reading, seq, into[: after - seq]))
         return reading
 
     def digests(self, start: int) -> tuple[bytes, int]:
@@ -32,9 +31,11 @@ class Disk:
 
     async def done(self, error: Exception | None = None) -> None:
         """The oldest read ends."""
-        reading, batch = self._reads.pop(0)
+        reading, seq, into = self._reads.pop(0)
+        after = seq + len(into)
         if error is None:
-            reading.set_result(batch)
+            into[:] = bytes(range(seq, after))
+            reading.set_result((into, after))
         else:
             reading.set_exception(error)
         await asyncio.sleep(0)
@@ -109,15 +110,28 @@ async def test_a_read_that_fails_is_told_to_who_still_waits(released: bool) -> N
     assert child.came == 0
 
 
-async def test_after_a_release_memory_is_its_own_again() -> None:
-    """A read under way still writes into the old one."""
+async def test_who_asks_and_gives_up_again_and_again_has_one_read_under_way() -> None:
+    disk = Disk(100)
+    child = Child(disk)
+    for seq in (0, 20, 40):
+        assert child.took(seq) is None
+        child.back.release()
+    assert child.took(40) is None
+    assert disk.asked == [0]
+    await disk.done()
+    assert child.came == 1
+    assert child.took(40) is None
+    await disk.done()
+    assert child.took(40) == (bytes([40, 41, 42, 43]), 44)
+    assert disk.asked == [0, 40, 44]
+
+
+async def test_a_read_that_nobody_waits_for_is_forgotten_when_it_is_done() -> None:
     disk = Disk(100)
     child = Child(disk)
     assert child.took(0) is None
     child.back.release()
-    assert child.took(40) is None
     await disk.done()
-    assert child.took(40) is None
-    await disk.done()
-    assert child.came == 1
-    assert child.took(40) == (bytes([40, 41, 42, 43]), 44)
+    assert child.came == 0
+    assert child.took(0) is None  # its memory went: it is read again
+    assert disk.asked == [0, 0]
