@@ -21,7 +21,7 @@ from overlaycast.wire.frames import HEADER, HEADER_SIZE, Digests, End, Kind, pay
 
 def slab_bytes(layout: Layout) -> int:
     """Return the size of a slab that takes whole chunks, and behind them a frame and a read."""
-    chunk = layout.chunk_records * (layout.record_size + HEADER_SIZE)
+    chunk = layout.chunk_records * layout.frame
     return -(-SLAB_BYTES // chunk) * chunk + MAX_FRAME + LEAST_ROOM
 
 
@@ -36,7 +36,6 @@ class ChunkIntake(Intake):
         super().__init__(ring)
         self._checks = checks
         self._layout = checks.layout
-        self._frame = checks.layout.record_size + HEADER_SIZE
         self._gathering = Gathering(checks)
         self._digest = hashlib.sha256()  # of the payloads of what is whole
 
@@ -48,10 +47,10 @@ class ChunkIntake(Intake):
     def due(self, least: float) -> int:
         """Return how many more bytes, at least so many, make a chunk whole; not beyond the file."""
         layout = self._layout
-        chunk = layout.chunk_records * self._frame
+        chunk = layout.chunk_records * layout.frame
         missing = chunk - self._partial % chunk
         missing += max(0, math.ceil((least - missing) / chunk)) * chunk
-        return max(0, min(missing, layout.frames_after(self.expected or 0) - (self._partial - self._whole)))
+        return max(0, min(missing, layout.frames(self.expected or 0, layout.records) - (self._partial - self._whole)))
 
     def _take_records(self, arrival: Arrival) -> None:
         """Gather the whole DATA frames that come next, and cut out those that the ring has."""
@@ -101,11 +100,11 @@ class ChunkIntake(Intake):
             arrival.duplicates += after - first
             return
         head, start = ring.head, ring.head.complete
-        ring.commit(first + head.mark(first, self._frame, after - first), size)
+        ring.commit(first + head.mark(first, layout.frame, after - first), size)
         arrival.records += after - first
         arrival.bytes += size - (after - first) * HEADER_SIZE
         arrival.first_us = arrival.first_us or frame_time(head.memory, start)
-        arrival.last_us = frame_time(head.memory, start + (after - first - 1) * self._frame)
+        arrival.last_us = frame_time(head.memory, start + (after - first - 1) * layout.frame)
 
     def _forget(self) -> int:
         """What was whole has entered the ring or is not wanted any more; return how many bytes it had."""

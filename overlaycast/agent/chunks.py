@@ -71,11 +71,12 @@ def cut(size: int, record_size: int | None = None) -> tuple[int, int]:
 
 
 class Layout:
-    """Where in a file of ``size`` bytes records and chunks are. Numbers from 0."""
+    """Where in a file of ``size`` bytes records and chunks are. Numbers from 0; ``frame``: bytes of a full one."""
 
     def __init__(self, contents: Contents) -> None:
         self.size = contents.size
         self.record_size = contents.record_size
+        self.frame = HEADER_SIZE + contents.record_size
         self.chunk_records = contents.chunk_records
         self.records = -(-contents.size // contents.record_size)
         self.chunks = -(-self.records // contents.chunk_records)
@@ -84,10 +85,10 @@ class Layout:
         """Return the bytes of record ``seq``; 0 behind the end."""
         return max(0, min(self.record_size, self.size - seq * self.record_size))
 
-    def frames_after(self, seq: int) -> int:
-        """Return the bytes of the frames from record ``seq`` on."""
-        left = max(0, self.records - seq)
-        return left * HEADER_SIZE + max(0, self.size - seq * self.record_size)
+    def frames(self, seq: int, after: int) -> int:
+        """Return the bytes of the frames of records ``seq`` .. ``after - 1``."""
+        payload = min(after * self.record_size, self.size) - min(seq * self.record_size, self.size)
+        return (after - seq) * HEADER_SIZE + payload
 
     def records_before(self, chunk: int) -> int:
         """Return the number of the first record of ``chunk``; behind the last chunk, of all records."""

@@ -24,16 +24,11 @@ class FileFrames:
 
     def __init__(self, read_into: ReadInto, layout: Layout) -> None:
         self.layout = layout
-        self.frame = HEADER_SIZE + layout.record_size
         self._read_into = read_into
 
     def fitting(self, seq: int, room: int) -> int:
         """Return the number after the last record, from ``seq`` on, whose frame fits into ``room`` bytes."""
-        return min(seq + room // self.frame, self.layout.records)
-
-    def size(self, seq: int, after: int) -> int:
-        """Return the bytes of the frames of records ``seq`` .. ``after - 1``; not none."""
-        return (after - seq - 1) * self.frame + HEADER_SIZE + self.layout.length_of(after - 1)
+        return min(seq + room // self.layout.frame, self.layout.records)
 
     def read(self, seq: int, after: int, into: memoryview) -> None:
         """Put the payloads of records ``seq`` .. ``after - 1`` where they belong; the headers are left out.
@@ -41,17 +36,17 @@ class FileFrames:
         Raises:
             OSError: the file has become shorter; and whatever the reading raises.
         """
-        into = into[: self.size(seq, after)]
+        frame, into = self.layout.frame, into[: self.layout.frames(seq, after)]
         for first in range(seq, after, _VECTOR):
-            starts = range((first - seq) * self.frame, (min(first + _VECTOR, after) - seq) * self.frame, self.frame)
-            some = [into[at + HEADER_SIZE : at + self.frame] for at in starts]
+            starts = range((first - seq) * frame, (min(first + _VECTOR, after) - seq) * frame, frame)
+            some = [into[at + HEADER_SIZE : at + frame] for at in starts]
             if self._read_into(some, first * self.layout.record_size) < sum(map(len, some)):
                 raise OSError("the file has become shorter")
 
     def head(self, seq: int, after: int, into: memoryview, now_us: int, incarnation: int) -> memoryview:
         """Put the headers before the payloads of records ``seq`` .. ``after - 1``; return the whole frames."""
         for number in range(seq, after):
-            at = (number - seq) * self.frame
+            at = (number - seq) * self.layout.frame
             header = data_header(number, now_us, self.layout.length_of(number), incarnation)
             into[at : at + HEADER_SIZE] = header
-        return into[: self.size(seq, after)]
+        return into[: self.layout.frames(seq, after)]

@@ -64,9 +64,8 @@ class FilePump(SourcePump):
     async def _read(self, seq: int) -> int:
         """Read payloads from record ``seq`` on behind what the ring's head has; return the number after the last."""
         ring, frames = self._ring, self._frames
-        if len(ring.head.memory) - ring.head.complete < frames.frame:
-            ring.roll()
-        into = ring.head.memory[ring.head.complete :]
+        at = ring.room_for(frames.layout.frame)
+        into = ring.head.memory[at:]
         after = frames.fitting(seq, len(into))
         reading = asyncio.get_running_loop().run_in_executor(None, frames.read, seq, after, into)
         try:
@@ -95,6 +94,6 @@ class FilePump(SourcePump):
         head, count = self._ring.head, after - seq
         now_us = time.time_ns() // 1000
         frames = self._frames.head(seq, after, head.memory[head.complete :], now_us, self._incarnation)
-        head.mark(seq, self._frames.frame, count)
+        head.mark(seq, self._frames.layout.frame, count)
         self._ring.commit(after, len(frames))
         self._sent(count, len(frames) - count * HEADER_SIZE)

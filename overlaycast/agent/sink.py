@@ -24,11 +24,11 @@ from overlaycast.wire.frames import HEADER, HEADER_SIZE, Kind
 
 FLUSH_S: Final = 0.02
 """Records are written at most so much later than they came: a batch costs two thread switches."""
+FILE_FLUSH_S: Final = 0.2
+"""The same for a file: nobody looks at it before it is whole."""
 BATCH: Final = 1 << 20
 EAGER: Final = 1 << 18
 """So much waiting is written at once."""
-FILE_FLUSH_S: Final = 0.2
-"""The same for a file: nobody looks at it before it is whole."""
 _VECTOR: Final = 512
 """Buffers per ``writev``; the kernel's limit is 1024."""
 

@@ -148,7 +148,7 @@ class Slabs:
         seq = self._own_seq()
         header = data_header(seq, time_us, len(payload), incarnation)
         size = HEADER_SIZE + len(payload)
-        at = self._room_for(size)
+        at = self.room_for(size)
         memory = self.head.memory
         memory[at : at + HEADER_SIZE] = header
         memory[at + HEADER_SIZE : at + size] = payload
@@ -160,7 +160,7 @@ class Slabs:
         if end.seq != self._own_seq():
             raise LocalProtocolError(f"END at {end.seq}, but the ring is at {self.next_seq}")
         frame = encode(end)
-        at = self._room_for(len(frame))
+        at = self.room_for(len(frame))
         self.head.memory[at : at + len(frame)] = frame
         self.committed(end.seq, len(frame))
         self.end = end
@@ -170,7 +170,8 @@ class Slabs:
             raise LocalProtocolError("the stream has no first number yet")
         return self.next_seq
 
-    def _room_for(self, size: int) -> int:
+    def room_for(self, size: int) -> int:
+        """Return where in the head so many bytes go: in a new one if they do not fit."""
         if self.head.complete + size > self._slab_bytes:
             self.roll()
         return self.head.complete
