@@ -8,15 +8,18 @@ Invariant: a link has at most one chunk and one frame that do not count yet, and
 
 from __future__ import annotations
 
-import hashlib
 import math
+from hashlib import sha256
+from typing import Final
 
 from overlaycast.agent.chunks import Checks, DamagedError, Gathering, Layout
-from overlaycast.agent.intake import Arrival, Intake
+from overlaycast.agent.intake import BOUNDARY, Arrival, Intake
 from overlaycast.agent.ring import Ring
 from overlaycast.agent.slab import LEAST_ROOM, MAX_FRAME, SLAB_BYTES, frame_time
 from overlaycast.errors import RemoteProtocolError
-from overlaycast.wire.frames import HEADER, HEADER_SIZE, Digests, End, Kind, payload_length
+from overlaycast.wire.frames import HEADER_SIZE, Digests, End, Kind
+
+_DATA: Final = int(Kind.DATA)
 
 
 def slab_bytes(layout: Layout) -> int:
@@ -37,7 +40,6 @@ class ChunkIntake(Intake):
         self._checks = checks
         self._layout = checks.layout
         self._gathering = Gathering(checks)
-        self._digest = hashlib.sha256()  # of the payloads of what is whole
 
     @property
     def wants_digests(self) -> bool:
@@ -53,68 +55,70 @@ class ChunkIntake(Intake):
         return max(0, min(missing, layout.frames(self.expected or 0, layout.records) - (self._partial - self._whole)))
 
     def _take_records(self, arrival: Arrival) -> None:
-        """Gather the whole DATA frames that come next, and cut out those that the ring has."""
-        head = self._ring.head
-        read, stop = head.complete + self._whole, head.complete + self._partial
+        """Gather the whole DATA frames that come next, and cut out those that the ring has.
+
+        This is where a receiver spends what it spends per record, beside the digest: no calls, no objects.
+        """
+        ring, layout = self._ring, self._layout
+        head, expected, whole = ring.head, self.expected or 0, self._whole
+        memory, unpack = head.memory, BOUNDARY.unpack_from
+        read, stop = head.complete + whole, head.complete + self._partial
         while stop - read >= HEADER_SIZE:
-            kind, _, _, length, seq, _ = HEADER.unpack_from(head.memory, read)
-            after = read + HEADER_SIZE + payload_length(kind, length)
-            if kind != Kind.DATA or after > stop:
+            kind, length, seq, _ = unpack(memory, read)
+            if kind != _DATA:
                 break
-            self._expect(seq, length)
-            if self._whole or seq == self._ring.next_seq:
-                self._gather(seq, read, after, arrival)
-            else:  # we have it, or it is no beginning for us
-                arrival.duplicates += seq < self._ring.position
+            if seq != self.expected or length != layout.length_of(seq):
+                raise self._unannounced(seq, length)
+            after = read + HEADER_SIZE + length
+            if after > stop:
+                break
+            self.expected = expected = seq + 1
+            at = head.complete + whole
+            if not whole and seq != ring.next_seq:  # we have it, or it is no beginning for us
+                arrival.duplicates += seq < ring.position
+            else:
+                if read != at:  # something before it was cut out
+                    memory[at : at + after - read] = memory[read:after]
+                whole += after - read
+                if expected % layout.chunk_records == 0 or expected == layout.records:
+                    self._take_chunk(seq // layout.chunk_records, whole, arrival)
+                    whole = 0
             read = after
+        self._whole = whole
         self._settle(read, stop)
 
-    def _expect(self, seq: int, length: int) -> None:
-        announced = self._layout.length_of(seq)
+    def _unannounced(self, seq: int, length: int) -> RemoteProtocolError:
         if seq != self.expected:
-            raise RemoteProtocolError(f"record {seq} where {self.expected} was due")
-        if length != announced:
-            raise DamagedError(f"record {seq} has {length} bytes; announced: {announced}")
-        self.expected = seq + 1
+            return RemoteProtocolError(f"record {seq} where {self.expected} was due")
+        return DamagedError(f"record {seq} has {length} bytes; announced: {self._layout.length_of(seq)}")
 
-    def _gather(self, seq: int, read: int, after: int, arrival: Arrival) -> None:
-        memory, layout = self._ring.head.memory, self._layout
-        at = self._ring.head.complete + self._whole
-        if read != at:  # something before it was cut out
-            memory[at : at + after - read] = memory[read:after]
-        self._whole += after - read
-        self._digest.update(memory[at + HEADER_SIZE : at + after - read])
-        if (seq + 1) % layout.chunk_records == 0 or seq + 1 == layout.records:
-            self._take_chunk(seq // layout.chunk_records, arrival)
-
-    def _take_chunk(self, chunk: int, arrival: Arrival) -> None:
-        """All frames of a chunk are there: they count if it is good."""
+    def _take_chunk(self, chunk: int, size: int, arrival: Arrival) -> None:
+        """All frames of a chunk, ``size`` bytes of them, are there: they count if it is good."""
         ring, layout = self._ring, self._layout
+        head, start, frame = ring.head, ring.head.complete, layout.frame
         first, after = layout.records_before(chunk), layout.records_before(chunk + 1)
-        if not self._checks.fits(chunk, self._digest.digest()):
+        digest, stop = sha256(), start + size
+        for at in range(start, stop, frame):
+            digest.update(head.memory[at + HEADER_SIZE : min(at + frame, stop)])
+        if not self._checks.fits(chunk, digest.digest()):
             if not self._checks.knows(chunk):
                 raise RemoteProtocolError(f"chunk {chunk} before its digest")
             raise DamagedError(f"chunk {chunk} (records {first} to {after - 1}) is not what was announced")
-        size = self._forget()
+        records = after - first
         if first != ring.next_seq:  # another link was faster
-            arrival.duplicates += after - first
+            arrival.duplicates += records
             return
-        head, start = ring.head, ring.head.complete
-        ring.commit(first + head.mark(first, layout.frame, after - first), size)
-        arrival.records += after - first
-        arrival.bytes += size - (after - first) * HEADER_SIZE
+        ring.commit(first + head.mark(first, frame, records), size)
+        arrival.records += records
+        arrival.bytes += size - records * HEADER_SIZE
         arrival.first_us = arrival.first_us or frame_time(head.memory, start)
-        arrival.last_us = frame_time(head.memory, start + (after - first - 1) * layout.frame)
-
-    def _forget(self) -> int:
-        """What was whole has entered the ring or is not wanted any more; return how many bytes it had."""
-        size, self._whole = self._whole, 0
-        self._digest = hashlib.sha256()
-        return size
+        arrival.last_us = frame_time(head.memory, start + (records - 1) * frame)
 
     def _seek(self, seq: int, arrival: Arrival) -> None:
-        stop = self._ring.head.complete + self._partial
-        self._settle(self._ring.head.complete + self._forget(), stop)
+        head = self._ring.head
+        unparsed, stop = head.complete + self._whole, head.complete + self._partial
+        self._whole = 0
+        self._settle(unparsed, stop)
         self.expected = seq
 
     def _take_digests(self, piece: Digests) -> None:

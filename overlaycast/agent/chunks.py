@@ -87,8 +87,11 @@ class Layout:
 
     def frames(self, seq: int, after: int) -> int:
         """Return the bytes of the frames of records ``seq`` .. ``after - 1``."""
-        payload = min(after * self.record_size, self.size) - min(seq * self.record_size, self.size)
-        return (after - seq) * HEADER_SIZE + payload
+        return (after - seq) * HEADER_SIZE + self.payload(seq, after)
+
+    def payload(self, seq: int, after: int) -> int:
+        """Return the bytes of records ``seq`` .. ``after - 1``."""
+        return min(after * self.record_size, self.size) - min(seq * self.record_size, self.size)
 
     def records_before(self, chunk: int) -> int:
         """Return the number of the first record of ``chunk``; behind the last chunk, of all records."""

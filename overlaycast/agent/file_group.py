@@ -19,12 +19,13 @@ from typing import TYPE_CHECKING, Final
 from overlaycast.agent.archive import FileArchive
 from overlaycast.agent.chunk_intake import slab_bytes
 from overlaycast.agent.chunks import Checks, Read, describe
+from overlaycast.agent.entered import FileCounting
 from overlaycast.agent.file_frames import FileFrames
 from overlaycast.agent.file_pump import FilePump
 from overlaycast.agent.media import FileInput
 from overlaycast.agent.output import Output, Spool, checks_of_earlier_run
 from overlaycast.agent.ring import Ring
-from overlaycast.agent.sink import BATCH, Sink
+from overlaycast.agent.sink import BATCH, FILE_FLUSH_S, Sink
 from overlaycast.wire.messages import Assign, Begin, Contents
 
 if TYPE_CHECKING:
@@ -139,8 +140,8 @@ class FileGroup:
         node.ring.anchor(kept)
         if kept:
             node.say(f"going on from record {kept}: {layout.bytes_before(chunks)} bytes are here and good")
-        eager = eager_bytes(node.ring)
-        node.sink = sink = Sink(node.ring, descriptor, node.departure.sink_failed, self._wrote, layout, kept, eager)
+        counting, eager, failed = FileCounting(layout, kept), eager_bytes(node.ring), node.departure.sink_failed
+        node.sink = sink = Sink(node.ring, descriptor, failed, self._wrote, counting, FILE_FLUSH_S, eager)
         self._archive.open(FileFrames(partial(os.preadv, descriptor), layout), checks, lambda: sink.written)
         self._pay()
         if node.uplink:

@@ -13,8 +13,10 @@ contiguous from the last SEEK on; what a reader of the ring can see never change
 
 from __future__ import annotations
 
+import struct
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
+from typing import Final
 
 from overlaycast.agent.ring import Ring
 from overlaycast.agent.slab import LEAST_ROOM
@@ -30,6 +32,9 @@ from overlaycast.wire.frames import (
     decode_one,
     payload_length,
 )
+
+BOUNDARY: Final = struct.Struct("!B3xIQQ")
+"""Of a header: kind, length, number, time."""
 
 
 @dataclass(slots=True)

@@ -8,18 +8,13 @@ Invariant: a link has at most one unfinished frame.
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Callable
-from typing import Final
 
-from overlaycast.agent.intake import Arrival, Intake
+from overlaycast.agent.intake import BOUNDARY, Arrival, Intake
 from overlaycast.agent.ring import Ring
 from overlaycast.agent.slab import INDEX_EVERY
 from overlaycast.errors import RemoteProtocolError
 from overlaycast.wire.frames import HEADER, HEADER_SIZE, MAX_RECORD, Kind
-
-_BOUNDARY: Final = struct.Struct("!B3xIQQ")
-"""Of a header: kind, length, number, time."""
 
 
 class LiveIntake(Intake):
@@ -61,7 +56,7 @@ class LiveIntake(Intake):
         This is where a relay spends what it spends per record: no calls, no objects, one commit for all.
         """
         head, seq = self._ring.head, self._ring.next_seq or 0
-        memory, index, unpack = head.memory, head.index, _BOUNDARY.unpack_from
+        memory, index, unpack = head.memory, head.index, BOUNDARY.unpack_from
         start = read = head.complete
         first, mark, time_us = seq, head.next_mark, 0
         while stop - read >= HEADER_SIZE:
@@ -93,7 +88,7 @@ class LiveIntake(Intake):
             arrival.duplicates += wanted is not None and seq < wanted
             return
         head = self._ring.head
-        time_us = _BOUNDARY.unpack_from(head.memory, read)[3]
+        time_us = BOUNDARY.unpack_from(head.memory, read)[3]
         if read != head.complete:  # something before it was cut out
             head.memory[head.complete : head.complete + after - read] = head.memory[read:after]
         self._ring.committed(seq, after - read)

@@ -7,11 +7,13 @@ import hashlib
 import os
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from overlaycast.agent.entered import Counting
 from overlaycast.agent.ring import Ring
-from overlaycast.agent.sink import Counting, Sink
+from overlaycast.agent.sink import Sink
 from overlaycast.wire.frames import Data, encode
 
 
@@ -81,6 +83,29 @@ async def test_the_writer_writes_what_the_ring_gets(tmp_path: Path) -> None:
     expected = b"".join(b"%05d" % number * 20 for number in range(2000))
     assert await asyncio.to_thread((tmp_path / "out").read_bytes) == expected
     assert (sink.counting.entered.records, sink.counting.entered.first_seq) == (2000, 7)
+
+
+async def test_what_waits_for_company_is_written_at_once_when_all_is_wanted() -> None:
+    """The thread is at work when the last record comes: nobody waits for a timer after that."""
+    ring = Ring(4)
+    reader, writer = os.pipe()
+    sink = Sink(ring, writer, pytest.fail, lambda: None, flush_s=3600.0, eager=1000)
+    ring.anchor(0)
+    for _ in range(2):
+        ring.append(bytes(1 << 16), 0)  # in sum more than the pipe holds: the thread is stuck in it
+    sink.wake()
+    ring.append(b"the last", 0)
+    sink.wake()
+    async with asyncio.timeout(60):
+        drained = asyncio.create_task(sink.drained())
+        got = b""
+        while len(got) < (1 << 17) + 8:
+            got += await asyncio.to_thread(os.read, reader, 1 << 16)
+        await drained
+    sink.close()
+    os.close(reader)
+    os.close(writer)
+    assert got.endswith(b"the last")
 
 
 async def test_a_full_device_is_told_once_in_one_line() -> None:

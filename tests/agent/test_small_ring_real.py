@@ -10,6 +10,7 @@ import pytest
 
 from overlaycast.agent import sink as sinks
 from overlaycast.agent.chunks import Layout
+from overlaycast.agent.entered import FileCounting
 from overlaycast.agent.file_group import GO_ON_PART, PAUSE_PART, eager_bytes
 from overlaycast.agent.ring import Ring
 from overlaycast.agent.sink import Sink
@@ -71,7 +72,7 @@ async def test_what_keeps_parents_from_being_read_is_written_at_once(
     )
     descriptor = os.open(tmp_path / "part", os.O_RDWR | os.O_CREAT)
     ring.anchor(0)
-    sink = Sink(ring, descriptor, pytest.fail, wrote.set, layout, 0, eager_bytes(ring))
+    sink = Sink(ring, descriptor, pytest.fail, wrote.set, FileCounting(layout, 0), eager=eager_bytes(ring))
     try:
         for least in (ring.capacity_bytes // GO_ON_PART, ring.capacity_bytes // PAUSE_PART):
             while sink.lag_bytes <= least:  # one read brought all of it, and the next would wait for the sink
