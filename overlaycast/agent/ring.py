@@ -65,6 +65,9 @@ class Ring(Slabs):
             if cursor.slab == slab.number and cursor.behind is None:
                 self._push_out(cursor, slab, self._slabs[0])
 
+    def _passed(self, slab: Slab) -> bool:
+        return not slab.pins and all(one.slab != slab.number or one.behind is not None for one in self._cursors)
+
     @staticmethod
     def _push_out(cursor: Cursor, slab: Slab, after: Slab) -> None:
         seq = slab.next_seq

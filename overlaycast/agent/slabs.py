@@ -5,8 +5,8 @@ writer at the head. Refuses: readers (``ring``), I/O, clocks, the meaning of a r
 
 Invariants
 - Within a slab the numbers are contiguous; a hole in the stream lies between two slabs only.
-- At most ``slabs`` slabs, each allocated when first needed; the oldest one's memory becomes the newest one's, unless it
-  is pinned.
+- At most ``slabs`` slabs, each allocated when first needed (in a file group: when the oldest is still being read); the
+  oldest one's memory becomes the newest one's, unless it is pinned.
 - Bytes in ``[0, complete)`` of a slab never change while it is here: they may be sent without a copy.
 """
 
@@ -41,6 +41,7 @@ class Slabs:
         self.writer: Writer | None = None
         self.began_at: int | None = None
         self._most = slabs
+        self._keep = slabs
         self._slab_bytes = slab_bytes
         self._slabs: deque[Slab] = deque([Slab(0, fresh_memory(slab_bytes), 0, 0)])
 
@@ -91,6 +92,10 @@ class Slabs:
     def _gave_up(self, slab: Slab) -> None:
         """A slab is given up; the oldest one held is the one after it."""
 
+    def _passed(self, slab: Slab) -> bool:
+        """Nobody who reads now has still to read this slab."""
+        return False
+
     # --- writing ---------------------------------------------------------------------------------------------
 
     def anchor(self, seq: int) -> None:
@@ -114,7 +119,8 @@ class Slabs:
 
     def roll(self) -> None:
         """Seal the head and open a new one; the oldest slab goes when there are too many."""
-        memory = self._evict() if len(self._slabs) >= self._most else None
+        held = len(self._slabs)
+        memory = self._evict() if held >= self._most or (held >= self._keep and self._passed(self._slabs[0])) else None
         start = self.next_seq if self.next_seq is not None else 0
         self._slabs.append(Slab(self.head.number + 1, memory or fresh_memory(self._slab_bytes), start, start))
         self._rolled()
@@ -136,10 +142,14 @@ class Slabs:
         head.next_seq = self.next_seq = next_seq
 
     def resize(self, slab_bytes: int, least: int) -> None:
-        """Have slabs of another size, ``least`` of them or more, in as much memory; before there is a first number."""
+        """Have slabs of another size in as much memory; before there is a first number.
+
+        More than ``least`` of them are had only for who is behind: what all have passed can be read from elsewhere.
+        """
         if self.next_seq is not None:
             raise LocalProtocolError("the ring is in use")
         self._most = max(least, self.capacity_bytes // slab_bytes)
+        self._keep = least
         self._slab_bytes = slab_bytes
         self.head.memory = fresh_memory(slab_bytes)
 

@@ -1,0 +1,76 @@
+"""A file's ring takes no more memory than its readers need: what all have passed is in the file."""
+
+from __future__ import annotations
+
+from overlaycast.agent.ring import Cursor, Ring
+
+SLAB = 1 << 18
+RECORD = 60_000
+LEAST = 3
+MOST = 8
+
+
+def file_ring() -> Ring:
+    ring = Ring(MOST, SLAB)
+    ring.resize(SLAB, LEAST)
+    ring.anchor(0)
+    return ring
+
+
+def fill(ring: Ring, records: int, *readers: Cursor) -> None:
+    """Append; these readers take everything at once."""
+    for _ in range(records):
+        ring.append(bytes(RECORD), 1)
+        for cursor in readers:
+            cursor.seek = None
+            while piece := ring.piece(cursor):
+                ring.advance(cursor, len(piece))
+                cursor.seek = None
+
+
+def test_readers_that_keep_up_need_few_slabs() -> None:
+    ring = file_ring()
+    fill(ring, 100, ring.cursor(0, keeps=True), ring.cursor(0, keeps=True))
+    assert ring.memory_bytes == LEAST * SLAB
+    assert 100 - ring.oldest >= (LEAST - 1) * (SLAB // RECORD)
+
+
+def test_one_that_is_behind_has_all_there_is() -> None:
+    ring = file_ring()
+    late = ring.cursor(0, keeps=True)
+    fill(ring, (MOST - 1) * (SLAB // RECORD), ring.cursor(0, keeps=True))
+    assert (ring.oldest, late.behind) == (0, None)
+    fill(ring, 100)
+    assert ring.memory_bytes == MOST * SLAB
+    assert late.behind == 0  # it reads the file, and holds nothing here any more
+
+
+def test_one_that_reads_the_file_keeps_no_slab() -> None:
+    ring = file_ring()
+    fill(ring, 100)
+    back = ring.cursor(0, keeps=True)
+    assert back.behind == 0
+    before = ring.memory_bytes
+    fill(ring, 100, ring.cursor_at_edge(keeps=True))
+    assert ring.memory_bytes == before == LEAST * SLAB
+
+
+def test_what_the_disk_has_not_got_stays() -> None:
+    ring = file_ring()
+    sink, child = ring.cursor_at_edge(), ring.cursor(0, keeps=True)
+    fill(ring, 1, child)
+    spans = ring.pin(sink, 1)
+    fill(ring, (MOST - 1) * (SLAB // RECORD) - 1, child)
+    assert ring.oldest == 0
+    Ring.unpin(spans)
+    while spans := ring.pin(sink, SLAB):
+        Ring.unpin(spans)
+    fill(ring, 2 * (SLAB // RECORD), child)
+    assert ring.oldest > 0
+
+
+def test_a_live_ring_keeps_the_past() -> None:
+    ring = Ring(MOST, SLAB)
+    ring.anchor(0)
+    fill(ring, (MOST - 1) * (SLAB // RECORD), ring.cursor(0))
+    assert ring.oldest == 0
