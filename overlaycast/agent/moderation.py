@@ -35,6 +35,9 @@ WINDOW: Final = 64
 """Records between two looks at the clock."""
 FULL_READ: Final = 1 << 16
 """A read of so many bytes needs no company."""
+EAGER_BYTES: Final = 1 << 18
+"""So much is read as it comes where somebody waits for it: while a connection's window opens (slow start), segments
+that wait unread would keep it shut, at each hop one after the other."""
 FULL_FILE_READ: Final = 1 << 20
 """The same of a file's link; a fourth of it is worth a read."""
 
@@ -62,9 +65,10 @@ class Moderation:
 class Polling:
     """When a file's link is worth a read: told each read, as one link's."""
 
-    __slots__ = ("_at", "_rate")
+    __slots__ = ("_at", "_eager", "_rate")
 
     def __init__(self) -> None:
+        self._eager = EAGER_BYTES
         self._at: float | None = None
         self._rate = 0.0
 
@@ -76,10 +80,11 @@ class Polling:
             due: returns how many more bytes, at least so many, make a chunk whole.
         """
         before, self._at = self._at, now
+        self._eager -= size
         if before is None or now <= before:
             return 0.0
         self._rate += _NEWEST * (size / (now - before) - self._rate)
-        if size >= FULL_FILE_READ:
+        if size >= FULL_FILE_READ or (forwards and self._eager > 0):
             return 0.0
         usual = REST_S if forwards else LEAF_REST_S
         return min(due(min(self._rate * usual, FULL_FILE_READ / 4)) / self._rate, max(usual, LONGEST_REST_S))
