@@ -57,22 +57,23 @@ class ChunkIntake(Intake):
     def _take_records(self, arrival: Arrival) -> None:
         """Gather the whole DATA frames that come next, and cut out those that the ring has.
 
-        This is where a receiver spends what it spends per record, beside the digest: no calls, no objects.
+        This is where a receiver spends what it spends per record, beside the digest: no calls, few objects.
         """
         ring, layout = self._ring, self._layout
-        head, expected, whole = ring.head, self.expected or 0, self._whole
+        head, whole = ring.head, self._whole
         memory, unpack = head.memory, BOUNDARY.unpack_from
+        size, last = layout.record_size, layout.records - 1
         read, stop = head.complete + whole, head.complete + self._partial
         while stop - read >= HEADER_SIZE:
             kind, length, seq, _ = unpack(memory, read)
             if kind != _DATA:
                 break
-            if seq != self.expected or length != layout.length_of(seq):
+            if seq != self.expected or length != (size if seq < last else layout.length_of(seq)) or not length:
                 raise self._unannounced(seq, length)
             after = read + HEADER_SIZE + length
             if after > stop:
                 break
-            self.expected = expected = seq + 1
+            self.expected = seq + 1
             at = head.complete + whole
             if not whole and seq != ring.next_seq:  # we have it, or it is no beginning for us
                 arrival.duplicates += seq < ring.position
@@ -80,7 +81,7 @@ class ChunkIntake(Intake):
                 if read != at:  # something before it was cut out
                     memory[at : at + after - read] = memory[read:after]
                 whole += after - read
-                if expected % layout.chunk_records == 0 or expected == layout.records:
+                if seq == last or (seq + 1) % layout.chunk_records == 0:
                     self._take_chunk(seq // layout.chunk_records, whole, arrival)
                     whole = 0
             read = after
@@ -90,6 +91,8 @@ class ChunkIntake(Intake):
     def _unannounced(self, seq: int, length: int) -> RemoteProtocolError:
         if seq != self.expected:
             return RemoteProtocolError(f"record {seq} where {self.expected} was due")
+        if seq >= self._layout.records:
+            return DamagedError(f"record {seq} of a file that has {self._layout.records}")
         return DamagedError(f"record {seq} has {length} bytes; announced: {self._layout.length_of(seq)}")
 
     def _take_chunk(self, chunk: int, size: int, arrival: Arrival) -> None:

@@ -129,11 +129,12 @@ class FileCounting(Counting):
         seq = self._first(memory, start)
         after = min(seq - (start - stop) // frame, layout.records)
         known = entered.next_seq or 0
+        fresh, end = max(seq, known), max(after, known)
         entered.lost += max(0, seq - known)
         entered.duplicated += max(0, min(after, known) - seq)
-        entered.next_seq = max(after, known)
-        entered.records += after - seq
-        entered.bytes += layout.payload(seq, after)
+        entered.records += max(0, end - fresh)
+        entered.bytes += layout.payload(fresh, end) if end > fresh else 0
+        entered.next_seq = end
         stop = start + layout.frames(seq, after)
         return [memory[at + HEADER_SIZE : min(at + frame, stop)] for at in range(start, stop, frame)]
 

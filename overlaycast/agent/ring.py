@@ -66,7 +66,14 @@ class Ring(Slabs):
                 self._push_out(cursor, slab, self._slabs[0])
 
     def _passed(self, slab: Slab) -> bool:
-        return not slab.pins and all(one.slab != slab.number or one.behind is not None for one in self._cursors)
+        return not slab.pins and not any(self._wants(one, slab) for one in self._cursors)
+
+    @staticmethod
+    def _wants(cursor: Cursor, slab: Slab) -> bool:
+        """Its next record is here, also if it has still to rejoin the ring for it."""
+        if cursor.behind is not None:
+            return slab.first_seq <= cursor.behind < slab.next_seq
+        return cursor.slab == slab.number
 
     @staticmethod
     def _push_out(cursor: Cursor, slab: Slab, after: Slab) -> None:
@@ -205,9 +212,9 @@ class Ring(Slabs):
         cursor.slab, cursor.offset = after.number, 0
 
     def lag_bytes(self, cursor: Cursor) -> int:
-        """Return how many bytes of the ring this cursor has still to read."""
+        """Return how many bytes of the ring this cursor has still to read; behind the oldest: all it can hold."""
         if cursor.behind is not None:
-            return sum(slab.complete for slab in self._slabs)
+            return self.capacity_bytes if cursor.behind < self.oldest else sum(slab.complete for slab in self._slabs)
         return sum(s.complete for s in self._slabs if s.number >= cursor.slab) - cursor.offset
 
     def pin(self, cursor: Cursor, limit: int) -> list[tuple[Slab, int, int]]:

@@ -128,14 +128,14 @@ class Sink:
                     some = _after(some, done)
 
     def _written(self, spans: list[tuple[Slab, int, int]], failure: str | None) -> None:
-        Ring.unpin(spans)
         self._busy = False
-        self.written = self.counting.entered.next_seq or 0
-        if failure is not None and self.failed is None:
+        if failure is not None:  # what was not written stays in the ring, and is not said to be in the file
             self.failed = failure
             self._idle.set()
             self._on_failed(failure)
             return
+        Ring.unpin(spans)
+        self.written = self.counting.entered.next_seq or 0
         if self.lag_bytes:
             self.wake()
         if not self._busy and not self.lag_bytes:

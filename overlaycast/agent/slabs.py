@@ -118,9 +118,10 @@ class Slabs:
             self._began(seq)
 
     def roll(self) -> None:
-        """Seal the head and open a new one; the oldest slab goes when there are too many."""
-        held = len(self._slabs)
-        memory = self._evict() if held >= self._most or (held >= self._keep and self._passed(self._slabs[0])) else None
+        """Seal the head and open a new one; the oldest slabs go when there are too many."""
+        memory = None
+        while len(self._slabs) >= self._most or (len(self._slabs) >= self._keep and self._passed(self._slabs[0])):
+            memory = self._evict() or memory
         start = self.next_seq if self.next_seq is not None else 0
         self._slabs.append(Slab(self.head.number + 1, memory or fresh_memory(self._slab_bytes), start, start))
         self._rolled()

@@ -30,7 +30,7 @@ from overlaycast.agent.intake import Arrival
 from overlaycast.agent.ring import Ring
 from overlaycast.agent.slab import LEAST_ROOM, MAX_FRAME
 from overlaycast.errors import ConfigError, RemoteProtocolError
-from overlaycast.wire.frames import HEADER_SIZE, Data, Decoder, Digests, End, Frame, Heartbeat, encode
+from overlaycast.wire.frames import HEADER, HEADER_SIZE, Data, Decoder, Digests, End, Frame, Heartbeat, Kind, encode
 from overlaycast.wire.messages import MAX_CHUNK, MAX_CHUNK_RECORDS, MAX_CHUNKS, Contents
 
 DIGEST = hashlib.sha256(b"abcdef").digest()
@@ -300,7 +300,7 @@ def test_a_parent_that_is_asked_again_begins_the_chunk_anew(cut: int) -> None:
         ([Data(0, 1, b"abc")], "where None was due"),
         ([Heartbeat(0, seek=True), Data(1, 1, b"abc")], "record 1 where 0 was due"),
         ([Heartbeat(0, seek=True), Data(0, 1, b"abcd")], "record 0 has 4 bytes; announced: 3"),
-        ([Heartbeat(9, seek=True), Data(9, 1, b"abc")], "record 9 has 3 bytes; announced: 0"),
+        ([Heartbeat(9, seek=True), Data(9, 1, b"abc")], "record 9 of a file that has 2"),
         ([Heartbeat(2, seek=True), End(2, 0, 0, bytes(32))], "END is not what the source announced"),
         ([Heartbeat(0, seek=True), End(2, 0, 0, DIGEST)], "END at 2 where 0 was due"),
     ],
@@ -393,3 +393,15 @@ def test_an_empty_file_needs_no_list() -> None:
     assert not intake.wants_digests
     feed(intake, encode(Heartbeat(0, seek=True)) + encode(frames_of(b"", 3)[0]))
     assert ring.end is not None
+
+
+@pytest.mark.parametrize("begin", [6, 50])
+def test_no_record_comes_behind_a_files_end_however_empty(begin: int) -> None:
+    checks, _ = checks_of(bytes(550), 100, 4)
+    ring = Ring(4)
+    ring.anchor(0)
+    intake = ChunkIntake(ring, checks)
+    feed(intake, encode(Heartbeat(begin, seek=True)))
+    empty = HEADER.pack(Kind.DATA, 0, 1, 0, begin, 1)
+    with pytest.raises(DamagedError, match=f"record {begin} of a file that has"):
+        feed(intake, empty)

@@ -11,10 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from overlaycast.agent.entered import Counting
+from overlaycast.agent.chunks import Layout, describe
+from overlaycast.agent.entered import Counting, FileCounting
 from overlaycast.agent.ring import Ring
 from overlaycast.agent.sink import Sink
-from overlaycast.wire.frames import Data, encode
+from overlaycast.wire.frames import Data, End, encode
 
 
 def take(counting: Counting, *frames: Data) -> bytes:
@@ -66,6 +67,51 @@ def test_a_late_joiner_cannot_tell() -> None:
     assert counting.matches(0, 4, b"x" * 32) is None
     assert Counting().matches(4, 4, b"x" * 32) is True
     assert Counting().matches(0, 4, b"x" * 32) is None
+
+
+SIZE = 550
+"""Five records of 100 bytes and one of 50."""
+
+
+@pytest.mark.parametrize(
+    ("spans", "kept", "expected"),
+    [
+        ([(0, 6, True)], 0, (6, 550, 0, 0)),
+        ([(0, 2, False), (2, 5, False), (5, 6, False), (6, 6, True)], 0, (6, 550, 0, 0)),
+        ([(4, 6, True)], 4, (6, 550, 0, 0)),
+        ([(2, 5, False)], 4, (5, 500, 0, 2)),
+        ([(3, 6, False)], 0, (3, 250, 3, 0)),
+    ],
+)
+def test_a_files_spans_are_counted_whole(
+    spans: list[tuple[int, int, bool]], kept: int, expected: tuple[int, int, int, int]
+) -> None:
+    content = bytes(range(256)) * 3
+    contents, _ = describe(SIZE, 100, 4, lambda size, at: content[at : min(at + size, SIZE)])
+    counting = FileCounting(Layout(contents), kept)
+    for first, after, ended in spans:
+        frames = [Data(n, 1, content[n * 100 : min(n * 100 + 100, SIZE)]) for n in range(first, after)]
+        data = b"".join(map(encode, frames)) + (encode(End(6, 1, 0, bytes(32))) if ended else b"")
+        assert counting.place(memoryview(data), 0) == first * 100
+        payloads = counting.take(memoryview(data), 0, len(data))
+        assert b"".join(payloads) == content[first * 100 : min(after * 100, SIZE)]
+    entered = counting.entered
+    assert (entered.records, entered.bytes, entered.lost, entered.duplicated) == expected
+
+
+async def test_a_batch_that_failed_is_not_said_to_be_written() -> None:
+    ring, failed = Ring(2), asyncio.Event()
+    descriptor = os.open("/dev/full", os.O_WRONLY)
+    sink = Sink(ring, descriptor, lambda _: failed.set(), lambda: None)
+    ring.anchor(0)
+    ring.append(b"x" * 100, 0)
+    sink.wake()
+    async with asyncio.timeout(60):
+        await failed.wait()
+    assert sink.written == 0
+    assert ring.head.pins == 1  # the slab is not given to anybody else
+    sink.close()
+    os.close(descriptor)
 
 
 async def test_the_writer_writes_what_the_ring_gets(tmp_path: Path) -> None:
