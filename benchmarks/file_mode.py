@@ -326,9 +326,9 @@ def section(results: dict[str, Any]) -> str:
 uplink, without headers; those of Ethernet, IP and TCP alone are 4.6 % on top of full segments. From the order to begin
 until the slowest receiver has the file under its own name; each chunk was checked at each hop before it
 went on. What the source needs to read and digest the file beforehand is beside it. A hop that is held up once stays
-behind, as its uplink is full from then on. Congestion control is {CONGESTION}. Delay is emulated by the lab's wire, a process of its own that takes more
-than half a processor here: with 48 receivers two processors are short of time then, and every hop is held up. Without
-delay the kernel alone shapes the uplinks.
+behind, as its uplink is full from then on. Congestion control is {CONGESTION}. Delay is emulated by the lab's wire, a
+process of its own that takes more than half a processor here: with 48 receivers two processors are short of time then,
+and every hop is held up. Without delay the kernel alone shapes the uplinks.
 
 {page.table(heads, rows)}
 
