@@ -336,6 +336,7 @@ A file to eight receivers on one bridge, in a row, against one TCP stream of ipe
 and after. All nine processes, their kernels' copying and eight files in memory share this machine's processors: where
 those are busy throughout, they are the limit and not the line. The memory for the files is there beforehand
 (`benchmarks/reserve.py`): this machine's hypervisor takes back what is free, and getting it again costs 1 to 2.4 s/GB.
+Lines may have been measured on different days, and days differ here by a fourth.
 
 {page.table(lan_heads, lines)}"""
 
