@@ -98,11 +98,10 @@ class ChunkIntake(Intake):
     def _take_chunk(self, chunk: int, size: int, arrival: Arrival) -> None:
         """All frames of a chunk, ``size`` bytes of them, are there: they count if it is good."""
         ring, layout = self._ring, self._layout
-        head, start, frame = ring.head, ring.head.complete, layout.frame
+        head, start, digest = ring.head, ring.head.complete, sha256()
         first, after = layout.records_before(chunk), layout.records_before(chunk + 1)
-        digest, stop = sha256(), start + size
-        for at in range(start, stop, frame):
-            digest.update(head.memory[at + HEADER_SIZE : min(at + frame, stop)])
+        for payload in layout.payloads(head.memory[start : start + size]):
+            digest.update(payload)
         if not self._checks.fits(chunk, digest.digest()):
             if not self._checks.knows(chunk):
                 raise RemoteProtocolError(f"chunk {chunk} before its digest")
@@ -111,11 +110,11 @@ class ChunkIntake(Intake):
         if first != ring.next_seq:  # another link was faster
             arrival.duplicates += records
             return
-        ring.commit(first + head.mark(first, frame, records), size)
+        ring.commit(first + head.mark(first, layout.frame, records), size)
         arrival.records += records
         arrival.bytes += size - records * HEADER_SIZE
         arrival.first_us = arrival.first_us or frame_time(head.memory, start)
-        arrival.last_us = frame_time(head.memory, start + (records - 1) * frame)
+        arrival.last_us = frame_time(head.memory, start + (records - 1) * layout.frame)
 
     def _seek(self, seq: int, arrival: Arrival) -> None:
         head = self._ring.head

@@ -93,6 +93,10 @@ class Layout:
         """Return the bytes of records ``seq`` .. ``after - 1``."""
         return min(after * self.record_size, self.size) - min(seq * self.record_size, self.size)
 
+    def payloads(self, frames: memoryview) -> list[memoryview]:
+        """Return the payloads of whole frames that lie one after the other; the last record may be a short one."""
+        return [frames[at + HEADER_SIZE : at + self.frame] for at in range(0, len(frames), self.frame)]
+
     def records_before(self, chunk: int) -> int:
         """Return the number of the first record of ``chunk``; behind the last chunk, of all records."""
         return min(chunk * self.chunk_records, self.records)

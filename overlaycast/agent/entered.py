@@ -15,7 +15,7 @@ from overlaycast.wire.frames import HEADER, HEADER_SIZE, Kind
 
 @dataclass(slots=True)
 class Entered:
-    """What entered the sink. ``digest`` covers the newest incarnation, ``whole`` everything."""
+    """What entered the sink."""
 
     first_seq: int | None = None
     next_seq: int | None = None
@@ -125,18 +125,17 @@ class FileCounting(Counting):
 
     def take(self, memory: memoryview, start: int, stop: int) -> list[memoryview]:
         """Return the payloads of the records in ``[start, stop)``; END may be behind them."""
-        entered, layout, frame = self.entered, self._layout, self._layout.frame
+        entered, layout = self.entered, self._layout
         seq = self._first(memory, start)
-        after = min(seq - (start - stop) // frame, layout.records)
+        after = min(seq - (start - stop) // layout.frame, layout.records)
         known = entered.next_seq or 0
         fresh, end = max(seq, known), max(after, known)
         entered.lost += max(0, seq - known)
         entered.duplicated += max(0, min(after, known) - seq)
-        entered.records += max(0, end - fresh)
-        entered.bytes += layout.payload(fresh, end) if end > fresh else 0
+        entered.records += end - fresh
+        entered.bytes += layout.payload(fresh, end)
         entered.next_seq = end
-        stop = start + layout.frames(seq, after)
-        return [memory[at + HEADER_SIZE : min(at + frame, stop)] for at in range(start, stop, frame)]
+        return layout.payloads(memory[start : start + layout.frames(seq, after)])
 
     @staticmethod
     def _first(memory: memoryview, start: int) -> int:

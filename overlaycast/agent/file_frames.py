@@ -38,8 +38,7 @@ class FileFrames:
         """
         frame, into = self.layout.frame, into[: self.layout.frames(seq, after)]
         for first in range(seq, after, _VECTOR):
-            starts = range((first - seq) * frame, (min(first + _VECTOR, after) - seq) * frame, frame)
-            some = [into[at + HEADER_SIZE : at + frame] for at in starts]
+            some = self.layout.payloads(into[(first - seq) * frame : (first - seq + _VECTOR) * frame])
             if self._read_into(some, first * self.layout.record_size) < sum(map(len, some)):
                 raise OSError("the file has become shorter")
 
