@@ -2,8 +2,9 @@
 
 Thin: ``topologies/six_sites.py``, 20 Mbit/s at the source and at each of six sites, as an experiment of the lab with
 its real coordinator, 12 receivers (two a site) or 48; with 5 ms of delay at each uplink (emulated by the lab's wire,
-where there is no netem, which takes its share of the processors), and without any (the kernel's tbf alone). The clock
-runs from the order to begin until the slowest receiver has the whole file under its own name; the bound is the file's
+where there is no netem, which takes its share of the processors), and without any (the kernel's tbf alone); with a
+source that is told what its uplink carries (``send --rate``), and one that finds out by losing frames. The clock runs
+from the order to begin until the slowest receiver has the whole file under its own name; the bound is the file's
 size by the uplink's rate, without any header. The source's reading of the file beforehand is not in it, and shown
 beside it.
 
@@ -13,7 +14,7 @@ benchmark orders (its coordinator is scripted): the source feeds one, each of th
 file one TCP stream of iperf3 runs between two of the same hosts. Goodput is the file's size by the time of the slowest
 receiver.
 
-    python -m benchmarks.file_mode --receivers 12 48 [--delay 0 5] [--runs 3]
+    python -m benchmarks.file_mode --receivers 12 48 [--delay 0 5] [--rate 19 0] [--runs 3]
     python -m benchmarks.file_mode --lan [--mib 1024] [--line 1000] [--runs 3]
     python -m benchmarks.file_mode --page
 """
@@ -51,11 +52,14 @@ from benchmarks.stage import (
     started,
     write_result,
 )
+from overlaycast.agent.burst import PAYLOAD
 from overlaycast.wire.group import GroupSettings
 from tests.agent.fake_coordinator import FakeCoordinator
 
 UPLINK_MBIT = 20
 DELAYS_MS = (0, 5)
+RATES_MBIT = (PAYLOAD * UPLINK_MBIT, 0.0)
+"""What the source is told to send; 0: as fast as it goes."""
 CONGESTION = "cubic"
 """What most hosts have. With BBR (version 1) one hop of a chain has been seen to stay at 86 % of its line for good."""
 THIN_MIB = 16
@@ -80,7 +84,7 @@ def six_sites(delay_ms: float, folder: Path) -> Path:
     return path
 
 
-def experiment(receivers: int, delay_ms: float, folder: Path) -> Path:
+def experiment(receivers: int, delay_ms: float, rate_mbit: float, folder: Path) -> Path:
     """Write the experiment; two a site, or all eight."""
     peers = [f"h{site}_{n}" for site in range(1, 7) for n in range(1, receivers // 6 + 1)]
     path = folder / f"file-{receivers}.yaml"
@@ -93,7 +97,7 @@ def experiment(receivers: int, delay_ms: float, folder: Path) -> Path:
                 "seed": 1,
                 "members": {"peers": peers, "congestion": CONGESTION},
                 "group": {"mode": "file", "rate_mbit": UPLINK_MBIT},
-                "stream": {"kind": "file", "size_mib": THIN_MIB},
+                "stream": {"kind": "file", "size_mib": THIN_MIB, "rate_mbit": rate_mbit or None},
                 "expect": [
                     {"metric": "receivers_finished", "op": "==", "limit": 1},
                     {"metric": "sha256_ok", "op": "==", "limit": True},
@@ -105,11 +109,11 @@ def experiment(receivers: int, delay_ms: float, folder: Path) -> Path:
     return path
 
 
-def thin_name(receivers: int, delay_ms: float) -> str:
-    return f"thin {receivers}, {delay_ms:g} ms"
+def thin_name(receivers: int, delay_ms: float, rate_mbit: float) -> str:
+    return f"thin {receivers}, {delay_ms:g} ms, {f'told {rate_mbit:g} Mbit/s' if rate_mbit else 'not told'}"
 
 
-def thin_run(receivers: int, delay_ms: float, folder: Path) -> dict[str, float]:
+def thin_run(receivers: int, delay_ms: float, rate_mbit: float, folder: Path) -> dict[str, float]:
     """Run it once; return its times."""
     out = folder / "run"
     shutil.rmtree(out, ignore_errors=True)
@@ -119,7 +123,7 @@ def thin_run(receivers: int, delay_ms: float, folder: Path) -> dict[str, float]:
         "overlaycast.cli",
         "lab",
         "run",
-        str(experiment(receivers, delay_ms, folder)),
+        str(experiment(receivers, delay_ms, rate_mbit, folder)),
         "--out",
         str(out),
     ]
@@ -145,14 +149,18 @@ def thin_run(receivers: int, delay_ms: float, folder: Path) -> dict[str, float]:
     }
 
 
-def thin(receivers: int, delay_ms: float, runs: int) -> dict[str, Any]:
+def thin(receivers: int, delay_ms: float, rate_mbit: float, runs: int) -> dict[str, Any]:
     """Repeat; return medians and spread."""
     with scratch() as folder:
         seen = []
         for _ in range(runs):
             with ready((receivers * THIN_MIB << 20) + SPARE):
-                seen.append(thin_run(receivers, delay_ms, Path(folder)))
-    return {"delay_ms": delay_ms, **{key: spread([one[key] for one in seen]) for key in seen[0]}}
+                seen.append(thin_run(receivers, delay_ms, rate_mbit, Path(folder)))
+    return {
+        "delay_ms": delay_ms,
+        "rate_mbit": rate_mbit,
+        **{key: spread([one[key] for one in seen]) for key in seen[0]},
+    }
 
 
 # --- a LAN ---------------------------------------------------------------------------------------------------------
@@ -296,13 +304,19 @@ def lan(mib: int, line_mbit: float, runs: int) -> dict[str, Any]:
 def section(results: dict[str, Any]) -> str:
     """Return the page's section."""
     rows = []
-    for receivers, delay_ms in itertools.product((12, 48), DELAYS_MS):
-        if one := results.get(thin_name(receivers, delay_ms)):
-            row = [receivers, f"{delay_ms:g}", f"{one['bound_s']['median']:.2f}", with_spread(one["slowest_s"])]
+    for receivers, delay_ms, rate_mbit in itertools.product((12, 48), DELAYS_MS, RATES_MBIT):
+        if one := results.get(thin_name(receivers, delay_ms, rate_mbit)):
+            row = [
+                receivers,
+                f"{delay_ms:g}",
+                f"{rate_mbit:g}" if rate_mbit else "-",
+                f"{one['bound_s']['median']:.2f}",
+                with_spread(one["slowest_s"]),
+            ]
             row += [with_spread(one["of_bound"]), one["depth"]["median"], one["slowest_s"]["runs"]]
             rows.append([*row, f"{one['read_before_s']['median']:.2f}"])
-    heads = ["receivers", "delay of an uplink (ms)", "bound (s)", "slowest (s)", "of the bound", "depth", "runs"]
-    heads += ["reading before (s)"]
+    heads = ["receivers", "delay of an uplink (ms)", "`send --rate` (Mbit/s)", "bound (s)", "slowest (s)"]
+    heads += ["of the bound", "depth", "runs", "reading before (s)"]
     lines = []
     for name in sorted((name for name in results if name.startswith("lan ")), key=lambda name: float(name.split()[1])):
         one = results[name]
@@ -320,7 +334,8 @@ until the slowest receiver has the file under its own name; each chunk was check
 went on. What the source needs to read and digest the file beforehand is beside it. A hop that is held up once stays
 behind, as its uplink is full from then on. Congestion control is {CONGESTION}. Delay is emulated by the lab's wire, a
 process of its own that takes more than half a processor here: with 48 receivers two processors are short of time then,
-and every hop is held up. Without delay the kernel alone shapes the uplinks.
+and every hop is held up. Without delay the kernel alone shapes the uplinks. A source that is not told what its uplink
+carries overruns its queue once or twice a file; what comes behind a lost frame waits a round trip for it, at all hops.
 
 {page.table(heads, rows)}
 
@@ -337,6 +352,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--receivers", type=int, nargs="+", choices=[12, 48], default=[])
     parser.add_argument("--delay", type=int, nargs="+", choices=DELAYS_MS, default=DELAYS_MS, help="of an uplink, ms")
+    parser.add_argument(
+        "--rate", type=float, nargs="+", choices=RATES_MBIT, default=RATES_MBIT, help="told to the source, Mbit/s"
+    )
     parser.add_argument("--lan", action="store_true")
     parser.add_argument("--mib", type=int, default=1024)
     parser.add_argument("--line", type=float, default=1000, help="Mbit/s of each host's line; 0: as fast as it goes")
@@ -349,8 +367,8 @@ def main() -> None:
         sys.exit(3)
     if options.lan:
         enter("benchmarks.file_mode")
-    for receivers, delay_ms in itertools.product(options.receivers, options.delay):
-        keep({thin_name(receivers, delay_ms): thin(receivers, delay_ms, options.runs)}, options.dry)
+    for case in itertools.product(options.receivers, options.delay, options.rate):
+        keep({thin_name(*case): thin(*case, options.runs)}, options.dry)
     if options.lan:
         keep({f"lan {options.line:g}": lan(options.mib, options.line, options.runs)}, options.dry)
     if options.page:

@@ -83,7 +83,11 @@ class SendOptions(NodeOptions):
 
     file: CliPositionalArg[str] = Field("-", description="what to send; - is standard input")
     mode: Mode | None = Field(None, description="live or file; the group's own unless told, and refused if it differs")
-    rate: Rate = Field(None, description="bits per second (8M); the media's own clock for MPEG-TS unless told")
+    rate: Rate = Field(
+        None,
+        description="bits per second (8M); unless told the media's own clock (MPEG-TS), and a file as fast as it goes,"
+        " which on a thin uplink is slower than 0.95 of what that carries",
+    )
     record_size: int | None = Field(
         None,
         ge=1,
