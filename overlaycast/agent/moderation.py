@@ -39,7 +39,10 @@ EAGER_BYTES: Final = 1 << 18
 """So much is read as it comes where somebody waits for it: while a connection's window opens (slow start), segments
 that wait unread would keep it shut, at each hop one after the other."""
 FULL_FILE_READ: Final = 1 << 20
-"""The same of a file's link; a fourth of it is worth a read."""
+"""The same of a file's link."""
+WORTH: Final = 4
+"""A fourth of what a read can bring is worth one, and a fourth of what the kernel keeps for us: about half of that is
+its own accounting, and a sender that sees its window shut would wait for us as we wait for it."""
 
 
 class Moderation:
@@ -72,12 +75,13 @@ class Polling:
         self._at: float | None = None
         self._rate = 0.0
 
-    def rest_s(self, size: int, now: float, forwards: bool, due: Callable[[float], int]) -> float:
+    def rest_s(self, size: int, now: float, forwards: bool, due: Callable[[float], int], kept: int) -> float:
         """A read brought ``size`` bytes; return in how many seconds the next one is due, 0: as soon as something comes.
 
         Args:
             forwards: somebody waits for what we get.
             due: returns how many more bytes, at least so many, make a chunk whole.
+            kept: bytes of the socket's receive buffer as it is now.
         """
         before, self._at = self._at, now
         self._eager -= size
@@ -86,5 +90,5 @@ class Polling:
         self._rate += _NEWEST * (size / (now - before) - self._rate)
         if size >= FULL_FILE_READ or (forwards and self._eager > 0):
             return 0.0
-        usual = REST_S if forwards else LEAF_REST_S
-        return min(due(min(self._rate * usual, FULL_FILE_READ / 4)) / self._rate, max(usual, LONGEST_REST_S))
+        usual, most = REST_S if forwards else LEAF_REST_S, min(FULL_FILE_READ, kept) / WORTH
+        return min(min(due(min(self._rate * usual, most)), most) / self._rate, max(usual, LONGEST_REST_S))

@@ -212,8 +212,9 @@ class ParentLink:
         self._moderation.took(arrival.records, size, now)
         self._listener.arrived(self, arrival)
         self._flows = self._flows or arrival.records > 0  # before that every hop waits for the list of digests
-        if self._flows and self._intake.due(0):
-            self._rest(self._polling.rest_s(size, now, self._listener.forwards, self._intake.due))
+        if self._flows and self._sock is not None and self._intake.due(0):
+            kept = self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
+            self._rest(self._polling.rest_s(size, now, self._listener.forwards, self._intake.due, kept))
 
     def _break(self, why: str, damaged: bool = False) -> None:
         if not self._closed:

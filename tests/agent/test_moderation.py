@@ -69,6 +69,8 @@ def test_a_pause_holds_two_records_of_the_thinnest_thick_stream() -> None:
 
 
 CHUNK = 16_408
+LARGE = 6 << 20
+"""A receive buffer as Linux lets it grow."""
 
 
 def rests(rate: float, forwards: bool, reads: int = 200) -> list[float]:
@@ -84,7 +86,7 @@ def rests(rate: float, forwards: bool, reads: int = 200) -> list[float]:
             missing = CHUNK - held % CHUNK
             return missing + max(0, math.ceil((least - missing) / CHUNK)) * CHUNK
 
-        rest_s = polling.rest_s(min(size, FULL_FILE_READ), now, forwards, due)
+        rest_s = polling.rest_s(min(size, FULL_FILE_READ), now, forwards, due, LARGE)
         if forwards and had < EAGER_BYTES:
             assert rest_s == 0.0
             now += CHUNK / rate  # whatever the kernel wakes us for
@@ -110,5 +112,29 @@ def test_a_node_that_forwards_reads_when_a_chunk_is_whole() -> None:
 
 def test_a_file_is_read_at_full_speed_where_reads_are_full() -> None:
     polling = Polling()
-    assert polling.rest_s(1, 100.0, True, lambda _: CHUNK) == 0.0  # no rate is known yet
-    assert polling.rest_s(FULL_FILE_READ, 101.0, True, lambda _: CHUNK) == 0.0
+    assert polling.rest_s(1, 100.0, True, lambda _: CHUNK, LARGE) == 0.0  # no rate is known yet
+    assert polling.rest_s(FULL_FILE_READ, 101.0, True, lambda _: CHUNK, LARGE) == 0.0
+
+
+@pytest.mark.parametrize("forwards", [True, False])
+@pytest.mark.parametrize("chunk", [CHUNK, 131_104])
+@pytest.mark.parametrize("kept", [1 << 16, 1 << 17, 1 << 20])
+@pytest.mark.parametrize("rate", [2.5e5, 2.5e6, 2.5e7, 1.25e8])
+def test_a_small_receive_buffer_does_not_hold_a_link_up(rate: float, kept: int, chunk: int, forwards: bool) -> None:
+    """The window is half of it: what the sender may not send while we rest is lost to this link for good."""
+    polling, now, had, reads = Polling(), 100.0, 1, 0
+    rest_s = polling.rest_s(had, now, forwards, lambda _: chunk, kept)
+    while had < 20_000_000:
+        passed = rest_s or min(chunk, kept / 4) / rate
+        now += passed
+        size = max(1, int(min(rate * passed, kept / 2)))
+        had += size
+        reads += 1
+
+        def due(least: float, held: int = had) -> int:
+            missing = chunk - held % chunk
+            return missing + max(0, math.ceil((least - missing) / chunk)) * chunk
+
+        rest_s = polling.rest_s(size, now, forwards, due, kept)
+    assert had / (now - 100.0) > 0.9 * rate
+    assert had / reads > min(kept / 8, chunk / 8, rate * REST_S / 8)

@@ -53,7 +53,7 @@ class Fixed:
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
 
-    def rest_s(self, size: int, now: float, forwards: bool, due: Callable[[float], int]) -> float:
+    def rest_s(self, size: int, now: float, forwards: bool, due: Callable[[float], int], kept: int) -> float:
         return self.seconds
 
 
