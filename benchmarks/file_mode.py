@@ -197,8 +197,9 @@ def iperf() -> float:
     """Return the goodput of one TCP stream between two hosts, Mbit/s."""
     with subprocess.Popen(there(1, "iperf3", "-s", "-1", "--forceflush"), stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None
-        while "listening" not in server.stdout.readline():
-            pass
+        while "listening" not in (line := server.stdout.readline()):
+            if not line:
+                raise RuntimeError("iperf3 ended before it listened")
         words = there(0, "iperf3", "-c", address(1), "-t", str(IPERF_S), "-O", "1", "-J")
         done = subprocess.run(words, capture_output=True, text=True, check=True)
         server.communicate()
