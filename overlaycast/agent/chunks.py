@@ -94,7 +94,7 @@ class Layout:
         return min(after * self.record_size, self.size) - min(seq * self.record_size, self.size)
 
     def payloads(self, frames: memoryview) -> list[memoryview]:
-        """Return the payloads of whole frames that lie one after the other; the last record may be a short one."""
+        """Return the payloads of whole frames, one view each; the last record may be a short one."""
         return [frames[at + HEADER_SIZE : at + self.frame] for at in range(0, len(frames), self.frame)]
 
     def records_before(self, chunk: int) -> int:

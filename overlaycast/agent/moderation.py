@@ -16,6 +16,7 @@ take their room from data: with Linux's usual one for two segments 2.2 % of it (
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Final
 
@@ -35,14 +36,19 @@ WINDOW: Final = 64
 """Records between two looks at the clock."""
 FULL_READ: Final = 1 << 16
 """A read of so many bytes needs no company."""
+FULL_FILE_READ: Final = 1 << 20
+"""The same of a file's link."""
 EAGER_BYTES: Final = 1 << 18
 """So much is read as it comes where somebody waits for it: while a connection's window opens (slow start), segments
 that wait unread would keep it shut, at each hop one after the other."""
-FULL_FILE_READ: Final = 1 << 20
-"""The same of a file's link."""
-WORTH: Final = 4
-"""A fourth of what a read can bring is worth one, and a fourth of what the kernel keeps for us: about half of that is
-its own accounting, and a sender that sees its window shut would wait for us as we wait for it."""
+WORTH_READ: Final = FULL_FILE_READ // 2
+"""Half of a full read is worth one: nobody rests for more, but until its last chunk is whole."""
+ROOM_PART: Final = 4
+"""Nor for more than such a part of what the kernel keeps for us: about half of that is its own accounting, and a sender
+that sees its window shut would wait for us as we wait for it."""
+TIMER_S: Final = 0.001
+"""Timers count in these. uvloop takes the nearest: a rest a little too short finds no chunk whole, one below half of it
+is none."""
 
 
 class Moderation:
@@ -90,5 +96,7 @@ class Polling:
         self._rate += _NEWEST * (size / (now - before) - self._rate)
         if size >= FULL_FILE_READ or (forwards and self._eager > 0):
             return 0.0
-        usual, most = REST_S if forwards else LEAF_REST_S, min(FULL_FILE_READ, kept) / WORTH
-        return min(min(due(min(self._rate * usual, most)), most) / self._rate, max(usual, LONGEST_REST_S))
+        usual, room = REST_S if forwards else LEAF_REST_S, kept / ROOM_PART
+        longest = TIMER_S * int(min(room / self._rate, max(usual, LONGEST_REST_S)) / TIMER_S)
+        wanted = due(min(self._rate * usual, WORTH_READ, room))
+        return min(TIMER_S * math.ceil(wanted / self._rate / TIMER_S), longest)

@@ -85,8 +85,8 @@ class SendOptions(NodeOptions):
     mode: Mode | None = Field(None, description="live or file; the group's own unless told, and refused if it differs")
     rate: Rate = Field(
         None,
-        description="bits per second (8M); unless told the media's own clock (MPEG-TS), and a file as fast as it goes,"
-        " which on a thin uplink is slower than 0.95 of what that carries",
+        description="bits per second (8M); unless told the media's own clock (MPEG-TS), in a file group as fast as it"
+        " goes (0.95 of a thin uplink is often sooner done)",
     )
     record_size: int | None = Field(
         None,

@@ -51,7 +51,7 @@ class SyntheticStream(Part):
 
 
 class FileStream(Part):
-    """A file, sent as fast as it goes in a file group, or at a rate in a live group."""
+    """A file, sent at a rate, or in a file group as fast as it goes."""
 
     kind: Literal["file"]
     path: str | None = Field(None, description="relative to the experiment's file; without it bytes from the seed")

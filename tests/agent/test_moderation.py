@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
+from collections.abc import Callable
 
 import pytest
 
@@ -16,7 +17,9 @@ from overlaycast.agent.moderation import (
     PAUSE_S,
     REST_S,
     THICK_PER_S,
+    TIMER_S,
     WINDOW,
+    WORTH_READ,
     Moderation,
     Polling,
 )
@@ -69,29 +72,35 @@ def test_a_pause_holds_two_records_of_the_thinnest_thick_stream() -> None:
 
 
 CHUNK = 16_408
+LARGE_CHUNK = 131_120
+"""A chunk of a file of 1 GiB: two records of 64 KiB."""
 LARGE = 6 << 20
 """A receive buffer as Linux lets it grow."""
 
 
-def rests(rate: float, forwards: bool, reads: int = 200) -> list[float]:
-    """A link that brings so many bytes a second, read when it is due: how long it rested."""
-    polling, now, had, seen = Polling(), 100.0, 0, 0
+def due_of(chunk: int, had: int) -> Callable[[float], int]:
+    """Return the intake's say in the matter, once so many bytes came."""
+
+    def due(least: float) -> int:
+        missing = chunk - had % chunk
+        return missing + max(0, math.ceil((least - missing) / chunk)) * chunk
+
+    return due
+
+
+def rests(rate: float, forwards: bool, chunk: int = CHUNK) -> list[tuple[float, int]]:
+    """A link that brings so many bytes a second, read when it is due: how long it rested, how many chunks that made."""
+    polling, now, had = Polling(), 100.0, 0
     rested = []
-    for _ in range(reads):
-        come = int(rate * (now - 100.0))
-        size, seen = max(1, come - seen), max(come, seen + 1)
-        had += size
-
-        def due(least: float, held: int = had) -> int:
-            missing = CHUNK - held % CHUNK
-            return missing + max(0, math.ceil((least - missing) / CHUNK)) * CHUNK
-
-        rest_s = polling.rest_s(min(size, FULL_FILE_READ), now, forwards, due, LARGE)
+    for _ in range(200):
+        came = max(1, int(rate * (now - 100.0)) - had)
+        before, had = had, had + came
+        rest_s = polling.rest_s(min(came, FULL_FILE_READ), now, forwards, due_of(chunk, had), LARGE)
         if forwards and had < EAGER_BYTES:
             assert rest_s == 0.0
-            now += CHUNK / rate  # whatever the kernel wakes us for
+            now += chunk / rate  # whatever the kernel wakes us for
         else:
-            rested.append(rest_s)
+            rested.append((rest_s, had // chunk - before // chunk))
         now += max(rest_s, 1e-4)
     return rested[20:]
 
@@ -99,15 +108,24 @@ def rests(rate: float, forwards: bool, reads: int = 200) -> list[float]:
 @pytest.mark.parametrize("forwards", [True, False])
 @pytest.mark.parametrize("rate", [1e4, 2.5e5, 2.5e6, 2.5e7, 1e8])
 def test_a_file_is_read_every_few_milliseconds_whatever_its_rate(rate: float, forwards: bool) -> None:
-    seen = rests(rate, forwards)
+    seen = [rest_s for rest_s, _ in rests(rate, forwards)]
     assert all(0 < rest_s <= (LONGEST_REST_S if forwards else LEAF_REST_S) for rest_s in seen)
-    if rate >= 1e8:  # a fourth of what a read can bring is worth one
-        assert statistics.median(seen) * rate == pytest.approx(FULL_FILE_READ / 4, rel=0.2)
+    if rate >= 1e8:  # half of a full read is worth one
+        assert WORTH_READ <= statistics.median(seen) * rate <= WORTH_READ + CHUNK + TIMER_S * rate
 
 
 def test_a_node_that_forwards_reads_when_a_chunk_is_whole() -> None:
     """20 Mbit/s: a chunk takes 6.6 ms, so each read brings one or two, and never much less."""
-    assert 0.8 * REST_S <= statistics.median(rests(2.5e6, forwards=True)) <= 2 * CHUNK / 2.5e6
+    seen = [rest_s for rest_s, _ in rests(2.5e6, forwards=True)]
+    assert 0.8 * REST_S <= statistics.median(seen) <= 2 * CHUNK / 2.5e6 + TIMER_S
+
+
+@pytest.mark.parametrize(("chunk", "rate"), [(CHUNK, 2.5e6), (CHUNK, 1e8), (LARGE_CHUNK, 1e8), (3 * LARGE_CHUNK, 1e8)])
+def test_a_rest_ends_when_another_chunk_is_whole(chunk: int, rate: float) -> None:
+    """A timer takes the nearest millisecond: one that is a little too short would find nothing that can go on."""
+    seen = rests(rate, forwards=True, chunk=chunk)
+    assert all(rest_s / TIMER_S == pytest.approx(round(rest_s / TIMER_S)) for rest_s, _ in seen)
+    assert statistics.mean(chunks > 0 for _, chunks in seen) > 0.95
 
 
 def test_a_file_is_read_at_full_speed_where_reads_are_full() -> None:
@@ -117,24 +135,21 @@ def test_a_file_is_read_at_full_speed_where_reads_are_full() -> None:
 
 
 @pytest.mark.parametrize("forwards", [True, False])
-@pytest.mark.parametrize("chunk", [CHUNK, 131_104])
+@pytest.mark.parametrize("chunk", [CHUNK, LARGE_CHUNK])
 @pytest.mark.parametrize("kept", [1 << 16, 1 << 17, 1 << 20])
 @pytest.mark.parametrize("rate", [2.5e5, 2.5e6, 2.5e7, 1.25e8])
 def test_a_small_receive_buffer_does_not_hold_a_link_up(rate: float, kept: int, chunk: int, forwards: bool) -> None:
     """The window is half of it: what the sender may not send while we rest is lost to this link for good."""
-    polling, now, had, reads = Polling(), 100.0, 1, 0
-    rest_s = polling.rest_s(had, now, forwards, lambda _: chunk, kept)
+    polling, now, had, rested = Polling(), 100.0, 1, 0
+    rest_s = polling.rest_s(had, now, forwards, due_of(chunk, had), kept)
     while had < 20_000_000:
-        passed = rest_s or min(chunk, kept / 4) / rate
+        passed = rest_s or 1448 / rate  # without a rest the kernel wakes us for each segment
         now += passed
         size = max(1, int(min(rate * passed, kept / 2)))
         had += size
-        reads += 1
-
-        def due(least: float, held: int = had) -> int:
-            missing = chunk - held % chunk
-            return missing + max(0, math.ceil((least - missing) / chunk)) * chunk
-
-        rest_s = polling.rest_s(size, now, forwards, due, kept)
+        rest_s = polling.rest_s(size, now, forwards, due_of(chunk, had), kept)
+        if had > 15_000_000:  # by then the rate is known
+            assert rest_s * rate <= 1.01 * kept / 4
+            rested += rest_s > 0
     assert had / (now - 100.0) > 0.9 * rate
-    assert had / reads > min(kept / 8, chunk / 8, rate * REST_S / 8)
+    assert (rested > 0) == (kept / 4 >= rate * TIMER_S)

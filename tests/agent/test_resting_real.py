@@ -52,18 +52,25 @@ class Fixed:
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
+        self.kept: list[int] = []
 
     def rest_s(self, size: int, now: float, forwards: bool, due: Callable[[float], int], kept: int) -> float:
+        self.kept.append(kept)
         return self.seconds
 
 
 @contextmanager
-def linked(above: Above, seconds: float) -> Iterator[tuple[ParentLink, socket.socket]]:
+def linked(
+    above: Above, seconds: float | Fixed, receive_buffer: int | None = None
+) -> Iterator[tuple[ParentLink, socket.socket]]:
     """Yield a link and its parent's end."""
+    polling = seconds if isinstance(seconds, Fixed) else Fixed(seconds)
     here, there = socket.socketpair()
     with there, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(parent_link, "Polling", lambda: Fixed(seconds))
+        patch.setattr(parent_link, "Polling", lambda: polling)
         here.setblocking(False)
+        if receive_buffer is not None:
+            here.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         link = ParentLink(1, Peer(member=1, name="p", addresses=(), grant="00" * 16, rank=1), above, lambda: 0)
         link.adopt(here, 2)
         link.start(0)
@@ -120,3 +127,11 @@ async def test_nothing_rests_before_the_first_record() -> None:
         for _ in range(2):
             there.send(BEAT)
             assert await above.beats.get() == 1
+
+
+async def test_a_rest_goes_by_the_receive_buffer() -> None:
+    above, polling = Above(), Fixed(0.0)
+    with linked(above, polling, receive_buffer=30_000) as (_, there):
+        there.send(RECORD)
+        await above.beats.get()
+    assert polling.kept == [60_000]  # Linux takes twice what it is asked for
