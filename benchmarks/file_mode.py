@@ -15,7 +15,7 @@ file one TCP stream of iperf3 runs between two of the same hosts. Goodput is the
 receiver.
 
     python -m benchmarks.file_mode --receivers 12 48 [--delay 0 5] [--rate 19 0] [--runs 3]
-    python -m benchmarks.file_mode --lan [--mib 1024] [--line 1000] [--runs 3]
+    python -m benchmarks.file_mode --lan [--mib 1024] [--line 400 800 1000] [--runs 3]
     python -m benchmarks.file_mode --page
 """
 
@@ -64,6 +64,7 @@ RATES_MBIT = (PAYLOAD * UPLINK_MBIT, 0.0)
 CONGESTION = "cubic"
 """What most hosts have. With BBR (version 1) one hop of a chain has been seen to stay at 86 % of its line for good."""
 THIN_MIB = 16
+LINES_MBIT = (400, 800, 1000)
 HOSTS = 8
 BRIDGE = "10.0.9.1"
 IPERF_S = 4
@@ -173,7 +174,7 @@ def thin(receivers: int, delay_ms: float, rates_mbit: Sequence[float], runs: int
 # --- a LAN ---------------------------------------------------------------------------------------------------------
 
 
-def build_lan(line_mbit: float) -> None:
+def build_lan() -> None:
     """Nine hosts on a bridge; the bridge's own address is where the coordinator is reached."""
     run("ip link add br0 type bridge")
     run(f"ip addr add {BRIDGE}/24 dev br0")
@@ -188,8 +189,15 @@ def build_lan(line_mbit: float) -> None:
         run(f"ip -n n{n} addr add {address(n)}/24 dev eth0")
         run(f"ip -n n{n} link set eth0 up")
         run(f"ip -n n{n} link set lo up")
+
+
+def shape(line_mbit: float) -> None:
+    """Have each host send at most so much; 0: as fast as it goes."""
+    for n in range(HOSTS + 1):
         if line_mbit:
             run(f"tc -n n{n} qdisc replace dev eth0 root tbf rate {line_mbit:g}mbit burst 256k limit 2m")
+        else:
+            run(f"tc -n n{n} qdisc replace dev eth0 root noqueue")
 
 
 def address(n: int) -> str:
@@ -292,7 +300,7 @@ def busy() -> float:
 
 def lan(mib: int, line_mbit: float, runs: int) -> dict[str, Any]:
     """Alternate; return both sides and the ratio of each pair."""
-    build_lan(line_mbit)
+    shape(line_mbit)
     with tempfile.TemporaryDirectory(prefix="overlaycast-bench-", dir="/dev/shm") as name:
         folder = Path(name)
         file = folder / "file"
@@ -356,7 +364,7 @@ A file to eight receivers on one bridge, in a row, against one TCP stream of ipe
 and after. All nine processes, their kernels' copying and eight files in memory share this machine's processors: where
 those are busy throughout, they are the limit and not the line. The memory for the files is there beforehand
 (`benchmarks/reserve.py`): this machine's hypervisor takes back what is free, and getting it again costs 1 to 2.4 s/GB.
-Lines may have been measured on different days, and days differ here by a fourth.
+What this machine gives differs by a third between one hour and another; so do these figures.
 
 {page.table(lan_heads, lines)}"""
 
@@ -375,7 +383,9 @@ def main() -> None:
     )
     parser.add_argument("--lan", action="store_true")
     parser.add_argument("--mib", type=int, default=1024)
-    parser.add_argument("--line", type=float, default=1000, help="Mbit/s of each host's line; 0: as fast as it goes")
+    parser.add_argument(
+        "--line", type=float, nargs="+", default=LINES_MBIT, help="Mbit/s of each host's line; 0: as fast as it goes"
+    )
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--page", action="store_true", help="write what there is into docs/benchmarks.md")
     parser.add_argument("--dry", action="store_true", help="print only, keep the results as they are")
@@ -388,7 +398,9 @@ def main() -> None:
     for receivers, delay_ms in itertools.product(options.receivers, options.delay):
         keep(thin(receivers, delay_ms, options.rate, options.runs), options.dry)
     if options.lan:
-        keep({f"lan {options.line:g}": lan(options.mib, options.line, options.runs)}, options.dry)
+        build_lan()
+    for line_mbit in options.line if options.lan else ():
+        keep({f"lan {line_mbit:g}": lan(options.mib, line_mbit, options.runs)}, options.dry)
     if options.page:
         results = json.loads((RESULTS / "file_mode.json").read_text())
         page.write("file_mode", "python -m benchmarks.file_mode", section(results), results)

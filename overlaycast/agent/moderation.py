@@ -41,8 +41,8 @@ FULL_FILE_READ: Final = 1 << 20
 EAGER_BYTES: Final = 1 << 18
 """So much is read as it comes where somebody waits for it: while a connection's window opens (slow start), segments
 that wait unread would keep it shut, at each hop one after the other."""
-WORTH_READ: Final = FULL_FILE_READ // 2
-"""Half of a full read is worth one: nobody rests for more, but until its last chunk is whole."""
+WORTH_READ: Final = FULL_FILE_READ // 4
+"""A fourth of a full read is worth one: nobody rests for more, but until its last chunk is whole."""
 ROOM_PART: Final = 4
 """Nor for more than such a part of what the kernel keeps for us: about half of that is its own accounting, and a sender
 that sees its window shut would wait for us as we wait for it."""

@@ -110,7 +110,7 @@ def rests(rate: float, forwards: bool, chunk: int = CHUNK) -> list[tuple[float, 
 def test_a_file_is_read_every_few_milliseconds_whatever_its_rate(rate: float, forwards: bool) -> None:
     seen = [rest_s for rest_s, _ in rests(rate, forwards)]
     assert all(0 < rest_s <= (LONGEST_REST_S if forwards else LEAF_REST_S) for rest_s in seen)
-    if rate >= 1e8:  # half of a full read is worth one
+    if rate >= 1e8:  # a fourth of a full read is worth one
         assert WORTH_READ <= statistics.median(seen) * rate <= WORTH_READ + CHUNK + TIMER_S * rate
 
 
