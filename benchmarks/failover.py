@@ -167,13 +167,16 @@ class Tree:
         await process.wait()
 
     async def longest_gap(self, name: str, since: float) -> float:
-        """Return the longest time in ms between two records at ``name`` that ended after ``since``; waits for it."""
+        """Return the longest time in ms between two records at ``name`` from ``since`` until the stream flows again.
+
+        Waits for that. What comes later counts no more: by then this program reads journals, with the same priority.
+        """
         deadline = time.monotonic() + LONGEST_S
         while time.monotonic() < deadline:
             samples = [line for line in journal_lines(self.journal(name), "sample") if line["t"] > since]
             flowing = [line for line in samples if line["t"] > since + AFTER_S and line["bytes"] > samples[0]["bytes"]]
             if flowing:
-                return float(max(line["gap_ms"] for line in samples))
+                return float(max(line["gap_ms"] for line in samples if line["t"] <= flowing[0]["t"]))
             await asyncio.sleep(0.2)
         raise RuntimeError(f"{name} gets nothing any more")
 

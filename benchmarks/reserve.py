@@ -19,9 +19,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
+from overlaycast.agent.slab import MADV_POPULATE_WRITE
+
 _BLOCK: Final = 1 << 20
-_MADV_POPULATE_WRITE: Final = 23
-"""Linux 5.14; Python has no name for it before 3.12."""
 
 
 @contextmanager
@@ -44,7 +44,7 @@ def hold(size: int) -> None:
     """Touch ``size`` bytes, keep a page of each MiB, and wait for the end of standard input."""
     memory = mmap.mmap(-1, size, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     memory.madvise(mmap.MADV_NOHUGEPAGE)  # a huge page cannot be given back in part
-    memory.madvise(_MADV_POPULATE_WRITE)
+    memory.madvise(MADV_POPULATE_WRITE)
     for start in range(0, size, _BLOCK):
         memory.madvise(mmap.MADV_DONTNEED, start, _BLOCK - mmap.PAGESIZE)
     print("ready", flush=True)

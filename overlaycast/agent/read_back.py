@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Final, Protocol
 
-from overlaycast.agent.slab import fresh_memory
+from overlaycast.agent.slab import back, fresh_memory
 
 BATCH: Final = 1 << 20
 """Bytes read at once."""
@@ -67,6 +67,7 @@ class ReadBack:
     def _read(self, seq: int) -> None:
         if not self._spare:
             self._spare = fresh_memory(BATCH)
+            back(self._spare, 0, BATCH)
         self._asked, self._reading = seq, self._archive.read(seq, self._spare)
         if self._reading is not None:
             self._reading.add_done_callback(self._done)

@@ -5,8 +5,8 @@ writer at the head. Refuses: readers (``ring``), I/O, clocks, the meaning of a r
 
 Invariants
 - Within a slab the numbers are contiguous; a hole in the stream lies between two slabs only.
-- At most ``slabs`` slabs, each allocated when first needed (in a file group: when the oldest is still being read); the
-  oldest one's memory becomes the newest one's, unless it is pinned.
+- At most ``slabs`` slabs, each allocated when first needed (in a file group: when the oldest is still being read), its
+  pages a little ahead of what is written; the oldest one's memory becomes the newest one's, unless it is pinned.
 - Bytes in ``[0, complete)`` of a slab never change while it is here: they may be sent without a copy.
 """
 
@@ -43,6 +43,7 @@ class Slabs:
         self._most = slabs
         self._keep = slabs
         self._slab_bytes = slab_bytes
+        self._newest = 0
         self._slabs: deque[Slab] = deque([Slab(0, fresh_memory(slab_bytes), 0, 0)])
 
     @property
@@ -119,18 +120,20 @@ class Slabs:
 
     def roll(self) -> None:
         """Seal the head and open a new one; the oldest slabs go when there are too many."""
-        memory = None
+        old = None
         while len(self._slabs) >= self._most or (len(self._slabs) >= self._keep and self._passed(self._slabs[0])):
-            memory = self._evict() or memory
+            old = self._evict() or old
+        memory, backed = (old.memory, old.backed) if old else (fresh_memory(self._slab_bytes), 0)
         start = self.next_seq if self.next_seq is not None else 0
-        self._slabs.append(Slab(self.head.number + 1, memory or fresh_memory(self._slab_bytes), start, start))
+        self._slabs.append(Slab(self.head.number + 1, memory, start, start, backed=backed))
+        self.head.back(self._newest)
         self._rolled()
 
-    def _evict(self) -> memoryview | None:
-        """Drop the oldest slab; return its memory if nobody else looks at it."""
+    def _evict(self) -> Slab | None:
+        """Drop the oldest slab; return it if nobody else looks at its memory."""
         slab = self._slabs.popleft()
         self._gave_up(slab)
-        return None if slab.pins else slab.memory
+        return None if slab.pins else slab
 
     def committed(self, seq: int, size: int) -> None:
         """The writer put frame ``seq`` of ``size`` bytes at the end of the head: it may be read now."""
@@ -141,6 +144,9 @@ class Slabs:
         head = self._slabs[-1]
         head.complete += size
         head.next_seq = self.next_seq = next_seq
+        self._newest = size
+        if head.complete + size > head.backed:  # the next read brings as much as this one
+            head.back(size)
 
     def resize(self, slab_bytes: int, least: int) -> None:
         """Have slabs of another size in as much memory; before there is a first number.
@@ -152,7 +158,7 @@ class Slabs:
         self._most = max(least, self.capacity_bytes // slab_bytes)
         self._keep = least
         self._slab_bytes = slab_bytes
-        self.head.memory = fresh_memory(slab_bytes)
+        self.head.memory, self.head.backed = fresh_memory(slab_bytes), 0
 
     def append(self, payload: bytes | memoryview, time_us: int, incarnation: int = 0) -> int:
         """Put a record of our own into the ring (the source's way in); return its number."""
