@@ -22,10 +22,10 @@ from typing import Any
 
 from benchmarks import page
 from benchmarks.machine import described
-from overlaycast.lab.graph import Link, Node
-from overlaycast.lab.isolation import is_isolated
-from overlaycast.lab.shaping import Shape
-from overlaycast.lab.topology import Topology
+from overlaycast.lab.network.isolation import is_isolated
+from overlaycast.lab.network.shaping import Shape
+from overlaycast.lab.topology.graph import Link, Node
+from overlaycast.lab.topology.topology import Topology
 
 KINDS = ("overlaycast", "overlaycast, with delay", "Mininet TCLink")
 RATE_MBIT = 100
@@ -53,7 +53,7 @@ def network(size: int, delay_ms: float) -> Topology:
 
 def ours(size: int, delay_ms: float) -> dict[str, float]:
     """Build and end the network our way; seconds."""
-    from overlaycast.lab.network import Network
+    from overlaycast.lab.network.network import Network
 
     start = time.perf_counter()
     topology = network(size, delay_ms)
@@ -96,7 +96,9 @@ def stock(size: int) -> dict[str, float]:
 
 def once(kind: str, size: int) -> dict[str, float]:
     """Measure one build in a process and namespaces of its own."""
-    program = "import sys; from overlaycast.lab.isolation import run_isolated; sys.exit(run_isolated(sys.argv[1:]))"
+    program = (
+        "import sys; from overlaycast.lab.network.isolation import run_isolated; sys.exit(run_isolated(sys.argv[1:]))"
+    )
     inner = [sys.executable, "-m", "benchmarks.lab_build", "--inside", kind, "--sizes", str(size)]
     done = subprocess.run([sys.executable, "-c", program, *inner], stdout=subprocess.PIPE, text=True, check=True)
     found: dict[str, float] = json.loads(done.stdout)

@@ -22,12 +22,12 @@ from typing import Any
 
 from benchmarks import page
 from benchmarks.machine import described
-from overlaycast.lab import fidelity, probes
-from overlaycast.lab.graph import Link, Node
-from overlaycast.lab.isolation import is_isolated
-from overlaycast.lab.network import Network
-from overlaycast.lab.shaping import FRAME_BYTES, Shape
-from overlaycast.lab.topology import Topology
+from overlaycast.lab.fidelity import fidelity, probes
+from overlaycast.lab.network.isolation import is_isolated
+from overlaycast.lab.network.network import Network
+from overlaycast.lab.network.shaping import FRAME_BYTES, Shape
+from overlaycast.lab.topology.graph import Link, Node
+from overlaycast.lab.topology.topology import Topology
 
 DELAYS_MS = (5.0, 20.0, 100.0)
 DELAY_PROBES, GAP_S = 300, 0.01
@@ -161,7 +161,9 @@ def measured(seed: int) -> dict[str, Any]:
 
 def repeated(repeat: int) -> dict[str, Any]:
     """Measure everything several times, each in a process and namespaces of its own."""
-    program = "import sys; from overlaycast.lab.isolation import run_isolated; sys.exit(run_isolated(sys.argv[1:]))"
+    program = (
+        "import sys; from overlaycast.lab.network.isolation import run_isolated; sys.exit(run_isolated(sys.argv[1:]))"
+    )
     runs = []
     for seed in range(repeat):
         inner = [sys.executable, "-m", "benchmarks.lab_fidelity", "--inside", str(seed)]

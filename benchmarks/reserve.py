@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from overlaycast.agent.slab import MADV_POPULATE_WRITE
+from overlaycast.agent.records.slab import MADV_POPULATE_WRITE
 
 _BLOCK: Final = 1 << 20
 

@@ -28,7 +28,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     ),
     "group": ("create, list, show, draw and delete groups", "overlaycast.admin:main"),
     "trace": ("the router path to a host, as the coordinator sees it", "overlaycast.discovery.command:main"),
-    "lab": ("run experiments on emulated networks", "overlaycast.lab.command:main"),
+    "lab": ("run experiments on emulated networks", "overlaycast.lab.commands.lab:main"),
 }
 
 

@@ -17,24 +17,24 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Final
 
-from overlaycast.agent.chunks import cut
 from overlaycast.agent.control import ControlLink
 from overlaycast.agent.departure import Departure, within
-from overlaycast.agent.downstream import Downstream
+from overlaycast.agent.ends.media import FileInput, Input
+from overlaycast.agent.ends.output import Output, Spool
+from overlaycast.agent.ends.sink import Sink
+from overlaycast.agent.ends.source import SourcePump, StreamPump, schedule_for
 from overlaycast.agent.figures import Figures
-from overlaycast.agent.file_group import FileGroup
-from overlaycast.agent.file_pump import FilePump
-from overlaycast.agent.intake import Arrival
+from overlaycast.agent.files.file_group import FileGroup
+from overlaycast.agent.files.file_pump import FilePump
+from overlaycast.agent.hops.downstream import Downstream
+from overlaycast.agent.hops.uplink import Uplink
 from overlaycast.agent.journal import Journal
-from overlaycast.agent.media import FileInput, Input
 from overlaycast.agent.options import TS_RECORD, JoinOptions, NodeOptions, SendOptions
-from overlaycast.agent.output import Output, Spool
-from overlaycast.agent.ring import Ring
-from overlaycast.agent.sink import Sink
-from overlaycast.agent.slab import SLAB_BYTES
-from overlaycast.agent.source import SourcePump, StreamPump, schedule_for
+from overlaycast.agent.records.chunks import cut
+from overlaycast.agent.records.intake import Arrival
+from overlaycast.agent.records.ring import Ring
+from overlaycast.agent.records.slab import SLAB_BYTES
 from overlaycast.agent.subscription import subscription
-from overlaycast.agent.uplink import Uplink
 from overlaycast.errors import ConfigError, LocalProtocolError, OverlaycastError
 from overlaycast.wire.frames import BACK, EDGE, OLDEST
 from overlaycast.wire.group import GroupSettings

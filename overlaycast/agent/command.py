@@ -16,12 +16,12 @@ import uvloop
 
 from overlaycast.agent.agent import Agent, Setup
 from overlaycast.agent.control import websocket_url
+from overlaycast.agent.ends.media import Input, SyntheticInput, open_input
+from overlaycast.agent.ends.output import Output
+from overlaycast.agent.ends.source import schedule_for
+from overlaycast.agent.hops.sockets import open_data_port, set_congestion
 from overlaycast.agent.journal import Journal
-from overlaycast.agent.media import Input, SyntheticInput, open_input
 from overlaycast.agent.options import TS_RECORD, JoinOptions, NodeOptions, RelayOptions, SendOptions
-from overlaycast.agent.output import Output
-from overlaycast.agent.sockets import open_data_port, set_congestion
-from overlaycast.agent.source import schedule_for
 from overlaycast.errors import ConfigError
 from overlaycast.settings import load
 from overlaycast.wire.messages import Role

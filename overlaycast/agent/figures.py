@@ -9,10 +9,10 @@ import sys
 import time
 from typing import TYPE_CHECKING, Final, Literal
 
-from overlaycast.agent.intake import Arrival
 from overlaycast.agent.progress import Far, Progress
+from overlaycast.agent.records.intake import Arrival
 from overlaycast.agent.stats import Reception
-from overlaycast.agent.switching import State
+from overlaycast.failover.words import State
 from overlaycast.wire.messages import Assign, Report
 
 if TYPE_CHECKING:

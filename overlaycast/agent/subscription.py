@@ -5,8 +5,8 @@ Owns: the first message of each control connection. Refuses: sockets. Pure.
 
 from __future__ import annotations
 
+from overlaycast.agent.hops.sockets import split_host_port
 from overlaycast.agent.options import NodeOptions
-from overlaycast.agent.sockets import split_host_port
 from overlaycast.wire.group import MemberLimits
 from overlaycast.wire.messages import VERSION, Address, Resume, Role, Subscribe
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from overlaycast.coordinator.brain import Brain
-from overlaycast.overlay.members import Measurement
 from overlaycast.overlay.overlay import Overlay
+from overlaycast.overlay.state.members import Measurement
 from overlaycast.wire.group import GroupSettings
 
 

@@ -4,8 +4,8 @@
 The other modules own one idea each and share the state of one group, ``group.Group``.
 """
 
-from overlaycast.overlay.group import Event
-from overlaycast.overlay.members import Measurement
 from overlaycast.overlay.overlay import Overlay
+from overlaycast.overlay.state.group import Event
+from overlaycast.overlay.state.members import Measurement
 
 __all__ = ["Event", "Measurement", "Overlay"]

@@ -13,24 +13,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from overlaycast.overlay import (
-    capacity,
-    contents,
-    improve,
-    inquiries,
-    moves,
-    orders,
-    promises,
-    reach,
-    repair,
-    rifts,
-    snapshots,
-    start,
-    views,
-    watch,
-)
-from overlaycast.overlay.group import Event, Group
-from overlaycast.overlay.members import SERVERS, Measurement, Member, State
+from overlaycast.overlay import snapshots, views
+from overlaycast.overlay.mending import improve, repair
+from overlaycast.overlay.plan import capacity, moves, orders, promises, reach, rifts
+from overlaycast.overlay.state.group import Event, Group
+from overlaycast.overlay.state.members import SERVERS, Measurement, Member, State
+from overlaycast.overlay.watching import contents, inquiries, start, watch
 from overlaycast.wire.group import GroupSettings
 from overlaycast.wire.messages import (
     Contents,

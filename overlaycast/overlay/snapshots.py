@@ -13,13 +13,14 @@ import math
 from typing import Any
 
 from overlaycast.errors import ConfigError
-from overlaycast.overlay import candidates, capacity, credit, moves
-from overlaycast.overlay.forgers import SHUNNED_S
-from overlaycast.overlay.group import Group
-from overlaycast.overlay.locality import Key, Place
-from overlaycast.overlay.members import NO_MEMBERS, SERVERS, Member, State
-from overlaycast.overlay.tree import check
-from overlaycast.overlay.watch import SWEEP_S
+from overlaycast.overlay.plan import candidates, capacity, moves
+from overlaycast.overlay.state import credit
+from overlaycast.overlay.state.group import Group
+from overlaycast.overlay.state.locality import Key, Place
+from overlaycast.overlay.state.members import NO_MEMBERS, SERVERS, Member, State
+from overlaycast.overlay.state.tree import check
+from overlaycast.overlay.watching.forgers import SHUNNED_S
+from overlaycast.overlay.watching.watch import SWEEP_S
 from overlaycast.wire.messages import Contents
 
 VERSION = 1

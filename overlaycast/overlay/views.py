@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from overlaycast.overlay.group import Group
-from overlaycast.overlay.members import Member
-from overlaycast.overlay.tree import depth
+from overlaycast.overlay.state.group import Group
+from overlaycast.overlay.state.members import Member
+from overlaycast.overlay.state.tree import depth
 
 
 def members(group: Group) -> list[dict[str, Any]]:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from overlaycast.agent.command import join, send
-from overlaycast.agent.output import Spool
+from overlaycast.agent.ends.output import Spool
 from overlaycast.errors import ConfigError
 from overlaycast.wire.group import GroupSettings
 from overlaycast.wire.messages import Ended, Refused

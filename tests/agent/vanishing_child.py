@@ -9,11 +9,11 @@ import asyncio
 import socket
 import subprocess
 
-from overlaycast.agent.child_link import ChildLink
-from overlaycast.agent.downstream import Downstream
-from overlaycast.agent.grants import Admission
-from overlaycast.agent.ring import Ring
-from overlaycast.agent.sockets import open_data_port, tune
+from overlaycast.agent.hops.child_link import ChildLink
+from overlaycast.agent.hops.downstream import Downstream
+from overlaycast.agent.hops.grants import Admission
+from overlaycast.agent.hops.sockets import open_data_port, tune
+from overlaycast.agent.records.ring import Ring
 from overlaycast.wire.frames import EDGE, Decoder, Start
 
 CUT = """

@@ -18,7 +18,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from overlaycast.lab.isolation import is_isolated, run_isolated
+from overlaycast.lab.network.isolation import is_isolated, run_isolated
 
 P = ParamSpec("P")
 ROOT = Path(__file__).parents[2]

@@ -19,7 +19,7 @@ import pytest
 
 from tests.lab.browser import browser
 from tests.lab.made_up import ROOT
-from tests.lab.test_isolation import marked, seen_out, world
+from tests.lab.network.test_isolation import marked, seen_out, world
 
 pytestmark = pytest.mark.lab
 

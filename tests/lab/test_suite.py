@@ -10,8 +10,8 @@ from typing import Any, get_args
 
 import pytest
 
-from overlaycast.lab import faults
-from overlaycast.lab.reading import runs
+from overlaycast.lab.experiment.reading import runs
+from overlaycast.lab.faults import faults
 from tests.lab.made_up import ROOT
 
 QUICK = ("all-primaries-at-once", "disk-full", "partition")

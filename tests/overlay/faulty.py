@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from overlaycast.overlay import Event, Measurement, Overlay
-from overlaycast.overlay.members import Member, State
-from overlaycast.overlay.reach import linked
-from overlaycast.overlay.tree import ancestors, check, depth, top
+from overlaycast.overlay.plan.reach import linked
+from overlaycast.overlay.state.members import Member, State
+from overlaycast.overlay.state.tree import ancestors, check, depth, top
 from overlaycast.wire.group import GroupSettings, MemberLimits
 from overlaycast.wire.messages import (
     Accept,

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from overlaycast.overlay import Event, Measurement, Overlay
-from overlaycast.overlay.group import Group
-from overlaycast.overlay.members import Member
+from overlaycast.overlay.state.group import Group
+from overlaycast.overlay.state.members import Member
 from overlaycast.wire.group import GroupSettings, MemberLimits
 from overlaycast.wire.messages import (
     Address,

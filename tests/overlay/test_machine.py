@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from overlaycast.overlay import Overlay
-from overlaycast.overlay.reach import linked
-from overlaycast.overlay.tree import depth, top
+from overlaycast.overlay.plan.reach import linked
+from overlaycast.overlay.state.tree import depth, top
 from tests.overlay.faulty import Agent, Faulty
 
 BOUND_S = 60

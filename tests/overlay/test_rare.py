@@ -8,22 +8,14 @@ from typing import Any
 import pytest
 
 from overlaycast.errors import LocalProtocolError
-from overlaycast.overlay import (
-    Measurement,
-    Overlay,
-    improve,
-    inquiries,
-    moves,
-    orders,
-    placement,
-    promises,
-    repair,
-    start,
-    watch,
-)
-from overlaycast.overlay.locality import Places, distance_ms, reach_ms
-from overlaycast.overlay.members import Member, State
-from overlaycast.overlay.tree import check
+from overlaycast.overlay import Measurement, Overlay
+from overlaycast.overlay.mending import improve, repair
+from overlaycast.overlay.placing import placement
+from overlaycast.overlay.plan import moves, orders, promises
+from overlaycast.overlay.state.locality import Places, distance_ms, reach_ms
+from overlaycast.overlay.state.members import Member, State
+from overlaycast.overlay.state.tree import check
+from overlaycast.overlay.watching import inquiries, start, watch
 from overlaycast.wire.messages import (
     Address,
     ChildReport,

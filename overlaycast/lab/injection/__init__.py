@@ -11,8 +11,8 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from overlaycast.errors import LabError
-from overlaycast.lab.aim import Hit
-from overlaycast.lab.faults import Fault
+from overlaycast.lab.faults.aim import Hit
+from overlaycast.lab.faults.faults import Fault
 from overlaycast.lab.injection import links, machines, members
 from overlaycast.lab.injection.stage import Cables, Injected, Stage
 

@@ -11,8 +11,8 @@ import time
 from typing import Final
 
 from overlaycast.errors import LabError
-from overlaycast.lab.aim import Hit
-from overlaycast.lab.faults import Fault, LinkDelay, LinkFlap, LinkLoss, LinkRate
+from overlaycast.lab.faults.aim import Hit
+from overlaycast.lab.faults.faults import Fault, LinkDelay, LinkFlap, LinkLoss, LinkRate
 from overlaycast.lab.injection.stage import Injected, Stage
 
 CLEAR: Final = 0.02

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Final
 
 from overlaycast.errors import LabError
-from overlaycast.lab.aim import Hit
-from overlaycast.lab.faults import ClockStep, Fault
+from overlaycast.lab.faults.aim import Hit
+from overlaycast.lab.faults.faults import ClockStep, Fault
 from overlaycast.lab.injection import members
 from overlaycast.lab.injection.stage import Injected, Stage, proven
 

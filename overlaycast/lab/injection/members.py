@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from typing import Final
 
 from overlaycast.errors import LabError
-from overlaycast.lab.aim import Hit
-from overlaycast.lab.faults import Fault
+from overlaycast.lab.faults.aim import Hit
+from overlaycast.lab.faults.faults import Fault
 from overlaycast.lab.injection import stage as stages
 from overlaycast.lab.injection.stage import Injected, Stage, proven
-from overlaycast.lab.processes import Program
+from overlaycast.lab.network.processes import Program
 
 LEAVE_S: Final = 10.0
 

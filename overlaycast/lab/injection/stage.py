@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 from overlaycast.errors import LabError
-from overlaycast.lab.processes import Program
+from overlaycast.lab.network.processes import Program
 
 PROOF_S: Final = 2.0
 

@@ -10,12 +10,12 @@ from html import escape
 from statistics import median
 from typing import Any, Final
 
-from overlaycast.lab.compare import Comparison, Run
+from overlaycast.lab.analysis.compare import Comparison, Run
+from overlaycast.lab.analysis.series import Receiver, Series
 from overlaycast.lab.report import compare_words, dots, heat
 from overlaycast.lab.report.charts import Mark
 from overlaycast.lab.report.dots import Dot
 from overlaycast.lab.report.page import SILENCE_MS, page
-from overlaycast.lab.series import Receiver, Series
 
 WIDTH: Final = 560.0
 NUMBERS: Final = 46.0

@@ -7,7 +7,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from overlaycast.lab.compare import Comparison
+from overlaycast.lab.analysis.compare import Comparison
 from overlaycast.lab.report import compare_words
 
 

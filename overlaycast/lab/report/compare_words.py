@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from overlaycast.lab.compare import Comparison, Figures
+from overlaycast.lab.analysis.compare import Comparison, Figures
+from overlaycast.lab.experiment.systems import WORDS
 from overlaycast.lab.report.words import NO_BREAK, number
-from overlaycast.lab.systems import WORDS
 
 ROWS: Final[tuple[tuple[str, Callable[[Figures], str]], ...]] = (
     ("most copies into a site", lambda one: f"{one.site_copies:.2f}"),

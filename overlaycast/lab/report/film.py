@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-from overlaycast.lab.moments import Moment
-from overlaycast.lab.recording import NetworkSeen
+from overlaycast.lab.analysis.moments import Moment
+from overlaycast.lab.analysis.series import Picture, Receiver, Series
+from overlaycast.lab.recording.recording import NetworkSeen
 from overlaycast.lab.report.layout import Layout
 from overlaycast.lab.report.picture import parts
-from overlaycast.lab.series import Picture, Receiver, Series
 
 WHAT: Final = 4
 """So many changes of one moment are told; further ones are counted."""

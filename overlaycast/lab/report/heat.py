@@ -12,8 +12,8 @@ from html import escape
 from itertools import groupby
 from typing import Final
 
+from overlaycast.lab.analysis.series import Receiver, Series
 from overlaycast.lab.report.charts import Mark
-from overlaycast.lab.series import Receiver, Series
 
 WIDTH: Final = 1000.0
 NAMES: Final = 112.0

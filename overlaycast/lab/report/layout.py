@@ -10,7 +10,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import Final
 
-from overlaycast.lab.recording import NetworkSeen
+from overlaycast.lab.recording.recording import NetworkSeen
 
 ROW: Final = 30.0
 MARGIN: Final = 34.0

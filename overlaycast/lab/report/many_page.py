@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from html import escape
 from typing import Any, Final
 
-from overlaycast.lab.many import Measured, Point, Sample, Spread, Study
+from overlaycast.lab.analysis.many import Measured, Point, Sample, Spread, Study
 from overlaycast.lab.report import dots, words
 from overlaycast.lab.report.dots import Dot
 from overlaycast.lab.report.page import page

@@ -13,16 +13,16 @@ from typing import Any, Final
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from overlaycast.lab.metrics import METRICS
-from overlaycast.lab.recording import NetworkSeen
+from overlaycast.lab.analysis.series import Picture, Series
+from overlaycast.lab.analysis.stretch import stretches
+from overlaycast.lab.recording.recording import NetworkSeen
 from overlaycast.lab.report import charts, dots, film, heat, words
 from overlaycast.lab.report.charts import Mark
 from overlaycast.lab.report.dots import Dot
 from overlaycast.lab.report.layout import lay_out
 from overlaycast.lab.report.picture import draw
-from overlaycast.lab.result import Delivery, FaultSeen, Result
-from overlaycast.lab.series import Picture, Series
-from overlaycast.lab.stretch import stretches
+from overlaycast.lab.results.metrics import METRICS
+from overlaycast.lab.results.result import Delivery, FaultSeen, Result
 
 SILENCE_MS: Final = 40.0
 """Silences from here on are drawn; shorter ones are the scheduler's."""

@@ -14,9 +14,9 @@ from html import escape
 from itertools import pairwise
 from typing import Final
 
-from overlaycast.lab.recording import LinkSeen, NetworkSeen, NodeSeen
+from overlaycast.lab.analysis.series import Picture
+from overlaycast.lab.recording.recording import LinkSeen, NetworkSeen, NodeSeen
 from overlaycast.lab.report.layout import Layout, Point
-from overlaycast.lab.series import Picture
 
 LANE: Final = 4.5
 BEND: Final = 11.0

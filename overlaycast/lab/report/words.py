@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from overlaycast.lab.metrics import METRICS
-from overlaycast.lab.result import FaultSeen, Judged, LinkUse, Result
+from overlaycast.lab.results.metrics import METRICS
+from overlaycast.lab.results.result import FaultSeen, Judged, LinkUse, Result
 
 NO_BREAK: Final = "\u00a0"
 NARROW: Final = "\u202f"

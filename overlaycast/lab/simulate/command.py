@@ -86,10 +86,10 @@ def main(argv: list[str]) -> int:
 
 def _draw(settings: SimulateSettings) -> Draw:
     if settings.topology.suffix == ".graphml":
-        from overlaycast.lab.graphml import read_graphml
+        from overlaycast.lab.topology.graphml import read_graphml
 
         return on_map(read_graphml(settings.topology), settings.members, settings.seed, settings.uplink_mbit)
-    from overlaycast.lab.topology import load_topology
+    from overlaycast.lab.topology.topology import load_topology
 
     return on_topology(load_topology(settings.topology), settings.seed)
 

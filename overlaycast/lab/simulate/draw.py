@@ -19,9 +19,9 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from overlaycast.errors import ConfigError
-from overlaycast.lab.graphml import RouterMap
 from overlaycast.lab.simulate.routes import Hop, Line, Net, Routes
-from overlaycast.lab.topology import Topology
+from overlaycast.lab.topology.graphml import RouterMap
+from overlaycast.lab.topology.topology import Topology
 
 MAX_MEMBERS: Final = 1_000_000
 LAN_MS: Final = 0.05  # a host's cable, switch and network stack, one way

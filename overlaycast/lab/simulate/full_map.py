@@ -19,8 +19,8 @@ import networkx as nx
 
 from overlaycast.lab.simulate.baselines import Parents
 from overlaycast.lab.simulate.draw import Draw
-from overlaycast.overlay.exchange import shorten
-from overlaycast.overlay.levels import SOURCE, share_out
+from overlaycast.overlay.placing.exchange import shorten
+from overlaycast.overlay.placing.levels import SOURCE, share_out
 
 NEIGHBOURS: Final = 16
 """Others that may come to feed a place while the plan is shortened."""

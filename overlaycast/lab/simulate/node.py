@@ -6,7 +6,7 @@ again has lost nothing; what it costs is time, and that is what ``World.tally`` 
 
 Refuses: as an agent does, a child whose grant was not announced within ``HOLD_S`` or whose rank is not above its own.
 
-The rules are those of the agents' own machine (``agent/upstream.py``, which this room may not import), made coarser:
+The rules are those of the agents' own machine (``failover/machine.py``, which this room may not import), made coarser:
 standbys first, then the parent, then the predefined list, then again after a pause; a parent that lives but is itself
 without data is held on to for ``flag_s``; the coordinator hears of it after 0.25 s, then every second, and at once
 when a standby has taken over.

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from overlaycast.lab import fidelity
-from overlaycast.lab.network import Network
-from overlaycast.lab.topology import load_topology
+from overlaycast.lab.fidelity import fidelity
+from overlaycast.lab.network.network import Network
+from overlaycast.lab.topology.topology import load_topology
 
 if __name__ == "__main__":
     with Network(load_topology(Path(__file__).parents[3] / "topologies" / "figure_2a.py")) as network:

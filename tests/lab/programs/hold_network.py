@@ -11,9 +11,9 @@ import os
 import sys
 from pathlib import Path
 
-from overlaycast.lab.isolation import stop_requested
-from overlaycast.lab.network import Network
-from overlaycast.lab.topology import load_topology
+from overlaycast.lab.network.isolation import stop_requested
+from overlaycast.lab.network.network import Network
+from overlaycast.lab.topology.topology import load_topology
 
 
 async def main() -> int:

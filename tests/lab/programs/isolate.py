@@ -6,7 +6,7 @@ import os
 import sys
 
 from overlaycast.errors import OverlaycastError
-from overlaycast.lab.isolation import run_isolated
+from overlaycast.lab.network.isolation import run_isolated
 
 if __name__ == "__main__":
     try:

@@ -14,7 +14,7 @@ import sys
 import traceback
 from pathlib import Path
 
-from overlaycast.lab.isolation import is_isolated, run_isolated
+from overlaycast.lab.network.isolation import is_isolated, run_isolated
 
 _FINIT_MODULE = 313  # x86_64
 _POWER_OFF = 0x4321FEDC
@@ -56,9 +56,9 @@ def mount() -> None:
 
 def check(files: list[str]) -> None:
     """Build and check each topology."""
-    from overlaycast.lab import fidelity
-    from overlaycast.lab.network import Network
-    from overlaycast.lab.topology import load_topology
+    from overlaycast.lab.fidelity import fidelity
+    from overlaycast.lab.network.network import Network
+    from overlaycast.lab.topology.topology import load_topology
 
     for file in files:
         with Network(load_topology(file)) as network:

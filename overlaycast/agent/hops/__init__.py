@@ -1,0 +1,1 @@
+"""TCP connections to parents and children, and how their bytes enter and leave the ring."""

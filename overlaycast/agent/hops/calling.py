@@ -1,0 +1,137 @@
+"""The parent's half of a call: where only the child can be reached, its parent opens the connection (CALL).
+
+Owns: dialling announced children again and again until they have come, with growing jittered pauses. Refuses: who may
+come; a called child says HELLO on that connection and passes the same door as all others.
+
+Invariants: at most one try per child at a time, ``AT_ONCE`` over all; after ``MOST_TRIES`` in vain nobody is called
+until the coordinator announces the child again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
+from typing import Any, Final, Protocol
+
+from overlaycast.agent.hops.sockets import connect_any
+from overlaycast.failover.redial import pause
+from overlaycast.wire.frames import Call, encode
+from overlaycast.wire.messages import Accept, Address
+
+AT_ONCE: Final = 16
+MOST_TRIES: Final = 40
+LONGEST_PAUSE: Final = 4.0
+ANSWER_S: Final = 4.0
+"""Seconds that a called child has for its HELLO: its own order may still be on the way."""
+
+
+class Caller(Protocol):
+    """Who has to do with those that were called."""
+
+    def here(self, child: int) -> bool:
+        """Has it come?"""
+
+    def called(self, sock: socket.socket, grant: bytes, seconds: float, done: Callable[[], None]) -> None:
+        """CALL was said on this connection: let the child in if it answers with this grant; then, or not, ``done``."""
+
+
+@dataclass(slots=True, eq=False)
+class _Call:
+    child: int
+    grant: bytes
+    addresses: tuple[Address, ...]
+    news: asyncio.Event = field(default_factory=asyncio.Event)
+    tries: int = 0
+    """In vain, since the last success."""
+    ended: bool = False
+
+
+class Calls:
+    """The children that have to be called.
+
+    Args:
+        spawn: starts a task in the agent's group.
+        jitter: returns a number in [0, 1).
+    """
+
+    def __init__(
+        self, caller: Caller, spawn: Callable[[Coroutine[Any, Any, None]], object], jitter: Callable[[], float]
+    ) -> None:
+        self._caller = caller
+        self._spawn = spawn
+        self._jitter = jitter
+        self._calls: dict[int, _Call] = {}
+        self._turns = asyncio.Semaphore(AT_ONCE)
+
+    def __len__(self) -> int:
+        return len(self._calls)
+
+    def announced(self, order: Accept) -> None:
+        """A child is expected: call it if it has addresses; the newest word on it counts."""
+        before = self._calls.get(order.child)
+        if before is not None and order.addresses == before.addresses and before.grant.hex() == order.grant:
+            before.tries = 0
+            before.news.set()
+            return
+        self.drop(order.child)
+        if order.addresses:
+            call = self._calls[order.child] = _Call(order.child, bytes.fromhex(order.grant), order.addresses)
+            self._spawn(self._keep(call))
+
+    def drop(self, child: int) -> None:
+        """Call it no more; what stands is not touched."""
+        call = self._calls.pop(child, None)
+        if call is not None:
+            call.ended = True
+            call.news.set()
+
+    def changed(self, child: int) -> None:
+        """It came, or its link is gone."""
+        if child in self._calls:
+            self._calls[child].news.set()
+
+    def close(self) -> None:
+        """Call nobody any more."""
+        for child in list(self._calls):
+            self.drop(child)
+
+    async def _keep(self, call: _Call) -> None:
+        while not call.ended:
+            if self._caller.here(call.child):
+                call.tries = 0
+                await self._news(call)
+                continue
+            if call.tries:
+                await asyncio.sleep(pause(call.tries - 1, LONGEST_PAUSE, self._jitter))
+            call.tries += 1
+            if call.tries > MOST_TRIES:
+                await self._news(call)  # until it is announced again
+            elif not call.ended and not self._caller.here(call.child):
+                await self._try(call)
+
+    async def _try(self, call: _Call) -> None:
+        async with self._turns:
+            sock = await connect_any(call.addresses)
+        if sock is None:
+            return
+        if call.ended or not _said(sock, call.grant):
+            sock.close()
+            return
+        call.news.clear()
+        self._caller.called(sock, call.grant, ANSWER_S, call.news.set)
+        await call.news.wait()
+
+    @staticmethod
+    async def _news(call: _Call) -> None:
+        call.news.clear()
+        await call.news.wait()
+
+
+def _said(sock: socket.socket, grant: bytes) -> bool:
+    """Say CALL: 40 bytes, which a fresh connection takes at once."""
+    try:
+        return sock.send(encode(Call(grant))) > 0
+    except OSError:
+        return False

@@ -1,0 +1,223 @@
+"""The data port: who knocks, who is let in.
+
+Owns: the listening socket and connections that have not yet shown a grant: few, and not for long. Refuses: unknown
+grants (after a moment: Accept and Assign travel on different links, the child may be faster), a child whose rank is
+not above ours, more children than the limit, garbage.
+
+A parent that cannot be dialled knocks too, with CALL: that connection is passed on to who looks for parents. And a
+child that we have called is a guest like any other, but it must answer with the grant that it was called with.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final, Protocol
+
+from overlaycast.agent.hops.grants import Admission, Grants
+from overlaycast.agent.hops.sockets import tune
+from overlaycast.errors import RemoteProtocolError
+from overlaycast.wire.frames import (
+    IDLE,
+    VERSION,
+    Call,
+    Decoder,
+    Frame,
+    Heartbeat,
+    Hello,
+    Refuse,
+    RefuseCode,
+    Start,
+    Stop,
+    encode,
+)
+
+HELLO_S: Final = 2.0
+"""Seconds in which HELLO must have come."""
+HOLD_S: Final = 1.0
+"""Seconds that a HELLO with a grant that nobody has announced (yet) is held."""
+MOST_PENDING: Final = 128
+ACCEPTS_PER_TURN: Final = 16
+
+
+class DoorKeeper(Protocol):
+    """Who decides about those who have shown a grant."""
+
+    def verdict(self, admission: Admission, hello: Hello) -> RefuseCode | None:
+        """None: let it in. May raise nothing."""
+
+    def admitted(self, sock: socket.socket, decoder: Decoder, admission: Admission, asked: Start) -> None:
+        """It is in and asks for this; the socket is yours."""
+
+
+@dataclass(slots=True, eq=False)
+class _Guest:
+    sock: socket.socket
+    timer: asyncio.TimerHandle | None = None
+    decoder: Decoder = field(default_factory=Decoder)
+    hello: Hello | None = None
+    asked: Start = field(default_factory=lambda: Start(IDLE))
+    called: bytes | None = None
+    done: Callable[[], None] | None = None
+
+
+class Door:
+    """The listening end.
+
+    Args:
+        answer: takes over a connection on which a parent has shown this grant.
+    """
+
+    def __init__(
+        self,
+        sock: socket.socket,
+        grants: Grants,
+        keeper: DoorKeeper,
+        ready: Callable[[], bool],
+        answer: Callable[[bytes, socket.socket], None],
+    ) -> None:
+        self.refused = 0
+        self.garbage = 0
+        self._sock = sock
+        self._grants = grants
+        self._keeper = keeper
+        self._ready = ready
+        self._answer = answer
+        self._guests: set[_Guest] = set()
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(sock, self._knock)
+
+    @property
+    def pending(self) -> int:
+        """Connections without an accepted HELLO."""
+        return len(self._guests)
+
+    def _knock(self) -> None:
+        for _ in range(ACCEPTS_PER_TURN):
+            try:
+                sock, _ = self._sock.accept()
+            except OSError:
+                return
+            if len(self._guests) >= MOST_PENDING:
+                sock.close()
+                self.refused += 1
+                continue
+            tune(sock)
+            self._welcome(sock)
+
+    def called(self, sock: socket.socket, grant: bytes, seconds: float, done: Callable[[], None]) -> None:
+        """We have called a child on this connection: it has so long for its HELLO. ``done``: it is in, or it is not."""
+        self._welcome(sock, seconds, grant, done)
+
+    def _welcome(
+        self,
+        sock: socket.socket,
+        seconds: float = HELLO_S,
+        called: bytes | None = None,
+        done: Callable[[], None] | None = None,
+    ) -> None:
+        guest = _Guest(sock, called=called, done=done)
+        guest.timer = self._loop.call_later(seconds, self._dismiss, guest)
+        self._guests.add(guest)
+        self._loop.add_reader(sock, self._listen, guest)
+
+    def _listen(self, guest: _Guest) -> None:
+        try:
+            data = guest.sock.recv(4096)
+            frames = guest.decoder.feed(data)
+        except BlockingIOError:
+            return
+        except (OSError, RemoteProtocolError):
+            self.garbage += 1
+            self._dismiss(guest)
+            return
+        if not data:
+            self._dismiss(guest)
+        for frame in frames:
+            if not self._hear(guest, frame):
+                return
+        if frames:
+            self._decide(guest)
+
+    def _hear(self, guest: _Guest, frame: Frame) -> bool:
+        """False: nothing more to be heard from this one."""
+        if guest.hello is None and isinstance(frame, Call) and guest.called is None:
+            return self._pass_on(guest, frame.grant)
+        if guest.hello is None and isinstance(frame, Hello) and guest.called in (None, frame.grant):
+            if frame.version != VERSION:
+                self._dismiss(guest, RefuseCode.VERSION)
+                return False
+            guest.hello, guest.asked = frame, Start(frame.resume_from, frame.digests)
+            self._stop_timer(guest)
+            guest.timer = self._loop.call_later(HOLD_S, self._dismiss, guest, RefuseCode.UNKNOWN_GRANT)
+            return True
+        if guest.hello is not None and isinstance(frame, (Start, Stop, Heartbeat)):
+            # said while the HELLO is still held: the last word counts
+            if not isinstance(frame, Heartbeat):
+                guest.asked = frame if isinstance(frame, Start) else Start(IDLE)
+            return True
+        self.garbage += 1
+        self._dismiss(guest, RefuseCode.PROTOCOL)
+        return False
+
+    def _pass_on(self, guest: _Guest, grant: bytes) -> bool:
+        """A parent calls: it says no more before we have said HELLO."""
+        if guest.decoder.held:
+            self.garbage += 1
+            self._dismiss(guest)
+        elif guest in self._guests:
+            self._forget(guest)
+            self._answer(grant, guest.sock)
+        return False
+
+    @staticmethod
+    def _stop_timer(guest: _Guest) -> None:
+        if guest.timer is not None:
+            guest.timer.cancel()
+
+    def announced(self) -> None:
+        """A grant was announced, or our own rank is known now: look at those who wait."""
+        for guest in list(self._guests):
+            if guest.hello is not None:
+                self._decide(guest)
+
+    def _decide(self, guest: _Guest) -> None:
+        if guest.hello is None or guest not in self._guests or not self._ready():
+            return
+        admission = self._grants.find(guest.hello.grant)
+        if admission is None:
+            return
+        code = self._keeper.verdict(admission, guest.hello)
+        if code is not None:
+            self._dismiss(guest, code)
+            return
+        self._forget(guest)
+        self._keeper.admitted(guest.sock, guest.decoder, admission, guest.asked)
+
+    def _forget(self, guest: _Guest) -> None:
+        self._stop_timer(guest)
+        self._guests.discard(guest)
+        self._loop.remove_reader(guest.sock)
+        if guest.done is not None:
+            self._loop.call_soon(guest.done)
+
+    def _dismiss(self, guest: _Guest, code: RefuseCode | None = None) -> None:
+        if guest not in self._guests:
+            return
+        self._forget(guest)
+        self.refused += 1
+        if code is not None:
+            try:
+                guest.sock.send(encode(Refuse(code)))
+            except OSError:
+                self.garbage += 1
+        guest.sock.close()
+
+    def close(self) -> None:
+        """Let nobody in any more."""
+        self._loop.remove_reader(self._sock)
+        self._sock.close()
+        for guest in list(self._guests):
+            self._dismiss(guest, RefuseCode.LEAVING)

@@ -1,0 +1,244 @@
+"""A member's children: who is let in, what they are told while nothing flows, and how far they are.
+
+Owns: the child links and the door. Refuses: to choose children; the coordinator's Accepts do that. The rank rule is
+kept here as well: nobody is fed whose rank is not above ours, whatever was announced, so that no combination of late
+orders and local switches closes a circle.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable, Coroutine
+from typing import Any, Final
+
+from overlaycast.agent.ends.release import share_of
+from overlaycast.agent.hops.calling import Calls
+from overlaycast.agent.hops.child_link import ChildLink
+from overlaycast.agent.hops.door import Door
+from overlaycast.agent.hops.grants import Admission, Grants
+from overlaycast.agent.hops.read_back import Archive
+from overlaycast.agent.records.ring import Ring
+from overlaycast.failover.parents import STANDBY_SLOWDOWN
+from overlaycast.wire.frames import Decoder, Hello, RefuseCode, Start
+from overlaycast.wire.messages import Accept, ChildReport, Revoke
+
+BREATH: Final = 0.8
+"""A silent link gets a heartbeat after this part of the group's interval: what is left is for the way."""
+REVOKED_S: Final = 3.0
+"""A revoked child that is being fed may be moving: it has so long to leave by itself."""
+
+
+class Downstream:
+    """The forwarding half of a node.
+
+    Args:
+        sock: the listening socket.
+        most: children at once, warm ones included.
+        starved: tells whether nothing reaches us from above.
+        changed: told when a child came, went or said how far it is.
+        answer: takes over a connection that a parent of ours has opened, with the grant that it showed.
+        spawn: starts a task in the agent's group.
+        jitter: returns a number in [0, 1).
+        upload_mbit: what the fed children share equally; None: nothing is held back.
+    """
+
+    def __init__(
+        self,
+        sock: socket.socket,
+        ring: Ring,
+        heartbeat_s: float,
+        most: int,
+        starved: Callable[[], bool],
+        changed: Callable[[], None],
+        answer: Callable[[bytes, socket.socket], None],
+        spawn: Callable[[Coroutine[Any, Any, None]], object],
+        jitter: Callable[[], float],
+        upload_mbit: float | None = None,
+    ) -> None:
+        self.rank: int | None = None
+        self.leaving = False
+        self.archive: Archive | None = None
+        self.children: dict[int, ChildLink] = {}
+        self.skipped_by_gone = 0
+        self.bytes_out_by_gone = 0
+        self._ring = ring
+        self._heartbeat_s = heartbeat_s
+        self._most = most
+        self._starved = starved
+        self._changed = changed
+        self._upload_mbit = upload_mbit
+        self._sharing = 0
+        self._grants = Grants()
+        self._said: dict[int, int] = {}
+        self._left_at: dict[int, int] = {}
+        self._loop = asyncio.get_running_loop()
+        self.door = Door(sock, self._grants, self, lambda: self.rank is not None, answer)
+        self.calls = Calls(self, spawn, jitter)
+
+    # --- orders ------------------------------------------------------------------------------------------------
+
+    def accept(self, order: Accept) -> None:
+        """Expect a child, and call it if it cannot come by itself."""
+        self._grants.accept(order)
+        self.door.announced()
+        self.calls.announced(order)
+
+    def revoke(self, order: Revoke) -> None:
+        """Expect it no more; one that is fed has a moment to leave by itself."""
+        self._grants.revoke(order)
+        if self._grants.of_child(order.child) is None:
+            self.calls.drop(order.child)
+            self._left_at.pop(order.child, None)
+            self._changed()
+        child = self.children.get(order.child)
+        if child is not None and child.admission.epoch <= order.epoch:
+            self._loop.call_later(REVOKED_S if child.feeding else 0, self._evict, child)
+
+    def _evict(self, child: ChildLink) -> None:
+        if self.children.get(child.member) is child and self._grants.of_child(child.member) is None:
+            child.refuse(RefuseCode.UNKNOWN_GRANT)
+
+    def set_rank(self, rank: int) -> None:
+        """Our own rank, from the newest order. Children whose HELLO it overtakes have to come again: else one of them,
+        warm until now, could be above us when it asks for records, and a cycle would be closed."""
+        self.rank = rank
+        for member in [member for member, said in self._said.items() if said <= rank]:
+            if (child := self.children.get(member)) is not None:
+                child.refuse(RefuseCode.RANK)
+        self.door.announced()
+
+    # --- calling -----------------------------------------------------------------------------------------------
+
+    def here(self, child: int) -> bool:
+        """Is it connected?"""
+        return child in self.children
+
+    def called(self, sock: socket.socket, grant: bytes, seconds: float, done: Callable[[], None]) -> None:
+        """We have called a child on this connection."""
+        self.door.called(sock, grant, seconds, done)
+
+    # --- the door ----------------------------------------------------------------------------------------------
+
+    def verdict(self, admission: Admission, hello: Hello) -> RefuseCode | None:
+        """May this one come in?"""
+        if self.leaving:
+            return RefuseCode.LEAVING
+        if self.rank is None or hello.rank <= self.rank:
+            return RefuseCode.RANK
+        if len(self.children) >= self._most and admission.child not in self.children:
+            return RefuseCode.FULL
+        self._said[admission.child] = hello.rank
+        return None
+
+    def admitted(self, sock: socket.socket, decoder: Decoder, admission: Admission, asked: Start) -> None:
+        """A child has come."""
+        before, said = self.children.get(admission.child), self._said.get(admission.child, 0)
+        if before is not None:
+            before.close("came again")
+        self._said[admission.child] = said
+        child = ChildLink(
+            sock, decoder, admission, self._ring, self.archive, self._starved, self._closed, self._progressed
+        )
+        self.children[admission.child] = child
+        if self._upload_mbit is not None:
+            child.pace(share_of(self._upload_mbit, self.feeding + 1))
+        child.begin(asked.resume_from, asked.digests)
+        self._progressed(child)
+
+    def _progressed(self, child: ChildLink) -> None:
+        self._share_upload()
+        self._changed()
+
+    def _share_upload(self) -> None:
+        """Every fed child gets the same part of what we can upload; a warm one knows the part that it would get."""
+        if self._upload_mbit is None or (fed := self.feeding) == self._sharing:
+            return
+        self._sharing = fed
+        for child in self.children.values():
+            child.pace(share_of(self._upload_mbit, fed if child.feeding else fed + 1))
+
+    def _closed(self, child: ChildLink, why: str) -> None:
+        if self.children.get(child.member) is child:
+            del self.children[child.member]
+            self._said.pop(child.member, None)
+        if self._grants.of_child(child.member) is not None:
+            self._left_at[child.member] = child.next_seq
+        self.skipped_by_gone += child.skipped
+        self.bytes_out_by_gone += child.bytes_out
+        self.calls.changed(child.member)
+        self._progressed(child)
+
+    # --- data --------------------------------------------------------------------------------------------------
+
+    def pump(self) -> None:
+        """The ring has something new: send it."""
+        for child in list(self.children.values()):
+            if child.cursor is not None:
+                child.pump()
+
+    def beat(self) -> float:
+        """Send the heartbeats that are due; return the seconds until the next is."""
+        now, usual = self._loop.time(), BREATH * self._heartbeat_s
+        wait = usual
+        for child in list(self.children.values()):
+            every = usual if child.feeding else STANDBY_SLOWDOWN * usual
+            wait = min(wait, child.breathe(now, every))
+        return max(wait, 0.001)
+
+    def pay_digests(self) -> None:
+        """More of the list of digests is known: children that asked for it get it."""
+        for child in list(self.children.values()):
+            child.pay_digests()
+
+    def tell_state(self) -> None:
+        """We have become starved, or are no more: the children must know before they act."""
+        for child in list(self.children.values()):
+            child.breathe(self._loop.time(), 0.0)
+
+    # --- figures -----------------------------------------------------------------------------------------------
+
+    @property
+    def feeding(self) -> int:
+        """Children that get records."""
+        return sum(child.feeding for child in self.children.values())
+
+    def all_have(self, next_seq: int) -> bool:
+        """Do all that are connected, warm ones included, and all that have their place here expect this or later?
+
+        One that belongs here may be between two links: to be gone before it is back would starve it.
+        """
+        here = all(child.next_seq >= next_seq for child in self.children.values())
+        away = self._grants.fed() - self.children.keys()
+        return here and all(self._left_at.get(child, 0) >= next_seq for child in away)
+
+    def progress(self) -> int:
+        """Return a number that grows whenever some child gets on."""
+        return sum(child.next_seq + child.bytes_out for child in self.children.values())
+
+    def least_lag(self) -> int:
+        """Return how many bytes of the ring the fastest child has still to get; 0 without children."""
+        lags = [self._ring.lag_bytes(child.cursor) for child in self.children.values() if child.cursor is not None]
+        return min(lags, default=0)
+
+    def reports(self) -> tuple[ChildReport, ...]:
+        """How far each fed child is, as it says itself."""
+        fed = (child for child in self.children.values() if child.feeding)
+        return tuple(ChildReport(child=child.member, next_seq=child.next_seq) for child in fed)
+
+    @property
+    def skipped(self) -> int:
+        """Records that children were too slow for, over all children."""
+        return self.skipped_by_gone + sum(child.skipped for child in self.children.values())
+
+    @property
+    def bytes_out(self) -> int:
+        """Bytes sent to children."""
+        return self.bytes_out_by_gone + sum(child.bytes_out for child in self.children.values())
+
+    def close(self) -> None:
+        """Close everything."""
+        self.calls.close()
+        self.door.close()
+        for child in list(self.children.values()):
+            child.close("leaving")

@@ -1,0 +1,234 @@
+"""One connection to a parent or a standby: dialled, greeted, read straight into the ring.
+
+Owns: its socket and what is written to it (HELLO, START, STOP, HEARTBEAT: small, bounded). Refuses: to decide
+anything; what it hears goes to its listener.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import time
+from collections.abc import Callable
+from typing import Final, Protocol
+
+from overlaycast.agent.hops.moderation import PAUSE_S, Moderation, Polling
+from overlaycast.agent.hops.sockets import connect_any
+from overlaycast.agent.records.chunks import DamagedError
+from overlaycast.agent.records.intake import Arrival, Intake
+from overlaycast.errors import RemoteProtocolError
+from overlaycast.wire.frames import IDLE, Frame, Heartbeat, Hello, Start, Stop, encode
+from overlaycast.wire.messages import Peer
+
+MOST_UNSENT: Final = 4096
+"""Bytes of our small frames that may wait; a link that takes not even those is dead."""
+
+
+class ParentListener(Protocol):
+    """Who is told what a parent link hears."""
+
+    def arrived(self, link: ParentLink, arrival: Arrival) -> None:
+        """Bytes were read and taken."""
+
+    def lost(self, link: ParentLink, why: str, damaged: bool = False) -> None:
+        """The link is closed: it broke, it spoke nonsense, or (``damaged``) it brought what is not the source's."""
+
+    def intake(self, link: ParentLink) -> Intake:
+        """Return the link's way into the ring."""
+
+    @property
+    def forwards(self) -> bool:
+        """Somebody waits for what we get."""
+
+
+class ParentLink:
+    """A hop upwards.
+
+    Args:
+        number: the link's number in ``Upstream``.
+        resume: returns the point to go on from, asked when it is sent and not before.
+    """
+
+    def __init__(self, number: int, peer: Peer, listener: ParentListener, resume: Callable[[], int]) -> None:
+        self.number = number
+        self.peer = peer
+        self.loss_accepted = False
+        self.bytes_in = 0
+        self.paused = False
+        self._intake = listener.intake(self)
+        self._moderation = Moderation()
+        self._polling = Polling()
+        self._flows = False
+        self._listener = listener
+        self._resume = resume
+        self._sock: socket.socket | None = None
+        self._unsent = bytearray()
+        self._writing = False
+        self._closed = False
+        self._resting: asyncio.TimerHandle | None = None
+
+    @property
+    def called(self) -> bool:
+        """The parent opens this connection; we could not."""
+        return not self.peer.addresses
+
+    # --- opening -----------------------------------------------------------------------------------------------
+
+    async def dial(self, rank: int) -> bool:
+        """Connect to the first address that answers and greet. False: none did."""
+        sock = await connect_any(self.peer.addresses)
+        if sock is None:
+            return self._closed
+        if self._closed:
+            sock.close()
+        else:
+            self.adopt(sock, rank)
+        return True
+
+    def adopt(self, sock: socket.socket, rank: int) -> None:
+        """Greet over a connection that stands."""
+        self._sock = sock
+        resume = self._resume() if self._intake.feeding else IDLE
+        digests = self._intake.feeding and self._intake.wants_digests
+        asyncio.get_running_loop().add_reader(sock, self._readable)
+        self._say(Hello(bytes.fromhex(self.peer.grant), rank, resume, digests=digests))
+
+    # --- talking -----------------------------------------------------------------------------------------------
+
+    @property
+    def connected(self) -> bool:
+        """Greeted, not closed."""
+        return self._sock is not None
+
+    def start(self, seq: int | None = None) -> None:
+        """Ask for records from the resume point, or from the mark ``seq``; before the greeting: greet so."""
+        self._intake.feeding = True
+        if self._sock is not None:
+            self._say(Start(self._resume() if seq is None else seq, self._intake.wants_digests))
+
+    def stop(self) -> None:
+        """Ask for no more records."""
+        self._intake.feeding = False
+        if self._sock is not None:
+            self._say(Stop())
+
+    def progress(self, next_seq: int) -> None:
+        """Tell how far we are (liveness, and what the parent reports about its child)."""
+        if self._sock is not None:
+            self._say(Heartbeat(next_seq))
+
+    def _say(self, frame: Frame) -> None:
+        self._unsent += encode(frame)
+        if not self._writing:
+            self._flush()
+
+    def _flush(self) -> None:
+        if self._sock is None:
+            return
+        loop = asyncio.get_running_loop()
+        try:
+            sent = self._sock.send(self._unsent)
+            del self._unsent[:sent]
+        except BlockingIOError:
+            pass
+        except OSError as error:
+            self._break(error.strerror or "reset")
+            return
+        if len(self._unsent) > MOST_UNSENT:
+            self._break("takes nothing")
+        elif self._unsent and not self._writing:
+            self._writing = True
+            loop.add_writer(self._sock, self._flush)
+        elif not self._unsent and self._writing:
+            self._writing = False
+            loop.remove_writer(self._sock)
+
+    # --- listening ---------------------------------------------------------------------------------------------
+
+    def pause(self) -> None:
+        """Read no more for now (file mode: our own sink is behind)."""
+        if self._sock is not None and not self.paused:
+            self.paused = True
+            self._wake()
+            asyncio.get_running_loop().remove_reader(self._sock)
+
+    def go_on(self) -> None:
+        """Read again."""
+        if self._sock is not None and self.paused:
+            self.paused = False
+            asyncio.get_running_loop().add_reader(self._sock, self._readable)
+
+    def read_what_is_there(self) -> None:
+        """Read now, without waiting for the loop to say that there is something."""
+        if not self.paused:
+            self._read()
+
+    def _readable(self) -> None:
+        if self._moderation.pausing:
+            # not by a timer: the loop's own are ten times as coarse, and nothing here is ever that urgent
+            time.sleep(PAUSE_S)
+        self._read()
+
+    def _rest(self, seconds: float) -> None:
+        """Read no more for so long; the kernel keeps what comes."""
+        if seconds and self._sock is not None and self._resting is None and not self.paused:
+            loop = asyncio.get_running_loop()
+            loop.remove_reader(self._sock)
+            self._resting = loop.call_later(seconds, self._rested)
+
+    def _rested(self) -> None:
+        """Read what has come; listen again unless another rest follows."""
+        self._wake()
+        self._read()
+        if self._resting is None and self._sock is not None and not self.paused:
+            asyncio.get_running_loop().add_reader(self._sock, self._readable)
+
+    def _wake(self) -> None:
+        if self._resting is not None:
+            self._resting.cancel()
+            self._resting = None
+
+    def _read(self) -> None:
+        if self._sock is None:
+            return
+        try:
+            size = self._sock.recv_into(self._intake.buffer())
+        except BlockingIOError:
+            return
+        except OSError as error:
+            self._break(error.strerror or "reset")
+            return
+        if size == 0:
+            self._break("closed by the other side")
+            return
+        self.bytes_in += size
+        try:
+            arrival = self._intake.received(size)
+        except RemoteProtocolError as error:
+            self._break(str(error), isinstance(error, DamagedError))
+            return
+        arrival.size = size
+        now = time.monotonic()
+        self._moderation.took(arrival.records, size, now)
+        self._listener.arrived(self, arrival)
+        self._flows = self._flows or arrival.records > 0  # before that every hop waits for the list of digests
+        if self._flows and self._sock is not None and self._intake.due(0):
+            kept = self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
+            self._rest(self._polling.rest_s(size, now, self._listener.forwards, self._intake.due, kept))
+
+    def _break(self, why: str, damaged: bool = False) -> None:
+        if not self._closed:
+            self.close()
+            self._listener.lost(self, why, damaged)
+
+    def close(self) -> None:
+        """Close without a word to the listener."""
+        self._closed = True
+        self._wake()
+        self._intake.close()
+        sock, self._sock = self._sock, None
+        if sock is not None:
+            loop = asyncio.get_running_loop()
+            loop.remove_reader(sock)
+            loop.remove_writer(sock)
+            sock.close()

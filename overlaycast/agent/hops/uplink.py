@@ -1,0 +1,324 @@
+"""The shell around ``upstream``: performs what it decides on real links, and feeds it with what they hear.
+
+Owns: the parent links and the one timer. Refuses: decisions.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import socket
+import time
+from collections.abc import Callable
+from typing import Final, Protocol
+
+from overlaycast.agent.hops.called import Called
+from overlaycast.agent.hops.parent_link import ParentLink
+from overlaycast.agent.records.chunk_intake import ChunkIntake
+from overlaycast.agent.records.chunks import Checks
+from overlaycast.agent.records.intake import Arrival, Intake
+from overlaycast.agent.records.live_intake import LiveIntake
+from overlaycast.agent.records.ring import Ring
+from overlaycast.failover.machine import Upstream
+from overlaycast.failover.words import Action, Ask, Complain, Dial, Fed, Hang, Hush, Silent, State
+from overlaycast.wire.frames import OLDEST, Heartbeat, RefuseCode
+from overlaycast.wire.group import GroupSettings
+from overlaycast.wire.messages import Assign, MemberMessage, NotReceiving, Peer
+
+LONGEST_SLEEP_S: Final = 0.08
+"""The timer looks at least so often: a limit that has shrunk since it was armed must not be overslept."""
+DISTRUST_S: Final = 60.0
+"""Seconds in which a parent whose chunk was not the source's is not dialled: there is time to find others, and one
+bit that fell over on the way does not cut anybody off for good."""
+TIMER_STEP_S: Final = 0.001
+"""Timers fire on whole milliseconds."""
+
+
+class UplinkListener(Protocol):
+    """Who is told what happens above."""
+
+    def received(self, arrival: Arrival) -> float | None:
+        """New bytes are in the ring. Return the gap in ms between the newest records and those before."""
+
+    def journal(self, kind: str, **fields: object) -> None:
+        """Something for the journal."""
+
+    def tell(self, message: MemberMessage) -> None:
+        """Something for the coordinator."""
+
+    def parent_changed(self) -> None:
+        """Another parent, or none."""
+
+    def starved_changed(self) -> None:
+        """We have become starved, or are no more."""
+
+
+class Uplink:
+    """The receiving half of a node.
+
+    Args:
+        start: where a stream begins for us as long as we have nothing: ``EDGE``, ``OLDEST``, ``BACK + ms`` or 0.
+        spawn: starts a task in the agent's group.
+
+    In a file group ``checks`` is set before the first order; ``forwards``: somebody waits for what we get.
+    """
+
+    def __init__(
+        self,
+        ring: Ring,
+        settings: GroupSettings,
+        start: int,
+        listener: UplinkListener,
+        spawn: Callable[..., object],
+        rng: random.Random,
+    ) -> None:
+        self.machine = Upstream(settings.silence_ms / 1000, settings.heartbeat_ms / 1000, settings.flag_s, rng.random)
+        self.links: dict[int, ParentLink] = {}
+        self.called = Called(self._awaited)
+        self._ring = ring
+        self._start = start
+        self._listener = listener
+        self._spawn = spawn
+        self._loop = asyncio.get_running_loop()
+        self._now = time.monotonic  # the loop's own clock counts whole milliseconds, and stands still in a callback
+        self._timer: asyncio.TimerHandle | None = None
+        self._due = 0.0
+        self._was_starved = True
+        self._switch: Fed | None = None
+        self.checks: Checks | None = None
+        self.forwards = False
+        self._distrusted: dict[int, float] = {}
+
+    # --- inputs ------------------------------------------------------------------------------------------------
+
+    def assign(self, order: Assign) -> None:
+        """An order has come."""
+        self.machine.assign(order, self._now())
+        self._perform()
+
+    def arrived(self, link: ParentLink, arrival: Arrival) -> None:
+        """A link was read. Children first: the ring has been filled, they are pumped before anything is decided."""
+        gap_ms = self._listener.received(arrival)
+        now = self._now()
+        for said in arrival.said:
+            self._hear(link, said, now)
+        if arrival.records or arrival.duplicates:
+            self.machine.data(link.number, arrival.records > 0, now, arrival.size)
+        elif not arrival.said:
+            self.machine.trickled(link.number, arrival.size, now)
+        if self._ring.end is not None and self.machine.state is not State.ENDED:
+            self.machine.ended(now)
+            self.progress()
+        self._perform(rearm=bool(arrival.said))
+        if self._switch and arrival.records and self.machine.parent == self._switch.parent:
+            self._note_switch(gap_ms)
+
+    def _hear(self, link: ParentLink, said: object, now: float) -> None:
+        if isinstance(said, Heartbeat):
+            self.machine.heartbeat(link.number, said.stalled, now)
+            if said.seek and self._ring.next_seq is not None and said.next_seq > self._ring.next_seq:
+                # it cannot give us what comes next, and we have not agreed to lose it
+                self.machine.refused(link.number, RefuseCode.GONE, said.next_seq, now)
+        else:
+            code = getattr(said, "code", RefuseCode.PROTOCOL)
+            if code is not RefuseCode.GONE:
+                self._drop(link.number)
+            self.machine.refused(link.number, code, getattr(said, "oldest", 0), now)
+
+    def lost(self, link: ParentLink, why: str, damaged: bool = False) -> None:
+        """A link broke. Who brought what the source did not announce is not asked again for a while."""
+        self.links.pop(link.number, None)
+        if damaged:
+            self._distrusted[link.peer.member] = self._now() + DISTRUST_S
+            self._listener.journal("damaged", parent=link.peer.member, what=why)
+        self.machine.lost(link.number, "damaged" if damaged else "reset", self._now())
+        self._perform()
+
+    def intake(self, link: ParentLink) -> Intake:
+        """A link's way into the ring: in a file group through the check of each chunk."""
+        if self.checks is not None:
+            return ChunkIntake(self._ring, self.checks)
+        return LiveIntake(self._ring, lambda _, __: self._may_skip(link))
+
+    def _may_skip(self, link: ParentLink) -> bool:
+        """A loss is taken from who feeds us, or from whom we have asked for its oldest."""
+        current = self.machine.current
+        return link.loss_accepted or (current is not None and current.number == link.number)
+
+    @property
+    def paused(self) -> bool:
+        """Are parents not read for now?"""
+        return not self.machine.listening
+
+    def pause(self) -> None:
+        """Read no parent until ``go_on``: our own disk is behind. Nobody is suspected meanwhile."""
+        for link in self.links.values():
+            link.pause()
+        self.machine.listening = False
+
+    def go_on(self) -> None:
+        """Read again."""
+        self.machine.listening = True
+        self.machine.links.heard_all(self._now())
+        for link in self.links.values():
+            link.go_on()
+        self._arm()
+
+    def progress(self) -> None:
+        """Tell every parent how far we are."""
+        for link in list(self.links.values()):
+            link.progress(self._ring.position)
+
+    # --- calls -------------------------------------------------------------------------------------------------
+
+    def answer(self, grant: bytes, sock: socket.socket) -> None:
+        """A parent has opened a connection to us and shown this grant: greet if that is awaited, else keep it."""
+        for link in self.links.values():
+            if not link.connected and link.called and link.peer.grant == grant.hex():
+                link.adopt(sock, self._rank)
+                return
+        peer = self._caller(grant)
+        if self.called.keep(grant, sock) and peer is not None:
+            self.machine.called(peer.member, self._now())
+            self._perform()
+
+    def _caller(self, grant: bytes) -> Peer | None:
+        order = self.machine.order
+        if order is None:
+            return None
+        peers = (order.parent, *order.standbys)
+        return next((peer for peer in peers if peer and not peer.addresses and peer.grant == grant.hex()), None)
+
+    def _awaited(self, grant: bytes) -> bool:
+        return self._caller(grant) is not None
+
+    # --- actions -----------------------------------------------------------------------------------------------
+
+    def _perform(self, rearm: bool = True) -> None:
+        while actions := self.machine.actions():
+            rearm = True
+            for action in actions:
+                self._do(action)
+        if self.machine.starved != self._was_starved:
+            self._was_starved = self.machine.starved
+            self._listener.starved_changed()
+        if rearm:
+            self._arm()
+
+    def _do(self, action: Action) -> None:
+        match action:
+            case Dial():
+                self._dial(action)
+            case Ask():
+                self._ask(action)
+            case Hush():
+                if action.link in self.links:  # it may have broken a moment ago
+                    self.links[action.link].stop()
+            case Hang():
+                self._drop(action.link)
+            case Complain():
+                self._complain(action)
+            case Fed():
+                self._fed(action)
+            case Silent():
+                self._listener.journal("silent", parent=action.parent, silent_ms=action.silent_ms)
+
+    def _dial(self, action: Dial) -> None:
+        if self._distrusted.get(action.peer.member, 0.0) > self._now():
+            self.machine.lost(action.link, "damaged", self._now())
+            return
+        link = ParentLink(action.link, action.peer, self, self._resume_point)
+        self.links[action.link] = link
+        if action.feed:
+            link.start()
+        if not link.called:
+            self._spawn(self._open(link))
+        elif (sock := self.called.take(bytes.fromhex(action.peer.grant))) is not None:
+            link.adopt(sock, self._rank)
+        # else it has to call us; the machine gives it up if it does not in time
+
+    @property
+    def _rank(self) -> int:
+        return self.machine.order.rank if self.machine.order else 0
+
+    async def _open(self, link: ParentLink) -> None:
+        if not await link.dial(self._rank):
+            self.links.pop(link.number, None)
+            self.machine.lost(link.number, "unreachable", self._now())
+            self._perform()
+
+    def _ask(self, action: Ask) -> None:
+        link = self.links.get(action.link)
+        if link is not None:
+            link.loss_accepted = action.oldest
+            link.start(OLDEST if action.oldest else None)
+
+    def _resume_point(self) -> int:
+        return self._start if self._ring.next_seq is None else self._ring.next_seq
+
+    def _drop(self, number: int) -> None:
+        link = self.links.pop(number, None)
+        if link is not None:
+            link.close()
+
+    def _complain(self, action: Complain) -> None:
+        order = self.machine.order
+        self._listener.tell(
+            NotReceiving(
+                epoch=order.epoch if order else 0,
+                parent=action.parent,
+                next_seq=self._ring.position,
+                silent_ms=action.silent_ms,
+                reason=action.reason,
+                now_from=action.now_from,
+            )
+        )
+
+    def _fed(self, action: Fed) -> None:
+        current = self.machine.current
+        link = self.links.get(current.number) if current is not None else None
+        self._listener.journal("fed", parent=action.parent, called=link is not None and link.called)
+        if action.was is not None:
+            self._switch = action
+        self._listener.parent_changed()
+
+    def _note_switch(self, gap_ms: float | None) -> None:
+        fed, self._switch = self._switch, None
+        if fed is not None:
+            gap = None if gap_ms is None else round(gap_ms, 3)
+            fields: dict[str, object] = {"from": fed.was, "to": fed.parent, "reason": fed.reason, "gap_ms": gap}
+            self._listener.journal("switch", **fields)
+
+    # --- time --------------------------------------------------------------------------------------------------
+
+    def _arm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        deadline = self.machine.next_deadline()
+        if deadline is not None:
+            now = self._now()
+            self._due = min(max(deadline, now), now + LONGEST_SLEEP_S)
+            self._timer = self._loop.call_later(self._due - now, self._look)
+
+    def _look(self) -> None:
+        self._timer = None
+        now = self._now()
+        self.machine.woke_late(max(0.0, now - self._due - TIMER_STEP_S), now)
+        deadline = self.machine.next_deadline()
+        if deadline is not None and now >= deadline:
+            # what is readable now was said before the deadline: that first
+            for link in list(self.links.values()):
+                link.read_what_is_there()
+            deadline = self.machine.next_deadline()
+        if deadline is not None and now >= deadline:
+            self.machine.tick(now)
+        self._perform()
+
+    def close(self) -> None:
+        """Close everything."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self.called.close()
+        for number in list(self.links):
+            self._drop(number)

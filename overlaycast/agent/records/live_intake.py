@@ -1,0 +1,112 @@
+"""Live mode: one upstream link's bytes on their way into the ring; a record counts as soon as it is whole.
+
+Owns: which records are new, and the loss when a link jumps ahead of the ring. Refuses: to check payloads; a relay looks
+at no more than the records' boundaries.
+
+Invariant: a link has at most one unfinished frame.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from overlaycast.agent.records.intake import BOUNDARY, Arrival, Intake
+from overlaycast.agent.records.ring import Ring
+from overlaycast.agent.records.slab import INDEX_EVERY
+from overlaycast.errors import RemoteProtocolError
+from overlaycast.wire.frames import HEADER, HEADER_SIZE, MAX_RECORD, Kind
+
+
+class LiveIntake(Intake):
+    """The way of one upstream link into the ring of a live group.
+
+    Args:
+        may_skip: asked when the link jumps ahead of the ring, ``(next_seq, offered)``: True takes the loss. Only a link
+            that feeds (``feeding``) can move the ring so.
+    """
+
+    def __init__(self, ring: Ring, may_skip: Callable[[int, int], bool]) -> None:
+        super().__init__(ring)
+        self._may_skip = may_skip
+
+    def _take_records(self, arrival: Arrival) -> None:
+        """Commit the whole DATA frames at the front that are new."""
+        head = self._ring.head
+        stop = head.complete + self._partial
+        read = self._take_next(arrival, stop) if self.expected == self._ring.next_seq else head.complete
+        if read == stop:  # whole records and nothing else: as nearly always when they come one by one
+            return
+        expected = self.expected
+        while stop - read >= HEADER_SIZE:
+            kind, _, _, length, seq, _ = HEADER.unpack_from(head.memory, read)
+            after = read + HEADER_SIZE + length
+            if kind != Kind.DATA or (after > stop and length <= MAX_RECORD and seq == expected):
+                break
+            if not 0 < length <= MAX_RECORD or seq != expected:
+                raise RemoteProtocolError(f"record {seq} of {length} bytes where {expected} was due")
+            expected = seq + 1
+            self._take_one(seq, read, after, arrival)
+            read = after
+        self.expected = expected
+        self._settle(read, stop)
+
+    def _take_next(self, arrival: Arrival, stop: int) -> int:
+        """Commit the whole DATA frames at the front that are exactly what comes next; return where they end.
+
+        This is where a relay spends what it spends per record: no calls, no objects, one commit for all.
+        """
+        head, seq = self._ring.head, self._ring.next_seq or 0
+        memory, index, unpack = head.memory, head.index, BOUNDARY.unpack_from
+        start = read = head.complete
+        first, mark, time_us = seq, head.next_mark, 0
+        while stop - read >= HEADER_SIZE:
+            kind, length, number, at_us = unpack(memory, read)
+            after = read + HEADER_SIZE + length
+            if kind != Kind.DATA or number != seq or not 0 < length <= MAX_RECORD or after > stop:
+                break
+            if read >= mark:
+                index.append((seq, read))
+                mark = read + INDEX_EVERY
+            if seq == first:
+                arrival.first_us = arrival.first_us or at_us
+            time_us, read = at_us, after
+            seq += 1
+        if seq != first:
+            head.next_mark = mark
+            self._partial -= read - start
+            self._ring.commit(seq, read - start)
+            self.expected = seq
+            arrival.records += seq - first
+            arrival.bytes += read - start - HEADER_SIZE * (seq - first)
+            arrival.last_us = time_us
+        return read
+
+    def _take_one(self, seq: int, read: int, after: int, arrival: Arrival) -> None:
+        """A record that is not simply the next one in place: behind something cut out, or a double."""
+        wanted = self._ring.next_seq
+        if seq != wanted:
+            arrival.duplicates += wanted is not None and seq < wanted
+            return
+        head = self._ring.head
+        time_us = BOUNDARY.unpack_from(head.memory, read)[3]
+        if read != head.complete:  # something before it was cut out
+            head.memory[head.complete : head.complete + after - read] = head.memory[read:after]
+        self._ring.committed(seq, after - read)
+        arrival.records += 1
+        arrival.bytes += after - read - HEADER_SIZE
+        arrival.last_us = time_us
+        arrival.first_us = arrival.first_us or time_us
+
+    def _seek(self, seq: int, arrival: Arrival) -> None:
+        """The next record here is ``seq``: begin with it, or take the loss of what lies before it."""
+        self.expected = seq
+        if not self.feeding:
+            return
+        wanted = self._ring.next_seq
+        if wanted is not None and (seq <= wanted or not self._may_skip(wanted, seq)):
+            return
+        if wanted is not None:
+            arrival.lost.append((wanted, seq))
+        unfinished = self._unfinished()
+        self._ring.anchor(seq)
+        self._put(unfinished)

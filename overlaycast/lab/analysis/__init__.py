@@ -1,0 +1,1 @@
+"""From journals and counters to figures and a verdict."""

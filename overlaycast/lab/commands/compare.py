@@ -1,0 +1,105 @@
+"""``overlaycast lab compare``: one experiment over several systems, run one after the other, then laid side by side.
+
+Owns: the runs and where their comparison is written. A run that fails its expectations is compared all the same; one
+that could not be run ends the comparison with its exit code.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Final
+
+from pydantic import AfterValidator, Field
+from pydantic_settings import CliPositionalArg
+
+from overlaycast.errors import ConfigError
+from overlaycast.lab.experiment.systems import SYSTEMS
+from overlaycast.settings import Settings, load
+
+PROG: Final = "overlaycast lab compare"
+
+
+def _checked(text: str) -> str:
+    names = _listed(text)
+    for name in names:
+        if name not in SYSTEMS or names.count(name) > 1:
+            raise ValueError(f"{name!r}; accepted: each of {', '.join(SYSTEMS)} at most once")
+    if not names:
+        raise ValueError(f"none named; accepted: {', '.join(SYSTEMS)}")
+    return text
+
+
+def _listed(text: str) -> tuple[str, ...]:
+    """Return the systems of ``overlay,unicast``."""
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+class CompareSettings(Settings):
+    """Run one experiment over several systems on the same network, and compare them."""
+
+    experiment: CliPositionalArg[Path] = Field(description="an experiment file (YAML)")
+    systems: Annotated[str, AfterValidator(_checked)] = Field(
+        ",".join(SYSTEMS), description="what to compare, separated by commas"
+    )
+    out: Path | None = Field(None, description="folder for results; runs/compare-NAME-TIME unless told")
+    seed: int | None = Field(None, ge=0, lt=1 << 32, description="fixes every choice; the experiment's unless told")
+    faults: bool = Field(False, description="play the experiment's timeline, as far as a system has what it aims at")
+    json_output: bool = Field(False, alias="json", description="print compare.json on standard output, no table")
+
+
+def main(argv: list[str]) -> int:
+    """Run ``overlaycast lab compare``."""
+    from overlaycast.lab.network.isolation import run_isolated
+    from overlaycast.lab.run.programs import overlaycast
+    from overlaycast.lab.run.writable import writable
+
+    settings = load(CompareSettings, argv, PROG)
+    if settings.experiment.suffix not in (".yaml", ".yml"):
+        raise ConfigError(f"{PROG}: experiment: {settings.experiment}: accepted: a YAML file")
+    out = (
+        settings.out or Path("runs") / f"compare-{settings.experiment.stem}-{datetime.now():%Y%m%d-%H%M%S}"
+    ).resolve()
+    if out.is_relative_to("/run"):
+        raise ConfigError(f"{PROG}: out: {out}: a run has a /run of its own; accepted: a folder elsewhere")
+    writable(out, f"{PROG}: out")
+    for system in _listed(settings.systems):
+        print(f"— {system}", file=sys.stderr)
+        words = overlaycast("lab", "run", str(settings.experiment), "--brief")
+        words += ["--variant", "1", "--system", system, "--out", str(out / system)]
+        words += ["--no-faults"] * (not settings.faults)
+        words += [] if settings.seed is None else ["--seed", str(settings.seed)]
+        code = run_isolated(words)
+        if code > 1 or not (out / system / "result.json").is_file():
+            return code  # it has said why
+    _conclude(settings, out)
+    return 0
+
+
+def _conclude(settings: CompareSettings, out: Path) -> None:
+    from rich.console import Console
+
+    from overlaycast.lab.analysis.compare import Run, compare
+    from overlaycast.lab.report import compare_page, compare_table
+
+    runs = [
+        Run(*(json.loads((out / system / name).read_text()) for name in ("result.json", "series.json")))
+        for system in _listed(settings.systems)
+    ]
+    comparison = compare(runs)
+    text = json.dumps(comparison.as_json(), indent=1)
+    (out / "compare.json").write_text(text + "\n")
+    page = out / "compare.html"
+    page.write_text(compare_page.render(comparison, runs, _command(settings)))
+    if settings.json_output:
+        print(text)
+    else:
+        compare_table.show(comparison, page, Console())
+
+
+def _command(settings: CompareSettings) -> str:
+    words = [PROG, str(settings.experiment), "--systems", settings.systems]
+    words += [] if settings.seed is None else ["--seed", str(settings.seed)]
+    return " ".join([*words, *["--faults"] * settings.faults])

@@ -1,0 +1,190 @@
+"""``overlaycast lab``: the commands around experiments and topologies: check, show, list, schema.
+
+Owns: the dispatch, and what these print. Refuses: to run anything; ``run_command`` and ``compare_command`` do.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from pydantic import Field
+from pydantic_settings import CliPositionalArg
+
+from overlaycast.errors import ConfigError
+from overlaycast.settings import Settings, load
+
+if TYPE_CHECKING:
+    from overlaycast.lab.experiment.reading import Checked
+
+PROG: Final = "overlaycast lab"
+
+
+class CheckSettings(Settings):
+    """Say what is wrong with experiments, by file, line and field, without running them."""
+
+    experiments: CliPositionalArg[list[Path]] = Field(description="experiment files (YAML)")
+
+
+class ShowSettings(Settings):
+    """Draw a topology at the terminal."""
+
+    topology: CliPositionalArg[Path] = Field(description="a topology file")
+    name: str | None = Field(None, description="which of the file's topologies")
+
+
+class ListSettings(Settings):
+    """List topologies and experiments."""
+
+    folder: Path = Field(Path("."), description="where topologies/ and experiments/ are")
+    results: Path | None = Field(None, description="a folder of runs, one below it for each experiment")
+    markdown: bool = Field(False, description="print the experiments with verdict and figures, as docs/experiments.md")
+
+
+class SchemaSettings(Settings):
+    """Print the JSON Schema of experiment files, or write it to a file."""
+
+    file: CliPositionalArg[Path | None] = Field(None, description="where to; standard output unless told")
+
+
+def main(argv: list[str]) -> int:
+    """Dispatch ``overlaycast lab COMMAND``."""
+    commands: dict[str, tuple[str, Callable[[list[str]], int]]] = {
+        "run": ("run experiments", _run),
+        "check": ("say what is wrong with experiments", _check),
+        "show": ("draw a topology", _show),
+        "list": ("list topologies and experiments", _list),
+        "schema": ("print the JSON Schema of experiment files", _schema),
+        "compare": ("run an experiment over overlay, unicast and multicast, and compare", _compare),
+        "simulate": ("place members on a map in virtual time and compare", _simulate),
+    }
+    rows = "\n".join(f"  {name:<9} {what}" for name, (what, _) in commands.items())
+    usage = f"usage: {PROG} COMMAND [options]\n\ncommands:\n{rows}\n\n'{PROG} COMMAND --help' tells more."
+    if not argv or argv[0] in ("-h", "--help"):
+        print(usage)
+        return 0 if argv else 2
+    if argv[0] not in commands:
+        raise ConfigError(f"lab: no command {argv[0]!r}; accepted: {', '.join(commands)}")
+    return commands[argv[0]][1](argv[1:])
+
+
+def _check(argv: list[str]) -> int:
+    from overlaycast.lab.experiment.reading import runs
+
+    settings = load(CheckSettings, argv, f"{PROG} check")
+    worst = 0
+    for file in settings.experiments:
+        try:
+            found = runs(file)
+        except ConfigError as error:
+            print(f"overlaycast: {error}", file=sys.stderr)
+            worst = ConfigError.exit_code
+            continue
+        one = found[0]
+        asked = one.experiment
+        counts = f"{len(one.cast.peers)} receivers, {len(asked.timeline)} faults, {len(asked.expect)} expectations"
+        many = f", {len(found)} runs" if len(found) > 1 else ""
+        print(f"{file}: {asked.name} on {one.topology.name}: {counts}{many}")
+        _warn_of_load(file, found)
+    return worst
+
+
+def _warn_of_load(file: Path, found: Sequence[Checked]) -> None:
+    """Say, of the run that asks most of the wire, that it is too much."""
+    from overlaycast.lab.experiment.load import foreseen_mbit, warning
+
+    asked = (foreseen_mbit(one.topology, one.experiment, one.cast, "overlay") for one in found)
+    if line := warning(max(asked)):
+        print(f"overlaycast: {file}: warning: {line}", file=sys.stderr)
+
+
+def _show(argv: list[str]) -> int:
+    from overlaycast.lab.topology import terminal as draw
+    from overlaycast.lab.topology.topology import load_topology
+
+    settings = load(ShowSettings, argv, f"{PROG} show")
+    draw.show(load_topology(settings.topology, settings.name))
+    return 0
+
+
+def _list(argv: list[str]) -> int:
+    from rich.console import Console
+
+    from overlaycast.lab.topology import terminal as draw
+    from overlaycast.lab.topology.topology import load_topology
+
+    settings = load(ListSettings, argv, f"{PROG} list")
+    console = Console()
+    files = sorted((settings.folder / "topologies").glob("*.py"))
+    experiments = sorted((settings.folder / "experiments").glob("*.yaml"))
+    if not files and not experiments:
+        raise ConfigError(f"{settings.folder}: neither topologies/ nor experiments/ is there; see --folder")
+    if settings.results is not None and not settings.markdown:
+        raise ConfigError(f"{PROG} list: results: accepted with --markdown only")
+    if settings.markdown:
+        print(_catalogue(settings, experiments), end="")
+        return 0
+    console.print(draw.listing(load_topology(file) for file in files))
+    console.print()
+    console.print(_experiments(experiments))
+    return 0
+
+
+def _catalogue(settings: ListSettings, files: list[Path]) -> str:
+    from overlaycast.lab.experiment.reading import runs
+    from overlaycast.lab.report import catalogue
+
+    if settings.results is None:
+        raise ConfigError(f"{PROG} list: results: required with --markdown, a folder of runs")
+    if not settings.results.is_dir():
+        raise ConfigError(f"{PROG} list: results: {settings.results}: no such folder")
+    entries = []
+    for file in files:
+        asked = runs(file)[0].experiment
+        found = settings.results / asked.name / "result.json"
+        result = json.loads(found.read_text()) if found.is_file() else None
+        entries.append(catalogue.Entry(str(file.relative_to(settings.folder)), asked, result))
+    compared = [json.loads(file.read_text()) for file in sorted(settings.results.glob("*/compare.json"))]
+    return catalogue.markdown(entries, f"{PROG} list --results {settings.results} --markdown", compared)
+
+
+def _experiments(files: list[Path]) -> Any:
+    from rich.table import Table
+
+    from overlaycast.lab.experiment.reading import runs
+
+    table = Table("experiment", "topology", "faults", "title", box=None, header_style="bold", pad_edge=False)
+    for file in files:
+        one = runs(file)[0]
+        table.add_row(str(file), one.topology.name, str(len(one.experiment.timeline)), one.experiment.title)
+    return table
+
+
+def _run(argv: list[str]) -> int:
+    return int(import_module("overlaycast.lab.commands.run").main(argv))
+
+
+def _schema(argv: list[str]) -> int:
+    from overlaycast.lab.experiment import schema
+
+    settings = load(SchemaSettings, argv, f"{PROG} schema")
+    if settings.file is None:
+        print(schema.text(), end="")
+        return 0
+    try:
+        settings.file.write_text(schema.text())
+    except OSError as error:
+        raise ConfigError(f"{PROG} schema: file: {settings.file}: {error.strerror}") from None
+    return 0
+
+
+def _compare(argv: list[str]) -> int:
+    return int(import_module("overlaycast.lab.commands.compare").main(argv))
+
+
+def _simulate(argv: list[str]) -> int:
+    return int(import_module("overlaycast.lab.simulate.command").main(argv))

@@ -1,0 +1,1 @@
+"""YAML that remembers where each value stands, so that an error can name the line."""

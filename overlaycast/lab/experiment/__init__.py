@@ -1,0 +1,1 @@
+"""An experiment file as models: read, checked, varied and drawn from a seed."""

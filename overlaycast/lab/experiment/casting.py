@@ -1,0 +1,96 @@
+"""Which hosts of a network play which part in an experiment. Pure.
+
+Owns: members by role or by name, and the check that targets exist. Refuses: a part that nobody or too many could play,
+by file, line and field.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from overlaycast.lab.document.placed_yaml import Field, PlacedYaml
+from overlaycast.lab.experiment.experiment import Cast, Experiment
+from overlaycast.lab.faults import aim, props
+from overlaycast.lab.faults.aim import Ground
+from overlaycast.lab.faults.targets import SOURCE
+from overlaycast.lab.topology.topology import Topology
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """What casting needs to know of a host."""
+
+    name: str
+    role: str | None
+    site: str | None
+
+
+def cast(document: PlacedYaml, experiment: Experiment, hosts: Sequence[Host]) -> Cast:
+    """Return who plays what.
+
+    Raises:
+        ConfigError: a host that does not exist, a part without a host, a host with two parts.
+    """
+    members = experiment.members
+    roles = _by_role(hosts)
+    found = Cast(
+        source=_one(document, ("members", "source"), members.source, roles.get("server", ())),
+        coordinator=_one(document, ("members", "coordinator"), members.coordinator, roles.get("coordinator", ())),
+        peers=members.peers if members.peers is not None else roles.get("client", ()),
+        backups=members.backups if members.backups is not None else roles.get("backup", ()),
+    )
+    if not found.peers:
+        raise document.error(("members", "peers"), "nobody joins; name hosts, or give hosts the role client")
+    _check_distinct(document, found, {host.name for host in hosts})
+    for host in members.upload_mbit:
+        if host not in found.members:
+            accepted = ", ".join(sorted(found.members))
+            raise document.error(("members", "upload_mbit", host), f"no member {host!r}; accepted: {accepted}")
+    return found
+
+
+def _by_role(hosts: Sequence[Host]) -> Mapping[str, tuple[str, ...]]:
+    roles: dict[str, list[str]] = {}
+    for host in hosts:
+        roles.setdefault(host.role or "", []).append(host.name)
+    return {role: tuple(names) for role, names in roles.items()}
+
+
+def _one(document: PlacedYaml, field: Field, named: str | None, by_role: Sequence[str]) -> str:
+    if named is not None:
+        return named
+    if len(by_role) != 1:
+        found = ", ".join(by_role) or "none"
+        raise document.error(field, f"required: not exactly one host of the topology has that role ({found})")
+    return by_role[0]
+
+
+def _check_distinct(document: PlacedYaml, cast: Cast, known: set[str]) -> None:
+    used: set[str] = set()
+    parts = {"source": (cast.source,), "peers": cast.peers, "backups": cast.backups, "coordinator": (cast.coordinator,)}
+    for part, names in parts.items():
+        for name in names:
+            if name not in known:
+                raise document.error(("members", part), f"no host {name!r}; accepted: {', '.join(sorted(known))}")
+            if name in used:
+                raise document.error(("members", part), f"{name!r} already has a part; one host, one member")
+            used.add(name)
+
+
+def check_faults(document: PlacedYaml, experiment: Experiment, cast: Cast, topology: Topology) -> None:
+    """Say what is wrong with what faults aim at, on this network.
+
+    Raises:
+        ConfigError: by file, line and field.
+    """
+    ground = Ground(topology, cast.members, cast.source)
+    for index, fault in enumerate(experiment.timeline):
+        found = aim.complaint(fault, ground, cast.peers)
+        if found:
+            raise document.error(("timeline", index, found[0]), found[1])
+        if fault.action == "restart" and fault.aim == cast.source != SOURCE:
+            raise document.error(("timeline", index, "target"), f"accepted for the source itself: {SOURCE}")
+    clash = props.complaint(experiment.timeline)
+    if clash:
+        raise document.error(("timeline", clash[0], "target"), clash[1])

@@ -1,0 +1,210 @@
+"""An experiment as its YAML file says it: topology, members, stream, timeline of faults, expectations.
+
+Owns: names, bounds and defaults of every field. Refuses: unknown fields, hosts and sites that the topology does not
+have, faults after the end of the stream, by one line that names file, line, field and what is accepted.
+
+Times are seconds; those of the timeline count from the moment the source begins to send.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from overlaycast.lab.document.parts import Part, Seconds, Slug, only_known, told
+from overlaycast.lab.document.placed_yaml import PlacedYaml
+from overlaycast.lab.faults.faults import Fault, Restart
+from overlaycast.lab.faults.targets import SOURCE
+from overlaycast.lab.results.metrics import METRICS
+from overlaycast.wire.frames import MAX_RECORD
+from overlaycast.wire.group import GroupSettings
+
+
+class TopologyChoice(Part):
+    """Which network: a file in Mininet's custom format, and the name in its ``topos`` if it has several."""
+
+    file: str = Field(min_length=1, description="path, relative to the experiment's file")
+    name: str | None = Field(None, description="which of the file's topologies; needed if there are several")
+
+
+class MediaStream(Part):
+    """A real MPEG-TS video, made by ffmpeg, sent by its own clock."""
+
+    kind: Literal["media"]
+    seconds: float = Field(30, ge=1, le=3600)
+    rate_mbit: float = Field(8.0, ge=1, le=100)
+    bitrate: Literal["constant", "variable"] = Field(
+        "constant", description="variable: a key frame each second is most of it, and goes within one frame's time"
+    )
+    record_size: int | None = Field(None, ge=1, le=MAX_RECORD)
+
+
+class SyntheticStream(Part):
+    """Bytes from the seed, sent at a rate."""
+
+    kind: Literal["synthetic"]
+    seconds: float = Field(10, ge=0.1, le=3600)
+    rate_mbit: float = Field(8.0, ge=0.01, le=1000)
+    record_size: int | None = Field(None, ge=1, le=MAX_RECORD)
+
+
+class FileStream(Part):
+    """A file, sent at a rate, or in a file group as fast as it goes."""
+
+    kind: Literal["file"]
+    path: str | None = Field(None, description="relative to the experiment's file; without it bytes from the seed")
+    size_mib: float = Field(16, gt=0, le=4096, description="size of the bytes from the seed")
+    rate_mbit: float | None = Field(None, ge=0.01, le=10_000)
+    record_size: int | None = Field(None, ge=1, le=MAX_RECORD)
+
+
+Stream = Annotated[MediaStream | SyntheticStream | FileStream, Field(discriminator="kind")]
+
+
+class Members(Part):
+    """Who takes part. Hosts are named as in the topology; what is left out goes by the hosts' roles."""
+
+    source: str | None = Field(None, description="host of the source; else the one with role server")
+    coordinator: str | None = Field(None, description="host of the coordinator; else the one with role coordinator")
+    peers: tuple[str, ...] | None = Field(None, description="hosts that join; else all with role client")
+    backups: tuple[str, ...] | None = Field(None, description="hosts of backup relays; else all with role backup")
+    upload_mbit: dict[str, Annotated[float, Field(gt=0, le=1_000_000)]] = Field(
+        default_factory=dict, description="host -> the upload that its member states"
+    )
+    congestion: Slug | None = Field(None, description="TCP congestion control of all members; else the kernel's own")
+
+
+class Arrival(Part):
+    """When the peers come: all at once, one after the other while the source sends, or coming and going by the seed."""
+
+    kind: Literal["at-once", "spread", "churn"] = "at-once"
+    over_s: Seconds = Field(0, description="spread: from the first, who is there when the stream begins, to the last")
+    initial: float = Field(0.5, ge=0, le=1, description="churn: share of the peers that are there from the beginning")
+    per_minute: float = Field(12, gt=0, le=10_000, description="churn: arrivals per minute after that (Poisson)")
+    lifetime_s: float = Field(30, gt=0, le=86_400, description="churn: mean time that a member stays (exponential)")
+    kill_share: float = Field(0, ge=0, le=1, description="churn: share of departures without a good-bye (SIGKILL)")
+
+
+class Expectation(Part):
+    """A promise: a metric, compared with a limit. Any that fails fails the run."""
+
+    metric: str
+    op: Literal["==", "!=", "<=", "<", ">=", ">"]
+    limit: float | bool
+    fault: Slug | None = Field(None, description="only after this fault; else the worst over all")
+    unit: str | None = Field(None, description="said for the reader; must be the metric's own")
+
+    @model_validator(mode="after")
+    def _metric_known(self) -> Expectation:
+        if self.metric not in METRICS:
+            raise told(f"{self.metric!r} is unknown; accepted: {', '.join(METRICS)}", "metric")
+        unit = METRICS[self.metric].unit
+        if self.unit is not None and self.unit != unit:
+            accepted = repr(unit) if unit else "no unit"
+            raise told(f"{self.metric} is measured in {accepted}, not {self.unit!r}", "unit")
+        return self
+
+
+class Limits(Part):
+    """How long to wait before a run counts as failed."""
+
+    start_s: float = Field(60, gt=0, le=3600, description="from the first member's start to the source's first record")
+    end_s: float = Field(
+        20,
+        gt=0,
+        le=3600,
+        description="from the stream's own end (its begin if that is not known) to the last receiver's",
+    )
+
+
+Group = Annotated[GroupSettings, BeforeValidator(lambda values: only_known(GroupSettings, values))]
+
+
+class Experiment(Part):
+    """One experiment."""
+
+    name: Slug
+    title: str = Field("", max_length=200, description="one line above the report")
+    about: str = Field("", max_length=4000, description="what it shows, for the report")
+    topology: TopologyChoice
+    seed: int = Field(1, ge=0, lt=1 << 32, description="fixes every choice")
+    group: Group = GroupSettings()
+    stream: Stream
+    members: Members = Members()
+    arrival: Arrival = Arrival()
+    timeline: tuple[Fault, ...] = ()
+    expect: tuple[Expectation, ...] = Field(min_length=1)
+    limits: Limits = Limits()
+    repeat: int = Field(1, ge=1, le=1000, description="so many runs, each with a seed of its own: seed, seed + 1, …")
+    sweep: dict[str, tuple[Any, ...]] = Field(
+        default_factory=dict, description="field, as in group.default_out_degree -> values; a run for each combination"
+    )
+
+    @property
+    def faults(self) -> tuple[tuple[str, Fault], ...]:
+        """Return ``(id, fault)`` in the order of time."""
+        ordered = sorted(self.timeline, key=lambda fault: fault.at_s)
+        return tuple((fault.id or f"{fault.action}-{number}", fault) for number, fault in enumerate(ordered, 1))
+
+    @property
+    def stream_s(self) -> float | None:
+        """Return how long the stream lasts by itself, or None if that is not known before."""
+        if isinstance(self.stream, FileStream):
+            return self.stream.size_mib * 8.388608 / self.stream.rate_mbit if self.stream.rate_mbit else None
+        return self.stream.seconds
+
+    @property
+    def sent_by_s(self) -> float | None:
+        """Return when the source has sent all of it: a source that starts again sends it all anew."""
+        if self.stream_s is None:
+            return None
+        again = [
+            fault.at_s + fault.heal_after_s
+            for fault in self.timeline
+            if isinstance(fault, Restart) and fault.target == SOURCE
+        ]
+        return max(again, default=0.0) + self.stream_s
+
+
+@dataclass(frozen=True, slots=True)
+class Cast:
+    """The hosts that take part, by what they do."""
+
+    source: str
+    coordinator: str
+    peers: tuple[str, ...]
+    backups: tuple[str, ...]
+
+    @property
+    def members(self) -> tuple[str, ...]:
+        """The hosts of all members."""
+        return (self.source, *self.backups, *self.peers)
+
+
+def parse(document: PlacedYaml) -> Experiment:
+    """Return the experiment that a document holds; the network is not looked at yet.
+
+    Raises:
+        ConfigError: the first complaint, in one line.
+    """
+    experiment = document.checked(Experiment)
+    _check_faults(document, experiment)
+    return experiment
+
+
+def _check_faults(document: PlacedYaml, experiment: Experiment) -> None:
+    end = experiment.stream_s
+    for index, fault in enumerate(experiment.timeline):
+        if end is not None and fault.at_s >= end:
+            complaint = f"{fault.at_s:g} is after the end of the stream; accepted: below {end:g}"
+            raise document.error(("timeline", index, "at_s"), complaint)
+    names = [name for name, _ in experiment.faults]
+    for index, fault in enumerate(experiment.timeline):
+        if fault.id is not None and names.count(fault.id) > 1:
+            raise document.error(("timeline", index, "id"), f"{fault.id!r} is there twice; ids must be unique")
+    for index, expectation in enumerate(experiment.expect):
+        if expectation.fault is not None and expectation.fault not in names:
+            accepted = ", ".join(names) or "none, the timeline is empty"
+            raise document.error(("expect", index, "fault"), f"no fault {expectation.fault!r}; accepted: {accepted}")

@@ -1,0 +1,1 @@
+"""Fault kinds, and which host, link or router each one strikes."""

@@ -1,0 +1,193 @@
+"""Mininet's face on a network that we built ourselves: nodes with ``cmd``, a ``Mininet`` object, its command
+line.
+
+Owns: the one place where Mininet's classes are derived from. Invariants: making these objects runs no program
+and touches no interface; a node's shell starts when somebody first needs one (``cmd``, ``pid``); ``popen``
+starts the program itself, with no wrapper between, so that its pid is the program's; nothing here ever calls
+Mininet's ``cleanup``.
+"""
+
+# mypy: disable-error-code="no-untyped-call"
+# Mininet has no annotations; only this file and its neighbour call it.
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import warnings
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any, Final, Protocol
+
+from overlaycast.errors import MissingError
+from overlaycast.lab.network.namespaces import Namespace
+from overlaycast.lab.topology.addressing import Family, Interface
+from overlaycast.lab.topology.topology import Topology
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # Mininet imports distutils, which warns
+    try:
+        from mininet.cli import CLI
+        from mininet.link import Intf, Link
+        from mininet.net import Mininet
+        from mininet.node import Node as MininetNode
+    except ImportError as error:
+        raise MissingError(
+            f"the lab needs Mininet ({error}); install it with: pip install 'overlaycast[lab]'"
+        ) from None
+
+_OWN_SYS: Final = 'mount -t sysfs sysfs /sys; exec "$@"'
+_STOP_S: Final = 3.0
+
+
+class Switchboard(Protocol):
+    """What Mininet's command line may ask of the network behind it."""
+
+    def link_down(self, a: str, b: str) -> None:
+        """Cut."""
+
+    def link_up(self, a: str, b: str) -> None:
+        """Mend."""
+
+
+def check_programs(*, nat: bool = False) -> None:
+    """Raise ``MissingError`` for a program that the lab or Mininet needs; Mininet itself would exit."""
+    needed = [("mnexec", "mininet"), ("ifconfig", "net-tools"), ("tc", "iproute2"), ("ip", "iproute2")]
+    for program, package in [*needed, ("nft", "nftables")] if nat else needed:
+        if shutil.which(program) is None:
+            raise MissingError(f"the lab needs {program}; install it with: apt-get install {package}")
+
+
+class LabNode(MininetNode):
+    """A host or router: a namespace, and a Mininet node on it whose shell starts when it is first needed."""
+
+    def __init__(self, name: str, namespace: Namespace, **params: Any) -> None:
+        """Take over a namespace that is set up already."""
+        self._namespace = namespace
+        self._shell_pid: int | None = None
+        self._started: list[subprocess.Popen[Any]] = []
+        super().__init__(name, **params)
+        self._ready = True
+
+    def startShell(self, mnopts: str | None = None) -> None:
+        """Start the shell, but not while Mininet's constructor wants it: most nodes never need one."""
+        if not getattr(self, "_ready", False):
+            return
+        self.inNamespace = False  # mnexec must not make another namespace; the one we start it in is right
+        try:
+            super().startShell(mnopts)
+        finally:
+            self.inNamespace = True
+
+    @property
+    def pid(self) -> int | None:
+        """The pid of the node's shell, which is started for it: outside tools find the namespace by it."""
+        if getattr(self, "_ready", False) and self._shell_pid is None and self.shell is None:
+            self.startShell()
+        return self._shell_pid
+
+    @pid.setter
+    def pid(self, value: int | None) -> None:
+        self._shell_pid = value
+
+    def sendCmd(self, *args: Any, **kwargs: Any) -> None:
+        """As Mininet's; starts the shell first."""
+        if self.shell is None:
+            self.startShell()
+        super().sendCmd(*args, **kwargs)
+
+    def cmd(self, *args: Any, **kwargs: Any) -> Any:
+        """As Mininet's, for people at a prompt; programs use ``popen``."""
+        if self.shell is None:
+            self.startShell()
+        return super().cmd(*args, **kwargs)
+
+    def _popen(self, cmd: list[str], **params: Any) -> subprocess.Popen[Any]:
+        """Start Mininet's shell: in the namespace, with a ``/sys`` that shows its interfaces."""
+        with self._namespace.entered():
+            own_sys = ["unshare", "--mount", "sh", "-c", _OWN_SYS, "sh"]
+            return subprocess.Popen([*own_sys, *cmd], **params)
+
+    def popen(self, *args: Any, **kwargs: Any) -> subprocess.Popen[Any]:
+        """Start a program in the node, in a session of its own; it is stopped at the latest when the network closes.
+
+        Args:
+            args: one list of words, or the words (Mininet passes one string: split at blanks; no shell is involved).
+            kwargs: as of ``subprocess.Popen``; output goes to pipes unless told.
+        """
+        words = args[0] if len(args) == 1 else args
+        argv = words.split() if isinstance(words, str) else [str(word) for word in words]
+        if kwargs.pop("shell", False):
+            raise ValueError("popen takes a list of words; for a shell use cmd()")
+        kwargs.pop("mncmd", None)
+        options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "start_new_session": True, **kwargs}
+        with self._namespace.entered():
+            process: subprocess.Popen[Any] = subprocess.Popen(argv, **options)
+        self._started.append(process)
+        return process
+
+    def running(self) -> list[subprocess.Popen[Any]]:
+        """Return what ``popen`` started and is not over."""
+        self._started = [process for process in self._started if process.poll() is None]
+        return self._started
+
+    def terminate(self) -> None:
+        """End the shell, if there is one. Programs are ended by ``stop_all``."""
+        if self.shell is not None:
+            super().terminate()
+
+
+def stop_all(nodes: Mapping[str, LabNode]) -> None:
+    """Kill what is still running of what ``popen`` started, each with its process group, and the shells."""
+    left = [process for node in nodes.values() for process in node.running()]
+    for process in left:
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
+    for process in left:
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(_STOP_S)
+    for node in nodes.values():
+        node.terminate()
+
+
+class BuiltLink(Link):
+    """A Mininet link over two interfaces that are there already."""
+
+    def __init__(self, ends: tuple[tuple[LabNode, Interface], tuple[LabNode, Interface]], family: Family) -> None:
+        self.fast = True
+        self.intf1, self.intf2 = (self._end(node, end, family) for node, end in ends)
+
+    def _end(self, node: LabNode, end: Interface, family: Family) -> Any:
+        port = int(end.name.rpartition("-eth")[2])
+        made: Any = Intf(end.name, node=node, port=port, link=self, mac=end.mac, moveIntfFn=Link._ignore, up=None)
+        made.ip, made.prefixLen = end.spoken(family) or (None, None)
+        return made
+
+
+class BuiltMininet(Mininet):
+    """A ``Mininet`` whose nodes and links are ours; for its command line and for people who know its API."""
+
+    def __init__(self, topology: Topology, nodes: Mapping[str, LabNode], switchboard: Switchboard) -> None:
+        Mininet.inited = True  # its init() would raise limits of the whole machine
+        super().__init__(topo=None, controller=None, build=False)
+        self._switchboard = switchboard
+        self.hosts = list(nodes.values())
+        self.nameToNode = dict(nodes)
+        for link in topology.links:
+            a, b = (topology.interface(link.name, end) for end in (link.a, link.b))
+            self.links.append(BuiltLink(((nodes[link.a], a), (nodes[link.b], b)), topology.families[0]))
+        self.built = True
+
+    def configLinkStatus(self, src: str, dst: str, status: str) -> None:
+        """The command line's ``link a b up|down``: both ends, and what hangs on them."""
+        (self._switchboard.link_up if status == "up" else self._switchboard.link_down)(src, dst)
+
+    def stop(self) -> None:
+        """Nothing: the network's context manager ends it."""
+
+
+def prompt(network: BuiltMininet) -> None:
+    """Give the terminal to Mininet's command line until ``exit`` or the end of input."""
+    CLI(network)

@@ -1,0 +1,1 @@
+"""What a run keeps: journals and samples, as read from disk."""

@@ -1,0 +1,145 @@
+"""The suite as a page for readers: each experiment with its verdict and figures from real runs. Pure.
+
+Owns: ``docs/experiments.md``, whole, comparisons with other systems too. Refuses: to fill a gap; an experiment without
+a run says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from overlaycast.lab.experiment.experiment import Experiment
+from overlaycast.lab.report import words
+from overlaycast.lab.results.metrics import METRICS
+from overlaycast.lab.results.result import Judged
+
+HEAD: Final = """\
+# The experiments
+
+Made by `{command}`; do not edit.
+
+Each was run for real, with the programs as a user starts them, on an emulated network. How to write one:
+[writing-experiments.md](writing-experiments.md). Faults are verified as they are made; figures are the receivers' own,
+files are compared by the lab.
+
+{passed} of {count} passed, in {minutes:.1f} minutes altogether{machine}.
+"""
+RIGHT: Final = "---:"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One experiment: its file, what it asks, and the newest ``result.json`` of it."""
+
+    file: str
+    experiment: Experiment
+    result: Mapping[str, Any] | None
+
+
+def markdown(entries: Sequence[Entry], command: str, comparisons: Sequence[Mapping[str, Any]] = ()) -> str:
+    """Return the page.
+
+    Args:
+        entries: the experiments.
+        command: what makes the page.
+        comparisons: what ``lab compare`` wrote, each as its ``compare.json`` has it.
+    """
+    results = [entry.result for entry in entries if entry.result is not None]
+    machine = sorted({f"{one['versions'].get('machine')}, kernel {one['versions'].get('kernel')}" for one in results})
+    head = HEAD.format(
+        command=command,
+        passed=sum(one["verdict"] == "passed" for one in results),
+        count=len(entries),
+        minutes=sum(one["duration_s"] for one in results) / 60,
+        machine=f" ({'; '.join(machine)})" if machine else "",
+    )
+    sections = [line for entry in entries for line in _section(entry)]
+    return "\n".join([head, *_overview(entries), "", *_comparisons(comparisons), *sections])
+
+
+def _comparisons(comparisons: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the tables of overlay, star and IP multicast on the same networks; nothing if none was made."""
+    if not comparisons:
+        return []
+    lines = [
+        "## Beside a star and IP multicast",
+        "",
+        "Made by `overlaycast lab compare`: the same network, stream and counters for each. Copies are bytes on the",
+        "wire for those of the payload; what a star needs is what it would send if the links carried it. In time is",
+        "what reached a receiver while the source was sending, or within a second after.",
+        "",
+    ]
+    for one in comparisons:
+        lines += [f"**{one['title']}** (`{one['topology']}`, seed {one['seed']})", ""]
+        lines += ["| system | receivers whole | in time | most copies into a site | on a link | median delay |"]
+        lines += [f"|---|{RIGHT}|{RIGHT}|{RIGHT}|{RIGHT}|{RIGHT}|", *map(_system, one["systems"]), ""]
+    return lines
+
+
+def _system(one: Mapping[str, Any]) -> str:
+    name = one["system"] if one["valid"] else f"{one['system']} (invalid: the machine did not keep up)"
+    needs = one["system"] == "unicast"
+    site = f"{one['site_copies']:.2f}" + (f" (needs {one['star_into_site']})" if needs else "")
+    link = f"{one['link_copies']:.2f}" + (f" (needs {one['star_on_link']})" if needs else "")
+    whole = f"{one['whole']} of {one['receivers']}"
+    delay = words.number(one["latency_p50_ms"], "ms")
+    return f"| {name} | {whole} | {one['in_time_share']:.0%} | {site} | {link} | {delay} |"
+
+
+def _overview(entries: Sequence[Entry]) -> list[str]:
+    rows = [
+        "| experiment | faults | verdict | receivers whole | longest silence | took |",
+        f"|---|---|---|{RIGHT}|{RIGHT}|{RIGHT}|",
+    ]
+    for entry in entries:
+        actions = ", ".join(dict.fromkeys(fault.action for _, fault in entry.experiment.faults)) or "–"
+        rows.append(f"| [{entry.experiment.name}](#{entry.experiment.name}) | {actions} | {_figures(entry.result)} |")
+    return rows
+
+
+def _figures(result: Mapping[str, Any] | None) -> str:
+    if result is None:
+        return "not run | – | – | –"
+    survivors = [one for one in result["delivery"] if one["survived"]]
+    whole = sum(one["sha256_ok"] and not one["lost"] for one in survivors)
+    gaps = [one["longest_gap_ms"] for one in survivors if one["longest_gap_ms"] is not None]
+    gap = words.number(max(gaps) if gaps else None, "ms")
+    took = words.number(result["duration_s"], "s")
+    return f"**{result['verdict']}** | {whole} of {len(survivors)} | {gap} | {took}"
+
+
+def _section(entry: Entry) -> list[str]:
+    one = entry.experiment
+    lines = [f"## {one.name}", "", f"**{one.title}.** {one.about}".strip(), "", f"[`{entry.file}`](../{entry.file})"]
+    if entry.result is None:
+        return [*lines, "", "Not run.", ""]
+    lines += [f", seed {entry.result['seed']}, on `{entry.result['topology']}`.", ""]
+    lines[-3:-1] = ["".join(lines[-3:-1])]
+    for note in entry.result.get("notes", ()):
+        lines += [f"Note: {note}.", ""]
+    if entry.result["faults"]:
+        lines += [*_faults(entry.result["faults"]), ""]
+    return [*lines, *_expectations(entry.result["expectations"]), ""]
+
+
+def _faults(faults: Sequence[Mapping[str, Any]]) -> list[str]:
+    rows = ["| at | what happened | how it was proven | behind it | recovered | moved |"]
+    rows.append(f"|{RIGHT}|---|---|{RIGHT}|{RIGHT}|{RIGHT}|")
+    for fault in faults:
+        many = "were" if ", " in fault["target"] else "was"
+        what = words.ACTIONS.get(fault["action"], fault["action"]).format(target=fault["target"], was=many)
+        figures = f"{fault['affected']} | {words.number(fault['recovered_ms'], 'ms')} | {fault['moved']}"
+        rows.append(f"| {words.number(fault['at_s'], 's')} | {what} | {fault['evidence']} | {figures} |")
+    return rows
+
+
+def _expectations(expectations: Sequence[Mapping[str, Any]]) -> list[str]:
+    rows = ["| promise | after | asked | measured | |", f"|---|---|{RIGHT}|{RIGHT}|---|"]
+    for each in expectations:
+        one = Judged(**each)
+        mark = "ok" if one.ok else "**failed**"
+        meaning = METRICS[one.metric].words
+        rows.append(f"| {meaning} | {one.fault or ''} | {words.asked(one)} | {words.measured(one)} | {mark} |")
+    return rows

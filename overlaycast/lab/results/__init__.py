@@ -1,0 +1,1 @@
+"""``result.json``: its model, its metrics, its outcome."""

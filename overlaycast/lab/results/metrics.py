@@ -1,0 +1,242 @@
+"""The metrics that expectations may name: what each means, its unit, and how it is read off a result. Pure.
+
+Owns: the list that users see in errors and reports. Every metric over receivers is the worst over those that survived;
+every metric over faults is the worst over all faults, unless the expectation names one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from overlaycast.lab.results.result import FaultSeen, FeedSeen, Result
+
+Value = float | bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One measure. ``read`` takes the result and the faults that the expectation is about."""
+
+    words: str
+    unit: str
+    read: Callable[[Result, tuple[FaultSeen, ...]], Value]
+
+
+def _largest(values: Iterable[float | None]) -> float | None:
+    """Return the largest; None if there is none, or if one of them is missing (the worst is then unknown)."""
+    found = list(values)
+    known = [value for value in found if value is not None]
+    return max(known) if known and len(known) == len(found) else None
+
+
+def _worst(figure: Callable[[FaultSeen], float | None]) -> Callable[[Result, tuple[FaultSeen, ...]], Value]:
+    """Return what reads the largest of a figure over the faults."""
+    return lambda _, faults: _largest(map(figure, faults))
+
+
+def _lost(result: Result, _: tuple[FaultSeen, ...]) -> Value:
+    # of a stream that never ended nobody knows what is owed
+    return _largest(one.lost for one in result.survivors()) if result.source_finished else None
+
+
+def _duplicated(result: Result, _: tuple[FaultSeen, ...]) -> Value:
+    return _largest(one.duplicated for one in result.survivors())
+
+
+def _reordered(result: Result, _: tuple[FaultSeen, ...]) -> Value:
+    return _largest(one.reordered for one in result.survivors())
+
+
+def _sha256_ok(result: Result, _: tuple[FaultSeen, ...]) -> Value:
+    survivors = result.survivors()
+    return all(one.sha256_ok for one in survivors) if survivors else None
+
+
+def _media_readable(result: Result, _: tuple[FaultSeen, ...]) -> Value:
+    seen = [one.media_readable for one in result.survivors()]
+    return all(seen) if seen and None not in seen else None
+
+
+def _finished(result: Result, _: tuple[FaultSeen, ...]) -> Value:
+    survivors = result.survivors()
+    return sum(one.finished for one in survivors) / len(survivors) if survivors else None
+
+
+def _longest_gap(result: Result, _: tuple[FaultSeen, ...]) -> Value:
+    return _largest(one.longest_gap_ms for one in result.survivors())
+
+
+def _latency_p99(result: Result, _: tuple[FaultSeen, ...]) -> Value:
+    return _largest(one.latency_ms.p99 for one in result.survivors())
+
+
+def _inbound(result: Result, _: tuple[FaultSeen, ...]) -> Value:
+    return _largest(site.inbound_copies for site in result.sites)
+
+
+def _inbound_by_tree(result: Result, _: tuple[FaultSeen, ...]) -> Value:
+    return _largest(site.inbound_by_tree for site in result.sites)
+
+
+def _inbound_after(_: Result, faults: tuple[FaultSeen, ...]) -> Value:
+    return _largest(copies for fault in faults for copies in fault.inbound_copies.values())
+
+
+def _heir(_: Result, faults: tuple[FaultSeen, ...]) -> Value:
+    seen = [fault.heir_fed_from_outside for fault in faults]
+    return all(seen) if seen and None not in seen else None
+
+
+def _damaged(result: Result, _: tuple[FaultSeen, ...]) -> Value:
+    survivors = result.survivors()
+    return sum(not one.sha256_ok for one in survivors) if survivors else None
+
+
+def _unnoticed(result: Result, _: tuple[FaultSeen, ...]) -> Value:
+    survivors = result.survivors()
+    silent = [one for one in survivors if not one.sha256_ok and one.digest_ok is not False and one.error is None]
+    return len(silent) if survivors else None
+
+
+def _told_why(result: Result, faults: tuple[FaultSeen, ...]) -> Value:
+    away = {host for fault in faults for host in fault.away}
+    seen = [one.error for one in result.delivery if one.host in away and not one.survived]
+    return all(error is not None for error in seen) if seen else None
+
+
+def _bystanders(_: Result, faults: tuple[FaultSeen, ...]) -> Value:
+    return _largest(
+        sum(move.well and move.host not in fault.target.split(", ") for move in fault.moves) for fault in faults
+    )
+
+
+def _overflow(result: Result, _: tuple[FaultSeen, ...]) -> Value:
+    return sum(link.overflow_ab + link.overflow_ba for link in result.links) if result.links else None
+
+
+def _back(result: Result, faults: tuple[FaultSeen, ...]) -> Value:
+    receivers = {one.host for one in result.delivery}
+    healed = [fault for fault in faults if fault.healed_s is not None and receivers & {*fault.away}]
+    return _largest(fault.back_ms for fault in healed)
+
+
+def _fed_by_backup(result: Result, faults: tuple[FaultSeen, ...]) -> Value:
+    backups = {member.host for member in result.members if member.role == "backup"}
+    return min(
+        (sum(backups & {move.now, move.first} != set() for move in fault.moves) for fault in faults), default=None
+    )
+
+
+def _by_call(result: Result, faults: tuple[FaultSeen, ...]) -> Value:
+    return min((seen.by_call for seen in _moments(result, faults)), default=None)
+
+
+def _as_planned(result: Result, faults: tuple[FaultSeen, ...]) -> Value:
+    seen = [(one.as_planned, one.receivers) for one in _moments(result, faults)]
+    shares = [planned / receivers for planned, receivers in seen if planned is not None and receivers]
+    return min(shares) if shares and len(shares) == len(seen) else None
+
+
+def _moments(result: Result, faults: tuple[FaultSeen, ...]) -> list[FeedSeen]:
+    about = {fault.id for fault in faults}
+    return [seen for seen in result.feeding if seen.before_fault is None or seen.before_fault in about]
+
+
+METRICS: Final[dict[str, Metric]] = {
+    "lost": Metric("records lost by a surviving receiver", "records", _lost),
+    "duplicated": Metric("records written twice by a surviving receiver", "records", _duplicated),
+    "reordered": Metric("records written out of order by a surviving receiver", "records", _reordered),
+    "sha256_ok": Metric("every surviving receiver's file is the source's, bit for bit", "", _sha256_ok),
+    "media_readable": Metric("ffprobe finds the source's streams and packets in every file", "", _media_readable),
+    "receivers_finished": Metric("share of surviving receivers that reached the end", "", _finished),
+    "longest_gap_ms": Metric("longest silence at a surviving receiver", "ms", _longest_gap),
+    "latency_p99_ms": Metric("99th percentile of the latency of the slowest surviving receiver", "ms", _latency_p99),
+    "inbound_copies_per_site": Metric("copies that entered a site before the first fault, by counters", "", _inbound),
+    "inbound_copies_by_tree": Metric("members of a site fed from outside when the stream began", "", _inbound_by_tree),
+    "inbound_copies_after": Metric("copies that entered a site hit by a fault, until the next one", "", _inbound_after),
+    "heir_fed_from_outside": Metric("one orphan per site is fed from outside, its siblings by it", "", _heir),
+    "recovered_ms": Metric(
+        "from the fault until the last receiver below the target received again",
+        "ms",
+        _worst(lambda fault: fault.recovered_ms),
+    ),
+    "detected_ms": Metric(
+        "from the fault until the first child took action",
+        "ms",
+        _worst(lambda fault: fault.detected_ms),
+    ),
+    "affected": Metric(
+        "fewest surviving receivers that any of the faults cut off",
+        "",
+        lambda _, faults: min((fault.affected for fault in faults), default=None),
+    ),
+    "moved": Metric(
+        "members that changed their parent after a fault",
+        "",
+        _worst(lambda fault: fault.moved),
+    ),
+    "moved_below_top": Metric(
+        "members below a branch's top that changed their parent",
+        "",
+        _worst(lambda fault: fault.moved_below_top),
+    ),
+    "moved_while_well": Metric(
+        "members that changed their parent though it was alive",
+        "",
+        _worst(lambda fault: fault.moved_while_well),
+    ),
+    "multicast_blocked": Metric(
+        "no router passes IP multicast, proved before the run", "", lambda result, _: result.multicast_blocked
+    ),
+    "depth": Metric("hops from the source to the farthest member", "hops", lambda result, _: result.tree.depth),
+    "stretch_mean": Metric("delay along the tree ÷ direct delay, mean", "", lambda result, _: result.tree.stretch.mean),
+    "stretch_p95": Metric(
+        "delay along the tree ÷ direct delay, 95th percentile", "", lambda result, _: result.tree.stretch.p95
+    ),
+    "back_ms": Metric(
+        "from the heal until the last receiver that was away received again",
+        "ms",
+        _back,
+    ),
+    "bystanders_moved": Metric(
+        "members that changed their parent though it was alive, those aside that the fault hit", "", _bystanders
+    ),
+    "bystanders_gap_ms": Metric(
+        "longest silence after a fault at a surviving receiver that it did not cut off",
+        "ms",
+        _worst(lambda fault: fault.bystanders_gap_ms),
+    ),
+    "bystanders_latency_ms": Metric(
+        "highest latency after a fault at such a receiver: medians of 200 ms",
+        "ms",
+        _worst(lambda fault: fault.bystanders_latency_ms),
+    ),
+    "queue_overflow": Metric("frames that found the queue of a link full while the stream ran", "frames", _overflow),
+    "fed_by_backup": Metric("members that a backup server fed after a fault, at first or for good", "", _fed_by_backup),
+    "told_why": Metric("every member that was taken away for good said why it failed", "", _told_why),
+    "damaged": Metric("surviving receivers whose file is not the source's", "", _damaged),
+    "unnoticed": Metric("of these, receivers that neither told a wrong digest nor an error", "", _unnoticed),
+    "startup_ms": Metric(
+        "from a receiver's start, or the stream's if that was later, to its first record; the slowest",
+        "ms",
+        lambda result, _: _largest(one.startup_ms for one in result.survivors()),
+    ),
+    "troubles": Metric(
+        "programs that failed though no fault was meant for them", "", lambda result, _: len(result.troubles)
+    ),
+    "links_by_call": Metric(
+        "surviving receivers fed over a connection that their parent opened, fewest before any fault and at the end",
+        "",
+        _by_call,
+    ),
+    "fed_as_planned": Metric(
+        "share of surviving receivers fed by the parent that the coordinator gave them, least before any fault and at "
+        "the end",
+        "",
+        _as_planned,
+    ),
+    "primaries": Metric("peers fed by the source when the stream began", "", lambda result, _: result.tree.primaries),
+    "control_bytes": Metric("bytes of control messages, both ways", "bytes", lambda result, _: result.control.bytes),
+}

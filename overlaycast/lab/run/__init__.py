@@ -1,0 +1,1 @@
+"""One run: its processes, its timeline, its end."""

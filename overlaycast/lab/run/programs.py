@@ -1,0 +1,168 @@
+"""The commands of a run, as a user would type them. Pure.
+
+Owns: the words of each command line. Refuses: anything that a user could not do from a shell: no imports of the
+programs, no private options.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from overlaycast.lab.experiment.experiment import Experiment, FileStream, MediaStream, SyntheticStream
+
+PORT: Final = 8470
+COORDINATOR: Final = "coordinator"
+GROUP: Final = "group"
+"""What logs and journals of these two are called; a member's are called after its host."""
+RESULTS: Final = ("result.json", "series.json", "events.jsonl", "report.html")
+
+
+def overlaycast(*words: str) -> list[str]:
+    """Return ``overlaycast …`` as run by this very interpreter."""
+    return [sys.executable, "-m", "overlaycast.cli", *words]
+
+
+@dataclass(frozen=True, slots=True)
+class Folders:
+    """Where a run keeps what. ``state`` must be short: a Unix socket lies in it."""
+
+    out: Path
+    state: Path
+
+    @property
+    def logs(self) -> Path:
+        """What the programs said."""
+        return self.out / "logs"
+
+    @property
+    def journals(self) -> Path:
+        """What the programs wrote down."""
+        return self.out / "journals"
+
+    @property
+    def received(self) -> Path:
+        """What the receivers wrote."""
+        return self.out / "received"
+
+    @property
+    def socket(self) -> Path:
+        """The coordinator's local socket."""
+        return self.state / "admin.sock"
+
+    @property
+    def admin_token(self) -> Path:
+        """The coordinator's admin token."""
+        return self.state / "admin.token"
+
+    def journal(self, host: str) -> Path:
+        """Return a member's journal."""
+        return self.journals / f"{host}.jsonl"
+
+    def output(self, host: str) -> Path:
+        """Return a receiver's file."""
+        return self.received / host
+
+    def log(self, host: str) -> Path:
+        """Return what a program said."""
+        return self.logs / f"{host}.log"
+
+    def make(self, members: Sequence[str]) -> None:
+        """Make the folders, and take away what an earlier run wrote there: programs append to their journals."""
+        for folder in (self.out, self.logs, self.journals, self.received):
+            folder.mkdir(parents=True, exist_ok=True)
+        self.state.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for host in (*members, COORDINATOR, GROUP):
+            for file in (self.journal(host), self.log(host), self.output(host)):
+                file.unlink(missing_ok=True)
+        for name in RESULTS:
+            (self.out / name).unlink(missing_ok=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Membership:
+    """What every member of the run is told."""
+
+    group: str
+    coordinator: str
+    token: str
+
+    def words(self, host: str, folders: Folders, gate: Path | None = None) -> list[str]:
+        """Return the options that all members share; with a gate the token is in that file."""
+        secret = ["--token", self.token] if gate is None else ["--config", str(gate)]
+        member = [self.group, "--coordinator", self.coordinator, *secret]
+        return [*member, "--name", host, "--journal", str(folders.journal(host))]
+
+
+def url(address: str) -> str:
+    """Return where the coordinator is, at this address."""
+    return f"http://[{address}]:{PORT}" if ":" in address else f"http://{address}:{PORT}"
+
+
+def coordinator(folders: Folders, *, six: bool = False) -> list[str]:
+    """Return the command of the coordinator; with ``six`` it listens on IPv6 too, which not every machine has."""
+    journal = str(folders.journal(COORDINATOR))
+    every = "[::]" if six else "0.0.0.0"
+    words = ("--listen", f"{every}:{PORT}", "--state", str(folders.state), "--journal", journal)
+    return overlaycast("coordinator", *words)
+
+
+def create_group(experiment: Experiment, folders: Folders, first: int) -> list[str]:
+    """Return the command that makes the group and prints its join token; ``first`` receivers are waited for."""
+    settings = experiment.group.model_dump(include=experiment.group.model_fields_set)
+    settings.setdefault("start_members", first)
+    words = ["--admin-token-file", str(folders.admin_token), "--coordinator", url("127.0.0.1")]
+    for name, value in settings.items():
+        words += ["--set", f"{name}={value}"]
+    return overlaycast("group", "create", experiment.name, *words)
+
+
+def send(
+    experiment: Experiment,
+    host: str,
+    membership: Membership,
+    folders: Folders,
+    file: Path,
+    gate: Path | None = None,
+) -> list[str]:
+    """Return the command of the source."""
+    stream = experiment.stream
+    words = [*membership.words(host, folders, gate)]
+    words[1:1] = [str(file)]
+    words += ["--mode", experiment.group.mode]
+    rate = _rate(stream)
+    if rate is not None:
+        words += ["--rate", f"{rate:g}M"]
+    if stream.record_size is not None:
+        words += ["--record-size", str(stream.record_size)]
+    return overlaycast("send", *words)
+
+
+def _rate(stream: MediaStream | SyntheticStream | FileStream) -> float | None:
+    """A video goes by its own clock; everything else by the rate that was asked for."""
+    return None if isinstance(stream, MediaStream) else stream.rate_mbit
+
+
+def join(
+    host: str, membership: Membership, folders: Folders, gate: Path | None = None, output: str | None = None
+) -> list[str]:
+    """Return the command of a receiver; it writes to its own file in ``folders`` unless told."""
+    to = str(folders.output(host)) if output is None else output
+    return overlaycast("join", *membership.words(host, folders, gate), "--output", to)
+
+
+def backup(host: str, membership: Membership, folders: Folders, gate: Path | None = None) -> list[str]:
+    """Return the command of a backup relay."""
+    return overlaycast("relay", *membership.words(host, folders, gate), "--backup")
+
+
+def shown(words: Sequence[str]) -> str:
+    """Return a command as a user would type it, without its token."""
+    start = words.index("overlaycast.cli") + 1 if "overlaycast.cli" in words else 0
+    plain = [*words[start:]]
+    if "--token" in plain:
+        plain[plain.index("--token") + 1] = "…"
+    return " ".join(["overlaycast", *plain])

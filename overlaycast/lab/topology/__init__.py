@@ -1,0 +1,1 @@
+"""Networks as data: routers, hosts, links, addresses and routes."""

@@ -1,0 +1,202 @@
+"""Interface names, MAC and IP addresses, given out in order of declaration. Pure.
+
+Owns: which subnet belongs to what. Every router with hosts has one LAN, a /24 of 10.0.0.0/9 (wider if it must
+be), with the router as ``.1`` and the hosts from ``.2``; two or more host links are joined by a bridge in the
+router's namespace. Every link between routers has a /30 of 10.128.0.0/9.
+
+IPv6 follows from IPv4, so that one can be read from the other: the subnet 10.0.1.0 is fd6f:7665:a00:100::/64, and
+the last part of an address counts the subnet's addresses as IPv4's does.
+
+Invariants: no address twice; no two subnets overlap; the same declaration gives the same addresses; interface
+names are Mininet's (``<node>-eth<n>``, counted per node from 0 in order of the links).
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network, IPv6Address
+from typing import Final, Literal
+
+from overlaycast.errors import ConfigError
+from overlaycast.lab.topology.graph import Link, Node
+
+LANS: Final = IPv4Network("10.0.0.0/9")
+TRANSFERS: Final = IPv4Network("10.128.0.0/9")
+_SIX: Final = int(IPv6Address("fd6f:7665::"))  # unique local (RFC 4193)
+_LARGEST_LAN: Final = 16  # prefix length: 65 thousand hosts behind one router are enough
+
+
+Family = Literal[4, 6]
+
+
+def in_family(family: Family, address: str, prefix: int) -> tuple[str, int]:
+    """Return what an IPv4 address of a subnet is in a family, with the length of the subnet's prefix there."""
+    if family == 4:
+        return address, prefix
+    number = int(IPv4Address(address))
+    subnet = number >> (32 - prefix) << (32 - prefix)
+    return str(IPv6Address(_SIX | subnet << 64 | number - subnet)), 64
+
+
+@dataclass(frozen=True, slots=True)
+class Interface:
+    """One end of a link.
+
+    Attributes:
+        node: where it lives.
+        name: as the kernel knows it.
+        mac: locally administered, unique in the topology.
+        link: the name of its link.
+        address: IPv4, or None for the port of a bridge. In a network of IPv6 alone, only what its own follows from.
+        prefix: length of the IPv4 subnet's prefix.
+        bridge: the bridge it is a port of, or None.
+    """
+
+    node: str
+    name: str
+    mac: str
+    link: str
+    address: str | None
+    prefix: int
+    bridge: str | None = None
+
+    def spoken(self, family: Family) -> tuple[str, int] | None:
+        """Return address and length of prefix in a family; None for the port of a bridge."""
+        return None if self.address is None else in_family(family, self.address, self.prefix)
+
+
+@dataclass(frozen=True, slots=True)
+class Lan:
+    """A router and the hosts linked to it, in one subnet.
+
+    Attributes:
+        router: whose LAN.
+        network: the subnet, ``10.0.0.0``.
+        prefix: its length.
+        gateway: the router's address in it.
+        device: the router's interface that has the gateway's address: a bridge, or the one link.
+        mac: that interface's.
+        bridged: True if ``device`` is a bridge.
+        hosts: the hosts' interfaces.
+    """
+
+    router: str
+    network: str
+    prefix: int
+    gateway: str
+    device: str
+    mac: str
+    bridged: bool
+    hosts: tuple[Interface, ...]
+
+    def subnet(self, family: Family) -> tuple[str, int]:
+        """Return the network and the length of its prefix in a family."""
+        return in_family(family, self.network, self.prefix)
+
+    def router_address(self, family: Family) -> tuple[str, int]:
+        """Return the gateway's address and the length of its prefix in a family."""
+        return in_family(family, self.gateway, self.prefix)
+
+
+@dataclass(frozen=True, slots=True)
+class Addressing:
+    """All of it. ``interfaces`` has two per link, end a first, in order of the links."""
+
+    interfaces: tuple[Interface, ...]
+    lans: tuple[Lan, ...]
+
+
+def assign(place: str, nodes: Sequence[Node], links: Sequence[Link]) -> Addressing:
+    """Return the addresses of a checked graph.
+
+    Raises:
+        ConfigError: more hosts or links than there are addresses; names ``place``.
+    """
+    routers = {node.name for node in nodes if node.kind == "router"}
+    names = _interface_names(links)
+    transfers = TRANSFERS.subnets(new_prefix=30)
+    made: dict[tuple[str, str], Interface] = {}
+    behind: dict[str, list[tuple[Link, str]]] = defaultdict(list)
+    for number, link in enumerate(links):
+        for end, mac in ((link.a, 2 * number), (link.b, 2 * number + 1)):
+            made[link.name, end] = Interface(end, names[link.name, end], _mac(mac), link.name, None, 30)
+        if link.a in routers and link.b in routers:
+            _address_transfer(place, link, transfers, made)
+        else:
+            router = link.a if link.a in routers else link.b
+            behind[router].append((link, link.other(router)))
+    pool = _Subnets(place)
+    lans = tuple(_lan(pool, n.name, behind[n.name], made) for n in nodes if n.name in behind)
+    ends = [made[link.name, end] for link in links for end in (link.a, link.b)]
+    return Addressing(tuple(ends), lans)
+
+
+def _interface_names(links: Sequence[Link]) -> dict[tuple[str, str], str]:
+    ports: dict[str, int] = defaultdict(int)
+    names = {}
+    for link in links:
+        for end in (link.a, link.b):
+            names[link.name, end] = f"{end}-eth{ports[end]}"
+            ports[end] += 1
+    return names
+
+
+def _mac(number: int) -> str:
+    raw = (0x026F << 32 | number).to_bytes(6, "big")
+    return ":".join(f"{octet:02x}" for octet in raw)
+
+
+def _address_transfer(
+    place: str, link: Link, transfers: Iterator[IPv4Network], made: dict[tuple[str, str], Interface]
+) -> None:
+    network = next(transfers, None)
+    if network is None:
+        raise ConfigError(
+            f"{place}: link {link.name}: no subnets left in {TRANSFERS}; accepted: at most 2 million links"
+        )
+    for end, offset in ((link.a, 1), (link.b, 2)):
+        bare = made[link.name, end]
+        made[link.name, end] = Interface(end, bare.name, bare.mac, link.name, str(network[offset]), 30)
+
+
+def _lan(
+    pool: _Subnets, router: str, cables: Sequence[tuple[Link, str]], made: dict[tuple[str, str], Interface]
+) -> Lan:
+    network = pool.take(router, len(cables) + 3)
+    bridge = f"{router}-lan" if len(cables) > 1 else None
+    hosts = []
+    for offset, (link, host) in enumerate(cables, start=2):
+        bare = made[link.name, host]
+        own = Interface(host, bare.name, bare.mac, link.name, str(network[offset]), network.prefixlen)
+        made[link.name, host] = own
+        hosts.append(own)
+        port = made[link.name, router]
+        address = None if bridge else str(network[1])
+        made[link.name, router] = Interface(router, port.name, port.mac, link.name, address, network.prefixlen, bridge)
+    first = made[cables[0][0].name, router]
+    mac = "06" + first.mac[2:] if bridge else first.mac
+    device = bridge or first.name
+    return Lan(
+        router, str(network[0]), network.prefixlen, str(network[1]), device, mac, bridge is not None, tuple(hosts)
+    )
+
+
+class _Subnets:
+    """Hands out aligned subnets of ``LANS`` in order."""
+
+    def __init__(self, place: str) -> None:
+        self._place = place
+        self._next = int(LANS.network_address)
+
+    def take(self, router: str, addresses: int) -> IPv4Network:
+        prefix = min(24, 32 - (addresses - 1).bit_length())
+        size = 1 << (32 - prefix)
+        start = -(-self._next // size) * size
+        if prefix < _LARGEST_LAN or start + size > int(LANS.broadcast_address) + 1:
+            raise ConfigError(
+                f"{self._place}: router {router!r}: its LAN of {addresses} addresses does not fit in {LANS}"
+            )
+        self._next = start + size
+        return IPv4Network((int(IPv4Address(start)), prefix))

@@ -1,0 +1,245 @@
+"""The values a topology is made of, and what makes a set of them a network. Pure.
+
+Owns: nodes, links, sites and uplinks. Refuses: a graph that cannot be built or has no meaning, by
+``ConfigError`` that names the node or the link.
+
+Invariants of a checked graph: names are unique and short enough for interface names; a link joins a router
+with a router or with a host; everything is connected; cutting a site's uplinks separates the site's hosts
+from all others; cutting the one uplink of a NAT router separates what is behind it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from overlaycast.errors import ConfigError
+from overlaycast.lab.network.shaping import Shape
+
+Kind = Literal["host", "router"]
+ROLES: Final = ("client", "server", "backup", "coordinator")
+NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_]{0,8}")
+"""At most 9 characters: ``<name>-eth99`` must fit into the kernel's 15."""
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A host (may run programs, never forwards) or a router (forwards, carries no site or role of its own).
+
+    Attributes:
+        name: unique.
+        kind: ``host`` or ``router``.
+        site: the place whose uplink it sits behind, or None.
+        role: one of ``ROLES`` for a host, None for a router.
+        nat: a router that translates: who is behind it can call out, and nobody can call in.
+    """
+
+    name: str
+    kind: Kind
+    site: str | None = None
+    role: str | None = None
+    nat: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A cable between ``a`` and ``b``.
+
+    Attributes:
+        a: one end.
+        b: the other.
+        ab: what a frame from a to b meets.
+        ba: the way back.
+        uplink_of: the site that hangs on this link, or None.
+        name: ``a-b``, with ``#2`` and so on for further links of the same pair.
+    """
+
+    a: str
+    b: str
+    ab: Shape
+    ba: Shape
+    uplink_of: str | None = None
+    name: str = ""
+
+    def other(self, node: str) -> str:
+        """Return the far end, seen from ``node``."""
+        return self.b if node == self.a else self.a
+
+    def egress(self, node: str) -> Shape:
+        """Return what a frame meets that ``node`` sends over this link."""
+        return self.ab if node == self.a else self.ba
+
+
+@dataclass(frozen=True, slots=True)
+class Uplink:
+    """A site's link to the rest.
+
+    Attributes:
+        site: whose.
+        link: the link's name.
+        inside: the end that belongs to the site.
+        inbound: which direction of the link enters the site.
+    """
+
+    site: str
+    link: str
+    inside: str
+    inbound: Literal["ab", "ba"]
+
+
+@dataclass(frozen=True, slots=True)
+class Nat:
+    """A router that translates addresses.
+
+    Attributes:
+        router: which.
+        link: its uplink; what leaves by it has the router's address there as its source.
+        inside: the nodes behind it, itself included.
+    """
+
+    router: str
+    link: str
+    inside: frozenset[str]
+
+
+def named(links: Iterable[Link]) -> tuple[Link, ...]:
+    """Return the links, each with its unique name."""
+    seen: dict[frozenset[str], int] = defaultdict(int)
+    result = []
+    for link in links:
+        pair = frozenset((link.a, link.b))
+        seen[pair] += 1
+        suffix = f"#{seen[pair]}" if seen[pair] > 1 else ""
+        result.append(Link(link.a, link.b, link.ab, link.ba, link.uplink_of, f"{link.a}-{link.b}{suffix}"))
+    return tuple(result)
+
+
+def check(place: str, nodes: Sequence[Node], links: Sequence[Link]) -> None:
+    """Raise ``ConfigError``, naming ``place`` and the culprit, unless this is a network that can be built."""
+    if not nodes:
+        raise ConfigError(f"{place}: the topology has no nodes")
+    known: dict[str, Node] = {}
+    for node in nodes:
+        _check_node(place, node)
+        if node.name in known:
+            raise ConfigError(f"{place}: node {node.name!r} is there twice; names must be unique")
+        known[node.name] = node
+    for link in links:
+        _check_link(place, known, link)
+    start = next((node for node in nodes if node.kind == "router"), nodes[0])
+    reached = component(start.name, nodes, links)
+    for node in nodes:
+        if node.name not in reached:
+            raise ConfigError(f"{place}: node {node.name!r} is not connected with {start.name!r}")
+
+
+def _check_node(place: str, node: Node) -> None:
+    if not NAME.fullmatch(node.name):
+        raise ConfigError(
+            f"{place}: node name {node.name!r}; accepted: 1 to 9 letters, digits or underscores"
+            " (interfaces are called after it)"
+        )
+    if node.kind == "host" and node.role not in ROLES:
+        raise ConfigError(f"{place}: host {node.name!r}: role is {node.role!r}; accepted: {', '.join(ROLES)}")
+
+
+def _check_link(place: str, known: Mapping[str, Node], link: Link) -> None:
+    for end in (link.a, link.b):
+        if end not in known:
+            raise ConfigError(f"{place}: link {link.a}-{link.b}: no node {end!r}; declare it before its links")
+    if link.a == link.b:
+        raise ConfigError(f"{place}: link {link.a}-{link.b} joins a node with itself")
+    if known[link.a].kind == known[link.b].kind == "host":
+        raise ConfigError(f"{place}: link {link.a}-{link.b} joins two hosts; one end must be a router")
+
+
+def component(start: str, nodes: Sequence[Node], links: Iterable[Link]) -> frozenset[str]:
+    """Return the names that can be reached from ``start``; hosts do not forward."""
+    hosts = {node.name for node in nodes if node.kind == "host"}
+    neighbours: dict[str, list[str]] = defaultdict(list)
+    for link in links:
+        neighbours[link.a].append(link.b)
+        neighbours[link.b].append(link.a)
+    reached, todo = {start}, [start]
+    while todo:
+        here = todo.pop()
+        if here in hosts and here != start:
+            continue
+        for there in neighbours[here]:
+            if there not in reached:
+                reached.add(there)
+                todo.append(there)
+    return frozenset(reached)
+
+
+def uplinks(place: str, nodes: Sequence[Node], links: Sequence[Link]) -> tuple[Uplink, ...]:
+    """Return every site's uplinks.
+
+    Raises:
+        ConfigError: an uplink of a site without hosts, or a site that its uplinks do not separate from the rest.
+    """
+    members: dict[str, list[str]] = defaultdict(list)
+    for node in nodes:
+        if node.kind == "host" and node.site is not None:
+            members[node.site].append(node.name)
+    result = []
+    for site in dict.fromkeys(link.uplink_of for link in links if link.uplink_of is not None):
+        own = [link for link in links if link.uplink_of == site]
+        if not members[site]:
+            raise ConfigError(f"{place}: link {own[0].name}: uplink_of is {site!r}, but no host has that site")
+        result += _site_uplinks(place, site, own, members[site], nodes, links)
+    return tuple(result)
+
+
+def _site_uplinks(
+    place: str, site: str, own: Sequence[Link], members: Sequence[str], nodes: Sequence[Node], links: Sequence[Link]
+) -> list[Uplink]:
+    rest = [link for link in links if link.uplink_of != site]
+    inside: set[str] = set()
+    for member in members:
+        inside |= component(member, nodes, rest)
+    strangers = sorted(n.name for n in nodes if n.name in inside and n.kind == "host" and n.site != site)
+    if strangers:
+        raise ConfigError(
+            f"{place}: link {own[0].name}: uplink_of is {site!r}, but without it {strangers[0]!r} is still behind it"
+        )
+    for link in own:
+        if (link.a in inside) == (link.b in inside):
+            raise ConfigError(f"{place}: link {link.name}: uplink_of is {site!r}, but it does not leave the site")
+    return [
+        Uplink(site, link.name, link.b if link.b in inside else link.a, "ab" if link.b in inside else "ba")
+        for link in own
+    ]
+
+
+def nats(place: str, nodes: Sequence[Node], links: Sequence[Link], sites: Sequence[Uplink]) -> tuple[Nat, ...]:
+    """Return the routers that translate, with what is behind each.
+
+    Args:
+        place: what an error names first.
+        nodes: of a checked graph.
+        links: likewise.
+        sites: its uplinks.
+
+    Raises:
+        ConfigError: a NAT router that no uplink enters, or that can be walked around.
+    """
+    result = []
+    for node in nodes:
+        if not node.nat:
+            continue
+        own = [uplink for uplink in sites if uplink.inside == node.name]
+        if len(own) != 1:
+            raise ConfigError(
+                f"{place}: router {node.name!r}: nat with {len(own)} uplinks; accepted: one link with uplink_of,"
+                " and the router at its inner end"
+            )
+        inside = component(node.name, nodes, [link for link in links if link.name != own[0].link])
+        (uplink,) = (link for link in links if link.name == own[0].link)
+        if uplink.other(node.name) in inside:
+            raise ConfigError(f"{place}: router {node.name!r}: nat, but there is a way out beside link {uplink.name}")
+        result.append(Nat(node.name, uplink.name, inside))
+    return tuple(result)

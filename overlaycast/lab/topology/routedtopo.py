@@ -1,0 +1,165 @@
+"""``RoutedTopo``: what topology files derive from. Mininet's own ``Topo``, with routers, sites and link
+shapes.
+
+Owns: the three words of a topology file (``router``, ``host``, ``link``) and what stock Mininet needs to
+bring the same file up by itself (``mn --custom FILE --topo NAME``): every node carries its plan and applies
+it when Mininet configures it.
+"""
+
+# mypy: disable-error-code="no-untyped-call"
+# Mininet has no annotations; only this file and its neighbour call it.
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from subprocess import PIPE
+from typing import Any
+
+from overlaycast.errors import ConfigError, LabError, MissingError
+from overlaycast.lab.network.shaping import Shape, shape
+from overlaycast.lab.topology import nat
+from overlaycast.lab.topology.graph import Link, Node
+from overlaycast.lab.topology.node_plan import KernelSettings, NodePlan, ip_batch, node_plans
+from overlaycast.lab.topology.topology import Topology
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # Mininet imports distutils, which warns
+    try:
+        from mininet.node import Node as MininetNode
+        from mininet.topo import Topo
+    except ImportError as error:
+        raise MissingError(
+            f"the lab needs Mininet ({error}); install it with: pip install 'overlaycast[lab]'"
+        ) from None
+
+
+class PlannedNode(MininetNode):
+    """A Mininet node that sets itself up from its plan; only stock Mininet uses it."""
+
+    def config(self, *args: Any, plan: NodePlan | None = None, **params: Any) -> dict[str, Any]:
+        """Apply the plan. Called by Mininet once the links are there.
+
+        Raises:
+            LabError: ip refused a line.
+        """
+        result: dict[str, Any] = super().config(*args, **params)
+        if plan is not None:
+            settings = KernelSettings().sysctls(plan.router, plan.families)
+            writes = [f"{value} > /proc/sys/net/{key}" for key, value in settings.items()]
+            self.cmd(" ; ".join(f"echo {write}" for write in writes))
+            self._feed(["ip", "-force", "-batch", "-"], "\n".join(ip_batch(plan)))
+            if plan.nat is not None:
+                self._feed(["nft", "-f", "-"], nat.rules(plan.nat))
+        return result
+
+    def _feed(self, command: list[str], text: str) -> None:
+        process = self.popen(command, stdin=PIPE, stdout=PIPE, stderr=PIPE)
+        _, complaint = process.communicate(text.encode())
+        if process.returncode:
+            raise LabError(f"{self.name}: {command[0]}: {complaint.decode(errors='replace').strip()}")
+
+
+class RoutedTopo(Topo):
+    """Base of all topology files. Override ``build`` and say what there is with ``router``, ``host`` and ``link``.
+
+    Attributes:
+        ip: which IP versions are spoken: "4", "6" or "both". A file may set it in its class; whoever loads the file may
+            choose otherwise (``--topo figure_2a,ip=both``).
+    """
+
+    ip: str = "4"
+
+    def __init__(self, *args: Any, ip: int | str | None = None, **params: Any) -> None:
+        if ip is not None:
+            self.ip = str(ip)
+        self._nodes: list[Node] = []
+        self._cables: list[Link] = []
+        super().__init__(*args, **params)
+        for name, plan in node_plans(self.topology()).items():
+            self.g.node[name].update(cls=PlannedNode, ip=None, plan=plan)
+
+    def router(self, name: str, nat: bool = False) -> str:
+        """Add a router and return its name.
+
+        Args:
+            name: 1 to 9 letters, digits or underscores.
+            nat: whoever is behind it can call out and cannot be called. It needs one link with ``uplink_of``; what
+                leaves there has the router's address as its source (IPv4), or is let back in only as a reply (IPv6).
+        """
+        self._nodes.append(Node(name, "router", nat=nat))
+        return str(self.addHost(name))
+
+    def host(self, name: str, site: str | None = None, role: str | None = None) -> str:
+        """Add a host and return its name.
+
+        Args:
+            name: 1 to 9 letters, digits or underscores.
+            site: the place it belongs to.
+            role: client (unless told), server, backup or coordinator.
+        """
+        self._nodes.append(Node(name, "host", site, role or "client"))
+        return str(self.addHost(name))
+
+    def link(
+        self,
+        a: str,
+        b: str,
+        rate_mbit: float | None = None,
+        delay_ms: float = 0.0,
+        jitter_ms: float = 0.0,
+        loss: float = 0.0,
+        queue: int | None = None,
+        duplicate: float = 0.0,
+        uplink_of: str | None = None,
+        back: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Lay a cable; the same both ways unless ``back`` says otherwise.
+
+        Args:
+            a: a node's name.
+            b: a node's name; at least one of the two is a router.
+            rate_mbit: Mbit/s, each way; None is as fast as the machine.
+            delay_ms: one way.
+            jitter_ms: up to this much more or less delay.
+            loss: probability of a frame to be lost.
+            queue: bytes that wait for the rate at most; None is 50 ms of it.
+            duplicate: probability of a frame to come twice.
+            uplink_of: the site whose uplink this is.
+            back: what is different from b to a, by the same names.
+
+        Raises:
+            ConfigError: names the link, the field and what is accepted.
+        """
+        place = f"link {a}-{b}"
+        there = {
+            "rate_mbit": rate_mbit,
+            "delay_ms": delay_ms,
+            "jitter_ms": jitter_ms,
+            "loss": loss,
+            "queue_bytes": queue,
+            "duplicate": duplicate,
+        }
+        renamed = {("queue_bytes" if key == "queue" else key): value for key, value in (back or {}).items()}
+        ab, ba = shape(place, **there), shape(place, **{**there, **renamed})
+        self._cables.append(Link(a, b, ab, ba, uplink_of))
+        for end in (a, b):
+            if end not in self.g.node:
+                raise ConfigError(f"{place}: no node {end!r}; declare it before its links")
+        self.addLink(a, b, params1=_tc_params(ab), params2=_tc_params(ba))
+
+    def topology(self, name: str | None = None) -> Topology:
+        """Return what has been declared, checked.
+
+        Raises:
+            ConfigError: names the node or link.
+        """
+        return Topology.of(name or type(self).__name__, self._nodes, self._cables, ip=self.ip)
+
+
+def _tc_params(wish: Shape) -> dict[str, Any]:
+    """The same wishes in the words of Mininet's TCLink; its plain link ignores them."""
+    words: dict[str, Any] = {"bw": wish.rate_mbit, "loss": wish.loss * 100 or None}
+    words["delay"] = f"{wish.delay_ms}ms" if wish.delay_ms else None
+    words["jitter"] = f"{wish.jitter_ms}ms" if wish.jitter_ms else None
+    return {key: value for key, value in words.items() if value is not None}

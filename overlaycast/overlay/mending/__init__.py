@@ -1,0 +1,1 @@
+"""Changing the tree while it runs: orphans, stray members, improvements."""

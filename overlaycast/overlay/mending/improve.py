@@ -1,0 +1,173 @@
+"""Local improvement while the group runs, for a stated gain, at a limited rate, never within a repair.
+
+Owns: which members may do better elsewhere, a few at a time. Refuses: moving anybody whose plan is being carried out,
+whose branch was mended a moment ago, who was moved a while ago, or who would gain less than ``improve_gain``.
+
+What is looked at, in this order: guests of backup servers, who go back to peers; those whom a newcomer has given a
+better place (``hinted``); in turn, the heads, who are fed from another place, for only their copies pass links; and
+in turn everybody. What is gained: a site with a thin uplink and more than one copy hangs the others inside; a large
+cluster gets a further primary; a copy passes at least one link and ``improve_gain`` of its links fewer; or, where it
+passes no more links than before or its way was too long, ``improve_gain`` of its delay is saved. What is left of a
+step's moves goes to several heads at once, for links that no single move would save (``replan``). That is also how a
+member that has received well for long enough becomes a primary, or ceases to be one.
+
+A repair keeps improvement away from its own branch only: in a large group somebody dies every second.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+from overlaycast.overlay.mending import replan
+from overlaycast.overlay.mending.replan import Leave
+from overlaycast.overlay.placing import clusters, placement
+from overlaycast.overlay.placing.placement import SITE_STRETCH, TOO_LONG, Found, Rules
+from overlaycast.overlay.plan import moves
+from overlaycast.overlay.plan.capacity import UNLIMITED, uplink_copies
+from overlaycast.overlay.state.group import Group
+from overlaycast.overlay.state.locality import Place
+from overlaycast.overlay.state.members import Member, State
+from overlaycast.overlay.state.tree import ancestors, delay_ms
+
+LOOKED_AT: Final = 64
+"""Members that one step looks at, of each kind."""
+ROUND: Final = 8
+"""Where there are many heads, a step looks at this part of them, but at no more than ``MOST``."""
+MOST: Final = 512
+MOVED_PER_STEP: Final = 100
+"""One move, and one more for so many members."""
+REST_S: Final = 60.0
+"""Nobody is moved again for so long."""
+CALM_S: Final = 5.0
+"""Nothing is improved in a branch for so long after a repair of it."""
+LEAST_GAIN_MS: Final = 5.0
+
+
+def step(group: Group, now: float) -> None:
+    """Look at some members and move the few that gain most by it; then rest."""
+    settings = group.settings
+    if settings.improve_s <= 0:
+        return
+    group.timers.arm(now + settings.improve_s, "improve")
+    if not group.begun or group.waiting:
+        return
+    left = 1 + len(group.members) // MOVED_PER_STEP
+    for member in _in_turn(group):
+        if left and _well(group, member, now) and _better(group, member, now):
+            left -= 1
+    if left > 0:
+        _exchange(group, now, left)
+
+
+def _exchange(group: Group, now: float, most: int) -> None:
+    """Move several heads together where no single move would save a link."""
+
+    def feeds(feeder: Member, member: Member) -> bool:
+        return _calm(group, feeder, now) and (feeder is not group.source or placement.ripe(group, member, now))
+
+    for move in replan.exchange(group, Leave(lambda one: _well(group, one, now), feeds), most):
+        move.member.moved_at = now
+        details = {"was": move.parent.id, "now": move.feeder.id, "gain_links": move.saved}
+        group.note(now, "improved", move.member, **details)
+
+
+def _in_turn(group: Group) -> Iterator[Member]:
+    for server in group.servers:
+        yield from [child for child in server.children if child.role != "backup"][:LOOKED_AT]
+    hinted, group.hinted = group.hinted, {}
+    yield from _living(group, hinted)
+    group.heads_queue = group.heads_queue or list(group.heads)
+    share = min(max(LOOKED_AT, len(group.heads) // ROUND), MOST)
+    batch, group.heads_queue = group.heads_queue[:share], group.heads_queue[share:]
+    yield from _living(group, batch)
+    group.improve_queue = group.improve_queue or list(group.members)
+    batch, group.improve_queue = group.improve_queue[:LOOKED_AT], group.improve_queue[LOOKED_AT:]
+    yield from _living(group, batch)
+
+
+def _living(group: Group, ids: Iterable[int]) -> Iterator[Member]:
+    return (member for member in map(group.living, ids) if member is not None)
+
+
+def _well(group: Group, member: Member, now: float) -> bool:
+    return (
+        member.parent is not None
+        and member.state is State.ACTIVE
+        and member.connected
+        and member.role != "backup"
+        and not (member.leaving or member.done)
+        and member.status in ("streaming", "waiting")
+        and now - member.moved_at >= REST_S
+        and member.id not in group.revocations
+        and _calm(group, member, now)
+        and all(now - child.mended_at >= CALM_S for child in member.children)
+    )
+
+
+def _calm(group: Group, member: Member, now: float) -> bool:
+    """Whether nothing on the way from the source to the member is accused, or was mended a moment ago."""
+    return all(
+        now - one.mended_at >= CALM_S and one.flag_until <= now and one.id not in group.inquiries
+        for one in (member, *ancestors(member))
+    )
+
+
+def _better(group: Group, member: Member, now: float) -> bool:
+    """Move the member if another parent is worth it."""
+    parent = member.parent
+    assert parent is not None
+    source = group.source
+    probation = source is not None and parent is not source and not placement.ripe(group, member, now)
+    avoid = (source,) if probation and source is not None else ()
+    edge, before = member.edge_ms, delay_ms(member)
+    present = placement.judge(group, member, parent, SITE_STRETCH)
+    doubled = _doubled(group, member)
+    promoted = parent is not source and not probation and clusters.deserves(group, member)
+    moves.take_off(group, member, alone=False)
+    found = _promotion(group, member) if promoted else placement.seek(group, member, avoid, Rules(inside=doubled))
+    if found is not None:
+        needed = parent.role == "backup" or promoted or doubled is not None
+        worth = needed or _gains(group, member, present, found, before)
+        found = found if worth and found[4] is not parent and _calm(group, found[4], now) else None
+    if found is None:
+        moves.put_back(group, member, parent, edge)
+        return False
+    moves.hang(group, member, found[4])
+    member.moved_at = now
+    details = {"gain_ms": round(before - delay_ms(member), 3), "gain_links": _saved(present, found)}
+    group.note(now, "improved", member, was=parent.id, now=found[4].id, **details)
+    return True
+
+
+def _promotion(group: Group, member: Member) -> Found | None:
+    return None if group.source is None else placement.judge(group, member, group.source)
+
+
+def _gains(group: Group, member: Member, present: Found, found: Found, before: float) -> bool:
+    """Whether the move saves enough links, or enough delay at no cost in links.
+
+    Failures in the past are a reason not to go to somebody, but none to leave who feeds the member well: otherwise one
+    who complains of a parent without cause would drive its siblings away.
+    """
+    share = group.settings.improve_gain
+    links, saved = present[0], _saved(present, found)
+    if links < TOO_LONG and saved >= max(1.0, share * links):
+        return placement.short_enough(group, member, found[1])
+    gain = min(present[1] - found[1], before - placement.planned_ms(member, found[4]))
+    return (saved >= 0 or links == TOO_LONG) and gain >= max(LEAST_GAIN_MS, share * min(before, present[1]))
+
+
+def _saved(present: Found, found: Found) -> int:
+    return present[0] - found[0] if max(present[0], found[0]) < TOO_LONG else 0
+
+
+def _doubled(group: Group, member: Member) -> Place | None:
+    """Return the site with a thin uplink that the member's copy enters as one of several; or None."""
+    place, parent = member.place, member.parent
+    if place is None or parent is None or parent.place is None:
+        return None
+    site = group.places.site(place)
+    if uplink_copies(group, site) >= UNLIMITED or group.places.site(parent.place) is site:
+        return None
+    return site if site.inbound > clusters.tolerated(group, site) else None

@@ -1,0 +1,171 @@
+"""Branches whose top has lost its feeder are hung elsewhere in one piece (Fig. 8, 810 to 814).
+
+Owns: where each child of a failed, leaving or distrusted forwarder goes. Refuses: deciding that somebody failed.
+
+The order of preference: where the child already is by itself (local failover), where the plan sends it (its standby),
+else a new choice. So the coordinator confirms what the data plane has done, and nobody is moved twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from overlaycast.overlay.mending import gather
+from overlaycast.overlay.placing import placement
+from overlaycast.overlay.plan import capacity, moves, orders, promises, storm
+from overlaycast.overlay.plan.reach import linked
+from overlaycast.overlay.state.group import Group
+from overlaycast.overlay.state.members import Member, State
+from overlaycast.overlay.state.tree import top
+
+WAITING_AT_ONCE = 256
+LEAF_S = 120.0
+"""A member that gets too little from whomever feeds it feeds nobody for so long, and then is asked to again."""
+
+
+def usable(group: Group, child: Member, parent: Member | None, seen: bool = False) -> bool:
+    """Whether the child may hang there now, promised or not. ``seen``: the child says that it is fed from there."""
+    return (
+        parent is not None
+        and parent is not child
+        and (seen or linked(parent, child))
+        and (parent.trusted or (seen and parent.state is State.ACTIVE and not parent.leaving))
+        and top(parent) is group.source
+        and group.tree.fits(child, parent)
+    )
+
+
+def regraft(group: Group, forwarder: Member, now: float, leaving: bool = False) -> list[Member]:
+    """Take a forwarder out of the tree and hang its children elsewhere; return those who were moved.
+
+    ``leaving``: it goes on forwarding for a while, so that the heir may take its very place.
+    """
+    families = promises.families(group, forwarder)
+    wishes = {child.id: wish for family in families for child, wish in _wishes(group, forwarder, family, leaving)}
+    moves.take_off(group, forwarder)
+    promises.withdraw(group, forwarder)
+    children = [child for family in families for child in family]
+    for child in children:
+        moves.take_off(group, child)
+        child.mended_at = now
+        if child.done:
+            continue
+        if not settle(group, child, wishes[child.id]):
+            placement.place(group, child, (forwarder,))
+        gather.astray(group, child)
+    gather.home(group, now)
+    return children
+
+
+def settle(group: Group, child: Member, wishes: list[Member]) -> bool:
+    """Hang an orphan from the first of these that may take it; False: none may."""
+    for wish in wishes:
+        if usable(group, child, wish) and (wish.id == child.fed_by or storm.lives(group, wish)):
+            moves.hang(group, child, wish)
+            return True
+    return False
+
+
+def _wishes(
+    group: Group, forwarder: Member, family: list[Member], leaving: bool
+) -> Iterator[tuple[Member, list[Member]]]:
+    """Yield each child of one family and where it should go: the heir outwards, the others to the heir."""
+    heir = family[0]
+    for child in family:
+        wishes = [*child.standbys, heir]
+        fed_by = group.living(child.fed_by)
+        if leaving and child is heir and forwarder.parent is not None:
+            wishes.insert(0, forwarder.parent)
+        elif fed_by is not None and fed_by is not forwarder:
+            wishes.insert(0, fed_by)
+        yield child, wishes
+
+
+def make_leaf(group: Group, member: Member, now: float, seconds: float) -> list[Member]:
+    """Let a member that stays feed nobody for so long; return the children that were hung elsewhere."""
+    group.leaves[member.id] = None
+    group.timers.arm(now + seconds, "leaf", member.id)
+    moved = regraft(group, member, now)
+    member.degree = capacity.degree(group, member)
+    for one in group.members.values():
+        if member in one.fallbacks:
+            group.touch(one)
+    home(group, member)
+    return moved
+
+
+def may_forward(group: Group, member: Member, now: float) -> None:
+    """The time as a leaf is up, unless the member still gets too little itself."""
+    if member.slow_since is not None:
+        group.timers.arm(now + LEAF_S, "leaf", member.id)
+        return
+    group.leaves.pop(member.id, None)
+    member.degree = capacity.degree(group, member)
+    moves.enter(group, member)
+
+
+def suspect(group: Group, member: Member, now: float, reason: str) -> None:
+    """Give a silent member's children to others; the member itself waits outside until it is heard again."""
+    if member.state is State.ACTIVE:
+        member.become(State.SUSPECT)
+    member.failures += 1
+    moved = regraft(group, member, now)
+    group.waiting.pop(member.id, None)
+    group.note(now, "suspect", member, reason=reason, moved=[child.id for child in moved])
+
+
+def trust(group: Group, member: Member, now: float) -> None:
+    """A suspect is heard again: it gets a place like a newcomer, with no children."""
+    member.become(State.ACTIVE)
+    group.note(now, "back", member)
+    home(group, member)
+
+
+def home(group: Group, member: Member) -> None:
+    """Find a place for a member without one, if it is to have one."""
+    if member.parent is not None or member.role == "source" or member.leaving or member.done:
+        return
+    if not group.started or not member.measured:
+        return
+    if member.role == "backup":
+        placement.place_server(group, member)
+    elif not _probation(group, member):
+        placement.place(group, member)
+    if member.parent is not None:
+        group.touch(member, force=True)
+
+
+def _probation(group: Group, member: Member) -> bool:
+    """Fig. 4, 408: where the group asks for it, a newcomer is no primary at first if anybody else can feed it."""
+    source = group.source
+    if group.settings.primary_after_s <= 0 or source is None:
+        return False
+    found = placement.seek(group, member, (source,), placement.FREE)
+    if found is not None:
+        moves.hang(group, member, found[4])
+    return found is not None
+
+
+def bury(group: Group, member: Member, state: State, now: float) -> None:
+    """A member is gone for good."""
+    moved = regraft(group, member, now)
+    orders.dismiss(group, member)
+    promises.release(group, member)
+    group.forget(member, state)
+    kind = "left" if state is State.LEFT else "dead"
+    group.note(now, kind, member, name=member.name, moved=[child.id for child in moved])
+
+
+def house_waiting(group: Group) -> None:
+    """Those who wait for a place are looked at again when somebody may have one."""
+    if not group.waiting or not group.room_changed:
+        return
+    group.room_changed = False
+    # forwarders first: they bring room for the others
+    first = sorted(list(group.waiting)[:WAITING_AT_ONCE], key=lambda one: not group.members[one].degree)
+    for member_id in first:
+        member = group.living(member_id)
+        if member is None or member.state is State.SUSPECT or member.parent is not None:
+            group.waiting.pop(member_id, None)
+            continue
+        home(group, member)

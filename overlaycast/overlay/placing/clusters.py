@@ -1,0 +1,73 @@
+"""Which members make up one group of neighbours, and how many primaries it may have (Fig. 5).
+
+Owns: the bounds of clusters, and the thresholds that rise with each further primary of a cluster. Refuses: placing.
+
+A cluster is a router with all that is below it. One with fewer peers than ``cluster_min`` joins its neighbours at the
+router further up, but no further than its site, whose uplink is what a head saves. The first primary of a cluster is
+its best member whatever it has shown. For every ``cluster_max`` peers more there may be one more, if its echo shows
+``primary_copies`` copies of the stream, twice as many for the next, and so on: so large clusters are preferred, and
+weak members never are. Every further primary is one more copy on the uplink, therefore ``primary_copies`` 0, which is
+the default, allows none.
+
+Invariants: thresholds grow without end; what is tolerated is never less than what is granted.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+from overlaycast.overlay.plan.capacity import room
+from overlaycast.overlay.plan.reach import linked
+from overlaycast.overlay.state.group import Group
+from overlaycast.overlay.state.locality import Place
+from overlaycast.overlay.state.members import Member
+
+HYSTERESIS: Final = 0.75
+"""A cluster keeps its primaries until it has shrunk to this share of the size that granted them."""
+
+
+def cluster(group: Group, place: Place) -> Place:
+    """Return the router at which a place's cluster meets: its own, or one further up if there are too few."""
+    core = group.places.core
+    while max(place.count, 1) < group.settings.cluster_min and place.depth > core.depth + 1:
+        assert place.parent is not None
+        place = place.parent
+    return place
+
+
+def granted(group: Group, peers: float) -> int:
+    """Return how many primaries a cluster of so many peers may have, if they are good enough."""
+    if not group.settings.primary_copies:
+        return 1
+    return max(1, math.ceil(peers / group.settings.cluster_max))
+
+
+def tolerated(group: Group, place: Place) -> int:
+    """Return how many copies may enter a place before those fed from outside are hung inside."""
+    return granted(group, place.count / HYSTERESIS)
+
+
+def threshold(group: Group, primaries: int) -> float:
+    """Return the copies of the stream that an echo has to show of a cluster's next primary, which has so many."""
+    return group.settings.primary_copies * 2.0 ** (primaries - 1) if primaries else 0.0
+
+
+def shown(group: Group, member: Member) -> float:
+    """Return the copies of the stream that the member's echo has shown; one too fast to tell shows no limit."""
+    if member.rate_mbit is None:
+        return 0.0 if member.rtt_ms is None else math.inf
+    return member.rate_mbit / group.settings.rate_mbit
+
+
+def deserves(group: Group, member: Member) -> bool:
+    """Whether the member may be a further primary of its cluster: it is large, and the member good, enough."""
+    source = group.source
+    if source is None or source.spare <= 0 or member.place is None or not group.settings.primary_copies:
+        return False
+    where = cluster(group, member.place)
+    if not 0 < where.inbound < granted(group, where.count):
+        return False
+    if shown(group, member) < threshold(group, where.inbound):
+        return False
+    return linked(source, member) and room(group, source.place, member.place)

@@ -1,0 +1,425 @@
+"""Chooses a parent (Fig. 4, 410).
+
+Owns: preference. Refuses: changing anything but through ``moves``; breaking what ``tree`` guards.
+
+The search goes outwards from the member's own router: whoever has room there feeds it; then the branches of the next
+router up, and so on to the source. Of those whose planned delay is within ``STRETCH`` of the direct way, the one wins
+from whom a copy passes the fewest links; of several whose delays are alike the highest in the tree, then by name, so
+that the noise of a measurement chooses nobody. Once a site has its copy, others in it are preferred up to
+``SITE_STRETCH``, and where the uplink is thin always. So exactly one copy enters a site whose members can forward, and
+sites hang from the source as long as it has places, from one another after that.
+
+A newcomer that sits on the way to the member found goes in front of it: to the feeder of that one, which follows by
+``improve`` and then hangs from the newcomer. So an order of arrival that is unlucky costs no copies in the long run.
+
+Where only the first levels of the tree are shallow enough, all members there are looked at instead. A branch that is
+too tall for every place there is loses its tallest parts, which are hung elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from overlaycast.overlay.plan import candidates, moves, promises, rifts, storm
+from overlaycast.overlay.plan.capacity import UNLIMITED, room, slowed, uplink_copies
+from overlaycast.overlay.plan.reach import linked
+from overlaycast.overlay.state.group import Group
+from overlaycast.overlay.state.locality import Place, alike_ms, distance_ms, lies_in, links_between, meeting
+from overlaycast.overlay.state.members import Member
+from overlaycast.overlay.state.tree import LEVEL_BITS, RANK_LIMIT, ceiling, delay_ms, depth, top
+
+STRETCH: Final = 1.6
+SITE_STRETCH: Final = 2.0
+SLACK_MS: Final = 1.0
+FAILURE_MS: Final = 5.0
+"""What a failure in the past costs a candidate, for each doubling of the branch that it would get."""
+SCAN_LIMIT: Final = 4096
+LIFT_LIMIT: Final = 1024
+BRANCH_LOOKED_AT: Final = 64
+TOO_LONG: Final = 1 << 30
+SHALLOW: Final = 64
+SHALLOW_LEVELS: Final = 3
+"""For a branch so tall that only fewer levels than this may feed it, all there are looked at if they are few."""
+
+Found = tuple[int, float, str, int, Member]
+"""Links that the copy passes (``TOO_LONG``: the way is), delay in ms, name, id, who; ``_first`` chooses."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What a search keeps to beside the limits: how deep the member may hang, how many slots members of a place keep
+    for their own neighbours that have not been placed yet, and from where a feeder may come."""
+
+    deepest: int = 1 << 30
+    keep: Mapping[Place | None, int] | None = None
+    lift: bool = False
+    """The branch's ranks may be raised, so candidates of any rank will do."""
+    flat: bool = False
+    """The member is looked at as if nobody hung from it."""
+    inside: Place | None = None
+    """Only members at and below this place, which is the member's or above it, will do."""
+    feeder: Place | None = None
+    """A place that is looked at whatever the search finds, and whose way may be longer."""
+
+
+FREE: Final = Rules()
+
+
+class _Search:
+    """One member's search for a parent."""
+
+    def __init__(self, group: Group, member: Member, avoid: Iterable[Member] = (), rules: Rules = FREE) -> None:
+        self.group = group
+        self.member = member
+        self.avoid = tuple(avoid)
+        self.ceiling = RANK_LIMIT if rules.lift or rules.flat else ceiling(member)
+        height = 0 if rules.flat else member.height
+        self.depth_left = min(group.tree.depth_limit - height, rules.deepest) - 1
+        self.follower: Member | None = None
+        """Who is to hang from the member as soon as it has its place."""
+        self.keep = rules.keep
+        self.inside = rules.inside
+        self.planned = rules.feeder
+        self.anybody = False
+        """In a storm: also those who have not been heard since it began."""
+        self.thin = False
+        """Also those behind an uplink thinner than the member's: a file may come slower than it could."""
+        self.direct = direct_ms(group, member)
+
+    def accepts(self, candidate: Member) -> bool:
+        """Whether the candidate may feed the member at all, promises to others kept."""
+        spare = candidate.spare
+        if spare <= 0 or not candidate.trusted or not (self.anybody or storm.lives(self.group, candidate)):
+            return False
+        if spare <= _for_siblings(candidate):
+            return False
+        if self.keep and candidate.place is not self.member.place and spare <= self.keep.get(candidate.place, 0):
+            return False
+        return self.possible(candidate) and room(self.group, candidate.place, self.member.place, thin=self.thin)
+
+    def possible(self, candidate: Member) -> bool:
+        """Whether the tree would take it: degree, rank, depth, a link, and fed by the source itself."""
+        if candidate is self.member or candidate in self.avoid or candidate.rank >= self.ceiling - 1:
+            return False
+        if len(candidate.children) >= candidate.degree or not linked(candidate, self.member):
+            return False
+        hops = 0
+        above: Member = candidate
+        while above.parent is not None:
+            hops += 1
+            above = above.parent
+        return above is self.group.source and hops <= self.depth_left
+
+    def cost(self, candidate: Member) -> float:
+        """Planned delay from the source by way of the candidate, in ms; past failures count as delay."""
+        cost = planned_ms(self.member, candidate)
+        if candidate.failures:
+            cost += FAILURE_MS * candidate.failures * self.member.size.bit_length()
+        return cost
+
+    def run(self) -> Member | None:
+        """Return the best parent, or None."""
+        best = self.found()
+        return best[4] if best else None
+
+    def found(self) -> Found | None:
+        """Return the best parent and what a copy from it costs, or None."""
+        shallow = self._shallow()
+        found = self._outwards() if shallow is None else list(map(self.judge, filter(self.accepts, shallow)))
+        planned = self.as_planned()
+        best = _first(found if planned is None else [*found, planned])
+        return best and self._ahead(best)
+
+    def as_planned(self) -> Found | None:
+        """Return a member of the place that is to feed this one, if it has room."""
+        own = candidates.near(self.planned, self.accepts, 1) if self.planned is not None else []
+        return self.judge(own[0], SITE_STRETCH) if own else None
+
+    def _shallow(self) -> list[Member] | None:
+        """Return all who are near enough to the source, or None if they are many."""
+        source = self.group.source
+        if source is None or self.depth_left >= SHALLOW_LEVELS:
+            return None
+        row, found = [source], [source]
+        for _ in range(self.depth_left):
+            row = [child for one in row for child in one.children]
+            found += row
+            if len(found) > SHALLOW:
+                return None
+        return [one for one in found if one.role != "backup" and self._is_inside(one)]
+
+    def _is_inside(self, one: Member) -> bool:
+        return self.inside is None or lies_in(one.place, self.inside)
+
+    def _outwards(self) -> list[Found]:
+        place = self.member.place or self.group.places.root
+        own = candidates.near(place, self.accepts, 1)
+        if own:
+            return [self._judge(own[0], place)]  # the list is in order of delay, and neighbours are equally near
+        site = self.group.places.site(place)
+        fed = site.inbound > 0 and site.depth > self.group.places.core.depth
+        found: list[Found] = []
+        searched: Place | None = None
+        for above in place.up():
+            steps = place.depth - above.depth
+            least = min(found, key=_links_and_delay, default=None)
+            if least is not None and least[0] < steps:
+                break  # whoever is found from here on is further away
+            further = least is None or least[0] > steps
+            found += [self._judge(one, above) for one in self._at(above, searched, further)]
+            searched = above
+            if above is self.inside or (above is site and fed and found and self._stays(found, site)):
+                break
+        return found
+
+    def judge(self, one: Member, stretch: float = STRETCH) -> Found:
+        """Return what a copy from this candidate costs; ``stretch``: how much longer than the direct way it may be."""
+        here, there = self.member.place, one.place
+        return self._judge(one, meeting(here, there) if here and there else self.group.places.root, stretch)
+
+    def _ahead(self, best: Found) -> Found:
+        """Go in front of the one found, if the member sits on the way to it."""
+        while True:
+            follower = best[4]
+            feeder = follower.parent
+            if feeder is None or not self._precedes(feeder, follower):
+                return best
+            self.follower = follower
+            net = links_between(feeder.place, self.member.place) - self._follower_saves(feeder, follower)
+            best = (net, self.cost(feeder), feeder.name, feeder.id, feeder)
+
+    def _follower_saves(self, feeder: Member, follower: Member) -> int:
+        return links_between(feeder.place, follower.place) - links_between(self.member.place, follower.place)
+
+    def _precedes(self, feeder: Member, follower: Member) -> bool:
+        """Whether the copy from ``feeder`` to ``follower`` should come by way of the member, and may."""
+        group, member = self.group, self.member
+        passed = links_between(feeder.place, follower.place)
+        if links_between(feeder.place, member.place) >= passed or not group.begun or not group.settings.improve_s:
+            return False
+        saved = self._follower_saves(feeder, follower)
+        level = max((feeder.rank >> LEVEL_BITS) + 1, moves.rank_level(group, member))
+        rank = member.rank if member.rank > feeder.rank else (level + 1) << LEVEL_BITS
+        delay = planned_ms(member, feeder) + distance_ms(member, follower) + moves.HOP_MS
+        return (
+            saved >= max(1.0, group.settings.improve_gain * passed)
+            and member.spare > 0
+            and linked(member, follower)
+            and rank < ceiling(follower) - 1
+            and depth(feeder) + 2 + follower.height <= group.tree.depth_limit
+            and delay <= STRETCH * direct_ms(group, follower)
+            and self.accepts(feeder)
+            and room(group, member.place, follower.place, True)
+        )
+
+    def _at(self, above: Place, searched: Place | None, further: bool) -> list[Member]:
+        """Return candidates at a router, and, if those may be near enough, at the places beyond it."""
+        found = candidates.below(above, self.accepts, searched) if further else []
+        return found if searched is None else found + candidates.near(above, self.accepts)
+
+    def _judge(self, one: Member, shared: Place, stretch: float = STRETCH) -> Found:
+        """Links that one more copy passes, if the way is short enough; after all those come the others, by delay."""
+        cost = self.cost(one)
+        if cost > stretch * self.direct:
+            return (TOO_LONG, cost, one.name, one.id, one)
+        here, there = self.member.place, one.place
+        links = sum(place.depth - shared.depth for place in (here, there) if place is not None)
+        return (links, cost, one.name, one.id, one)
+
+    def _stays(self, found: Sequence[Found], site: Place) -> bool:
+        best = min(found, key=_links_and_delay)
+        return best[1] <= SITE_STRETCH * self.direct or uplink_copies(self.group, site) < UNLIMITED
+
+
+def _links_and_delay(found: Found) -> tuple[int, float]:
+    return found[:2]
+
+
+def _first(found: Sequence[Found]) -> Found | None:
+    """Return who feeds the member with the fewest links, and of those whose delays are alike who comes first."""
+    if len(found) < 2:
+        return found[0] if found else None
+    links = min(one[0] for one in found)
+    fewest = [one for one in found if one[0] == links]
+    enough = alike_ms(min(one[1] for one in fewest))
+    return min((one for one in fewest if one[1] <= enough), key=lambda one: (depth(one[4]), one[2], one[3]))
+
+
+def _for_siblings(candidate: Member) -> int:
+    """Slots that an heir keeps for siblings that may still come: neighbours, while their parent has room."""
+    parent = candidate.parent
+    if parent is None or parent.place is not candidate.place:
+        return 0
+    heir = next(sibling for sibling in parent.children if sibling.degree and sibling.place is parent.place)
+    if heir is not candidate:
+        return 0
+    return 0 if parent.role == "source" else parent.degree - len(parent.children)
+
+
+def choose(group: Group, member: Member, avoid: Iterable[Member] = (), rules: Rules = FREE) -> Member | None:
+    """Return the parent for an orphan (with its branch), or None if nobody may take it.
+
+    Peers and planted servers first, then backup servers, then, in groups small enough to look at everybody, whoever
+    has a place left that is promised to others.
+    """
+    search = _Search(group, member, avoid, rules)
+    best = search.run()
+    if best is None and rules is not FREE and not (rules.lift or rules.flat):
+        search = _Search(group, member, avoid)
+        best = search.run()
+    if best is not None:
+        if search.follower is not None:
+            group.hinted[search.follower.id] = None
+        return best
+    for server in sorted(group.servers, key=lambda one: (len(one.children), one.id)):
+        if search.accepts(server):
+            return server
+    if storm.on(group):
+        search.anybody = True
+        if (best := search.run()) is not None:
+            return best
+    if len(group.members) <= SCAN_LIMIT:
+        return _last_resort(group, search)
+    search.thin = True
+    return search.run() if group.settings.mode == "file" else None
+
+
+def find(group: Group, member: Member, avoid: Iterable[Member] = (), rules: Rules = FREE) -> Member | None:
+    """Return the parent for an orphan; where only those of too high a rank have room, its branch gets new ranks."""
+    return choose(group, member, avoid, rules) or _by_lifting(group, member, avoid)
+
+
+def _last_resort(group: Group, search: _Search) -> Member | None:
+    place = search.member.place
+    found = [
+        (
+            (not storm.lives(group, one), not room(group, one.place, place), slowed(group, one, place)),
+            (0, search.cost(one), one.name, one.id, one),
+        )
+        for one in group.members.values()
+        if one.degree and one.trusted and search.possible(one)
+    ]
+    least = min((harm for harm, _ in found), default=None)
+    best = _first([one for harm, one in found if harm == least])
+    return best[4] if best else None
+
+
+def _by_lifting(group: Group, member: Member, avoid: Iterable[Member]) -> Member | None:
+    """Only members of too high a rank have room: raise the ranks of the whole branch, from its top, and go there.
+
+    The branch stays in one piece and where it is; its links are made anew where a HELLO's rank has been overtaken.
+    """
+    if not member.children or member.size > LIFT_LIMIT:
+        return None
+    found = choose(group, member, avoid, Rules(lift=True))
+    if found is not None:
+        lift(group, member, found)
+    return found
+
+
+def lift(group: Group, member: Member, parent: Member) -> None:
+    """Raise the ranks of an orphan's whole branch, if they have to be for it to hang from ``parent``."""
+    if parent.rank >= ceiling(member) - 1:
+        for one in group.tree.lift(member, parent.rank):
+            promises.drop_overtaken(group, one)
+            group.touch(one)
+
+
+def seek(group: Group, member: Member, avoid: Iterable[Member], rules: Rules) -> Found | None:
+    """Return the best peer or planted server for an orphan, by the search alone: no backup server, no last resort."""
+    return _Search(group, member, avoid, rules).found()
+
+
+def at(group: Group, member: Member, place: Place) -> Found | None:
+    """Return a member of this very place for an orphan, or None if none has room or its way is too long."""
+    found = _Search(group, member, (), Rules(feeder=place)).as_planned()
+    return found if found is not None and found[0] < TOO_LONG else None
+
+
+def short_enough(group: Group, member: Member, delay: float, stretch: float = STRETCH) -> bool:
+    """Whether those whom the member's branch feeds elsewhere still have a short enough way if it has this delay."""
+    row = [(member, delay)]
+    for one, to_here in row:
+        for child in one.children:
+            if child.place is not one.place and len(row) <= BRANCH_LOOKED_AT:
+                row.append((child, to_here + child.edge_ms))
+    return all(to_here <= stretch * direct_ms(group, one) for one, to_here in row[1:])
+
+
+def judge(group: Group, member: Member, parent: Member, stretch: float = STRETCH) -> Found:
+    """Return what a copy from ``parent`` costs, as the search for a parent sees it."""
+    return _Search(group, member).judge(parent, stretch)
+
+
+def acceptance(group: Group, member: Member, rules: Rules = FREE) -> Callable[[Member], bool]:
+    """Return what tells whether somebody may feed this orphan, promises to others kept."""
+    return _Search(group, member, (), rules).accepts
+
+
+def direct_ms(group: Group, member: Member) -> float:
+    """Return the delay that the member would have if the source itself fed it."""
+    source = group.source
+    return (distance_ms(source, member) if source is not None else 0.0) + moves.HOP_MS + SLACK_MS
+
+
+def planned_ms(member: Member, parent: Member) -> float:
+    """Return the delay from the source that the member would have below ``parent``."""
+    return delay_ms(parent) + distance_ms(parent, member) + moves.HOP_MS
+
+
+def ripe(group: Group, member: Member, now: float) -> bool:
+    """Whether the member has received for long enough to be fed by the source itself."""
+    return now - member.placed_at >= group.settings.primary_after_s
+
+
+def place(group: Group, member: Member, avoid: Iterable[Member] = (), rules: Rules = FREE) -> bool:
+    """Place one orphan (Fig. 4, 408 to 416); False: it has to wait."""
+    parent = find(group, member, avoid, rules)
+    if parent is not None:
+        moves.hang(group, member, parent)
+        return True
+    if _by_cutting(group, member, avoid):
+        return True
+    if member.barred:
+        rifts.forgive(member)
+        return place(group, member, avoid, rules)
+    group.waiting[member.id] = None
+    return False
+
+
+def _by_cutting(group: Group, member: Member, avoid: Iterable[Member]) -> bool:
+    """Nobody may take so tall a branch: hang its tallest parts elsewhere, until what is left of it fits."""
+    found = choose(group, member, avoid, Rules(flat=True)) if member.children else None
+    if found is None:
+        return False
+    cut: list[Member] = []
+    while not group.tree.fits(member, found):
+        for child in [one for one in member.children if one.height == member.height - 1]:
+            moves.take_off(group, child)
+            cut.append(child)
+    moves.hang(group, member, found)
+    for child in cut:
+        place(group, child, avoid)
+    return True
+
+
+# --- servers ----------------------------------------------------------------------------------------------------
+
+
+def place_server(group: Group, server: Member) -> None:
+    """Feed a backup server from the source, so that its rank is below everybody's whom it may have to take.
+
+    Where the source has no place left, another backup server feeds it, or whoever feeds a peer there.
+    """
+    group.waiting.pop(server.id, None)
+    if not server.rank:
+        server.rank = group.tree.fresh_rank(0)
+    for parent in (group.source, *group.servers):
+        if parent is None or parent is server or not parent.trusted or top(parent) is not group.source:
+            continue
+        if linked(parent, server) and group.tree.fits(server, parent) and room(group, parent.place, server.place):
+            moves.hang(group, server, parent)
+            return
+    place(group, server)

@@ -1,0 +1,1 @@
+"""Moves and what they must respect: ranks, capacity, reachability, promised standbys."""

@@ -1,0 +1,103 @@
+"""Who has room for a child, found from a place outwards.
+
+Owns: two lists at each place: ``near`` (its own members with room, least delay first) and ``below`` (places further
+in that have such members). Refuses: judging a candidate beyond "has room and is trusted".
+
+Both are heaps whose entries may be out of date; what is found stale is dropped or corrected when it is looked at, and
+a member is listed again whenever it gains room. So a search costs what it looks at, not how large the group is.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable
+from typing import Final
+
+from overlaycast.overlay.state import tree
+from overlaycast.overlay.state.locality import Place, alike_ms
+from overlaycast.overlay.state.members import Member
+
+LOOK: Final = 4
+"""Acceptable candidates that are compared per place, beside those that are about as near as the nearest."""
+PATIENCE: Final = 24
+"""Entries that are looked at per place in search of them."""
+BEHIND_MS: Final = 1e6
+"""Who cannot be dialled is listed after all others, for not everybody can be its child."""
+GLANCE: Final = 6
+"""Members that are looked at in a place further in: its first are the best placed, and there are other places."""
+
+Accept = Callable[[Member], bool]
+
+
+def offer(member: Member) -> None:
+    """List a member that has, or again has, room for a child."""
+    place = member.place
+    if place is None or member.role == "backup" or member.degree == 0:
+        return
+    delay = tree.delay_ms(member) + (0.0 if member.reachable else BEHIND_MS)
+    heapq.heappush(place.near, (delay, member.name, member.id, member))
+    if not place.listed:
+        place.listed = True
+        above = place.parent
+        while above is not None:
+            heapq.heappush(above.below, (delay, place.label, place.order, place))
+            above = above.parent
+
+
+def _holds(member: Member) -> bool:
+    return member.trusted and member.spare > 0 and (member.parent is not None or member.role == "source")
+
+
+def near(place: Place, accept: Accept, look: int = LOOK, patience: int = PATIENCE) -> list[Member]:
+    """Return up to ``look`` acceptable members of this very place, least delay first."""
+    heap = place.near
+    found: list[Member] = []
+    kept: list[tuple[float, str, int, Member]] = []
+    seen: set[int] = set()
+    while heap and len(found) < look and len(kept) < patience:
+        entry = heapq.heappop(heap)
+        member = entry[3]
+        if member.id in seen or member.place is not place or not _holds(member):
+            continue
+        seen.add(member.id)
+        kept.append(entry)
+        if accept(member):
+            found.append(member)
+    for entry in kept:
+        heapq.heappush(heap, entry)
+    return found
+
+
+def below(place: Place, accept: Accept, searched: Place | None) -> list[Member]:
+    """Return acceptable members of places further in, one per place, but not from the branch ``searched`` already.
+
+    They are the nearest few, and all that are about as near as the nearest: noise does not choose among those.
+    """
+    heap = place.below
+    found: list[Member] = []
+    kept: list[tuple[float, str, int, Place]] = []
+    seen: set[int] = set()
+    alike = 0.0
+    while heap and (len(found) < LOOK or heap[0][0] <= alike) and len(kept) < PATIENCE:
+        entry = heapq.heappop(heap)
+        inner = entry[3]
+        if inner.order in seen or not inner.listed:
+            continue
+        if not inner.near:
+            inner.listed = False
+            continue
+        seen.add(inner.order)
+        kept.append(entry)
+        if searched is None or not _inside(inner, searched):
+            found.extend(near(inner, accept, 1, GLANCE))
+            alike = alike or (alike_ms(entry[0]) if found else 0.0)
+    for entry in kept:
+        heapq.heappush(heap, entry)
+    return found
+
+
+def _inside(inner: Place, outer: Place) -> bool:
+    place: Place | None = inner
+    while place is not None and place.depth > outer.depth:
+        place = place.parent
+    return place is outer

@@ -1,0 +1,201 @@
+"""What hosts and uplinks can carry, in whole copies of the stream.
+
+Owns: degrees (copies that a host sends) and the room of an uplink (copies that cross it). Refuses: choosing.
+
+Capacity belongs to hosts and to shared links. A host states what it can upload; what an echo shows is a lower bound
+of the thinnest link on the way, which members of one site share: so it limits the site's uplink, not the host's LAN.
+An echo that shows ``AMPLE`` times the stream's rate or more is limited by the echo itself and limits nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from overlaycast.overlay.state import filerate
+from overlaycast.overlay.state.carried import Direction, account
+from overlaycast.overlay.state.filerate import FileRate
+from overlaycast.overlay.state.group import Group
+from overlaycast.overlay.state.locality import Place
+from overlaycast.overlay.state.members import SERVERS, Member
+
+HOST_SHARE: Final = 0.8
+"""Part of a host's stated upload that is planned for (DESIGN 5)."""
+UPLINK_SHARE: Final = 0.9
+"""Part of an uplink that is planned for."""
+AMPLE: Final = 4.0
+UNLIMITED: Final = filerate.UNLIMITED
+ROUNDING: Final = 1e-9
+SITE_LEVELS: Final = 3
+"""Levels of the tree that are kept for the inside of sites."""
+
+
+def degree(group: Group, member: Member) -> int:
+    """Return how many children the member may have; who they can be is for ``reach``."""
+    settings = group.settings
+    if not (member.reachable or member.dials) or member.id in group.leaves:
+        return 0
+    limit = member.out_degree
+    if limit is None:
+        planted = member.role == "source" or member.role in SERVERS
+        limit = settings.source_out_degree if planted else settings.default_out_degree
+    if member.role == "source":
+        limit = min(limit, settings.source_out_degree)
+    if member.upload_mbit is not None:
+        least = int(member.role == "source" and settings.mode == "file")  # a file has no rate that it must have
+        limit = min(limit, max(int(HOST_SHARE * member.upload_mbit / settings.rate_mbit + ROUNDING), least))
+    seen = group.hosts.get(member.id)
+    upper = seen.upper(group.clock) if seen is not None else None
+    return limit if upper is None else min(limit, int(upper + ROUNDING))
+
+
+def learn(group: Group, member: Member) -> bool:
+    """Let the degree follow what the host is seen to send; True: it has changed. Nobody loses a child by it alone."""
+    before, least = member.degree, len(member.children)
+    member.degree = max(degree(group, member), least)
+    return member.degree != before
+
+
+def _copies(rate_mbit: float | None, stream_mbit: float) -> int:
+    if rate_mbit is None or rate_mbit >= AMPLE * stream_mbit:
+        return UNLIMITED
+    return max(1, int(UPLINK_SHARE * rate_mbit / stream_mbit + ROUNDING))
+
+
+def uplink_copies(group: Group, place: Place) -> int:
+    """Return how many copies a site's uplink carries in one direction, as far as is known.
+
+    Only uplinks of sites, and what leaves the source's place, are limited by what echoes show: further in they show the
+    same thin link again, and further out they are the sum of many.
+    """
+    return _site_copies(group, place, "out") if _is_site(group, place) else UNLIMITED
+
+
+def _learned(group: Group, place: Place, direction: Direction, copies: int) -> int:
+    """Return the copies by echo, corrected by what the uplink was seen to carry, or not to carry (``carried``)."""
+    seen = account(group, place, direction)
+    if seen is None:
+        return copies
+    upper = seen.upper(group.clock)
+    if upper is not None:
+        copies = min(copies, max(1, int(UPLINK_SHARE * upper + ROUNDING)))
+    return max(copies, seen.lower(group.clock))
+
+
+def _source_has_room(group: Group, place: Place) -> bool:
+    """Whether one more copy may leave the place where the source is."""
+    source = group.source
+    if source is None or source.place is not place:
+        return True
+    limit = _source_copies(group, source)
+    return limit >= UNLIMITED or place.outbound + sum(child.inbound for child in place.children) < limit
+
+
+def _is_site(group: Group, place: Place) -> bool:
+    places = group.places
+    return place.depth > places.core.depth and places.site(place) is place
+
+
+def _site_copies(group: Group, place: Place, direction: Direction) -> int:
+    """Copies that a site's uplink carries; of a file just so many that no receiver is slowed down (``filerate``)."""
+    if group.settings.mode == "live":
+        return _learned(group, place, direction, _copies(place.rate_mbit, group.settings.rate_mbit))
+    plan = file_rate(group)
+    return plan.divided if direction == "in" else plan.copies(_site_mbit(group, plan, place))
+
+
+def _source_copies(group: Group, source: Member) -> int:
+    """Copies that may leave the source's place."""
+    seen = _source_mbit(group)
+    if group.settings.mode == "live":
+        copies = _copies(seen, group.settings.rate_mbit)
+        return copies if source.place is None else _learned(group, source.place, "out", copies)
+    plan = file_rate(group)
+    return plan.copies(plan.source_mbit)
+
+
+def _source_mbit(group: Group) -> float | None:
+    """Return what is known to come through from the source.
+
+    Its own echo never left the coordinator's neighbourhood, perhaps. What the best member beyond the core shows is
+    what is known to come through; if all of them are thin, the thin link may be the one that they share.
+    """
+    source = group.source
+    return source.upload_mbit if source and source.upload_mbit is not None else group.places.core.rate_mbit
+
+
+def file_rate(group: Group) -> FileRate:
+    """Return how fast a file group's sites can be fed, found anew when sites or what is known of them have changed."""
+    seen = _source_mbit(group)
+    core = group.places.core
+    stamp = (group.places.version, core.order, seen)
+    if group.file_rate is None or group.file_rate[0] != stamp:
+        sites = [place.rate_mbit for place in core.children if place.count]
+        levels = max(group.settings.depth_limit - SITE_LEVELS, 1)
+        group.file_rate = (stamp, filerate.plan(seen, sites, levels))
+    return group.file_rate[1]
+
+
+def _site_mbit(group: Group, plan: FileRate, site: Place) -> float:
+    """Return the rate that a site is taken for; the source's is not known by echoes alone."""
+    source = group.source
+    if source is not None and source.place is not None and group.places.site(source.place) is site:
+        return plan.source_mbit
+    return plan.known(site.rate_mbit)
+
+
+def turn(group: Group, place: Place) -> tuple[int, int]:
+    """Return when the place's site is to be placed in a file group: who feeds most first, the thin last."""
+    if group.settings.mode == "live":
+        return 0, 0
+    plan = file_rate(group)
+    rate = plan.known(group.places.site(place).rate_mbit)
+    return -plan.copies(rate), plan.step(rate)
+
+
+def holds_up(group: Group, feeder: Place | None, fed: Place | None) -> bool:
+    """Whether a copy of a file from one place to another would come through a thinner uplink than it could."""
+    if group.settings.mode == "live" or feeder is None or fed is None:
+        return False
+    one, other = group.places.site(feeder), group.places.site(fed)
+    if one is other or not _is_site(group, one):
+        return False
+    plan = file_rate(group)
+    return not plan.feeds(_site_mbit(group, plan, one), plan.known(other.rate_mbit))
+
+
+def slowed(group: Group, feeder: Member, fed: Place | None) -> int:
+    """Return by how many steps of noise a file is slowed down where one more copy leaves the feeder's uplink.
+
+    Children behind thinner uplinks take less than their share, and leave it to the others.
+    """
+    here = feeder.place
+    if group.settings.mode == "live" or here is None or fed is None:
+        return 0
+    site = group.places.site(here)
+    if group.places.site(fed) is site:
+        return 0
+    plan = file_rate(group)
+    places = [child.place for child in feeder.children if child.place is not None]
+    others = [other for place in places if (other := group.places.site(place)) is not site]
+    wanted = [plan.known(other.rate_mbit) for other in others]
+    return plan.step(filerate.share(_site_mbit(group, plan, site), wanted))
+
+
+def room(group: Group, feeder: Place | None, fed: Place | None, instead: bool = False, thin: bool = False) -> bool:
+    """Whether one more copy from one place to another overloads no site's uplink.
+
+    ``instead``: the copy replaces one that enters the same site already. ``thin``: a file may come through an uplink
+    that is thinner than the site's own.
+    """
+    if feeder is fed or feeder is None or fed is None:
+        return True
+    one, other = group.places.site(feeder), group.places.site(fed)
+    if one is other:
+        return True
+    if one.outbound >= uplink_copies(group, one) or not _source_has_room(group, feeder):
+        return False
+    if not thin and holds_up(group, feeder, fed):
+        return False
+    if instead or not _is_site(group, other):
+        return True
+    return other.inbound < _site_copies(group, other, "in")

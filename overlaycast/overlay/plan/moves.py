@@ -1,0 +1,85 @@
+"""The only way in which the plan changes: a member is hung somewhere, or taken off.
+
+Owns: that tree, link counts, lists of candidates, promises and pending orders change together. Refuses: choosing.
+"""
+
+from __future__ import annotations
+
+from overlaycast.overlay.plan import candidates, promises
+from overlaycast.overlay.state.group import Group
+from overlaycast.overlay.state.locality import distance_ms, links_between
+from overlaycast.overlay.state.members import Member, State
+
+HOP_MS = 0.2
+"""What one more hop costs in a host that forwards, beside the way."""
+LEVELS_A_LINK = 64
+"""Levels of ranks for each link that a place is further from the source: as many as a tree may have."""
+
+
+def rank_level(group: Group, member: Member) -> int:
+    """Return the least level that the member's rank should have, by links from the source.
+
+    So nearer members rank below further ones, whoever came first, and may come to feed them.
+    """
+    source = group.source
+    return LEVELS_A_LINK * links_between(source.place, member.place) if source is not None else 0
+
+
+def hang(group: Group, member: Member, parent: Member) -> None:
+    """Make the orphan (with its branch) a child of ``parent``.
+
+    Raises:
+        LocalProtocolError: an invariant of the tree would break; nothing has changed.
+    """
+    before = member.rank
+    group.tree.attach(member, parent, distance_ms(parent, member) + HOP_MS, rank_level(group, member))
+    group.places.carry(parent.place, member.place, 1)
+    mark(group, member)
+    group.waiting.pop(member.id, None)
+    if member.state is State.JOINING:
+        member.become(State.ACTIVE)
+    if member.rank != before:
+        promises.drop_overtaken(group, member)
+    promises.join(group, member)
+    group.touch(member)
+    if member.degree:
+        candidates.offer(member)
+        group.room_changed = True  # for those whom nobody could reach who was here before
+
+
+def put_back(group: Group, member: Member, parent: Member, edge_ms: float) -> None:
+    """Hang an orphan where it was, with the delay of that link as it was known."""
+    hang(group, member, parent)
+    member.edge_ms = edge_ms
+
+
+def mark(group: Group, member: Member) -> None:
+    """Take note of whether the member's copy passes links."""
+    if member.parent is not None and member.parent.place is not member.place:
+        group.heads[member.id] = None
+    else:
+        group.heads.pop(member.id, None)
+
+
+def take_off(group: Group, member: Member, alone: bool = True) -> Member | None:
+    """Take the member with its branch off its parent; return the parent it had.
+
+    ``alone``: its siblings stay, and get another heir if it was theirs; otherwise they are expected to follow it.
+    """
+    parent = member.parent
+    if parent is None:
+        return None
+    group.places.carry(parent.place, member.place, -1)
+    group.heads.pop(member.id, None)
+    group.tree.detach(member)
+    promises.part(group, member, parent, alone)
+    candidates.offer(parent)
+    group.room_changed = True
+    return parent
+
+
+def enter(group: Group, member: Member) -> None:
+    """Make known that a member may have children from now on, or again."""
+    if member.degree and (member.parent is not None or member.role == "source"):
+        candidates.offer(member)
+        group.room_changed = True

@@ -1,0 +1,41 @@
+"""Many fall silent at once: then whoever has been heard since it began is known to live, the others are not yet.
+
+Owns: when it is a storm, and since when. Refuses: judging single members. Only those count who were asked and did not
+answer: a member whose control link ends is known to be gone at once, and nobody mistakes it for one that lives.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from overlaycast.overlay.state.members import Member
+
+if TYPE_CHECKING:
+    from overlaycast.overlay.state.group import Group
+
+STORM: Final = 2
+"""So many silent members, each within ``APART_S`` of the one before, are a storm."""
+APART_S: Final = 5.0
+LONG_S: Final = 0.5
+"""Others asked so long ago that have not answered count already: of many, the first to be judged is not alone."""
+
+
+def fell_silent(group: Group, since: float, now: float) -> None:
+    """A member that had children was asked at ``since`` and has not answered."""
+    if now - group.silent_at > APART_S:
+        group.silent_since, group.silent_count = since, 0
+    group.silent_since = min(group.silent_since, since)
+    group.silent_at = now
+    group.silent_count += 1 + sum(
+        one.parent not in one.answered and now - one.asked_at >= LONG_S for one in group.inquiries.values()
+    )
+
+
+def on(group: Group) -> bool:
+    """Whether it is a storm."""
+    return group.silent_count >= STORM and group.clock - group.silent_at <= APART_S
+
+
+def lives(group: Group, member: Member) -> bool:
+    """Whether the member may be given children as far as a storm goes: there is none, or it was heard since."""
+    return not on(group) or member.role == "source" or member.heard_at > group.silent_since

@@ -1,0 +1,1 @@
+"""The records of one group: members, tree, locations, measurements (Fig. 6)."""

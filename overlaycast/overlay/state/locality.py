@@ -1,0 +1,372 @@
+"""Where members are: router paths become one tree of routers, and the tree tells sites and distances.
+
+Owns: the places (routers), how far they are, how many copies pass the link above each. Refuses: choosing parents.
+
+A path is read from the member's end: the deepest router that is already known is where it joins the tree. So
+load-balanced paths and paths of different length to one site meet at that site, and a join costs what is new in its
+path. A hop that does not answer is a wildcard: it is one with another hop only where both neighbours match. Paths
+that failed, or that end in silence, fall back to the address prefix, and with no address to the round-trip time.
+
+Invariants: a router has one place; ``count`` is the number of peers at and below a place; a place's delay never
+exceeds the smallest measured below it.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import math
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from overlaycast.overlay.state.members import Measurement, Member
+
+Key = str | tuple[object, ...]
+
+UNKNOWN_MS: Final = 1.0
+"""One router further, where nothing was measured."""
+NEAR_MS: Final = 1.0
+SAME_SHARE: Final = 1.25
+"""Delays are alike up to this share and so many ms more: what is measured twice differs, and a busy host is late."""
+_OCTETS: Final = frozenset(map(str, range(256)))
+
+
+class Place:
+    """A router, or a wildcard, and what is known of the link above it.
+
+    ``near`` and ``below`` are placement's lists of members with room, kept here because they belong to the place.
+    """
+
+    __slots__ = (
+        "below",
+        "children",
+        "count",
+        "delay_ms",
+        "depth",
+        "heard",
+        "inbound",
+        "key",
+        "listed",
+        "name",
+        "near",
+        "order",
+        "outbound",
+        "parent",
+        "rate_mbit",
+        "timed",
+    )
+
+    def __init__(self, key: Key, parent: Place | None, name: str | None = None, order: int = 0) -> None:
+        self.key = key
+        self.name = name
+        self.parent = parent
+        self.depth: int = parent.depth + 1 if parent else 0
+        self.children: list[Place] = []
+        self.count = 0
+        self.delay_ms: float = parent.delay_ms if parent else 0.0
+        self.timed = False
+        self.heard = False
+        self.rate_mbit: float | None = None
+        self.inbound = 0
+        self.outbound = 0
+        self.near: list[tuple[float, str, int, Member]] = []
+        self.below: list[tuple[float, str, int, Place]] = []
+        self.listed = False
+        self.order = order
+        if parent:
+            parent.children.append(self)
+
+    def __repr__(self) -> str:
+        return f"<place {self.label} count={self.count} delay={self.delay_ms:.1f}>"
+
+    @property
+    def label(self) -> str:
+        """A name for people: the router's address, or what stands for it."""
+        return self.name or (self.key if isinstance(self.key, str) else "/".join(str(part) for part in self.key))
+
+    def up(self) -> Iterator[Place]:
+        """Yield this place and all above it."""
+        place: Place | None = self
+        while place is not None:
+            yield place
+            place = place.parent
+
+
+def meeting(one: Place, other: Place) -> Place:
+    """Return the deepest place that is above both, or one of them."""
+    while one is not other:
+        if one.depth >= other.depth:
+            assert one.parent is not None
+            one = one.parent
+        else:
+            assert other.parent is not None
+            other = other.parent
+    return one
+
+
+def lies_in(place: Place | None, around: Place) -> bool:
+    """Whether a place is known, and is the other one or below it."""
+    return place is not None and around in place.up()
+
+
+def links_between(one: Place | None, other: Place | None) -> int:
+    """Return how many links a copy from one place to another passes, as far as they are known."""
+    if one is other or one is None or other is None:
+        return 0
+    return one.depth + other.depth - 2 * meeting(one, other).depth
+
+
+def alike_ms(least_ms: float) -> float:
+    """Return up to which delay others cannot be told from the least one.
+
+    Choose from all of those by what is not measured. It is no order: of three, the outer two may differ.
+    """
+    return least_ms * SAME_SHARE + NEAR_MS
+
+
+def reach_ms(member: Member) -> float:
+    """Return the one-way delay from the coordinator to the member, measured, or as its place suggests.
+
+    Members of one router whose echoes differ by no more than noise are equally far: otherwise the noise of the
+    moment would decide between equals, and two runs on one network would differ.
+    """
+    place = member.place
+    if place is None:
+        return UNKNOWN_MS if member.rtt_ms is None else member.rtt_ms / 2
+    if member.rtt_ms is None:
+        return place.delay_ms
+    reach = member.rtt_ms / 2
+    return place.delay_ms if reach <= alike_ms(place.delay_ms) else reach
+
+
+def distance_ms(one: Member, other: Member) -> float:
+    """Return the estimated one-way delay between two members, over the deepest router that both paths share."""
+    if one.place is None or other.place is None:
+        return reach_ms(one) + reach_ms(other)
+    if one.place is other.place:
+        return max(abs(reach_ms(one) - reach_ms(other)), 0.0)
+    shared = meeting(one.place, other.place).delay_ms
+    return max(reach_ms(one) - shared, 0.0) + max(reach_ms(other) - shared, 0.0)
+
+
+def prefix_of(addresses: Sequence[tuple[str, int]]) -> str | None:
+    """Return the /24 or /64 of the first address that is one, else None."""
+    for host, _ in addresses:
+        parts = host.split(".")
+        if len(parts) == 4 and all(map(_OCTETS.__contains__, parts)):
+            return f"{parts[0]}.{parts[1]}.{parts[2]}.0/24"  # the same as below, at a tenth of its cost
+        try:
+            address = ipaddress.ip_address(host)
+        except ValueError:
+            continue
+        return str(ipaddress.ip_network(f"{address}/{24 if address.version == 4 else 64}", strict=False))
+    return None
+
+
+class Places:
+    """The tree of routers of one group."""
+
+    def __init__(self) -> None:
+        self.root = Place("", None, "coordinator")
+        self.known: dict[Key, Place] = {"": self.root}
+        self._prefixes: dict[str, Place] = {}
+        self.located = 0
+        self.version = 0
+        """Grows whenever a place gets its first member or loses its last, or shows a better rate."""
+        self._core: Place | None = None
+
+    # --- finding a place ---------------------------------------------------------------------------------------
+
+    def locate(self, measurement: Measurement, addresses: Sequence[tuple[str, int]]) -> Place:
+        """Return the place of a member with this path, making what is new of it."""
+        path = measurement.path
+        while path and path[-1] is None:
+            path = path[:-1]
+        tail = len(measurement.path) - len(path)
+        prefix = prefix_of(addresses)
+        if not path:
+            return self._unlocated(measurement, prefix)
+        place = self._follow(path, measurement.hops_ms)
+        if tail:
+            # the member's own router is silent: those of one subnet are behind the same one
+            place = self.add(("*", place.key, tail, prefix or "?"), place)
+        if prefix is not None:
+            self._prefixes.setdefault(prefix, place)
+        return place
+
+    def _follow(self, path: Sequence[str | None], hops_ms: Sequence[float | None]) -> Place:
+        start = len(path)
+        place = self.root
+        while start > 0:
+            hop = path[start - 1]
+            if hop is not None and hop in self.known:
+                place = self.known[hop]
+                break
+            start -= 1
+        self._name_wildcard(place, path, start)
+        index = start
+        while index < len(path):
+            hop = path[index]
+            if hop is not None:
+                place = self.add(hop, place, hop)
+                index += 1
+                continue
+            end = index
+            while path[end] is None:
+                end += 1
+            for step in range(end - index):
+                place = self.add(("*", place.key, end - index, step, path[end]), place)
+            index = end
+        self._time(path, hops_ms)
+        return place
+
+    def add(self, key: Key, parent: Place, name: str | None = None) -> Place:
+        """Return the place with this key, made below ``parent`` if it is new."""
+        place = self.known.get(key)
+        if place is None:
+            place = self.known[key] = Place(key, parent, name, len(self.known))
+        return place
+
+    def _name_wildcard(self, place: Place, path: Sequence[str | None], start: int) -> None:
+        """Let a wildcard take the name of the router that now answers between the same two neighbours."""
+        above = place.parent
+        if start < 2 or above is None or above.name is not None or above.parent is None:
+            return
+        name = path[start - 2]
+        before = path[start - 3] if start > 2 else ""
+        if name is None or name in self.known or above.parent.key != before:
+            return
+        above.name = name
+        self.known[name] = above
+
+    def _time(self, path: Sequence[str | None], hops_ms: Sequence[float | None]) -> None:
+        for hop, rtt in zip(path, hops_ms, strict=False):
+            place = self.known.get(hop) if hop is not None else None
+            if place is None or rtt is None:
+                continue
+            # routers answer late when busy, never early: the smallest is the truest
+            place.delay_ms = min(place.delay_ms, rtt / 2) if place.timed else rtt / 2
+            place.timed = True
+
+    def _unlocated(self, measurement: Measurement, prefix: str | None) -> Place:
+        if prefix is not None:
+            place = self._prefixes.get(prefix)
+            return place or self.add(("prefix", prefix), self.root, prefix)
+        # no path, no address: all that is left is how far it is from the only landmark, the coordinator
+        bucket = round(math.log2(max(measurement.rtt_ms or 1.0, 0.1)))
+        return self.add(("rtt", bucket), self.root, f"about {2.0**bucket:g} ms")
+
+    # --- members come and go -----------------------------------------------------------------------------------
+
+    def enter(self, member: Member) -> None:
+        """Count the member at its place, and learn its delay and rate."""
+        place = member.place
+        if place is None:
+            return
+        self._learn(place, member)
+        if member.role != "peer":
+            return
+        self.located += 1
+        self._core = None
+        for above in place.up():
+            self.version += not above.count
+            above.count += 1
+
+    def leave(self, member: Member) -> None:
+        """Count the member no more."""
+        if member.place is None or member.role != "peer":
+            return
+        self.located -= 1
+        self._core = None
+        for above in member.place.up():
+            above.count -= 1
+            self.version += not above.count
+
+    def _learn(self, place: Place, member: Member) -> None:
+        if member.role != "source":
+            self._learn_rate(place, member)
+        if member.rtt_ms is None:
+            return
+        reach = member.rtt_ms / 2
+        if place.heard and reach >= place.delay_ms:
+            return
+        hops = max(place.depth, 1)
+        for above in place.up():
+            # a router without a time of its own lies as far along the path as its share of the hops
+            guess = reach if above.timed else reach * above.depth / hops
+            if not above.timed and not above.heard:
+                above.delay_ms, above.heard = guess, True
+            elif guess < above.delay_ms:
+                above.delay_ms = guess
+
+    def _learn_rate(self, place: Place, member: Member) -> None:
+        """The best that any member below has shown; an echo that came back too fast to tell shows no limit."""
+        rate = member.rate_mbit
+        if rate is None:
+            if member.rtt_ms is None:
+                return
+            rate = math.inf
+        for above in place.up():
+            if above.rate_mbit is not None and above.rate_mbit >= rate:
+                break
+            above.rate_mbit = rate
+            self.version += 1
+
+    # --- sites -------------------------------------------------------------------------------------------------
+
+    @property
+    def core(self) -> Place:
+        """The deepest router that all located peers share."""
+        if self._core is None:
+            self._core = self._find_core()
+        return self._core
+
+    def _find_core(self) -> Place:
+        place = self.root
+        while True:
+            below = next((child for child in place.children if child.count), None)
+            if below is None or below.count != self.located:
+                return place
+            place = below
+
+    def site(self, place: Place) -> Place:
+        """Return the site of a place: the branch just below the core, whose link above is its uplink.
+
+        At the core and above it a place is its own site.
+        """
+        core = self.core
+        if place.depth <= core.depth:
+            return place
+        inside = place
+        while inside.depth > core.depth + 1:
+            assert inside.parent is not None
+            inside = inside.parent
+        return inside if inside.parent is core else place
+
+    # --- copies ------------------------------------------------------------------------------------------------
+
+    @staticmethod
+    def crossed(feeder: Place | None, fed: Place | None) -> tuple[list[Place], list[Place]]:
+        """Return the places whose uplink a copy from one place to another leaves by, and those it enters by."""
+        out: list[Place] = []
+        into: list[Place] = []
+        if feeder is None or fed is None or feeder is fed:
+            return out, into
+        shared = meeting(feeder, fed)
+        while feeder is not shared:
+            out.append(feeder)
+            assert feeder.parent is not None
+            feeder = feeder.parent
+        while fed is not shared:
+            into.append(fed)
+            assert fed.parent is not None
+            fed = fed.parent
+        return out, into
+
+    def carry(self, feeder: Place | None, fed: Place | None, copies: int) -> None:
+        """Count ``copies`` more (or fewer) between two places on every link they pass."""
+        out, into = self.crossed(feeder, fed)
+        for place in out:
+            place.outbound += copies
+        for place in into:
+            place.inbound += copies

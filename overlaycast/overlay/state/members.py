@@ -1,0 +1,165 @@
+"""The member record (Fig. 6B) and its life.
+
+Owns: what is known of one member, and which states may follow which. The record is the only place where a relation
+is kept: the primary list (Fig. 6A) is derived, never stored. Refuses: choosing anything; I/O; clocks.
+
+Invariants: ids are never used twice; a transition that the table does not name raises and changes nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import TYPE_CHECKING, Final
+
+from overlaycast.errors import LocalProtocolError
+
+if TYPE_CHECKING:
+    from overlaycast.overlay.state.locality import Place
+
+
+class State(IntEnum):
+    """Where a member is in its life."""
+
+    JOINING = 0
+    ACTIVE = 1
+    SUSPECT = 2
+    DEAD = 3
+    LEFT = 4
+
+
+TRANSITIONS: Final[dict[State, tuple[State, ...]]] = {
+    State.JOINING: (State.ACTIVE, State.DEAD, State.LEFT),
+    State.ACTIVE: (State.SUSPECT, State.DEAD, State.LEFT),
+    State.SUSPECT: (State.ACTIVE, State.DEAD, State.LEFT),
+    State.DEAD: (),
+    State.LEFT: (),
+}
+
+SERVERS: Final = ("relay", "backup")
+NEVER: Final = float("-inf")
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """What the coordinator found out about one member (Fig. 4, 406).
+
+    Args:
+        path: the routers from the coordinator to the member, the member's own last; None: a hop that did not
+            answer; empty: the trace failed.
+        rtt_ms: round-trip time of a small echo.
+        rate_mbit: rate that a large echo showed; a lower bound of the thinnest link on the way.
+        hops_ms: round-trip time to each hop of ``path``, or empty; tells thin long links from LAN.
+    """
+
+    path: tuple[str | None, ...] = ()
+    rtt_ms: float | None = None
+    rate_mbit: float | None = None
+    hops_ms: tuple[float | None, ...] = ()
+
+
+class _Nobody(list["Member"]):
+    """The one empty list that all members without children or wards share, for most members are leaves.
+
+    Never mutated: `tree` and `promises` replace it by a list of the member's own before the first append.
+    """
+
+    __hash__ = object.__hash__  # type: ignore[assignment]
+
+
+NO_MEMBERS: Final[list[Member]] = _Nobody()
+
+
+@dataclass(slots=True, eq=False)
+class Member:
+    """One member's record. Mutable and slotted: a group may hold a million of them.
+
+    ``inside`` is (the translator's address, its own address behind it, port), None where nothing translates.
+    Tree fields (parent, children, rank, height, size) are written by ``tree`` only; promises (standbys, wards,
+    promised) by ``promises`` only, ``barred`` (parents that it is kept away from) by ``rifts``. Rates are Mbit/s, times
+    seconds of the caller's clock, ``*_ms`` milliseconds.
+    """
+
+    id: int
+    name: str
+    role: str
+    state: State = State.JOINING
+    connected: bool = True
+    addresses: tuple[tuple[str, int], ...] = ()
+    reachable: bool = True
+    dials: bool = True
+    inside: tuple[str, str, int] | None = None
+    upload_mbit: float | None = None
+    out_degree: int | None = None
+    joined_epoch: int = 0
+    # location and performance (Fig. 6B: routers, performance parameter)
+    place: Place | None = None
+    rtt_ms: float | None = None
+    rate_mbit: float | None = None
+    measured: bool = False
+    transmit_mbit: float | None = None
+    receive_mbit: float | None = None
+    degree: int = 0
+    # the tree
+    parent: Member | None = None
+    children: list[Member] = NO_MEMBERS
+    rank: int = 0
+    height: int = 0
+    size: int = 1
+    edge_ms: float = 0.0
+    # promises: who takes me when my parent dies, whom I take when theirs dies
+    standbys: tuple[Member, ...] = ()
+    counted: tuple[bool, ...] = ()
+    wards: list[Member] = NO_MEMBERS
+    promised: int = 0
+    fallbacks: tuple[Member, ...] = ()
+    barred: tuple[int, ...] = ()
+    # what it was told and what it tells
+    sent: tuple[object, ...] = ()
+    order_epoch: int = 0
+    fed_by: int = 0
+    status: str = "waiting"
+    next_seq: int = 0
+    heard_at: float = 0.0
+    slow_since: float | None = None
+    moved_at: float = 0.0
+    mended_at: float = NEVER
+    placed_at: float = 0.0
+    moves: int = 0
+    flag_until: float = 0.0
+    failures: int = 0
+    leaving: bool = False
+    done: bool = False
+
+    def __repr__(self) -> str:
+        return f"<{self.role} {self.id} {self.name} {self.state.name}>"
+
+    @property
+    def alive(self) -> bool:
+        """It is a member, as far as anybody knows."""
+        return self.state < State.DEAD
+
+    @property
+    def trusted(self) -> bool:
+        """It may be given children: a member in good standing that stays."""
+        return self.state <= State.ACTIVE and self.connected and not self.leaving and not self.done
+
+    @property
+    def spare(self) -> int:
+        """Children that it can still be given; what is promised to others is not spare."""
+        return self.degree - len(self.children) - self.promised
+
+    @property
+    def primary(self) -> bool:
+        """It is fed by the source itself (Fig. 6A, derived)."""
+        return self.parent is not None and self.parent.role == "source" and self.role != "backup"
+
+    def become(self, state: State) -> None:
+        """Change state.
+
+        Raises:
+            LocalProtocolError: the table does not allow it; nothing has changed.
+        """
+        if state not in TRANSITIONS[self.state]:
+            raise LocalProtocolError(f"member {self.id}: {self.state.name} cannot become {state.name}")
+        self.state = state

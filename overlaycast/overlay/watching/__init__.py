@@ -1,0 +1,1 @@
+"""What members report, and what the coordinator concludes from it (Fig. 7 and 8)."""

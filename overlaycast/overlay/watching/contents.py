@@ -1,0 +1,33 @@
+"""What a file group is about: told by its source, passed on to everybody.
+
+Owns: that all members are held against the same announcement. Refuses: to look into it, and a source that comes with
+another file while somebody has a part of the first: those would never get what they began.
+"""
+
+from __future__ import annotations
+
+from overlaycast.overlay.state.group import Group
+from overlaycast.overlay.state.members import Member
+from overlaycast.wire.messages import Contents, Refused
+
+
+def told(group: Group, source: Member, contents: Contents, now: float) -> None:
+    """Take what the source announces; from anybody else it counts for nothing."""
+    if source is not group.source or group.settings.mode != "file" or contents == group.contents:
+        return
+    if group.contents is not None and any(one.alive and one.next_seq for one in group.members.values()):
+        reason = "the group is about another file; accepted: that one, or a new group"
+        group.outbox.append((source.id, Refused(code="other-contents", reason=reason)))
+        return
+    group.contents = contents
+    group.next_seq = 0
+    group.note(now, "contents", source, size=contents.size, sha256=contents.sha256)
+    for member in group.members.values():
+        if member is not source and member.alive:
+            pass_on(group, member)
+
+
+def pass_on(group: Group, member: Member) -> None:
+    """Tell one who comes, or comes back."""
+    if group.contents is not None and member.role != "source":
+        group.outbox.append((member.id, group.contents))

@@ -1,0 +1,54 @@
+"""Who passes on what the source did not announce is not to forward again for long (file groups: digests tell).
+
+Owns: who has been accused of it by whom, ``Group.accusations``. Refuses: to believe a single witness, and to convict
+the source.
+
+Every forwarder checks a chunk before it passes it on, so a child that gets a bad one has found the forger, or their
+line. But the coordinator has only its word, and it may be the liar, or have bad memory itself. So one witness keeps
+nobody but itself from the accused (``rifts``). Two at different hosts within ``MEMORY_S`` convict: all children are
+hung elsewhere, and the forger is a leaf for ``SHUNNED_S``. A host that has accused ``CREDIT`` forwarders of whom nobody
+else complains is not believed any more: it is what they have in common. Two hosts that lie together can shun as many.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from overlaycast.overlay.mending import repair
+from overlaycast.overlay.plan import rifts
+from overlaycast.overlay.state.group import Group
+from overlaycast.overlay.state.members import Member
+
+WITNESSES: Final = 2
+CREDIT: Final = 3
+MEMORY_S: Final = 3600.0
+SHUNNED_S: Final = 3600.0
+
+
+def accused(group: Group, forger: Member, witness: Member, now: float) -> bool:
+    """Take a child's word that its feeder forges; True: that one is convicted, and its children hang elsewhere."""
+    rifts.bar(group, forger, witness, now)
+    if forger.role == "source" or forger.id in group.leaves:
+        return False
+    host = _host(witness)
+    heard = {one: at for one, at in group.accusations.get(forger.id, {}).items() if now - at <= MEMORY_S}
+    if host in heard or _unconfirmed(group, host, now) < CREDIT:
+        heard[host] = now
+    group.accusations[forger.id] = heard
+    if len(heard) < WITNESSES:
+        return False
+    del group.accusations[forger.id]
+    moved = repair.make_leaf(group, forger, now, SHUNNED_S)
+    group.note(now, "forger", forger, moved=[child.id for child in moved])
+    return True
+
+
+def _host(member: Member) -> str:
+    """Members of one host, or that seem to be, are one witness."""
+    if member.inside is not None:
+        return " ".join(member.inside[:2])
+    return member.addresses[0][0] if member.addresses else member.name
+
+
+def _unconfirmed(group: Group, host: str, now: float) -> int:
+    return sum(now - heard[host] <= MEMORY_S for heard in group.accusations.values() if host in heard)

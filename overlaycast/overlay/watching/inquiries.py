@@ -1,0 +1,103 @@
+"""Fig. 8, 808 to 814: which of two has failed, the one who accuses or its parent, and what follows.
+
+Owns: ``Group.inquiries``. Refuses: deciding who accuses whom (``watch``), and choosing parents but through ``repair``
+and ``placement``. Invariant: an accused parent is asked whether it lives before its other children are moved, unless
+its control link is gone as well.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from overlaycast.overlay.mending import repair
+from overlaycast.overlay.placing import placement
+from overlaycast.overlay.plan import moves, rifts, storm
+from overlaycast.overlay.state.group import Group, Inquiry
+from overlaycast.overlay.state.members import Member
+from overlaycast.wire.messages import Ping
+
+PING_S: Final = 1.0
+"""How long an accused member has to answer."""
+
+
+def accuse(group: Group, parent: Member, reporter: Member, now: float) -> None:
+    """Fig. 8, 808: find out which of the two has failed."""
+    if parent.role == "source" and not parent.connected:
+        return  # all wait for the source
+    if not parent.connected:
+        repair.suspect(group, parent, now, "its child is not fed and its control link is gone")
+        return
+    inquiry = group.inquiries.get(parent.id)
+    if inquiry is None:
+        inquiry = Inquiry(parent.id, now, group.nonce())
+        group.inquiries[parent.id] = inquiry
+        group.outbox.append((parent.id, Ping(nonce=inquiry.nonce)))
+        group.timers.arm(now + PING_S, "inquiry", parent.id)
+    if reporter.id not in inquiry.reporters:
+        nonce = group.nonce()
+        inquiry.reporters[reporter.id] = nonce
+        group.outbox.append((reporter.id, Ping(nonce=nonce)))
+
+
+def answered(group: Group, member: Member, nonce: int, now: float) -> None:
+    """Take the answer of one who accuses or is accused; the last one concludes."""
+    for inquiry in list(group.inquiries.values()):
+        if nonce == inquiry.nonce:
+            inquiry.answered.add(inquiry.parent)
+        elif inquiry.reporters.get(member.id) == nonce:
+            inquiry.answered.add(member.id)
+        else:
+            continue
+        if len(inquiry.answered) == len(inquiry.reporters) + 1:
+            conclude(group, inquiry, now)
+
+
+def conclude(group: Group, inquiry: Inquiry, now: float) -> None:
+    """All have answered, or time is up: whoever has not has failed."""
+    group.inquiries.pop(inquiry.parent, None)
+    group.timers.cancel("inquiry", inquiry.parent)
+    parent = group.living(inquiry.parent)
+    if parent is None:
+        return
+    group.replan[parent.id] = None
+    if inquiry.parent not in inquiry.answered and parent.role != "source":
+        storm.fell_silent(group, inquiry.asked_at, now)
+        repair.suspect(group, parent, now, "accused and silent")
+        return
+    for reporter_id in inquiry.reporters:
+        reporter = group.living(reporter_id)
+        if reporter is None:
+            continue
+        if reporter_id not in inquiry.answered:
+            repair.suspect(group, reporter, now, "accused its parent and is silent itself")
+        elif reporter.parent is not parent:
+            rifts.failed(group, parent, reporter, now)
+        elif reporter.status != "streaming" or reporter.fed_by != parent.id:
+            rifts.failed(group, parent, reporter, now)
+            new_sender(group, reporter, parent, now)
+
+
+def new_sender(group: Group, reporter: Member, parent: Member, now: float) -> None:
+    """Fig. 8, 814: both live, the way between them does not."""
+    parent.failures += 1
+    wishes = [one for one in (group.living(reporter.fed_by), *reporter.standbys) if one is not None]
+    moves.take_off(group, reporter)
+    if not repair.settle(group, reporter, [one for one in wishes if one is not parent]):
+        found = placement.find(group, reporter, (parent,))
+        if found is None and reporter.children and parent.id in reporter.barred:
+            _without_branch(group, reporter, now)
+        else:
+            if found is None:
+                rifts.forgive(reporter)  # nobody else has room for it
+            moves.hang(group, reporter, found or parent)
+    reporter.moved_at = now
+    group.touch(reporter, force=True)
+    new = reporter.parent
+    group.note(now, "new-sender", reporter, was=parent.id, now=new.id if new else None)
+    reporter.mended_at = now
+
+
+def _without_branch(group: Group, orphan: Member, now: float) -> None:
+    """Nobody but its own branch has room for it: its children go elsewhere first, mostly to where it was."""
+    repair.regraft(group, orphan, now)
+    repair.home(group, orphan)

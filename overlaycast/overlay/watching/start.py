@@ -1,0 +1,136 @@
+"""How a group begins, and how it begins again when its source comes back (Fig. 5).
+
+Owns: when all are placed in one go, when the source may send and from which record on. Refuses: choosing parents.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from overlaycast.overlay.placing import many
+from overlaycast.overlay.plan import capacity, moves, orders, promises
+from overlaycast.overlay.plan.reach import linked
+from overlaycast.overlay.state.group import Group
+from overlaycast.overlay.state.members import Member, State
+from overlaycast.wire.messages import Begin, Ping
+
+BEGIN_AFTER_S: Final = 5.0
+"""The source begins so long after the placing, even if somebody has not reported yet."""
+ASK_S: Final = 0.5
+"""So long a returned source waits for what its former children tell."""
+
+
+def source_came(group: Group, source: Member, now: float) -> None:
+    """Make a new member the group's source; one that replaces another takes over its children at once."""
+    former = group.source
+    source.degree = capacity.degree(group, source)
+    group.source_since = now
+    group.timers.arm(now + group.settings.start_timeout_s, "start")
+    group.incarnation += 1
+    if former is None:
+        group.tree.plant(source)
+    else:
+        _take_over(group, former, source, now)
+    group.touch(source, force=True)
+
+
+def _take_over(group: Group, former: Member, source: Member, now: float) -> None:
+    source.place = source.place or former.place
+    source.degree = max(source.degree, len(former.children))
+    children = sorted(former.children, key=lambda child: child.rank)
+    promises.withdraw(group, former)
+    for child in children:
+        moves.take_off(group, child)
+    group.tree.plant(source)
+    for child in children:
+        if linked(source, child):
+            moves.hang(group, child, source)
+        else:
+            group.waiting[child.id] = None  # the former source could be dialled, or could call; this one cannot
+    for member in group.members.values():
+        if former in member.fallbacks:
+            group.touch(member)
+    orders.dismiss(group, former)
+    group.forget(former, State.DEAD)
+    group.note(now, "source-back", source, former=former.id, incarnation=group.incarnation)
+    if not group.begun:
+        return
+    group.begun = False
+    for child in children:
+        nonce = group.nonce()
+        group.asked[nonce] = child.id
+        group.outbox.append((child.id, Ping(nonce=nonce)))
+    group.begin_wanted = True
+    group.timers.arm(now + ASK_S, "begin")
+
+
+def told(group: Group, nonce: int, next_seq: int, now: float) -> bool:
+    """Take a former child's answer; False: the nonce was not for this."""
+    if group.asked.pop(nonce, None) is None:
+        return False
+    group.next_seq = max(group.next_seq, next_seq)
+    if not group.asked and group.begin_wanted:
+        begin(group, now)
+    return True
+
+
+def maybe_start(group: Group, now: float, at_last: bool = False) -> bool:
+    """Place all that are measured, once enough of them are, or ``at_last`` with whoever is there."""
+    source = group.source
+    if group.started or source is None:
+        return False
+    if not at_last and not _complete(group, source):
+        return False
+    group.started = True
+    group.timers.cancel("start")
+    ready = [one for one in group.members.values() if one.measured and one.role != "source"]
+    moves.enter(group, source)
+    many.place_all(group, ready)
+    group.note(now, "placed", None, members=len(ready), waiting=len(group.waiting))
+    if group.settings.improve_s > 0:
+        group.timers.arm(now + group.settings.improve_s, "improve")
+    group.unconfirmed = {one.id for one in ready if one.parent is not None}
+    group.begin_wanted = True
+    group.timers.arm(now + BEGIN_AFTER_S, "begin")
+    if not group.unconfirmed:
+        begin(group, now)
+    return True
+
+
+def _complete(group: Group, source: Member) -> bool:
+    wanted = group.settings.start_members
+    if group.settings.evaluate == "enough":
+        wanted = min(wanted, source.degree)
+    if not source.measured or group.measured_peers < wanted:
+        return False
+    return all(one.measured or not one.connected for one in group.planted.values())
+
+
+def confirmed(group: Group, member: Member, now: float) -> None:
+    """A member reports that it is where it was placed; the last one lets the source begin."""
+    if member.id in group.unconfirmed:
+        group.unconfirmed.discard(member.id)
+        gone_ahead(group, now)
+
+
+def gone_ahead(group: Group, now: float) -> None:
+    """Begin if nobody is awaited any more."""
+    if group.begin_wanted and not group.unconfirmed and not group.asked:
+        begin(group, now)
+
+
+def begin(group: Group, now: float) -> None:
+    """Let the source send; from now on it is a member like those that have their place."""
+    source = group.source
+    group.timers.cancel("begin")
+    group.unconfirmed.clear()
+    group.asked.clear()
+    if source is None or not group.begin_wanted:
+        return
+    group.begin_wanted = False
+    group.begun = True
+    if source.state is State.JOINING:
+        source.become(State.ACTIVE)
+    first = group.next_seq
+    group.outbox.append((source.id, Begin(epoch=group.epoch, incarnation=group.incarnation, next_seq=first)))
+    group.note(now, "begin", source, incarnation=group.incarnation, next_seq=first)

@@ -1,0 +1,342 @@
+"""Reports, errors, pings: what members tell, and what follows (Fig. 7, Fig. 8).
+
+Owns: who under-performs, who is accused, whose errors are set aside. Refuses: choosing parents; finding out who has
+failed (``inquiries``).
+
+Invariants: an error from inside a broken branch is set aside until its top is mended or its flag runs out, and then
+looked at again; a receiver that was moved and still gets too little is moved again ever more rarely.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from overlaycast.overlay.mending import gather, repair
+from overlaycast.overlay.placing import placement
+from overlaycast.overlay.plan import capacity, moves, orders, promises, reach, rifts
+from overlaycast.overlay.state import carried, credit
+from overlaycast.overlay.state.group import Complaint, Group
+from overlaycast.overlay.state.members import Member, State
+from overlaycast.overlay.state.tree import ancestors
+from overlaycast.overlay.watching import forgers, inquiries, start
+from overlaycast.wire.messages import NotReceiving, Ping, Pong, Report
+
+RATE_MEMORY: Final = 0.3
+"""Weight of the newest report in the running rates."""
+SWEEP_S: Final = 1.0
+SWEEP_SHARE: Final = 8
+"""One sweep looks at this part of the members, so that a large group is never looked at all at once."""
+SILENT_REPORTS: Final = 5
+SHORTEST_MS: Final = 1.0
+MOST_MBIT: Final = 1e6
+THIN_S: Final = 60.0
+"""A receiver that lacks again so soon after it was moved for it lacks for reasons of its own."""
+DRIFT_S: Final = 3.0
+"""So long a member may be fed by another than its parent before it is told again."""
+
+
+# --- Fig. 7 ---------------------------------------------------------------------------------------------------------
+
+
+def report(group: Group, member: Member, message: Report, now: float) -> None:
+    """Fig. 7, 700 to 710: keep what the report says, and move the receiver if it has gone on too low for too long."""
+    member.status = message.state
+    member.next_seq = max(member.next_seq, message.next_seq)
+    member.fed_by = message.parent or 0
+    if member.role == "source":
+        _source_report(group, message)
+        credit.told(group, message.next_seq, now)
+        return
+    for entry in message.children:
+        child = group.members.get(entry.child)
+        if child is not None and child.parent is member and entry.next_seq > child.next_seq:
+            child.next_seq, child.heard_at = entry.next_seq, now
+    parent = member.parent
+    if _not_told(group, member, message.epoch, now) or parent is None:
+        return
+    if message.parent == parent.id:
+        _in_place(group, member, parent, message, now)
+    elif message.parent is not None and now - max(member.moved_at, 0.0) > DRIFT_S:
+        _drifted(group, member, message.parent, now)
+
+
+def _not_told(group: Group, member: Member, epoch: int, now: float) -> bool:
+    """Whether the member speaks without having its newest order; one that goes on so is told again."""
+    if epoch >= member.order_epoch:
+        if group.overdue:
+            group.overdue.pop(member.id, None)
+        return False
+    if now - group.overdue.setdefault(member.id, now) > DRIFT_S:
+        group.overdue[member.id] = now
+        group.touch(member, force=True)
+    return True
+
+
+def _source_report(group: Group, message: Report) -> None:
+    if message.interval_ms > 0 and message.bytes:
+        rate = _rate_mbit(message)
+        before = group.stream_mbit
+        group.stream_mbit = rate if before is None else before + RATE_MEMORY * (rate - before)
+
+
+def _in_place(group: Group, member: Member, parent: Member, message: Report, now: float) -> None:
+    if member.id in group.revocations:
+        orders.settle(group, member)
+    if group.unconfirmed:
+        start.confirmed(group, member, now)
+    if message.state == "streaming":
+        member.flag_until = 0.0  # mended: errors from below are its members' own from now on
+        group.set_aside.pop(member.id, None)
+    if message.interval_ms <= 0 or message.state in ("waiting", "ended", "switching"):
+        member.slow_since = None
+        return
+    rate = _rate_mbit(message)
+    member.receive_mbit = _blend(member.receive_mbit, rate)
+    parent.transmit_mbit = _blend(parent.transmit_mbit, rate)
+    carried.note(group, member, parent, now)
+    if parent.id in group.hosts and capacity.learn(group, parent):
+        promises.trim(group, parent)
+    if not _too_slow(group, member, parent, rate, message.latency_p50_ms):
+        member.slow_since = None
+    elif member.slow_since is None:
+        member.slow_since = now
+    elif now - member.slow_since >= group.settings.slow_after_s * (1 << min(member.moves, 6)):
+        _move_receiver(group, member, parent, now)
+
+
+def _rate_mbit(message: Report) -> float:
+    """The rate that a report shows; whatever it claims, it is a number that one can go on with."""
+    return min(message.bytes * 8e-3 / max(message.interval_ms, SHORTEST_MS), MOST_MBIT)
+
+
+def _blend(before: float | None, rate: float) -> float:
+    return rate if before is None else before + RATE_MEMORY * (rate - before)
+
+
+def _too_slow(group: Group, member: Member, parent: Member, rate: float, latency_ms: float | None) -> bool:
+    if not group.begun or parent.slow_since is not None:
+        # what the parent does not get it cannot give: only the top of a slow branch is moved
+        return False
+    settings = group.settings
+    if settings.mode == "file":
+        return rate == 0 and parent.next_seq > member.next_seq
+    if settings.measure == "latency":
+        return latency_ms is not None and latency_ms > settings.latency_threshold_ms
+    expected = settings.rate_mbit if group.stream_mbit is None else min(settings.rate_mbit, group.stream_mbit)
+    return rate < settings.rate_threshold * expected
+
+
+def _move_receiver(group: Group, member: Member, parent: Member, now: float) -> None:
+    """Fig. 7, 706. If it was the same below another parent, its own line is thin: then it feeds nobody for now."""
+    member.slow_since = None
+    if member.children and member.moves and now - member.moved_at <= THIN_S and not _site_has_leaf(group, member):
+        moved = repair.make_leaf(group, member, now, repair.LEAF_S)
+        group.note(now, "thin", member, moved=[child.id for child in moved])
+        return
+    rank_before = member.rank
+    moves.take_off(group, member)
+    found = placement.choose(group, member, (parent,))
+    moves.hang(group, member, found or parent)
+    if found is None:
+        return
+    member.moves += 1
+    member.moved_at = now
+    group.note(now, "slow", member, was=parent.id, now=found.id, rank_grew=member.rank != rank_before)
+
+
+def _site_has_leaf(group: Group, member: Member) -> bool:
+    """Whether a neighbour has just been found thin: then it may be the uplink that they share."""
+    if member.place is None:
+        return False
+    site = group.places.site(member.place)
+    leaves = [one.place for one in map(group.living, group.leaves) if one is not None and one.place is not None]
+    return any(group.places.site(place) is site for place in leaves)
+
+
+def _drifted(group: Group, member: Member, fed_by: int, now: float) -> None:
+    """It has the newest order and is fed by somebody else: adopt that if the plan allows it, else tell it again.
+
+    Told twice in vain, it gets another parent: who feeds it meanwhile has not been asked whether there is room.
+    """
+    feeder, parent = group.living(fed_by), member.parent
+    member.moved_at = now
+    apart = parent is not None and rifts.failed(group, parent, member, now)
+    expected = feeder is not None and (feeder in member.standbys or feeder in member.fallbacks)
+    if expected and feeder is not None and adopt(group, member, feeder, now):
+        return
+    if apart and parent is not None:
+        inquiries.new_sender(group, member, parent, now)
+    group.touch(member, force=True)
+
+
+# --- Fig. 8 ---------------------------------------------------------------------------------------------------------
+
+
+def not_receiving(group: Group, member: Member, message: NotReceiving, now: float) -> None:
+    """Fig. 8, 802 to 818."""
+    if member.role == "source" or member.leaving:
+        return
+    parent = member.parent
+    if _not_told(group, member, message.epoch, now) and (parent is None or message.parent != parent.id):
+        return  # about an order that a newer one, on its way, replaces
+    member.fed_by = message.now_from or 0
+    member.status = "streaming" if message.now_from else "stalled"
+    if parent is None:
+        group.room_changed = True
+        return
+    if message.reason == "damaged" and _forged(group, member, message.parent, now):
+        return
+    if message.now_from is None and _flagged(member, now):
+        _set_aside(group, member, parent, now)
+        return
+    member.flag_until = now + group.settings.flag_s
+    group.note(
+        now,
+        "not-receiving",
+        member,
+        parent=parent.id,
+        reason=message.reason,
+        now_from=message.now_from,
+        next_seq=message.next_seq,
+    )
+    if message.reason == "unreachable" and message.parent == parent.id and parent.connected:
+        reach.doubt(parent, member)
+    feeder = group.living(message.now_from)
+    if feeder is parent:
+        group.touch(member, force=True)
+        return
+    if feeder is not None:
+        adopt(group, member, feeder, now)
+    inquiries.accuse(group, parent, member, now)
+
+
+def _forged(group: Group, member: Member, feeder_id: int | None, now: float) -> bool:
+    """Whether the member got forged data from whom it was sent to; it is kept away from that one at once.
+
+    Nobody has to be asked whether he lives: the data came from somebody who does.
+    """
+    feeder = group.living(feeder_id)
+    if feeder is None or feeder not in (member.parent, *member.standbys, *member.fallbacks):
+        return False
+    if not forgers.accused(group, feeder, member, now) and feeder is member.parent:
+        inquiries.new_sender(group, member, feeder, now)
+    group.touch(member, force=True)
+    return True
+
+
+def _flagged(member: Member, now: float) -> bool:
+    return any(above.flag_until > now for above in ancestors(member))
+
+
+def _set_aside(group: Group, member: Member, parent: Member, now: float) -> None:
+    if member.id not in group.set_aside:
+        group.set_aside[member.id] = Complaint(member.id, parent.id, now)
+        until = max(above.flag_until for above in ancestors(member))
+        group.timers.arm(until, "aside", member.id)
+    group.counts["set-aside"] = group.counts.get("set-aside", 0) + 1
+
+
+def look_again(group: Group, member: Member, now: float) -> None:
+    """A flag has run out: an error that was set aside counts now, unless data flows again."""
+    complaint = group.set_aside.pop(member.id, None)
+    if complaint is None or member.parent is None or member.status == "streaming":
+        return
+    member.flag_until = now + group.settings.flag_s
+    inquiries.accuse(group, member.parent, member, now)
+
+
+def adopt(group: Group, member: Member, feeder: Member, now: float) -> bool:
+    """Confirm a local failover: the member's plan becomes what it did by itself.
+
+    The feeder's control link may be down, as after a restart of the coordinator: its child sees that it lives.
+    """
+    if not repair.usable(group, member, feeder, seen=True):
+        return False
+    if feeder.id in member.barred:
+        rifts.forgive(member)  # it works after all
+    was = moves.take_off(group, member, alone=False)
+    moves.hang(group, member, feeder)
+    member.moved_at = now
+    group.note(now, "failover", member, was=was.id if was else None, now=feeder.id)
+    member.mended_at = now
+    gather.astray(group, member)
+    return True
+
+
+def pong(group: Group, member: Member, message: Pong, now: float) -> None:
+    """An answer to a ping: of the source's former children, or of those who accuse and are accused."""
+    claimed = credit.believed(group, message.next_seq)
+    member.next_seq = max(member.next_seq, claimed)
+    if not start.told(group, message.nonce, claimed, now):
+        inquiries.answered(group, member, message.nonce, now)
+
+
+# --- control links --------------------------------------------------------------------------------------------------
+
+
+def heard(group: Group, member: Member, now: float) -> None:
+    """Anything from a member shows that it lives."""
+    group.clock = max(group.clock, now)
+    member.heard_at = now
+    if member.state is State.SUSPECT and member.connected:
+        repair.trust(group, member, now)
+
+
+def link_lost(group: Group, member: Member, now: float) -> None:
+    """A control link has ended. That alone moves nobody: data may flow on, and the member may come back."""
+    member.connected = False
+    if member.leaving or member.done:
+        if member.role != "source":
+            repair.bury(group, member, State.LEFT, now)
+        return
+    if any(child.status == "stalled" for child in member.children) and member.role != "source":
+        repair.suspect(group, member, now, "its control link is gone and a child is not fed")
+    group.timers.arm(now + group.settings.lost_after_s, "lost", member.id)
+
+
+def still_lost(group: Group, member: Member, now: float) -> None:
+    """The control link stayed away: the member is gone, unless those next to it see its data."""
+    if member.connected or member.role == "source":
+        return
+    if _data_seen(group, member, now):
+        group.timers.arm(now + group.settings.lost_after_s, "lost", member.id)
+        return
+    repair.bury(group, member, State.DEAD, now)
+
+
+def _look_at_host(group: Group, host: Member, now: float) -> None:
+    """What it was seen not to carry counts for a while; then it may be tried again."""
+    carried.settled(group, host, now)
+    if capacity.learn(group, host):
+        moves.enter(group, host)
+
+
+def _data_seen(group: Group, member: Member, now: float) -> bool:
+    recent = now - max(group.settings.lost_after_s, 3 * group.settings.report_ms / 1000)
+    if member.heard_at > recent:
+        return True
+    return any(
+        child.fed_by == member.id and child.status == "streaming" and child.heard_at > recent and child.connected
+        for child in member.children
+    )
+
+
+def sweep(group: Group, now: float) -> None:
+    """Ask those who have said nothing for long, give up those who did not answer, and bring strays home."""
+    group.timers.arm(now + SWEEP_S, "sweep")
+    gather.look_for_room(group, now)
+    if not group.sweep_queue:
+        group.sweep_queue = list(group.members)
+    share = max(64, len(group.members) // SWEEP_SHARE)
+    batch, group.sweep_queue = group.sweep_queue[:share], group.sweep_queue[share:]
+    limit = max(group.settings.lost_after_s, SILENT_REPORTS * group.settings.report_ms / 1000)
+    for member_id in batch:
+        member = group.living(member_id)
+        if member is not None and member_id in group.hosts:
+            _look_at_host(group, member, now)
+        if member is None or not member.connected or member.role == "source" or now - member.heard_at < limit:
+            continue
+        if now - member.heard_at < 2 * limit + SWEEP_SHARE * SWEEP_S:
+            group.outbox.append((member.id, Ping(nonce=group.nonce())))
+        elif member.state is State.ACTIVE and member.parent is not None and not _data_seen(group, member, now):
+            repair.suspect(group, member, now, "silent for too long")

@@ -1,0 +1,97 @@
+"""Systems side by side: figures as measured, the page whole, and runs of different things refused."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from overlaycast.errors import ConfigError, LabError
+from overlaycast.lab.analysis import judge, series
+from overlaycast.lab.analysis.compare import Run, compare
+from overlaycast.lab.commands import lab as command
+from overlaycast.lab.commands.compare import CompareSettings
+from overlaycast.lab.experiment.systems import OF_FAULTS
+from overlaycast.lab.report import compare_page, compare_table
+from overlaycast.lab.results import metrics
+from overlaycast.settings import load
+from tests.lab import made_up
+from tests.lab.made_up import Story
+from tests.lab.report.test_report import checked
+
+
+def run(system: str, story: Story | None = None, **changes: Any) -> Run:
+    """Return a made-up run over a system."""
+    recording = replace(made_up.recording(story), system=system, faults=(), **changes)
+    parts = judge.build(recording).as_json(), series.build(recording).as_json()
+    return Run(*(json.loads(json.dumps(part)) for part in parts))
+
+
+STAR = Story(copies_into={"north": 6, "east": 3, "south": 2, "west": 2})
+RUNS = [run("overlay"), run("unicast", STAR)]
+
+
+def test_copies_into_sites_are_compared() -> None:
+    comparison = compare(RUNS)
+    assert comparison.sites["north"] == pytest.approx({"overlay": 1.0, "unicast": 6.0}, abs=0.02)
+    overlay, star = comparison.systems
+    assert overlay.site_copies == pytest.approx(1, abs=0.02)
+    assert star.site_copies == pytest.approx(6, abs=0.02)
+    assert star.star_into_site == 6
+    assert (overlay.whole, overlay.receivers) == (11, 13)  # two fell silent in mid-stream in this story
+    assert overlay.in_time_worst == pytest.approx(1 / 3, abs=0.02)
+
+
+def test_page_says_what_the_table_says(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    comparison = compare(RUNS)
+    page = compare_page.render(comparison, RUNS, "overlaycast lab compare x.yaml")
+    assert checked(page).loads == []
+    text = " ".join("".join(checked(page).text).split())
+    compare_table.show(comparison, tmp_path / "compare.html", Console(width=140, color_system=None))
+    printed = " ".join(capsys.readouterr().out.split())
+    for words in ("1.00 over the overlay and 6.00 by unicast from the source", "most copies into a site"):
+        assert words in text
+        assert words in printed
+
+
+def test_a_late_network_is_told_first() -> None:
+    late = Run({**RUNS[1].result, "verdict": "invalid"}, RUNS[1].series)
+    page = compare_page.render(compare([RUNS[0], late]), [RUNS[0], late], "x")
+    assert "in the run by unicast from the source: it proves nothing" in page
+    assert "proves nothing" not in compare_page.render(compare(RUNS), RUNS, "x")
+
+
+@pytest.mark.parametrize("field", ["experiment", "topology", "seed", "payload_bytes"])
+def test_runs_of_different_things_are_not_compared(field: str) -> None:
+    other = Run({**RUNS[1].result, field: "other"}, RUNS[1].series)
+    with pytest.raises(LabError, match=f"{field} differs"):
+        compare([RUNS[0], other])
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (["--systems", "overlay,carrier-pigeon"], "carrier-pigeon.*accepted: each of overlay, unicast, multicast"),
+        (["--systems", "overlay,overlay"], "at most once"),
+        (["--systems", ","], "none named"),
+        (["--out", "/run/x"], "a run has a /run of its own"),
+    ],
+)
+def test_bad_options_are_told(words: list[str], complaint: str) -> None:
+    with pytest.raises(ConfigError, match=complaint):
+        command.main(["compare", "experiments/figure-2a.yaml", *words])
+
+
+def test_all_three_are_compared_unless_told() -> None:
+    assert load(CompareSettings, ["x.yaml"], "x").systems == "overlay,unicast,multicast"
+
+
+def test_metrics_of_faults_are_those_that_say_nothing_without() -> None:
+    result = judge.build(made_up.recording())
+    for name, metric in metrics.METRICS.items():
+        if metric.read(result, result.faults) is not None and metric.read(result, ()) is None:
+            assert name in OF_FAULTS

@@ -1,0 +1,48 @@
+"""The guide to experiments names every field, every action, every target and every metric."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+import pytest
+from pydantic import BaseModel
+
+from overlaycast.lab.experiment import experiment
+from overlaycast.lab.faults import aim, faults, targets
+from overlaycast.lab.results.metrics import METRICS
+from tests.lab.made_up import ROOT
+
+GUIDE = (ROOT / "docs" / "writing-experiments.md").read_text()
+ACTIONS: tuple[type[BaseModel], ...] = get_args(get_args(faults.Fault)[0])
+MODELS = (
+    experiment.Experiment,
+    experiment.TopologyChoice,
+    experiment.MediaStream,
+    experiment.SyntheticStream,
+    experiment.FileStream,
+    experiment.Members,
+    experiment.Arrival,
+    experiment.Expectation,
+    experiment.Limits,
+    *ACTIONS,
+)
+
+
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: model.__name__)
+def test_every_field_is_named(model: type[BaseModel]) -> None:
+    assert [name for name in model.model_fields if f"`{name}`" not in GUIDE] == []
+
+
+def test_every_action_is_explained_in_a_row() -> None:
+    names = [get_args(model.model_fields["action"].annotation)[0] for model in ACTIONS]
+    assert [name for name in names if f"\n| `{name}` |" not in GUIDE] == []
+
+
+def test_every_target_is_named() -> None:
+    assert [one for one in (*targets.PLAIN, targets.FORWARDER_OF, targets.SHARE) if f"`{one}" not in GUIDE] == []
+    assert [one for one in (aim.UPLINK, aim.LINK) if f"`{one}" not in GUIDE] == []
+
+
+def test_every_metric_is_explained_as_the_code_does() -> None:
+    rows = [f"| `{name}` | {metric.unit} | {metric.words} |" for name, metric in METRICS.items()]
+    assert [row for row in rows if row not in GUIDE] == []

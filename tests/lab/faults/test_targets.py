@@ -1,0 +1,72 @@
+"""Whom a fault hits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from random import Random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from overlaycast.errors import LabError
+from overlaycast.lab.faults import targets
+from overlaycast.lab.faults.targets import ANOTHER, BACKUP, PRIMARY, Place, Tree
+from tests.lab import made_up
+
+
+def figure_2a() -> Tree:
+    """Return the made-up tree."""
+    _, cast, network = made_up.experiment()
+    return made_up.tree(made_up.START, cast, network, 1)
+
+
+def resolve(target: str, tree: Tree, gone: Mapping[str, str | None]) -> str:
+    """Return the only host that an expression means."""
+    [host] = targets.resolve(target, tree, gone, Random(1))
+    return host
+
+
+def test_largest_branch() -> None:
+    assert resolve(PRIMARY, figure_2a(), {}) == "202a"
+
+
+def test_another_forwarder_sits_elsewhere() -> None:
+    assert resolve(ANOTHER, figure_2a(), {"202a": "north"}) == "202g"
+
+
+def test_another_forwarder_of_the_same_site_if_there_is_no_other() -> None:
+    gone = {"202a": "north", "202g": "east", "202j": "south", "202l": "west"}
+    assert resolve(ANOTHER, figure_2a(), gone) == "202d"
+
+
+def test_forwarder_of_a_site() -> None:
+    assert resolve("forwarder-of:west", figure_2a(), {}) == "202l"
+
+
+def test_backup_and_host() -> None:
+    assert resolve(BACKUP, figure_2a(), {}) == "backup"
+    assert resolve("202m", figure_2a(), {}) == "202m"
+
+
+def test_nobody_fits() -> None:
+    with pytest.raises(LabError, match="no member fits"):
+        resolve("forwarder-of:west", figure_2a(), {"202l": "west"})
+
+
+def test_a_torn_tree_does_not_hang() -> None:
+    torn = Tree(1, (Place(1, "a", "peer", None, 2), Place(2, "b", "peer", None, 1)))
+    assert [place.host for place in torn.branch(1)] == ["b"]
+
+
+@given(st.lists(st.integers(0, 9), min_size=1, max_size=10))
+def test_branches_cover_what_hangs_below(parents: list[int]) -> None:
+    places = [Place(0, "m0", "source", None, None)]
+    for number, parent in enumerate(parents, 1):
+        places.append(Place(number, f"m{number}", "peer", None, parent % number))
+    tree = Tree(1, tuple(places))
+    assert {place.id for place in tree.branch(0)} == set(range(1, len(places)))
+    below = {place.id: {one.id for one in tree.branch(place.id)} for place in places}
+    for place in places[1:]:
+        assert place.parent is not None
+        assert {place.id} | below[place.id] <= below[place.parent]

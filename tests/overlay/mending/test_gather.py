@@ -1,0 +1,255 @@
+"""Branches that a death has scattered come home in the batch that settles it."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import pytest
+
+from overlaycast.overlay.mending import gather
+from overlaycast.overlay.placing import placement
+from overlaycast.overlay.plan import moves
+from overlaycast.overlay.state.group import Group, Inquiry
+from overlaycast.overlay.state.members import Member
+from overlaycast.overlay.state.tree import ceiling, check
+from tests.overlay.scene import Actor, Scene, inside, record
+
+NEAR, FAR = ("srv", "core", "N"), ("srv", "core", "F")
+
+
+def two_sites(near: int = 8, far: int = 4) -> Scene:
+    """A source and two sites of so many; nobody has more than three children."""
+    scene = Scene(default_out_degree=3, start_members=near + far, improve_s=0)
+    scene.join("source", ("srv",), "source", rtt_ms=0.2, rate_mbit=1000)
+    for number in range(near):
+        scene.join(f"n{number}", NEAR)
+    for number in range(far):
+        scene.join(f"f{number}", FAR)
+    scene.pass_time(6)
+    return scene
+
+
+def strayed(scene: Scene) -> tuple[Member, Member]:
+    """Hang a leaf of the first site from a member of the second, as a standby elsewhere would; return both."""
+    group = inside(scene)
+    leaf = next(one for one in group.members.values() if one.name.startswith("n") and not one.children)
+    feeder = next(one for one in group.members.values() if one.name.startswith("f") and one.spare > 0)
+    moves.take_off(group, leaf)
+    leaf.rank = max(leaf.rank, feeder.rank + 1)
+    moves.hang(group, leaf, feeder)
+    gather.astray(group, leaf)
+    return leaf, feeder
+
+
+def test_a_stray_comes_home_and_one_copy_enters_its_site() -> None:
+    scene = two_sites()
+    group = inside(scene)
+    leaf, _ = strayed(scene)
+    assert leaf.place is not None
+    assert leaf.place.inbound == 2
+    gather.home(group, scene.now)
+    assert leaf.parent is not None
+    assert leaf.parent.place is leaf.place
+    assert leaf.place.inbound == 1
+    assert not group.strays
+    check(group.tree, iter(group.members.values()))
+
+
+@pytest.mark.parametrize("why", ["accused", "unreachable", "stalled"])
+def test_a_stray_stays_where_it_is_fed_while_its_neighbours_are_in_doubt(why: str) -> None:
+    scene = two_sites()
+    group = inside(scene)
+    leaf, feeder = strayed(scene)
+    source = group.source
+    assert source is not None
+    edge = leaf.edge_ms
+    head = next(one for one in source.children if one.place is leaf.place)
+    if why == "accused":
+        group.inquiries[head.id] = Inquiry(head.id, scene.now, group.nonce())
+    elif why == "unreachable":
+        head.connected = False
+    else:
+        head.status = "stalled"
+    gather.home(group, scene.now)
+    assert (leaf.parent, leaf.edge_ms) == (feeder, edge)
+    assert list(group.strays) == [leaf.id]  # looked at again when that is settled
+    head.connected, head.status = True, "streaming"
+    group.inquiries.clear()
+    gather.home(group, scene.now)
+    assert leaf.parent is not feeder
+    assert leaf.place is not None
+    assert leaf.place.inbound == 1
+
+
+def test_the_only_copy_of_a_site_is_no_stray() -> None:
+    scene = two_sites()
+    group = inside(scene)
+    source = group.source
+    assert source is not None
+    for head in source.children:
+        gather.astray(group, head)
+    assert group.strays
+    before = scene.parents()
+    gather.home(group, scene.now)
+    assert scene.parents() == before
+    assert not group.strays
+
+
+def test_who_hangs_from_nobody_or_has_no_neighbour_with_room_is_left_alone() -> None:
+    scene = two_sites()
+    group = inside(scene)
+    leaf, feeder = strayed(scene)
+    neighbours = [one for one in group.members.values() if one.place is leaf.place and one is not leaf]
+    degrees = {one.id: one.degree for one in neighbours}
+    for one in neighbours:
+        one.degree = len(one.children)
+    gather.home(group, scene.now)
+    assert leaf.parent is feeder
+    assert not group.strays
+    for one in neighbours:
+        one.degree = degrees[one.id]
+    gather.astray(group, leaf)
+    moves.take_off(group, leaf)
+    gather.home(group, scene.now)
+    assert leaf.parent is None
+    assert not group.strays
+
+
+def test_a_death_that_scatters_a_family_ends_with_one_copy() -> None:
+    """Each child has turned to the other site by itself; the batch that settles the death brings all of them home."""
+    scene = two_sites(13, 5)
+    group = inside(scene)
+    place = record(scene, "n0").place
+    assert place is not None
+    dying = max(
+        (one for one in group.members.values() if one.place is place and one.height == 1),
+        key=lambda one: len(one.children),
+    )
+    children = list(dying.children)
+    assert len(children) > 1
+    elsewhere = [one for one in group.members.values() if one.name.startswith("f") and not one.children]
+    scene.actors[dying.id].answers = False  # silent: it is asked whether it lives
+    for child in children:
+        scene.complain(scene.actors[child.id], scene.actors[elsewhere[0].id])
+    assert place.inbound == 1 + len(children)
+    scene.pass_time(2)
+    assert "gathered" in scene.kinds()
+    assert place.inbound == 1
+    assert {child.parent.place for child in children if child.parent is not None} == {place}
+    check(group.tree, iter(group.members.values()))
+
+
+def turned(scene: Scene, actor: Actor) -> None:
+    """A member without data turns to its standby, or else down its predefined list, and tells."""
+    assert actor.order is not None
+    named = (*actor.order.standbys, *actor.order.fallbacks)
+    living = (scene.actors[peer.member] for peer in named if scene.actors[peer.member].answers)
+    scene.complain(actor, next(living, None))
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_after_a_third_has_died_one_copy_enters_each_site_again(seed: int) -> None:
+    scene = Scene(default_out_degree=4, start_members=180, improve_s=0, lost_after_s=2)
+    scene.join("source", ("srv",), "source", rtt_ms=0.2, rate_mbit=1000)
+    for number in range(180):
+        scene.join(f"m{number}", ("srv", "core", f"site {number % 3}"))
+    scene.pass_time(6)
+    peers = [actor for actor in scene.actors.values() if actor.role == "peer"]
+    dead = random.Random(seed).sample(peers, 60)
+    for actor in dead:
+        actor.answers = False
+    for _ in range(30):
+        for actor in peers:
+            if actor.answers and actor.parent is not None and not scene.actors[actor.parent].answers:
+                turned(scene, actor)
+        scene.pass_time(1)
+    sites = [place for place in inside(scene).places.core.children if place.count]
+    assert [place.inbound for place in sites] == [1, 1, 1]
+    check(inside(scene).tree, iter(inside(scene).members.values()))
+
+
+def abroad(scene: Scene, stray: Member) -> None:
+    """Hang a member, with its branch, from the source, as if nobody near had been found."""
+    group = inside(scene)
+    assert group.source is not None
+    moves.take_off(group, stray)
+    moves.hang(group, stray, group.source)
+    group.abroad[stray.id] = 0
+
+
+def forwarder(scene: Scene) -> Member:
+    """Return one of the first site's forwarders, below its head, whose children forward nothing."""
+    return next(
+        one
+        for one in inside(scene).members.values()
+        if one.name.startswith("n") and one.height == 1 and one.parent is not inside(scene).source
+    )
+
+
+@pytest.mark.parametrize("how", ["room", "make-room", "lift"])
+def test_a_stray_with_children_finds_room_from_the_top_of_its_place(how: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    scene = two_sites(14, 5)
+    group = inside(scene)
+    stray = forwarder(scene)
+    head = stray.parent
+    assert head is not None
+    abroad(scene, stray)
+    assert stray.place is not None
+    assert stray.place.inbound == 2
+    monkeypatch.setattr(gather.placement, "seek", lambda *rest, real=placement.seek: _unless(stray, real, *rest))
+    if how != "room":
+        only_a_leaf_has_room(group, stray)
+    if how == "lift":
+        monkeypatch.setattr(gather, "_make_room", lambda *_: None)
+    before = {child.id for child in stray.children}
+    gather.look_for_room(group, scene.now)
+    assert stray.parent is not None
+    assert stray.parent.place is stray.place
+    assert stray.place.inbound == 1
+    assert {child.id for child in stray.children} == before
+    assert not group.abroad
+    scene.deliver()
+    assert ("made-room" in scene.kinds()) == (how == "make-room")
+    check(group.tree, iter(group.members.values()))
+
+
+def only_a_leaf_has_room(group: Group, stray: Member) -> None:
+    """Nobody at the stray's place has room but one who outranks the stray's children."""
+    place = [one for one in group.members.values() if one.place is stray.place and one.parent is not stray]
+    leaf = max((one for one in place if not one.children and not one.wards), key=lambda one: one.rank)
+    leaf.rank = max(leaf.rank, ceiling(stray))
+    for one in place:
+        if one is not leaf:
+            one.degree = len(one.children) + one.promised
+
+
+def _unless(stray: Member, real: Any, group: Group, member: Member, *rest: Any) -> Any:
+    return None if member is stray else real(group, member, *rest)
+
+
+def test_a_stray_for_whom_there_is_no_room_is_left_to_improvement_at_last() -> None:
+    scene = two_sites()
+    group = inside(scene)
+    leaf, feeder = strayed(scene)
+    for one in group.members.values():
+        if one.place is leaf.place:
+            one.degree = len(one.children)
+    group.strays.clear()
+    group.abroad[leaf.id] = 0
+    for looks in range(1, gather.LOOKS):
+        gather.look_for_room(group, scene.now)
+        assert group.abroad == {leaf.id: looks}
+    gather.look_for_room(group, scene.now)
+    assert not group.abroad
+    assert leaf.parent is feeder
+
+
+def test_of_a_place_s_tree_only_the_top_is_in_view(monkeypatch: pytest.MonkeyPatch) -> None:
+    scene = two_sites(14, 5)
+    place = record(scene, "n0").place
+    assert place is not None
+    everybody = list(gather._from_the_top(inside(scene), place))
+    assert {one.name for one in everybody} == {f"n{number}" for number in range(14)}
+    monkeypatch.setattr(gather, "IN_VIEW", 3)
+    assert list(gather._from_the_top(inside(scene), place)) == everybody[:3]

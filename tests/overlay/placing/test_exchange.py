@@ -1,0 +1,132 @@
+"""Shortening a plan: it never gets longer or deeper, and comes near the shortest of all plans on small maps."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from itertools import product
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from overlaycast.overlay.placing import exchange
+from overlaycast.overlay.placing.exchange import shorten
+from overlaycast.overlay.placing.levels import SOURCE, Berth, share_out
+from overlaycast.overlay.placing.nearest import nearest, neighbours
+from overlaycast.overlay.state.locality import Place, links_between
+
+
+@st.composite
+def maps(choose: st.DrawFn, most: int = 25) -> list[Place]:
+    """Routers in a tree, of which some have members; the last one is the source's."""
+    routers = [Place("root", None)]
+    for order in range(1, choose(st.integers(2, most))):
+        above = routers[choose(st.integers(max(0, order - 4), order - 1))]
+        routers.append(Place(f"r{order}", above, order=order))
+    inside = choose(st.lists(st.sampled_from(routers[1:]), min_size=1, unique_by=lambda place: place.order))
+    return [*sorted(inside, key=lambda place: place.order), routers[0]]
+
+
+def links_in(places: list[Place]) -> list[list[int]]:
+    """Links between all; the last row and column are the source's, which -1 names too."""
+    return [[links_between(one, other) for other in places] for one in places]
+
+
+def star(places: list[Place]) -> list[int]:
+    return [SOURCE] * (len(places) - 1)
+
+
+def depths(berths: list[Berth]) -> list[int]:
+    """How deep each hangs; fails if there is a cycle."""
+    found = []
+    for berth in berths:
+        depth, feeder = 1, berth.feeder
+        while feeder != SOURCE:
+            depth, feeder = depth + 1, berths[feeder].feeder
+            assert depth <= len(berths)
+        found.append(depth)
+    return found
+
+
+def crossed(feeders: list[int], links: list[list[int]]) -> int:
+    return sum(links[feeder][place] for place, feeder in enumerate(feeders))
+
+
+@given(maps(), st.lists(st.integers(1, 5), min_size=25, max_size=25), st.integers(1, 4))
+def test_a_plan_gets_no_longer_and_keeps_its_limits(places: list[Place], depth: list[int], most: int) -> None:
+    links = links_in(places)
+    room = depth[: len(places) - 1]
+    degrees = [most] * len(places)
+    berths = shorten(star(places), room, degrees, neighbours(places), lambda a, b: links[a][b])
+    assert all(at <= berth.deepest <= limit for at, berth, limit in zip(depths(berths), berths, room, strict=True))
+    assert crossed([berth.feeder for berth in berths], links) <= crossed(star(places), links)
+
+
+def shortest(links: list[list[int]], limit: int) -> int:
+    """The fewest links of all plans no deeper than the limit: everybody has a level, and the nearest above it feeds."""
+    size = len(links) - 1
+
+    def cost(levels: tuple[int, ...]) -> int:
+        above = [[links[other][one] for other in range(size) if levels[other] < levels[one]] for one in range(size)]
+        return sum(min([links[SOURCE][one], *found]) for one, found in enumerate(above))
+
+    return min(map(cost, product(range(1, limit + 1), repeat=size)))
+
+
+def drawn(rng: random.Random, most: int) -> list[Place]:
+    """A map by chance."""
+    routers = [Place("root", None)]
+    for order in range(1, rng.randint(most // 2, 3 * most)):
+        routers.append(Place(f"r{order}", rng.choice(routers[-4:]), order=order))
+    inside = rng.sample(routers[1:], min(most, len(routers) - 1))
+    return [*sorted(inside, key=lambda place: place.order), routers[0]]
+
+
+def over_the_shortest(seed: int) -> float:
+    """By which share a plan is longer than the shortest, on a map by chance."""
+    rng = random.Random(seed)
+    places, limit = drawn(rng, 7), rng.choice((2, 3))
+    links = links_in(places)
+    above = before(places)
+
+    def between(one: int, other: int) -> int:
+        return links[one][other]
+
+    plan = [berth.feeder for berth in share_out(above, [0] * len(above), limit, between)]
+    berths = shorten(plan, [limit] * len(above), [8] * len(places), neighbours(places), between)
+    found, best = crossed([berth.feeder for berth in berths], links), shortest(links, limit)
+    assert best <= found <= crossed(plan, links)
+    return found / best - 1
+
+
+def test_plans_are_near_the_shortest() -> None:
+    over = [over_the_shortest(seed) for seed in range(300)]
+    print(sorted(Counter(round(one, 2) for one in over).items()))
+    assert sum(one == 0 for one in over) >= 0.95 * len(over)
+    assert max(over) <= 0.25
+
+
+def test_it_ends_when_its_rounds_are_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exchange, "PASSES", 1)
+    assert over_the_shortest(1) >= 0
+
+
+def before(places: list[Place]) -> list[int]:
+    number = {place.order: index for index, place in enumerate(places[:-1])}
+    found = []
+    for place in places[:-1]:
+        above = place.parent
+        while above is not None and above.order not in number:
+            above = above.parent
+        found.append(SOURCE if above is None else number[above.order])
+    return found
+
+
+@given(maps(40), st.integers(1, 8))
+def test_the_nearest_are_the_nearest(places: list[Place], most: int) -> None:
+    links = links_in(places)
+    for number, found in enumerate(nearest(places, most)):
+        ways = sorted(links[number][other] for other in range(len(places)) if other != number)
+        assert [way for way, _ in found] == ways[:most]
+        assert all(links[number][other] == way for way, other in found)
