@@ -6,7 +6,7 @@ import inspect
 import re
 from pathlib import Path
 
-from overlaycast.lab.topology.routedtopo import RoutedTopo
+from overlaycast.lab.routedtopo import RoutedTopo
 from overlaycast.lab.topology.topology import load_topology
 
 ROOT = Path(__file__).parents[1]

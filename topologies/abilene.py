@@ -5,8 +5,8 @@ circle between its ends (real fibre is longer, so real delays are too). Each cit
 uplink. The source sits in New York, the backup server in Kansas City, in the middle.
 """
 
+from overlaycast.lab.routedtopo import RoutedTopo
 from overlaycast.lab.topology.graphml import FIBRE_KM_PER_MS, great_circle_km
-from overlaycast.lab.topology.routedtopo import RoutedTopo
 
 CORE_MBIT, UPLINK_MBIT, LAN_MBIT = 100, 20, 1000
 UPLINK_MS, MEMBERS = 1, 2

@@ -4,7 +4,7 @@ The longest way that a group's default depth allows: with an out-degree of one t
 what every level adds (delay, time to recover) can be read off it.
 """
 
-from overlaycast.lab.topology.routedtopo import RoutedTopo
+from overlaycast.lab.routedtopo import RoutedTopo
 
 DEPTH, MEMBERS = 10, 2
 CHAIN_MBIT, UPLINK_MBIT, LAN_MBIT = 100, 20, 1000

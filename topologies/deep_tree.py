@@ -4,7 +4,7 @@ Most of what a path crosses is inside somebody's branch: good clusters are found
 the first one.
 """
 
-from overlaycast.lab.topology.routedtopo import RoutedTopo
+from overlaycast.lab.routedtopo import RoutedTopo
 
 DEPTH, SITE_LEVEL, MEMBERS = 5, 3, 2
 CORE_MBIT, UPLINK_MBIT, LAN_MBIT = 100, 20, 1000

@@ -7,7 +7,7 @@ Load it here (``overlaycast lab show topologies/figure_2a.py``) or with stock Mi
 topologies/figure_2a.py --topo figure_2a --controller none --switch lxbr``).
 """
 
-from overlaycast.lab.topology.routedtopo import RoutedTopo
+from overlaycast.lab.routedtopo import RoutedTopo
 
 CORE_MBIT, UPLINK_MBIT, LAN_MBIT = 100, 20, 1000
 CORE_MS, UPLINK_MS = 2, 5

@@ -5,7 +5,7 @@ crosses an uplink in either direction. One copy in and one copy out per site is 
 stream of 8 Mbit/s leaves room for two.
 """
 
-from overlaycast.lab.topology.routedtopo import RoutedTopo
+from overlaycast.lab.routedtopo import RoutedTopo
 
 CORE_MBIT, UPLINK_MBIT, LAN_MBIT = 1000, 20, 1000
 UPLINK_MS = 5

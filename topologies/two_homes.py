@@ -3,7 +3,7 @@
 Nobody outside can open a connection into a home. Who lives there can call out, and reaches its own household.
 """
 
-from overlaycast.lab.topology.routedtopo import RoutedTopo
+from overlaycast.lab.routedtopo import RoutedTopo
 
 CORE_MBIT, UPLINK_MBIT, LAN_MBIT = 1000, 50, 1000
 UPLINK_MS = 8

@@ -4,7 +4,7 @@ Uplinks differ as real ones do: every fourth site has ten times the rate of the 
 them send less than they receive.
 """
 
-from overlaycast.lab.topology.routedtopo import RoutedTopo
+from overlaycast.lab.routedtopo import RoutedTopo
 
 SITES, MEMBERS = 16, 3
 CORE_MBIT, LAN_MBIT = 1000, 1000

@@ -1,6 +1,6 @@
 """A topology file with a NAT router, for stock Mininet."""
 
-from overlaycast.lab.topology.routedtopo import RoutedTopo
+from overlaycast.lab.routedtopo import RoutedTopo
 
 
 class Home(RoutedTopo):

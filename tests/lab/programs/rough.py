@@ -1,6 +1,6 @@
 """A topology file with everything a link can do, each way its own."""
 
-from overlaycast.lab.topology.routedtopo import RoutedTopo
+from overlaycast.lab.routedtopo import RoutedTopo
 
 
 class Rough(RoutedTopo):

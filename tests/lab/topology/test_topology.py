@@ -14,10 +14,10 @@ from rich.console import Console
 
 from overlaycast.errors import ConfigError
 from overlaycast.lab.network.shaping import Shape
+from overlaycast.lab.routedtopo import RoutedTopo
 from overlaycast.lab.topology import terminal as draw
 from overlaycast.lab.topology.graph import Link, Node
 from overlaycast.lab.topology.node_plan import NodePlan, ip_batch, node_plans
-from overlaycast.lab.topology.routedtopo import RoutedTopo
 from overlaycast.lab.topology.topology import Topology, load_topology
 from tests.lab.inside import FIGURE_2A
 
@@ -209,7 +209,7 @@ def test_a_file_that_is_no_topology_is_refused_in_one_line(tmp_path: Path, text:
 def test_errors_within_a_file_name_it(tmp_path: Path) -> None:
     file = tmp_path / "net.py"
     file.write_text(
-        "from overlaycast.lab.topology.routedtopo import RoutedTopo\n"
+        "from overlaycast.lab.routedtopo import RoutedTopo\n"
         "class N(RoutedTopo):\n"
         "    def build(self):\n"
         "        self.router('r'); self.host('h'); self.link('r', 'h', loss=7)\n"
