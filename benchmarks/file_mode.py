@@ -53,7 +53,7 @@ from benchmarks.stage import (
     started,
     write_result,
 )
-from overlaycast.agent.ends.release import PAYLOAD
+from overlaycast.agent.hops.pacing import PAYLOAD
 from overlaycast.wire.group import GroupSettings
 from tests.agent.fake_coordinator import FakeCoordinator
 

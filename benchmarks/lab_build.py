@@ -23,8 +23,8 @@ from typing import Any
 from benchmarks import page
 from benchmarks.machine import described
 from overlaycast.lab.network.isolation import is_isolated
-from overlaycast.lab.network.shaping import Shape
 from overlaycast.lab.topology.graph import Link, Node
+from overlaycast.lab.topology.shape import Shape
 from overlaycast.lab.topology.topology import Topology
 
 KINDS = ("overlaycast", "overlaycast, with delay", "Mininet TCLink")

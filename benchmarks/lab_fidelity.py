@@ -25,8 +25,8 @@ from benchmarks.machine import described
 from overlaycast.lab.fidelity import fidelity, probes
 from overlaycast.lab.network.isolation import is_isolated
 from overlaycast.lab.network.network import Network
-from overlaycast.lab.network.shaping import FRAME_BYTES, Shape
 from overlaycast.lab.topology.graph import Link, Node
+from overlaycast.lab.topology.shape import FRAME_BYTES, Shape
 from overlaycast.lab.topology.topology import Topology
 
 DELAYS_MS = (5.0, 20.0, 100.0)

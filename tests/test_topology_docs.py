@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 from overlaycast.lab.routedtopo import RoutedTopo
-from overlaycast.lab.topology.topology import load_topology
+from overlaycast.lab.topology.loading import load_topology
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "topologies.md").read_text()

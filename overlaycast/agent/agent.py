@@ -30,8 +30,8 @@ from overlaycast.agent.hops.downstream import Downstream
 from overlaycast.agent.hops.uplink import Uplink
 from overlaycast.agent.journal import Journal
 from overlaycast.agent.options import TS_RECORD, JoinOptions, NodeOptions, SendOptions
+from overlaycast.agent.records.arrival import Arrival
 from overlaycast.agent.records.chunks import cut
-from overlaycast.agent.records.intake import Arrival
 from overlaycast.agent.records.ring import Ring
 from overlaycast.agent.records.slab import SLAB_BYTES
 from overlaycast.agent.subscription import subscription

@@ -10,7 +10,7 @@ import time
 from typing import TYPE_CHECKING, Final, Literal
 
 from overlaycast.agent.progress import Far, Progress
-from overlaycast.agent.records.intake import Arrival
+from overlaycast.agent.records.arrival import Arrival
 from overlaycast.agent.stats import Reception
 from overlaycast.failover.words import State
 from overlaycast.wire.messages import Assign, Report

@@ -6,7 +6,7 @@ from typing import Any
 
 from overlaycast.coordinator.brain import Brain
 from overlaycast.overlay.overlay import Overlay
-from overlaycast.overlay.state.members import Measurement
+from overlaycast.overlay.state.measurement import Measurement
 from overlaycast.wire.group import GroupSettings
 
 

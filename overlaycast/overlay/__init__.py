@@ -6,6 +6,6 @@ The other modules own one idea each and share the state of one group, ``group.Gr
 
 from overlaycast.overlay.overlay import Overlay
 from overlaycast.overlay.state.group import Event
-from overlaycast.overlay.state.members import Measurement
+from overlaycast.overlay.state.measurement import Measurement
 
 __all__ = ["Event", "Measurement", "Overlay"]

@@ -17,7 +17,8 @@ from overlaycast.overlay import snapshots, views
 from overlaycast.overlay.mending import improve, repair
 from overlaycast.overlay.plan import capacity, moves, orders, promises, reach, rifts
 from overlaycast.overlay.state.group import Event, Group
-from overlaycast.overlay.state.members import SERVERS, Measurement, Member, State
+from overlaycast.overlay.state.measurement import Measurement
+from overlaycast.overlay.state.members import SERVERS, Member, State
 from overlaycast.overlay.watching import contents, inquiries, start, watch
 from overlaycast.wire.group import GroupSettings
 from overlaycast.wire.messages import (

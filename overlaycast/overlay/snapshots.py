@@ -16,8 +16,8 @@ from overlaycast.errors import ConfigError
 from overlaycast.overlay.plan import candidates, capacity, moves
 from overlaycast.overlay.state import credit
 from overlaycast.overlay.state.group import Group
-from overlaycast.overlay.state.locality import Key, Place
 from overlaycast.overlay.state.members import NO_MEMBERS, SERVERS, Member, State
+from overlaycast.overlay.state.place import Key, Place
 from overlaycast.overlay.state.tree import check
 from overlaycast.overlay.watching.forgers import SHUNNED_S
 from overlaycast.overlay.watching.watch import SWEEP_S

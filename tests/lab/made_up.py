@@ -7,12 +7,14 @@ from pathlib import Path
 
 from overlaycast.lab.document import placed_yaml
 from overlaycast.lab.experiment.casting import cast as choose
+from overlaycast.lab.experiment.casting import castable
 from overlaycast.lab.experiment.experiment import Cast, Experiment, parse
-from overlaycast.lab.faults.targets import Place, Tree
+from overlaycast.lab.faults.tree import Place, Tree
 from overlaycast.lab.recording import journals as j
-from overlaycast.lab.recording.observe import castable, network_seen
+from overlaycast.lab.recording.observe import network_seen
 from overlaycast.lab.recording.recording import CounterSample, FaultDone, FileSeen, LinkCount, NetworkSeen, Recording
-from overlaycast.lab.topology.topology import Topology, load_topology
+from overlaycast.lab.topology.loading import load_topology
+from overlaycast.lab.topology.topology import Topology
 
 ROOT = Path(__file__).parents[2]
 T0 = 1_700_000_000.0

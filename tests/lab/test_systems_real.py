@@ -17,7 +17,7 @@ import pytest
 from overlaycast.lab.network.capture import HEADER, capturing
 from overlaycast.lab.network.network import Network
 from overlaycast.lab.run.multicast_routes import GROUP, laid
-from overlaycast.lab.topology.topology import load_topology
+from overlaycast.lab.topology.loading import load_topology
 from tests.lab.inside import FIGURE_2A, inside
 from tests.lab.made_up import ROOT
 from tests.lab.valid import run_until_valid

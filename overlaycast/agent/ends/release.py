@@ -21,8 +21,6 @@ BURST_S: Final = 0.01
 """What may go at once, in seconds of that rate."""
 LATEST_S: Final = 0.25
 """Further behind than this, the schedule is moved: nobody waits for the past."""
-PAYLOAD: Final = 0.95
-"""Part of an upload that carries our bytes; the rest is headers."""
 
 
 class Release:
@@ -49,8 +47,3 @@ class Release:
         step = max(0.0, due - self._before) / CATCH_UP
         self._before, self._earliest = due, max(self._earliest, at) + step
         return at - now
-
-
-def share_of(upload_mbit: float, children: int) -> int:
-    """Return the bytes a second that each of so many fed children may be sent."""
-    return int(PAYLOAD * upload_mbit * 125_000 / max(1, children))

@@ -12,11 +12,11 @@ import socket
 from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
-from overlaycast.agent.ends.release import share_of
 from overlaycast.agent.hops.calling import Calls
 from overlaycast.agent.hops.child_link import ChildLink
 from overlaycast.agent.hops.door import Door
 from overlaycast.agent.hops.grants import Admission, Grants
+from overlaycast.agent.hops.pacing import share_of
 from overlaycast.agent.hops.read_back import Archive
 from overlaycast.agent.records.ring import Ring
 from overlaycast.failover.parents import STANDBY_SLOWDOWN

@@ -14,8 +14,9 @@ from typing import Final, Protocol
 
 from overlaycast.agent.hops.moderation import PAUSE_S, Moderation, Polling
 from overlaycast.agent.hops.sockets import connect_any
+from overlaycast.agent.records.arrival import Arrival
 from overlaycast.agent.records.chunks import DamagedError
-from overlaycast.agent.records.intake import Arrival, Intake
+from overlaycast.agent.records.intake import Intake
 from overlaycast.errors import RemoteProtocolError
 from overlaycast.wire.frames import IDLE, Frame, Heartbeat, Hello, Start, Stop, encode
 from overlaycast.wire.messages import Peer

@@ -14,9 +14,10 @@ from typing import Final, Protocol
 
 from overlaycast.agent.hops.called import Called
 from overlaycast.agent.hops.parent_link import ParentLink
+from overlaycast.agent.records.arrival import Arrival
 from overlaycast.agent.records.chunk_intake import ChunkIntake
 from overlaycast.agent.records.chunks import Checks
-from overlaycast.agent.records.intake import Arrival, Intake
+from overlaycast.agent.records.intake import Intake
 from overlaycast.agent.records.live_intake import LiveIntake
 from overlaycast.agent.records.ring import Ring
 from overlaycast.failover.machine import Upstream

@@ -12,8 +12,9 @@ import math
 from hashlib import sha256
 from typing import Final
 
+from overlaycast.agent.records.arrival import Arrival
 from overlaycast.agent.records.chunks import Checks, DamagedError, Gathering, Layout
-from overlaycast.agent.records.intake import BOUNDARY, Arrival, Intake
+from overlaycast.agent.records.intake import BOUNDARY, Intake
 from overlaycast.agent.records.ring import Ring
 from overlaycast.agent.records.slab import LEAST_ROOM, MAX_FRAME, SLAB_BYTES, frame_time
 from overlaycast.errors import RemoteProtocolError

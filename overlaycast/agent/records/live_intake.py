@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from overlaycast.agent.records.intake import BOUNDARY, Arrival, Intake
+from overlaycast.agent.records.arrival import Arrival
+from overlaycast.agent.records.intake import BOUNDARY, Intake
 from overlaycast.agent.records.ring import Ring
 from overlaycast.agent.records.slab import INDEX_EVERY
 from overlaycast.errors import RemoteProtocolError

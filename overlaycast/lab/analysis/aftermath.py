@@ -24,7 +24,7 @@ from overlaycast.lab.analysis.delivery import (
     longest_gap,
     lost_between,
 )
-from overlaycast.lab.faults.targets import Place
+from overlaycast.lab.faults.tree import Place
 from overlaycast.lab.recording.journals import Fed, Journal, Silent, Switch
 from overlaycast.lab.recording.recording import FaultDone, Recording
 from overlaycast.lab.results.result import FaultSeen, Move, Orphans

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final, Literal
 
 from overlaycast.lab.actors.multicast_stream import DATAGRAM_HEADER
-from overlaycast.lab.faults.targets import Tree
+from overlaycast.lab.faults.tree import Tree
 from overlaycast.lab.recording.journals import Journal
 from overlaycast.lab.recording.recording import CounterSample, Curve, Recording
 from overlaycast.wire.frames import HEADER_SIZE

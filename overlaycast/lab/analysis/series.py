@@ -16,7 +16,7 @@ from overlaycast.lab.analysis.copies import Direction, wire_curve
 from overlaycast.lab.analysis.delivery import NOTHING, began, ended
 from overlaycast.lab.analysis.joins import Join, joins
 from overlaycast.lab.analysis.moments import Moment, moments
-from overlaycast.lab.faults.targets import Tree
+from overlaycast.lab.faults.tree import Tree
 from overlaycast.lab.recording.journals import Journal, Sample
 from overlaycast.lab.recording.recording import Curve, Recording
 

@@ -16,7 +16,7 @@ from pydantic import AfterValidator, Field
 from pydantic_settings import CliPositionalArg
 
 from overlaycast.errors import ConfigError
-from overlaycast.lab.experiment.systems import SYSTEMS
+from overlaycast.lab.experiment.plan import SYSTEMS
 from overlaycast.settings import Settings, load
 
 PROG: Final = "overlaycast lab compare"

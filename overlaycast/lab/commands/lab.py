@@ -104,7 +104,7 @@ def _warn_of_load(file: Path, found: Sequence[Checked]) -> None:
 
 def _show(argv: list[str]) -> int:
     from overlaycast.lab.topology import terminal as draw
-    from overlaycast.lab.topology.topology import load_topology
+    from overlaycast.lab.topology.loading import load_topology
 
     settings = load(ShowSettings, argv, f"{PROG} show")
     draw.show(load_topology(settings.topology, settings.name))
@@ -115,7 +115,7 @@ def _list(argv: list[str]) -> int:
     from rich.console import Console
 
     from overlaycast.lab.topology import terminal as draw
-    from overlaycast.lab.topology.topology import load_topology
+    from overlaycast.lab.topology.loading import load_topology
 
     settings = load(ListSettings, argv, f"{PROG} list")
     console = Console()

@@ -25,10 +25,10 @@ from overlaycast.errors import ConfigError
 from overlaycast.settings import Settings, load
 
 if TYPE_CHECKING:
+    from overlaycast.lab.experiment.plan import Plan
     from overlaycast.lab.experiment.reading import Checked
     from overlaycast.lab.recording.recording import Recording
-    from overlaycast.lab.report.junit import Outcome
-    from overlaycast.lab.run.course import Plan
+    from overlaycast.lab.results.outcome import Outcome
 
 PROG: Final = "overlaycast lab run"
 RUNS: Final = Path("runs")
@@ -192,7 +192,7 @@ def _roundup(outcomes: Sequence[Outcome], settings: RunSettings) -> None:
 
 def _outcome(plan: Plan, code: int, seconds: float) -> Outcome:
     """Return what CI is told of one run."""
-    from overlaycast.lab.report.junit import Outcome
+    from overlaycast.lab.results.outcome import Outcome
 
     file = plan.out / "result.json"
     result = json.loads(file.read_text()) if code <= 1 and file.is_file() else None
@@ -284,8 +284,8 @@ def _plans(settings: RunSettings, file: Path, many_files: bool) -> list[Plan]:
 
 
 def _plan(settings: RunSettings, file: Path, one: Checked, out: Path, label: str) -> Plan:
+    from overlaycast.lab.experiment.plan import Plan
     from overlaycast.lab.experiment.systems import adapted, without_faults
-    from overlaycast.lab.run.course import Plan
 
     variant = one.variant
     command = f"{PROG} {file}"

@@ -94,3 +94,8 @@ def check_faults(document: PlacedYaml, experiment: Experiment, cast: Cast, topol
     clash = props.complaint(experiment.timeline)
     if clash:
         raise document.error(("timeline", clash[0], "target"), clash[1])
+
+
+def castable(topology: Topology) -> tuple[Host, ...]:
+    """Return the hosts that may play a part."""
+    return tuple(Host(node.name, node.role, node.site) for node in topology.hosts())

@@ -14,8 +14,8 @@ from overlaycast.lab.document.placed_yaml import PlacedYaml
 from overlaycast.lab.experiment import casting, experiment
 from overlaycast.lab.experiment.experiment import Cast, Experiment
 from overlaycast.lab.experiment.variants import Variant, expand
-from overlaycast.lab.recording import observe
-from overlaycast.lab.topology.topology import Topology, load_topology
+from overlaycast.lab.topology.loading import load_topology
+from overlaycast.lab.topology.topology import Topology
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ def runs(file: Path, seed: int | None = None) -> tuple[Checked, ...]:
 def _checked(file: Path, variant: Variant) -> Checked:
     parsed = experiment.parse(variant.document)
     topology = _topology(file, variant.document, parsed)
-    cast = casting.cast(variant.document, parsed, observe.castable(topology))
+    cast = casting.cast(variant.document, parsed, casting.castable(topology))
     casting.check_faults(variant.document, parsed, cast, topology)
     return Checked(variant, parsed, topology, cast)
 

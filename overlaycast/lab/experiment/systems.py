@@ -13,18 +13,17 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final, Literal, get_args
+from typing import TYPE_CHECKING, Final
 
 from overlaycast.errors import ConfigError
 from overlaycast.lab.experiment.experiment import Experiment, FileStream
+from overlaycast.lab.experiment.plan import System
 
 if TYPE_CHECKING:
+    from overlaycast.lab.experiment.plan import Plan
     from overlaycast.lab.faults.faults import Fault
-    from overlaycast.lab.run.course import Plan
     from overlaycast.lab.topology.topology import Topology
 
-System = Literal["overlay", "unicast", "multicast"]
-SYSTEMS: Final[tuple[System, ...]] = get_args(System)
 WORDS: Final[dict[str, str]] = {
     "overlay": "overlay",
     "unicast": "unicast from the source",

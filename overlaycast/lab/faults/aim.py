@@ -14,7 +14,7 @@ from typing import Final
 from overlaycast.errors import LabError
 from overlaycast.lab.faults import targets
 from overlaycast.lab.faults.faults import Fault, Partition
-from overlaycast.lab.faults.targets import Tree
+from overlaycast.lab.faults.tree import Tree
 from overlaycast.lab.topology.topology import Topology
 
 UPLINK: Final = "uplink:"

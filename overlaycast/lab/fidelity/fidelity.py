@@ -24,8 +24,9 @@ from overlaycast.lab.fidelity import probes, reach
 from overlaycast.lab.fidelity.probes import HEADERS, Way
 from overlaycast.lab.fidelity.reach import MulticastFinding
 from overlaycast.lab.network.network import Network
-from overlaycast.lab.network.shaping import FRAME_BYTES, SLOW_MBIT, Means, Shape
+from overlaycast.lab.network.shaping import SLOW_MBIT, Means
 from overlaycast.lab.network.wireclient import Direction
+from overlaycast.lab.topology.shape import FRAME_BYTES, Shape
 
 ATTEMPTS: Final = 5
 _OF_EACH_CLASS: Final[dict[Means, int]] = {"wire": 8, "netem": 8, "tbf": 2, "none": 2}

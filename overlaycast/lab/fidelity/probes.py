@@ -20,9 +20,9 @@ from statistics import median
 from typing import Final
 
 from overlaycast.lab.network.network import Network
-from overlaycast.lab.network.shaping import FRAME_BYTES
 from overlaycast.lab.network.wireclient import Direction
 from overlaycast.lab.topology.graph import Link
+from overlaycast.lab.topology.shape import FRAME_BYTES
 
 HEADERS: Final = {4: 42, 6: 62}
 """Ethernet, IP and UDP headers of a probe, by IP version."""

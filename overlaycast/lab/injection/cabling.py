@@ -18,8 +18,8 @@ from typing import Any, Final
 from overlaycast.errors import LabError, MissingError
 from overlaycast.lab.fidelity import probes
 from overlaycast.lab.network.network import Network
-from overlaycast.lab.network.shaping import Shape
 from overlaycast.lab.network.wireclient import Direction
+from overlaycast.lab.topology.shape import Shape
 
 TABLE: Final = "overlaycast_fault"
 DELAY_PROBES: Final = 3

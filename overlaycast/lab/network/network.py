@@ -26,12 +26,13 @@ from overlaycast.lab.network.mininetface import BuiltMininet, LabNode, check_pro
 from overlaycast.lab.network.namespaces import Namespace, names
 from overlaycast.lab.network.netlink import Device, Netlink, Request
 from overlaycast.lab.network.shaper import Shaper, netem_works
-from overlaycast.lab.network.shaping import SLOW_MBIT, Means, Shape, choose
+from overlaycast.lab.network.shaping import SLOW_MBIT, Means, choose
 from overlaycast.lab.network.tap import open_tap
 from overlaycast.lab.network.wireclient import Direction, WireLink, WireProcess
 from overlaycast.lab.topology import nat
 from overlaycast.lab.topology.graph import Link
 from overlaycast.lab.topology.node_plan import KernelSettings, NodePlan, node_plans
+from overlaycast.lab.topology.shape import Shape
 from overlaycast.lab.topology.topology import Topology
 
 _NETNS: Final = Path("/run/netns")

@@ -16,7 +16,7 @@ from collections import deque
 from random import Random
 from typing import Final
 
-from overlaycast.lab.network.shaping import Shape
+from overlaycast.lab.topology.shape import Shape
 
 _NS_PER_MS: Final = 1_000_000
 FRAMES_IN_FLIGHT: Final = 50_000

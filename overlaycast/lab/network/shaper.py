@@ -16,9 +16,10 @@ from typing import Any, Final
 
 from overlaycast.errors import LabError
 from overlaycast.lab.network.namespaces import Namespace
-from overlaycast.lab.network.shaping import Means, Shape, shape, tc_commands, tc_differences, tc_overflowed
+from overlaycast.lab.network.shaping import Means, tc_commands, tc_differences, tc_overflowed
 from overlaycast.lab.network.wireclient import Direction, WireProcess
 from overlaycast.lab.topology.graph import Link
+from overlaycast.lab.topology.shape import Shape, shape
 from overlaycast.lab.topology.topology import Topology
 
 BUSIEST: Final = 0.9

@@ -26,8 +26,8 @@ from random import Random
 from typing import Any, Final
 
 from overlaycast.lab.network.pipe import Pipe
-from overlaycast.lab.network.shaping import Shape
 from overlaycast.lab.network.timerfd import Timer
+from overlaycast.lab.topology.shape import Shape
 
 EARLY_NS: Final = 200_000
 _FRAME_LIMIT: Final = 65_550

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from overlaycast.errors import LabError
-from overlaycast.lab.network.shaping import Shape
+from overlaycast.lab.topology.shape import Shape
 
 Direction = Literal["ab", "ba"]
 _TIMEOUT_S: Final = 10.0

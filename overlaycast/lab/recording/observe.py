@@ -7,15 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from overlaycast.lab.experiment.casting import Host
 from overlaycast.lab.experiment.experiment import Cast
 from overlaycast.lab.recording.recording import LinkSeen, NetworkSeen, NodeSeen
 from overlaycast.lab.topology.topology import Topology
-
-
-def castable(topology: Topology) -> tuple[Host, ...]:
-    """Return the hosts that may play a part."""
-    return tuple(Host(node.name, node.role, node.site) for node in topology.hosts())
 
 
 def network_seen(topology: Topology, cast: Cast, means: Mapping[str, str]) -> NetworkSeen:

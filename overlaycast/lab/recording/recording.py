@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from overlaycast.lab.experiment.experiment import Cast, Experiment
-from overlaycast.lab.faults.targets import EMPTY, Tree
+from overlaycast.lab.faults.tree import EMPTY, Tree
 from overlaycast.lab.recording.journals import Journal
 
 

@@ -9,36 +9,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element, SubElement
 
 from overlaycast.lab.report import words
 from overlaycast.lab.results.metrics import METRICS
+from overlaycast.lab.results.outcome import Outcome
 from overlaycast.lab.results.result import Judged
 
 _FORBIDDEN: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """What XML 1.0 cannot hold (section 2.2), and a program's last words may."""
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """One run.
-
-    Attributes:
-        name: the experiment, with what tells its runs apart.
-        file: its file.
-        result: its ``result.json``; None if it came to none.
-        complaint: why not.
-        seconds: how long it took, if there is no result that says it.
-    """
-
-    name: str
-    file: str
-    result: Mapping[str, Any] | None
-    complaint: str = ""
-    seconds: float = 0.0
 
 
 def document(outcomes: Sequence[Outcome]) -> str:

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from overlaycast.lab.report import words
-from overlaycast.lab.report.junit import Outcome
+from overlaycast.lab.results.outcome import Outcome
 from overlaycast.lab.results.result import Delivery, Result
 
 _LOOKS = {"passed": "bold green", "failed": "bold red", "invalid": "bold yellow"}

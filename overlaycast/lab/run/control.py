@@ -13,7 +13,7 @@ from typing import Any, Final, Self
 import httpx
 
 from overlaycast.errors import LabError
-from overlaycast.lab.faults.targets import Place, Tree
+from overlaycast.lab.faults.tree import Place, Tree
 from overlaycast.lab.run.programs import Folders
 
 PATIENCE_S: Final = 2.0

@@ -10,18 +10,15 @@ import asyncio
 import signal
 import time
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from overlaycast.errors import LabError
-from overlaycast.lab.experiment import arrivals, systems
+from overlaycast.lab.experiment import systems
 from overlaycast.lab.experiment.arrivals import Passage
-from overlaycast.lab.experiment.experiment import Cast, Experiment
-from overlaycast.lab.experiment.systems import System
-from overlaycast.lab.faults.aim import Ground, Pair, changeable
+from overlaycast.lab.experiment.plan import Plan
 from overlaycast.lab.faults.props import props
-from overlaycast.lab.faults.targets import EMPTY
+from overlaycast.lab.faults.tree import EMPTY
 from overlaycast.lab.injection import Stage
 from overlaycast.lab.injection.cabling import NetworkCables
 from overlaycast.lab.network import processes
@@ -35,7 +32,6 @@ from overlaycast.lab.run.programs import Folders, Membership
 from overlaycast.lab.run.progress import Progress
 from overlaycast.lab.run.timeline import Timeline
 from overlaycast.lab.run.watch import Watch
-from overlaycast.lab.topology.topology import Topology
 
 COUNT_EVERY_S: Final = 0.2
 LOOK_EVERY_S: Final = 0.25
@@ -44,53 +40,6 @@ GROUP_S: Final = 20.0
 END_S: Final = 8.0
 STATE: Final = Path("/run/overlaycast")
 """In the private /run of the run: gone with it, and short enough for a socket's name."""
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What to run, checked: the experiment and its network, who plays what, where results go.
-
-    Attributes:
-        system: what carries the stream.
-        notes: what a reader of the result has to know: what is left out, what came before, what is too much.
-        capture_mib: keep so much of each link's packets; None: none.
-        variant: its number among the runs of its file; None: it is the only one.
-        point: what is swept, and to which value here.
-    """
-
-    file: Path
-    experiment: Experiment
-    topology: Topology
-    cast: Cast
-    out: Path
-    seed: int
-    command: str
-    system: System = "overlay"
-    notes: tuple[str, ...] = ()
-    capture_mib: float | None = None
-    variant: int | None = None
-    point: tuple[tuple[str, Any], ...] = ()
-
-    @property
-    def members(self) -> tuple[str, ...]:
-        """The hosts of all members."""
-        return self.cast.members
-
-    @property
-    def ground(self) -> Ground:
-        """What faults can aim at."""
-        return Ground(self.topology, self.members, self.cast.source)
-
-    @property
-    def changeable(self) -> tuple[Pair, ...]:
-        """The links whose shape its timeline will change."""
-        return changeable(tuple(fault for _, fault in self.experiment.faults), self.ground)
-
-    @property
-    def arrivals(self) -> arrivals.Arrivals:
-        """Who comes and goes when."""
-        experiment = self.experiment
-        return arrivals.plan(experiment.arrival, self.cast.peers, self.seed, experiment.stream_s)
 
 
 class Run:

@@ -17,10 +17,11 @@ from typing import Final, Self
 
 from overlaycast.errors import LabError
 from overlaycast.lab.experiment import systems
-from overlaycast.lab.faults.targets import Place, Tree
+from overlaycast.lab.experiment.plan import Plan
+from overlaycast.lab.faults.tree import Place, Tree
 from overlaycast.lab.network.network import Network
 from overlaycast.lab.run import multicast_routes
-from overlaycast.lab.run.course import Plan, Run
+from overlaycast.lab.run.course import Run
 from overlaycast.lab.run.multicast_routes import GROUP
 from overlaycast.lab.run.programs import Membership
 from overlaycast.lab.run.progress import Progress

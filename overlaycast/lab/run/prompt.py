@@ -14,11 +14,11 @@ import sys
 import threading
 from types import FrameType
 
+from overlaycast.lab.experiment.plan import Plan
 from overlaycast.lab.fidelity import fidelity
 from overlaycast.lab.network.isolation import stop_fd
 from overlaycast.lab.network.mininetface import prompt
 from overlaycast.lab.network.network import Network
-from overlaycast.lab.run.course import Plan
 
 
 def run(plan: Plan) -> int:

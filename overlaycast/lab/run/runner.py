@@ -23,6 +23,7 @@ from typing import Any, Final
 from overlaycast import __version__
 from overlaycast.errors import LabError, OverlaycastError
 from overlaycast.lab.experiment import load
+from overlaycast.lab.experiment.plan import Plan
 from overlaycast.lab.faults.faults import ClockStep
 from overlaycast.lab.fidelity import fidelity
 from overlaycast.lab.network.capture import Capture, capturing
@@ -31,7 +32,7 @@ from overlaycast.lab.recording import journals
 from overlaycast.lab.recording.observe import network_seen
 from overlaycast.lab.recording.recording import FileSeen, Recording
 from overlaycast.lab.run import media
-from overlaycast.lab.run.course import Plan, Run
+from overlaycast.lab.run.course import Run
 from overlaycast.lab.run.multicast_run import MulticastRun
 from overlaycast.lab.run.progress import Progress
 

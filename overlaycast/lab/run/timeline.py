@@ -18,7 +18,7 @@ from overlaycast.lab import injection
 from overlaycast.lab.faults import aim
 from overlaycast.lab.faults.aim import Ground, Hit
 from overlaycast.lab.faults.faults import Fault
-from overlaycast.lab.faults.targets import EMPTY, Tree
+from overlaycast.lab.faults.tree import EMPTY, Tree
 from overlaycast.lab.injection import Stage
 from overlaycast.lab.recording.recording import FaultDone
 from overlaycast.lab.run.progress import Progress

@@ -89,7 +89,7 @@ def _draw(settings: SimulateSettings) -> Draw:
         from overlaycast.lab.topology.graphml import read_graphml
 
         return on_map(read_graphml(settings.topology), settings.members, settings.seed, settings.uplink_mbit)
-    from overlaycast.lab.topology.topology import load_topology
+    from overlaycast.lab.topology.loading import load_topology
 
     return on_topology(load_topology(settings.topology), settings.seed)
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from overlaycast.errors import ConfigError
-from overlaycast.lab.network.shaping import Shape
+from overlaycast.lab.topology.shape import Shape
 
 Kind = Literal["host", "router"]
 ROLES: Final = ("client", "server", "backup", "coordinator")

@@ -17,10 +17,10 @@ from subprocess import PIPE
 from typing import Any
 
 from overlaycast.errors import ConfigError, LabError, MissingError
-from overlaycast.lab.network.shaping import Shape, shape
 from overlaycast.lab.topology import nat
 from overlaycast.lab.topology.graph import Link, Node
 from overlaycast.lab.topology.node_plan import KernelSettings, NodePlan, ip_batch, node_plans
+from overlaycast.lab.topology.shape import Shape, shape
 from overlaycast.lab.topology.topology import Topology
 
 with warnings.catch_warnings():

@@ -11,8 +11,8 @@ from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
-from overlaycast.lab.network.shaping import Shape
 from overlaycast.lab.topology.graph import Link, Node
+from overlaycast.lab.topology.shape import Shape
 from overlaycast.lab.topology.topology import Topology
 
 _ROLE_STYLE = {"client": "green", "server": "bold red", "backup": "bold magenta", "coordinator": "bold blue"}

@@ -1,28 +1,18 @@
-"""A checked network: nodes, links, sites, addresses and paths, ready to be built. Pure but for
-``load_topology``.
+"""A checked network: nodes, links, sites, addresses and paths, ready to be built. Pure.
 
-Owns: ``Topology``, the one value that the builder, the drawing, the runner and the report share; and how a
-file becomes one. Refuses: whatever ``graph.check`` refuses, with the file's name in front. ``RoutedTopo``,
-the class that topology files derive from, lives in ``routedtopo.py``.
+Owns: ``Topology``, the one value that the builder, the drawing, the runner and the report share. Refuses: whatever
+``graph.check`` refuses. ``RoutedTopo``, the class that topology files derive from, lives in ``routedtopo.py``; how a
+file becomes a topology, in ``loading.py``.
 """
 
-from __future__ import annotations
-
-import runpy
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Final
 
 from overlaycast.errors import ConfigError
 from overlaycast.lab.topology import graph, routing
 from overlaycast.lab.topology.addressing import Addressing, Family, Interface, Lan, assign
 from overlaycast.lab.topology.graph import Link, Nat, Node, Uplink
-
-if TYPE_CHECKING:
-    from overlaycast.lab.topology.routedtopo import RoutedTopo
-
 
 FAMILIES: Final[dict[str, tuple[Family, ...]]] = {"4": (4,), "6": (6,), "both": (4, 6)}
 
@@ -221,84 +211,3 @@ class Topology:
             return (), node
         own = self.links_of(node)[0]
         return (own.name,), own.other(node)
-
-
-LOADERS: Final[dict[str, Callable[[Path, str | None], Topology]]] = {}
-"""Suffix of a file's name -> how it becomes a topology. ``.py`` is below; further formats add themselves here."""
-
-
-def load_topology(path: str | Path, name: str | None = None) -> Topology:
-    """Return the topology in a file.
-
-    Args:
-        path: a ``.py`` in Mininet's custom format (``topos = {name: class}``), its class derived from ``RoutedTopo``;
-            or a ``.graphml`` map.
-        name: which of several; may be left out where there is one, or one that is called like the file. Parameters of
-            the class may follow, as after ``mn --topo``: ``figure_2a,ip=both``. For a map: where hosts go, in the
-            words of ``zoo.py``.
-
-    Raises:
-        ConfigError: no such file, not of a known kind, or not a network that can be built.
-    """
-    file = Path(path)
-    if file.suffix not in LOADERS:
-        raise ConfigError(f"{file}: cannot be read as a topology; accepted: files ending in {', '.join(LOADERS)}")
-    if not file.is_file():
-        raise ConfigError(f"{file}: no such file")
-    return LOADERS[file.suffix](file, name)
-
-
-def _load_python(file: Path, name: str | None) -> Topology:
-    from overlaycast.lab.topology.routedtopo import RoutedTopo
-
-    try:
-        topos = runpy.run_path(str(file)).get("topos")
-    except ConfigError:
-        raise
-    except Exception as error:
-        raise ConfigError(f"{file}: {type(error).__name__}: {error}") from error
-    if not isinstance(topos, dict) or not topos:
-        raise ConfigError(f"{file}: topos is missing; accepted: topos = {{'name': a class derived from RoutedTopo}}")
-    wanted, *params = (name or "").split(",")
-    chosen = wanted or (file.stem if file.stem in topos else next(iter(topos)) if len(topos) == 1 else None)
-    if chosen not in topos:
-        raise ConfigError(f"{file}: no topology {chosen!r}; accepted: {', '.join(map(str, topos))}")
-    return _from_class(file, str(chosen), topos[chosen], _params(file, params), RoutedTopo)
-
-
-def _params(file: Path, words: Sequence[str]) -> dict[str, int | float | str]:
-    """Read what follows a topology's name, in the words of ``mn --topo``."""
-    found: dict[str, int | float | str] = {}
-    for word in words:
-        key, equals, text = word.partition("=")
-        if not equals or not key.isidentifier():
-            raise ConfigError(f"{file}: name: {word!r:.60} after the topology's; accepted: KEY=VALUE, such as ip=6")
-        for read in (int, float, str):
-            with suppress(ValueError):
-                found[key] = read(text)
-                break
-    return found
-
-
-def _from_class(
-    file: Path, name: str, make: Any, params: dict[str, int | float | str], base: type[RoutedTopo]
-) -> Topology:
-    try:
-        made = make(**params)
-    except ConfigError as error:
-        raise ConfigError(f"{file}: {error}") from None
-    except Exception as error:
-        raise ConfigError(f"{file}: topos[{name!r}]: {type(error).__name__}: {error}") from error
-    if not isinstance(made, base):
-        raise ConfigError(f"{file}: topos[{name!r}] made a {type(made).__name__}; accepted: a RoutedTopo")
-    return made.topology(name)
-
-
-def _load_map(file: Path, name: str | None) -> Topology:
-    from overlaycast.lab.topology.zoo import load_zoo
-
-    return load_zoo(file, name)
-
-
-LOADERS[".py"] = _load_python
-LOADERS[".graphml"] = _load_map

@@ -20,9 +20,9 @@ from pathlib import Path
 from typing import Final
 
 from overlaycast.errors import ConfigError
-from overlaycast.lab.network.shaping import Shape
 from overlaycast.lab.topology.graph import Link, Node
 from overlaycast.lab.topology.graphml import RouterMap, read_graphml
+from overlaycast.lab.topology.shape import Shape
 from overlaycast.lab.topology.topology import Topology
 
 MAX_CLIENTS: Final = 10_000

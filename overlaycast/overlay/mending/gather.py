@@ -26,8 +26,8 @@ from overlaycast.overlay.placing import placement
 from overlaycast.overlay.placing.placement import FREE, SITE_STRETCH, Rules
 from overlaycast.overlay.plan import moves
 from overlaycast.overlay.state.group import Group
-from overlaycast.overlay.state.locality import Place, lies_in
 from overlaycast.overlay.state.members import Member
+from overlaycast.overlay.state.place import Place, lies_in
 from overlaycast.overlay.state.tree import ancestors
 
 AT_ONCE: Final = 64

@@ -26,8 +26,8 @@ from overlaycast.overlay.placing.placement import SITE_STRETCH, TOO_LONG, Found,
 from overlaycast.overlay.plan import moves
 from overlaycast.overlay.plan.capacity import UNLIMITED, uplink_copies
 from overlaycast.overlay.state.group import Group
-from overlaycast.overlay.state.locality import Place
 from overlaycast.overlay.state.members import Member, State
+from overlaycast.overlay.state.place import Place
 from overlaycast.overlay.state.tree import ancestors, delay_ms
 
 LOOKED_AT: Final = 64

@@ -21,8 +21,8 @@ from overlaycast.overlay.placing.nearest import neighbours
 from overlaycast.overlay.placing.placement import SITE_STRETCH
 from overlaycast.overlay.plan import moves
 from overlaycast.overlay.state.group import Group
-from overlaycast.overlay.state.locality import links_between
 from overlaycast.overlay.state.members import Member
+from overlaycast.overlay.state.place import links_between
 from overlaycast.overlay.state.tree import depth
 
 MOST: Final = 1024

@@ -20,8 +20,8 @@ from typing import Final
 from overlaycast.overlay.plan.capacity import room
 from overlaycast.overlay.plan.reach import linked
 from overlaycast.overlay.state.group import Group
-from overlaycast.overlay.state.locality import Place
 from overlaycast.overlay.state.members import Member
+from overlaycast.overlay.state.place import Place
 
 HYSTERESIS: Final = 0.75
 """A cluster keeps its primaries until it has shrunk to this share of the size that granted them."""

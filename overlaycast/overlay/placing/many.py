@@ -24,8 +24,9 @@ from overlaycast.overlay.placing.nearest import neighbours
 from overlaycast.overlay.placing.placement import Rules
 from overlaycast.overlay.plan import capacity, moves
 from overlaycast.overlay.state.group import Group
-from overlaycast.overlay.state.locality import Place, links_between, reach_ms
+from overlaycast.overlay.state.locality import reach_ms
 from overlaycast.overlay.state.members import Member
+from overlaycast.overlay.state.place import Place, links_between
 
 COARSE_MS: Final = 5.0
 SAME_RATE: Final = 0.6

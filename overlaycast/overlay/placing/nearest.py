@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from overlaycast.overlay.placing.levels import SOURCE
-from overlaycast.overlay.state.locality import Place, links_between
+from overlaycast.overlay.state.place import Place, links_between
 
 NEIGHBOURS: Final = 8
 """Others that are looked at for each place: more find hardly anything."""

@@ -26,8 +26,9 @@ from overlaycast.overlay.plan import candidates, moves, promises, rifts, storm
 from overlaycast.overlay.plan.capacity import UNLIMITED, room, slowed, uplink_copies
 from overlaycast.overlay.plan.reach import linked
 from overlaycast.overlay.state.group import Group
-from overlaycast.overlay.state.locality import Place, alike_ms, distance_ms, lies_in, links_between, meeting
+from overlaycast.overlay.state.locality import alike_ms, distance_ms
 from overlaycast.overlay.state.members import Member
+from overlaycast.overlay.state.place import Place, lies_in, links_between, meeting
 from overlaycast.overlay.state.tree import LEVEL_BITS, RANK_LIMIT, ceiling, delay_ms, depth, top
 
 STRETCH: Final = 1.6

@@ -14,8 +14,9 @@ from collections.abc import Callable
 from typing import Final
 
 from overlaycast.overlay.state import tree
-from overlaycast.overlay.state.locality import Place, alike_ms
+from overlaycast.overlay.state.locality import alike_ms
 from overlaycast.overlay.state.members import Member
+from overlaycast.overlay.state.place import Place
 
 LOOK: Final = 4
 """Acceptable candidates that are compared per place, beside those that are about as near as the nearest."""

@@ -12,11 +12,12 @@ from __future__ import annotations
 from typing import Final
 
 from overlaycast.overlay.state import filerate
-from overlaycast.overlay.state.carried import Direction, account
+from overlaycast.overlay.state.account import Direction
+from overlaycast.overlay.state.carried import account
 from overlaycast.overlay.state.filerate import FileRate
 from overlaycast.overlay.state.group import Group
-from overlaycast.overlay.state.locality import Place
 from overlaycast.overlay.state.members import SERVERS, Member
+from overlaycast.overlay.state.place import Place
 
 HOST_SHARE: Final = 0.8
 """Part of a host's stated upload that is planned for (DESIGN 5)."""

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from overlaycast.overlay.plan import candidates, promises
 from overlaycast.overlay.state.group import Group
-from overlaycast.overlay.state.locality import distance_ms, links_between
+from overlaycast.overlay.state.locality import distance_ms
 from overlaycast.overlay.state.members import Member, State
+from overlaycast.overlay.state.place import links_between
 
 HOP_MS = 0.2
 """What one more hop costs in a host that forwards, beside the way."""

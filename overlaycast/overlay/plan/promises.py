@@ -17,8 +17,8 @@ from overlaycast.overlay.plan import candidates
 from overlaycast.overlay.plan.capacity import room
 from overlaycast.overlay.plan.reach import linked
 from overlaycast.overlay.state.group import Group
-from overlaycast.overlay.state.locality import Place
 from overlaycast.overlay.state.members import NO_MEMBERS, Member
+from overlaycast.overlay.state.place import Place
 from overlaycast.overlay.state.tree import ancestors
 
 _ONE = ((False,), (True,))

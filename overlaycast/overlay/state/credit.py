@@ -10,8 +10,9 @@ twice the fastest pace that the source has shown, or that the planned rate could
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
+
+from overlaycast.overlay.state.account import Progress
 
 if TYPE_CHECKING:
     from overlaycast.overlay.state.group import Group
@@ -21,15 +22,6 @@ SMALLEST: Final = 188
 SLACK: Final = 1024
 SHORTEST_S: Final = 0.2
 FASTER: Final = 2.0
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """The source's newest word: its next record, when it said so, and its fastest pace so far, records a second."""
-
-    next_seq: int
-    at: float
-    pace: float | None = None
 
 
 def told(group: Group, next_seq: int, now: float) -> None:

@@ -11,8 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from overlaycast.overlay.state.carried import Account, Direction
-from overlaycast.overlay.state.credit import Progress
+from overlaycast.overlay.state.account import Account, Direction, Progress
 from overlaycast.overlay.state.filerate import FileRate
 from overlaycast.overlay.state.locality import Places
 from overlaycast.overlay.state.members import Member, State

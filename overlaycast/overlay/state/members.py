@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 from overlaycast.errors import LocalProtocolError
 
 if TYPE_CHECKING:
-    from overlaycast.overlay.state.locality import Place
+    from overlaycast.overlay.state.place import Place
 
 
 class State(IntEnum):
@@ -38,24 +38,6 @@ TRANSITIONS: Final[dict[State, tuple[State, ...]]] = {
 
 SERVERS: Final = ("relay", "backup")
 NEVER: Final = float("-inf")
-
-
-@dataclass(frozen=True, slots=True)
-class Measurement:
-    """What the coordinator found out about one member (Fig. 4, 406).
-
-    Args:
-        path: the routers from the coordinator to the member, the member's own last; None: a hop that did not
-            answer; empty: the trace failed.
-        rtt_ms: round-trip time of a small echo.
-        rate_mbit: rate that a large echo showed; a lower bound of the thinnest link on the way.
-        hops_ms: round-trip time to each hop of ``path``, or empty; tells thin long links from LAN.
-    """
-
-    path: tuple[str | None, ...] = ()
-    rtt_ms: float | None = None
-    rate_mbit: float | None = None
-    hops_ms: tuple[float | None, ...] = ()
 
 
 class _Nobody(list["Member"]):

@@ -7,7 +7,8 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from overlaycast.agent.ends.release import BURST_S, CATCH_UP, LATEST_S, Release, share_of
+from overlaycast.agent.ends.release import BURST_S, CATCH_UP, LATEST_S, Release
+from overlaycast.agent.hops.pacing import share_of
 
 STEP = 0.0079
 """Of 8 Mbit/s in records of 7896 bytes."""

@@ -11,7 +11,7 @@ import pytest
 
 from overlaycast.agent.hops import parent_link
 from overlaycast.agent.hops.parent_link import ParentLink
-from overlaycast.agent.records.intake import Arrival
+from overlaycast.agent.records.arrival import Arrival
 from overlaycast.agent.records.live_intake import LiveIntake
 from overlaycast.agent.records.ring import Ring
 from overlaycast.wire.frames import Heartbeat, data_header, encode

@@ -8,10 +8,10 @@ import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
-from overlaycast.agent.ends.release import share_of
 from overlaycast.agent.hops.child_link import TURN
 from overlaycast.agent.hops.downstream import Downstream
 from overlaycast.agent.hops.grants import Admission
+from overlaycast.agent.hops.pacing import share_of
 from overlaycast.agent.hops.sockets import SO_MAX_PACING_RATE
 from overlaycast.agent.records.ring import Ring
 from overlaycast.wire.frames import EDGE, IDLE, OLDEST, Decoder, Digests, Heartbeat, Start, Stop, encode

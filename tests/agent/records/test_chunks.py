@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from overlaycast.agent.records.arrival import Arrival
 from overlaycast.agent.records.chunk_intake import ChunkIntake, slab_bytes
 from overlaycast.agent.records.chunks import (
     LEAF,
@@ -26,7 +27,6 @@ from overlaycast.agent.records.chunks import (
     held_chunks,
     leaves,
 )
-from overlaycast.agent.records.intake import Arrival
 from overlaycast.agent.records.ring import Ring
 from overlaycast.agent.records.slab import LEAST_ROOM, MAX_FRAME
 from overlaycast.errors import ConfigError, RemoteProtocolError

@@ -13,10 +13,9 @@ from overlaycast.errors import ConfigError
 from overlaycast.lab.commands import lab as command
 from overlaycast.lab.document import placed_yaml
 from overlaycast.lab.experiment import experiment
-from overlaycast.lab.experiment.casting import Host, cast, check_faults
-from overlaycast.lab.network.shaping import Shape
-from overlaycast.lab.recording.observe import castable
+from overlaycast.lab.experiment.casting import Host, cast, castable, check_faults
 from overlaycast.lab.topology.graph import Link, Node
+from overlaycast.lab.topology.shape import Shape
 from overlaycast.lab.topology.topology import Topology
 
 GOOD = """\

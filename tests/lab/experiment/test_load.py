@@ -11,7 +11,7 @@ import pytest
 
 from overlaycast.lab.experiment import load
 from overlaycast.lab.experiment.experiment import Cast, FileStream
-from overlaycast.lab.topology.topology import load_topology
+from overlaycast.lab.topology.loading import load_topology
 from tests.lab import made_up
 
 LAB = [sys.executable, "-m", "overlaycast.cli", "lab"]

@@ -12,7 +12,7 @@ from overlaycast.errors import LabError
 from overlaycast.lab.faults import aim
 from overlaycast.lab.faults.aim import Ground, Hit
 from overlaycast.lab.faults.faults import Fault
-from overlaycast.lab.faults.targets import Tree
+from overlaycast.lab.faults.tree import Tree
 from tests.lab import made_up
 
 _FAULT: TypeAdapter[Fault] = TypeAdapter(Fault)

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from overlaycast.errors import LabError
 from overlaycast.lab.faults import targets
-from overlaycast.lab.faults.targets import ANOTHER, BACKUP, PRIMARY, Place, Tree
+from overlaycast.lab.faults.targets import ANOTHER, BACKUP, PRIMARY
+from overlaycast.lab.faults.tree import Place, Tree
 from tests.lab import made_up
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from overlaycast.lab.fidelity.fidelity import Tolerance, judge, loss_probes, rate_groups, train_frames
 from overlaycast.lab.fidelity.probes import HEADERS, Arrivals, rate_of
-from overlaycast.lab.network.shaping import FRAME_BYTES, Shape
+from overlaycast.lab.topology.shape import FRAME_BYTES, Shape
 
 EXACT = {"delay_ms": 5.0, "rate_mbit": 20.0}
 ASKED = Shape(rate_mbit=20, delay_ms=5)

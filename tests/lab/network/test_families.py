@@ -16,8 +16,8 @@ import pytest
 from overlaycast.errors import LabError
 from overlaycast.lab.fidelity import fidelity, reach
 from overlaycast.lab.network.network import Network
-from overlaycast.lab.network.shaping import Shape
 from overlaycast.lab.topology.graph import Link, Node
+from overlaycast.lab.topology.shape import Shape
 from overlaycast.lab.topology.topology import Topology
 from tests.lab.inside import inside
 from tests.lab.stock import mn

@@ -9,7 +9,7 @@ import pytest
 
 from overlaycast.lab.fidelity import fidelity
 from overlaycast.lab.network.network import Network
-from overlaycast.lab.topology.topology import load_topology
+from overlaycast.lab.topology.loading import load_topology
 from tests.lab.inside import inside
 
 pytestmark = [pytest.mark.lab, pytest.mark.slow]

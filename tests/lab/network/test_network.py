@@ -19,11 +19,12 @@ import pytest
 from overlaycast.errors import ConfigError, LabError
 from overlaycast.lab.fidelity import fidelity, reach
 from overlaycast.lab.network.network import Network
-from overlaycast.lab.network.shaping import Shape
 from overlaycast.lab.network.tapwire import EARLY_NS
 from overlaycast.lab.topology.graph import Link, Node
+from overlaycast.lab.topology.loading import load_topology
 from overlaycast.lab.topology.node_plan import KernelSettings
-from overlaycast.lab.topology.topology import Topology, load_topology
+from overlaycast.lab.topology.shape import Shape
+from overlaycast.lab.topology.topology import Topology
 from tests.lab.inside import FIGURE_2A, inside
 
 pytestmark = pytest.mark.lab

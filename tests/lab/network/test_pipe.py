@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from overlaycast.lab.network.pipe import Pipe
-from overlaycast.lab.network.shaping import FRAME_BYTES, Shape
+from overlaycast.lab.topology.shape import FRAME_BYTES, Shape
 
 MS = 1_000_000
 frames = st.lists(st.tuples(st.integers(0, 5 * MS), st.integers(60, FRAME_BYTES)), max_size=60)

@@ -9,16 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from overlaycast.errors import ConfigError
-from overlaycast.lab.network.shaping import (
-    FRAME_BYTES,
-    LEAST_QUEUE_BYTES,
-    Shape,
-    choose,
-    shape,
-    tc_commands,
-    tc_differences,
-    tc_overflowed,
-)
+from overlaycast.lab.network.shaping import choose, tc_commands, tc_differences, tc_overflowed
+from overlaycast.lab.topology.shape import FRAME_BYTES, LEAST_QUEUE_BYTES, Shape, shape
 
 PLAIN = Shape()
 SLOW = Shape(rate_mbit=20)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from overlaycast.lab.topology.topology import load_topology
+from overlaycast.lab.topology.loading import load_topology
 from tests.lab.inside import ROOT, inside
 from tests.lab.stock import mn
 

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 import pytest
 
 from overlaycast.errors import LabError
-from overlaycast.lab.network.shaping import Shape
 from overlaycast.lab.network.wireclient import WireLink, WireProcess
+from overlaycast.lab.topology.shape import Shape
 
 
 class Bench:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from overlaycast.lab.fidelity import fidelity
 from overlaycast.lab.network.network import Network
-from overlaycast.lab.topology.topology import load_topology
+from overlaycast.lab.topology.loading import load_topology
 
 if __name__ == "__main__":
     with Network(load_topology(Path(__file__).parents[3] / "topologies" / "figure_2a.py")) as network:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from overlaycast.lab.network.isolation import stop_requested
 from overlaycast.lab.network.network import Network
-from overlaycast.lab.topology.topology import load_topology
+from overlaycast.lab.topology.loading import load_topology
 
 
 async def main() -> int:

@@ -58,7 +58,7 @@ def check(files: list[str]) -> None:
     """Build and check each topology."""
     from overlaycast.lab.fidelity import fidelity
     from overlaycast.lab.network.network import Network
-    from overlaycast.lab.topology.topology import load_topology
+    from overlaycast.lab.topology.loading import load_topology
 
     for file in files:
         with Network(load_topology(file)) as network:

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from overlaycast.lab.analysis import judge
-from overlaycast.lab.report.junit import Outcome, document
+from overlaycast.lab.report.junit import document
+from overlaycast.lab.results.outcome import Outcome
 from tests.lab import made_up
 from tests.lab.made_up import Story
 

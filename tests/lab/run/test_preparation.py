@@ -15,7 +15,7 @@ from overlaycast.lab.commands import lab as command
 from overlaycast.lab.experiment.experiment import FileStream, MediaStream, SyntheticStream
 from overlaycast.lab.faults.aim import Ground
 from overlaycast.lab.faults.faults import Kill
-from overlaycast.lab.faults.targets import Tree
+from overlaycast.lab.faults.tree import Tree
 from overlaycast.lab.injection import Stage
 from overlaycast.lab.run import media, programs
 from overlaycast.lab.run.control import parse_tree

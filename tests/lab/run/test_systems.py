@@ -11,15 +11,15 @@ from overlaycast.errors import ConfigError
 from overlaycast.lab.analysis.copies import DATAGRAM_HEADERS, PACKET_HEADERS, stream_curve, wire_curve
 from overlaycast.lab.experiment import systems
 from overlaycast.lab.experiment.experiment import FileStream, SyntheticStream
-from overlaycast.lab.experiment.systems import System, adapted, grouped
+from overlaycast.lab.experiment.plan import Plan, System
+from overlaycast.lab.experiment.systems import adapted, grouped
 from overlaycast.lab.recording.journals import Journal, Sample
 from overlaycast.lab.recording.recording import CounterSample, LinkCount
 from overlaycast.lab.run import programs
-from overlaycast.lab.run.course import Plan
 from overlaycast.lab.run.multicast_routes import plan as routes
 from overlaycast.lab.run.multicast_run import Star
 from overlaycast.lab.run.programs import Folders
-from overlaycast.lab.topology.topology import load_topology
+from overlaycast.lab.topology.loading import load_topology
 from tests.lab import made_up
 from tests.lab.made_up import ROOT
 

@@ -11,7 +11,7 @@ from pydantic import TypeAdapter
 from overlaycast.errors import LabError
 from overlaycast.lab.faults.aim import Ground
 from overlaycast.lab.faults.faults import Fault
-from overlaycast.lab.faults.targets import Tree
+from overlaycast.lab.faults.tree import Tree
 from overlaycast.lab.injection import Stage
 from overlaycast.lab.run.progress import PlainProgress
 from overlaycast.lab.run.timeline import Timeline

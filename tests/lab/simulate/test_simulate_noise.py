@@ -8,7 +8,7 @@ from functools import cache
 import pytest
 
 from overlaycast.lab.simulate.draw import Draw, on_topology
-from overlaycast.lab.topology.topology import load_topology
+from overlaycast.lab.topology.loading import load_topology
 from overlaycast.overlay import Measurement, Overlay
 from overlaycast.wire.group import GroupSettings
 from overlaycast.wire.messages import VERSION, Address, Subscribe

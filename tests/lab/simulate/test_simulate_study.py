@@ -14,7 +14,7 @@ from overlaycast.lab.simulate.draw import Draw, on_map, on_topology
 from overlaycast.lab.simulate.study import Wishes, run
 from overlaycast.lab.simulate.world import World
 from overlaycast.lab.topology.graphml import RouterMap
-from overlaycast.lab.topology.topology import load_topology
+from overlaycast.lab.topology.loading import load_topology
 from overlaycast.wire.group import GroupSettings
 
 TOPOLOGIES = Path(__file__).parents[3] / "topologies"

@@ -14,7 +14,7 @@ from overlaycast.lab.simulate.baselines import Limits, at_random, by_round_trip,
 from overlaycast.lab.simulate.draw import ACCESS_MS, LAN_MS, Draw, on_map, on_topology
 from overlaycast.lab.simulate.metrics import of_multicast, of_tree, percentile
 from overlaycast.lab.topology.graphml import RouterMap
-from overlaycast.lab.topology.topology import load_topology
+from overlaycast.lab.topology.loading import load_topology
 
 RATE = 8.0
 TOPOLOGIES = Path(__file__).parents[3] / "topologies"

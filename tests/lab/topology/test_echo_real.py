@@ -15,8 +15,8 @@ from contextlib import ExitStack
 import pytest
 
 from overlaycast.lab.network.network import Network
-from overlaycast.lab.network.shaping import Shape
 from overlaycast.lab.topology.graph import Link, Node
+from overlaycast.lab.topology.shape import Shape
 from overlaycast.lab.topology.topology import Topology
 from tests.lab.inside import ROOT, inside
 

@@ -13,12 +13,13 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from overlaycast.errors import ConfigError
-from overlaycast.lab.network.shaping import Shape
 from overlaycast.lab.routedtopo import RoutedTopo
 from overlaycast.lab.topology import terminal as draw
 from overlaycast.lab.topology.graph import Link, Node
+from overlaycast.lab.topology.loading import load_topology
 from overlaycast.lab.topology.node_plan import NodePlan, ip_batch, node_plans
-from overlaycast.lab.topology.topology import Topology, load_topology
+from overlaycast.lab.topology.shape import Shape
+from overlaycast.lab.topology.topology import Topology
 from tests.lab.inside import FIGURE_2A
 
 

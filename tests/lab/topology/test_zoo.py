@@ -7,7 +7,8 @@ import pytest
 
 from overlaycast.errors import ConfigError
 from overlaycast.lab.topology.graphml import RouterMap
-from overlaycast.lab.topology.topology import Topology, load_topology
+from overlaycast.lab.topology.loading import load_topology
+from overlaycast.lab.topology.topology import Topology
 from overlaycast.lab.topology.zoo import Placement, placement, zoo_topology
 
 

@@ -10,8 +10,8 @@ from overlaycast.overlay.mending import improve
 from overlaycast.overlay.placing import placement
 from overlaycast.overlay.placing.placement import Rules
 from overlaycast.overlay.plan import moves
-from overlaycast.overlay.state.locality import links_between
 from overlaycast.overlay.state.members import Member
+from overlaycast.overlay.state.place import links_between
 from overlaycast.overlay.state.tree import LEVEL_BITS, check
 from tests.overlay.scene import Scene, after_a_death, figure_2a, record
 

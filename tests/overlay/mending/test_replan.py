@@ -10,8 +10,8 @@ import pytest
 from overlaycast.overlay.mending import replan
 from overlaycast.overlay.mending.replan import Leave
 from overlaycast.overlay.placing import placement
-from overlaycast.overlay.state.locality import links_between
 from overlaycast.overlay.state.members import Member
+from overlaycast.overlay.state.place import links_between
 from overlaycast.overlay.state.tree import check
 from tests.overlay.scene import Scene
 

@@ -14,7 +14,7 @@ from overlaycast.overlay.placing import exchange
 from overlaycast.overlay.placing.exchange import shorten
 from overlaycast.overlay.placing.levels import SOURCE, Berth, share_out
 from overlaycast.overlay.placing.nearest import nearest, neighbours
-from overlaycast.overlay.state.locality import Place, links_between
+from overlaycast.overlay.state.place import Place, links_between
 
 
 @st.composite

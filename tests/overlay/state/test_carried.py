@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from overlaycast.overlay.plan.capacity import uplink_copies
-from overlaycast.overlay.state.carried import LACKING_S, PROVEN_S, Account, account
+from overlaycast.overlay.state.account import LACKING_S, PROVEN_S, Account
+from overlaycast.overlay.state.carried import account
 from tests.overlay.scene import Scene
 
 SHARES = st.lists(st.tuples(st.floats(0, 1), st.integers(1, 4)), max_size=8)

@@ -6,8 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from overlaycast.overlay.state.locality import Place, Places, meeting, prefix_of
-from overlaycast.overlay.state.members import Measurement, Member
+from overlaycast.overlay.state.locality import Places, prefix_of
+from overlaycast.overlay.state.measurement import Measurement
+from overlaycast.overlay.state.members import Member
+from overlaycast.overlay.state.place import Place, meeting
 
 HOST = (("192.0.2.7", 8471),)
 ROUTERS = st.sampled_from(["a", "b", "c", "d", None])

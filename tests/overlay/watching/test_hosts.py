@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from overlaycast.overlay.mending.repair import LEAF_S
-from overlaycast.overlay.state.carried import LACKING_S
+from overlaycast.overlay.state.account import LACKING_S
 from overlaycast.overlay.state.tree import check
 from overlaycast.overlay.watching import watch
 from overlaycast.wire.messages import Leaving

@@ -1,0 +1,62 @@
+"""What to run, checked: the unit that commands make, systems adapt and a run carries out. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Literal, get_args
+
+from overlaycast.lab.experiment import arrivals
+from overlaycast.lab.experiment.experiment import Cast, Experiment
+from overlaycast.lab.faults.aim import Ground, Pair, changeable
+from overlaycast.lab.topology.topology import Topology
+
+System = Literal["overlay", "unicast", "multicast"]
+SYSTEMS: Final[tuple[System, ...]] = get_args(System)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to run, checked: the experiment and its network, who plays what, where results go.
+
+    Attributes:
+        system: what carries the stream.
+        notes: what a reader of the result has to know: what is left out, what came before, what is too much.
+        capture_mib: keep so much of each link's packets; None: none.
+        variant: its number among the runs of its file; None: it is the only one.
+        point: what is swept, and to which value here.
+    """
+
+    file: Path
+    experiment: Experiment
+    topology: Topology
+    cast: Cast
+    out: Path
+    seed: int
+    command: str
+    system: System = "overlay"
+    notes: tuple[str, ...] = ()
+    capture_mib: float | None = None
+    variant: int | None = None
+    point: tuple[tuple[str, Any], ...] = ()
+
+    @property
+    def members(self) -> tuple[str, ...]:
+        """The hosts of all members."""
+        return self.cast.members
+
+    @property
+    def ground(self) -> Ground:
+        """What faults can aim at."""
+        return Ground(self.topology, self.members, self.cast.source)
+
+    @property
+    def changeable(self) -> tuple[Pair, ...]:
+        """The links whose shape its timeline will change."""
+        return changeable(tuple(fault for _, fault in self.experiment.faults), self.ground)
+
+    @property
+    def arrivals(self) -> arrivals.Arrivals:
+        """Who comes and goes when."""
+        experiment = self.experiment
+        return arrivals.plan(experiment.arrival, self.cast.peers, self.seed, experiment.stream_s)

@@ -1,0 +1,23 @@
+"""What the coordinator measured of a member. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """What the coordinator found out about one member (Fig. 4, 406).
+
+    Args:
+        path: the routers from the coordinator to the member, the member's own last; None: a hop that did not
+            answer; empty: the trace failed.
+        rtt_ms: round-trip time of a small echo.
+        rate_mbit: rate that a large echo showed; a lower bound of the thinnest link on the way.
+        hops_ms: round-trip time to each hop of ``path``, or empty; tells thin long links from LAN.
+    """
+
+    path: tuple[str | None, ...] = ()
+    rtt_ms: float | None = None
+    rate_mbit: float | None = None
+    hops_ms: tuple[float | None, ...] = ()

@@ -1,0 +1,97 @@
+"""Where a member is: routers on the way from the root. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from overlaycast.overlay.state.members import Member
+
+
+Key = str | tuple[object, ...]
+
+
+class Place:
+    """A router, or a wildcard, and what is known of the link above it.
+
+    ``near`` and ``below`` are placement's lists of members with room, kept here because they belong to the place.
+    """
+
+    __slots__ = (
+        "below",
+        "children",
+        "count",
+        "delay_ms",
+        "depth",
+        "heard",
+        "inbound",
+        "key",
+        "listed",
+        "name",
+        "near",
+        "order",
+        "outbound",
+        "parent",
+        "rate_mbit",
+        "timed",
+    )
+
+    def __init__(self, key: Key, parent: Place | None, name: str | None = None, order: int = 0) -> None:
+        self.key = key
+        self.name = name
+        self.parent = parent
+        self.depth: int = parent.depth + 1 if parent else 0
+        self.children: list[Place] = []
+        self.count = 0
+        self.delay_ms: float = parent.delay_ms if parent else 0.0
+        self.timed = False
+        self.heard = False
+        self.rate_mbit: float | None = None
+        self.inbound = 0
+        self.outbound = 0
+        self.near: list[tuple[float, str, int, Member]] = []
+        self.below: list[tuple[float, str, int, Place]] = []
+        self.listed = False
+        self.order = order
+        if parent:
+            parent.children.append(self)
+
+    def __repr__(self) -> str:
+        return f"<place {self.label} count={self.count} delay={self.delay_ms:.1f}>"
+
+    @property
+    def label(self) -> str:
+        """A name for people: the router's address, or what stands for it."""
+        return self.name or (self.key if isinstance(self.key, str) else "/".join(str(part) for part in self.key))
+
+    def up(self) -> Iterator[Place]:
+        """Yield this place and all above it."""
+        place: Place | None = self
+        while place is not None:
+            yield place
+            place = place.parent
+
+
+def meeting(one: Place, other: Place) -> Place:
+    """Return the deepest place that is above both, or one of them."""
+    while one is not other:
+        if one.depth >= other.depth:
+            assert one.parent is not None
+            one = one.parent
+        else:
+            assert other.parent is not None
+            other = other.parent
+    return one
+
+
+def lies_in(place: Place | None, around: Place) -> bool:
+    """Whether a place is known, and is the other one or below it."""
+    return place is not None and around in place.up()
+
+
+def links_between(one: Place | None, other: Place | None) -> int:
+    """Return how many links a copy from one place to another passes, as far as they are known."""
+    if one is other or one is None or other is None:
+        return 0
+    return one.depth + other.depth - 2 * meeting(one, other).depth
