@@ -5,7 +5,8 @@ Owns: ``Topology``, the one value that the builder, the drawing, the runner and 
 file becomes a topology, in ``loading.py``.
 """
 
-from collections.abc import Sequence
+from __future__ import annotations
+
 from dataclasses import dataclass, field
 from typing import Final
 
