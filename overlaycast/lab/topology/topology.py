@@ -7,6 +7,7 @@ file becomes a topology, in ``loading.py``.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
