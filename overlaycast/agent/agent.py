@@ -28,7 +28,7 @@ from overlaycast.agent.files.file_group import FileGroup
 from overlaycast.agent.files.file_pump import FilePump
 from overlaycast.agent.hops.downstream import Downstream
 from overlaycast.agent.hops.uplink import Uplink
-from overlaycast.agent.journal import Journal
+from overlaycast.agent.journal import MemberJournal
 from overlaycast.agent.options import TS_RECORD, JoinOptions, NodeOptions, SendOptions
 from overlaycast.agent.records.arrival import Arrival
 from overlaycast.agent.records.chunks import cut
@@ -67,7 +67,7 @@ class Setup:
 
     options: NodeOptions
     role: Role
-    journal: Journal
+    journal: MemberJournal
     port: socket.socket
     output: Output | None = None
     source: Input | None = None

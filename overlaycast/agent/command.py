@@ -20,7 +20,7 @@ from overlaycast.agent.ends.media import Input, SyntheticInput, open_input
 from overlaycast.agent.ends.output import Output
 from overlaycast.agent.ends.source import schedule_for
 from overlaycast.agent.hops.sockets import open_data_port, set_congestion
-from overlaycast.agent.journal import Journal
+from overlaycast.agent.journal import MemberJournal
 from overlaycast.agent.options import TS_RECORD, JoinOptions, NodeOptions, RelayOptions, SendOptions
 from overlaycast.errors import ConfigError
 from overlaycast.settings import load
@@ -62,7 +62,7 @@ def _open_source(options: SendOptions) -> Input:
 def _run(options: NodeOptions, role: Role, output: str | None = None, source: Input | None = None) -> int:
     websocket_url(options.coordinator)
     opened = Output(output) if output is not None else None
-    with closing(Journal(options.journal)) as journal, open_data_port(options.listen) as port:
+    with closing(MemberJournal(options.journal)) as journal, open_data_port(options.listen) as port:
         if options.congestion:
             set_congestion(port, options.congestion)
         setup = Setup(options, role, journal, port, opened, source)

@@ -9,7 +9,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Final, Literal
 
-from overlaycast.agent.progress import Far, Progress
+from overlaycast.agent.progress import Far, FileProgress
 from overlaycast.agent.records.arrival import Arrival
 from overlaycast.agent.stats import Reception
 from overlaycast.failover.words import State
@@ -43,7 +43,7 @@ class Figures:
         self._sent = 0
         self._names: dict[int, str] = {}
         self._terminal = sys.stderr.isatty()
-        self._progress: Progress | None = None
+        self._progress: FileProgress | None = None
         self._far: Far | None = None
         self._status_at = 0.0
         self._status_bytes = 0
@@ -173,7 +173,7 @@ class Figures:
         if file is None or file.size is None or not file.ready.is_set():
             return
         if self._progress is None:
-            self._progress = Progress(file.size, size, self._time())
+            self._progress = FileProgress(file.size, size, self._time())
         self._far = self._progress.look(size, self._time())
         if self._progress.is_news(self._far):
             left = None if self._far.left_s is None else round(self._far.left_s, 1)

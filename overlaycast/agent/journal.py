@@ -14,7 +14,7 @@ from typing import IO
 from overlaycast.errors import ConfigError
 
 
-class Journal:
+class MemberJournal:
     """Where ``report`` and tests read what happened; nobody parses logs.
 
     Args:

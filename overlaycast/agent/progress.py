@@ -31,7 +31,7 @@ class Far:
         return f"{self.percent} %  {self.rate_mbit:.2f} Mbit/s{left}"
 
 
-class Progress:
+class FileProgress:
     """Looks at a growing number of bytes.
 
     Args:

@@ -28,7 +28,7 @@ from typing import Final
 from overlaycast.failover.outage import COMPLAIN_EVERY, milliseconds
 from overlaycast.failover.silence import UsualRate
 from overlaycast.failover.succession import Succession
-from overlaycast.failover.words import Ask, Complain, Hang, Link, Phase, Reason, Silent, State
+from overlaycast.failover.words import CloseLink, Complain, Link, Phase, Reason, SendStart, Silent, State
 from overlaycast.wire.frames import RefuseCode
 from overlaycast.wire.messages import Assign, Peer
 
@@ -257,13 +257,13 @@ class Upstream(Succession):
             self._answered(link, now)
         link.gone = oldest
         if link is self.current:
-            self._actions.append(Ask(number, oldest=True))
+            self._actions.append(SendStart(number, oldest=True))
         elif self._outage:
             self._outage.hurry(now)
             self._try_next(now)
         elif link.feed:
             # a healthy parent is not left for a loss; we shall be further on when it is dialled again
-            self._actions.append(Hang(number))
+            self._actions.append(CloseLink(number))
             self.lost(number, "gone", now)
 
     def ended(self, now: float) -> None:
@@ -317,7 +317,7 @@ class Upstream(Succession):
                 continue
             # the same sum as for the deadline: a difference may round below, and the moment come for ever
             if now >= self.links.overdue_at(link, link is self.current):
-                self._actions.append(Hang(link.number))
+                self._actions.append(CloseLink(link.number))
                 self.lost(link.number, "unreachable" if link.phase is Phase.DIALLING else "silence", now)
 
     def _check_complaints(self, now: float) -> None:

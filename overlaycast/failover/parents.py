@@ -11,7 +11,7 @@ from typing import Final
 from overlaycast.failover.links import Links
 from overlaycast.failover.outage import Outage
 from overlaycast.failover.redial import Redials
-from overlaycast.failover.words import Action, Ask, Dial, Hang, Hush, Link, Phase, State
+from overlaycast.failover.words import Action, CloseLink, Dial, Link, Phase, SendStart, SendStop, State
 from overlaycast.wire.messages import Assign, Peer
 
 STANDBY_SLOWDOWN: Final = 10
@@ -71,11 +71,11 @@ class Parents:
             link.phase = Phase.ASKED
             link.feed = True
             link.asked_at = now
-            self._actions.append(Ask(link.number))
+            self._actions.append(SendStart(link.number))
         elif link.phase is Phase.DIALLING and not link.feed:
             # its HELLO said IDLE; once it answers it will be asked
             link.feed = True
-            self._actions.append(Ask(link.number))
+            self._actions.append(SendStart(link.number))
 
     def _rest(self, link: Link) -> None:
         """Not needed for feeding: warm if it is (or was) one of ours, else closed."""
@@ -83,15 +83,15 @@ class Parents:
             link.feed = False
             if link.phase is not Phase.DIALLING:
                 link.phase = Phase.IDLE
-            self._actions.append(Hush(link.number))
+            self._actions.append(SendStop(link.number))
         else:
-            self._hang(link)
+            self._close(link)
 
-    def _hang(self, link: Link) -> None:
+    def _close(self, link: Link) -> None:
         self.links.drop(link.number)
         if link is self.current:
             self.current = None
-        self._actions.append(Hang(link.number))
+        self._actions.append(CloseLink(link.number))
 
     def _keep_warm(self, peer: Peer, now: float) -> None:
         if self.links.to(peer.member) is None and not self._redials.planned(peer.member):
@@ -103,7 +103,7 @@ class Parents:
             peer = wanted.get(link.peer.member)
             if peer is None:
                 if link is not self.current:
-                    self._hang(link)
+                    self._close(link)
                 continue
             link.peer = peer
             ordered = parent is not None and parent.member == peer.member

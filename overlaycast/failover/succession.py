@@ -13,7 +13,7 @@ from overlaycast.failover.links import DIAL_LIMIT
 from overlaycast.failover.outage import COMPLAIN_AFTER, COMPLAIN_EVERY, Complaints, Outage, predefined
 from overlaycast.failover.parents import Parents
 from overlaycast.failover.silence import PATIENCE, SilenceLimit
-from overlaycast.failover.words import Ask, Doubt, Fed, Link, Phase, Reason, State
+from overlaycast.failover.words import Doubt, Link, ParentChanged, Phase, Reason, SendStart, State
 from overlaycast.wire.messages import Assign, Peer
 
 DIAL_PATIENCE: Final = 0.25
@@ -60,7 +60,7 @@ class Succession(Parents):
         ordered = self.order is not None and self.order.parent is not None
         by_order = ordered and link.peer.member == self._target
         reason = "first" if was is None else "order" if outage is None or was == link.peer.member else outage.reason
-        self._actions.append(Fed(link.peer.member, was, reason))
+        self._actions.append(ParentChanged(link.peer.member, was, reason))
         complaint = None
         if outage and not by_order:
             complaint = outage.complaint(self._target, now, link.peer.member)
@@ -99,7 +99,7 @@ class Succession(Parents):
         self._limit.gap(doubt.gap, now)
         left, self.current = self.current, link
         link.phase, self.state = Phase.FEEDING, State.STREAMING
-        self._actions.append(Fed(link.peer.member, doubt.complaint.now_from, "return"))
+        self._actions.append(ParentChanged(link.peer.member, doubt.complaint.now_from, "return"))
         if left:
             self._rest(left)
 
@@ -183,5 +183,5 @@ class Succession(Parents):
             return False
         best.gone = None
         best.asked_at = now
-        self._actions.append(Ask(best.number, oldest=True))
+        self._actions.append(SendStart(best.number, oldest=True))
         return True

@@ -44,7 +44,7 @@ class Dial:
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
+class SendStart:
     """START on this link from the resume point, or from the oldest record it has."""
 
     link: int
@@ -52,14 +52,14 @@ class Ask:
 
 
 @dataclass(frozen=True, slots=True)
-class Hush:
+class SendStop:
     """STOP on this link: a standby again."""
 
     link: int
 
 
 @dataclass(frozen=True, slots=True)
-class Hang:
+class CloseLink:
     """Close this link."""
 
     link: int
@@ -76,7 +76,7 @@ class Complain:
 
 
 @dataclass(frozen=True, slots=True)
-class Fed:
+class ParentChanged:
     """From now on ``parent`` feeds us (None: nobody does)."""
 
     parent: int | None
@@ -92,7 +92,7 @@ class Silent:
     silent_ms: float
 
 
-Action = Dial | Ask | Hush | Hang | Complain | Fed | Silent
+Action = Dial | SendStart | SendStop | CloseLink | Complain | ParentChanged | Silent
 
 
 @dataclass(slots=True)

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from overlaycast.failover.machine import Upstream
-from overlaycast.failover.words import Ask, Complain, Dial, Fed, Hang, Hush, Silent
+from overlaycast.failover.words import CloseLink, Complain, Dial, ParentChanged, SendStart, SendStop, Silent
 from overlaycast.wire.frames import RefuseCode
 from overlaycast.wire.messages import Assign, Peer
 
@@ -111,11 +111,11 @@ class Player:
                 case Dial():
                     how = "for records" if action.feed else "as a standby"
                     yield f"   -> dial {action.peer.name} {how}: link {action.link}"
-                case Ask():
+                case SendStart():
                     yield f"   -> START on link {action.link}" + (" from its oldest" if action.oldest else "")
-                case Hush():
+                case SendStop():
                     yield f"   -> STOP on link {action.link}"
-                case Hang():
+                case CloseLink():
                     yield f"   -> close link {action.link}"
                 case Complain():
                     went = f", now from {letter(action.now_from)}" if action.now_from else ""
@@ -123,7 +123,7 @@ class Player:
                         f"   -> NotReceiving from {letter(action.parent)}: {action.reason}, "
                         f"silent {action.silent_ms:.0f} ms{went}"
                     )
-                case Fed():
+                case ParentChanged():
                     yield f"   -> fed by {letter(action.parent)}, before by {letter(action.was)} ({action.reason})"
                 case Silent():
                     yield f"   -> {letter(action.parent)} silent for {action.silent_ms:.0f} ms"

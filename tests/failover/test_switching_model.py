@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from overlaycast.agent.records.live_intake import LiveIntake
 from overlaycast.agent.records.ring import Ring
 from overlaycast.failover.machine import Upstream
-from overlaycast.failover.words import Ask, Complain, Dial, Fed, Hang, Hush, Silent, State
+from overlaycast.failover.words import CloseLink, Complain, Dial, ParentChanged, SendStart, SendStop, Silent, State
 from overlaycast.wire.frames import Data, Heartbeat, Refuse, RefuseCode, encode
 from overlaycast.wire.messages import Assign, Peer
 
@@ -107,16 +107,16 @@ class World:
                 intake = LiveIntake(self.ring, lambda wanted, offered: self.may_skip(number))
                 intake.feeding = feed
                 self.links[number] = SimLink(self.parents[to.name], intake, feed, self.now)
-            case Ask(number, oldest):
+            case SendStart(number, oldest):
                 self.ask(self.links[number], oldest)
-            case Hush(number):
+            case SendStop(number):
                 self.links[number].intake.feeding = self.links[number].feed = False
                 self.links[number].position = None
-            case Hang(number):
+            case CloseLink(number):
                 self.links.pop(number).intake.close()
             case Complain():
                 self.told.append(action)
-            case Fed() | Silent():
+            case ParentChanged() | Silent():
                 pass
 
     def may_skip(self, number: int) -> bool:

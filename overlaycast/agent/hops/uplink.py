@@ -21,7 +21,17 @@ from overlaycast.agent.records.intake import Intake
 from overlaycast.agent.records.live_intake import LiveIntake
 from overlaycast.agent.records.ring import Ring
 from overlaycast.failover.machine import Upstream
-from overlaycast.failover.words import Action, Ask, Complain, Dial, Fed, Hang, Hush, Silent, State
+from overlaycast.failover.words import (
+    Action,
+    CloseLink,
+    Complain,
+    Dial,
+    ParentChanged,
+    SendStart,
+    SendStop,
+    Silent,
+    State,
+)
 from overlaycast.wire.frames import OLDEST, Heartbeat, RefuseCode
 from overlaycast.wire.group import GroupSettings
 from overlaycast.wire.messages import Assign, MemberMessage, NotReceiving, Peer
@@ -85,7 +95,7 @@ class Uplink:
         self._timer: asyncio.TimerHandle | None = None
         self._due = 0.0
         self._was_starved = True
-        self._switch: Fed | None = None
+        self._switch: ParentChanged | None = None
         self.checks: Checks | None = None
         self.forwards = False
         self._distrusted: dict[int, float] = {}
@@ -210,17 +220,17 @@ class Uplink:
         match action:
             case Dial():
                 self._dial(action)
-            case Ask():
-                self._ask(action)
-            case Hush():
+            case SendStart():
+                self._send_start(action)
+            case SendStop():
                 if action.link in self.links:  # it may have broken a moment ago
                     self.links[action.link].stop()
-            case Hang():
+            case CloseLink():
                 self._drop(action.link)
             case Complain():
                 self._complain(action)
-            case Fed():
-                self._fed(action)
+            case ParentChanged():
+                self._parent_changed(action)
             case Silent():
                 self._listener.journal("silent", parent=action.parent, silent_ms=action.silent_ms)
 
@@ -248,7 +258,7 @@ class Uplink:
             self.machine.lost(link.number, "unreachable", self._now())
             self._perform()
 
-    def _ask(self, action: Ask) -> None:
+    def _send_start(self, action: SendStart) -> None:
         link = self.links.get(action.link)
         if link is not None:
             link.loss_accepted = action.oldest
@@ -275,7 +285,7 @@ class Uplink:
             )
         )
 
-    def _fed(self, action: Fed) -> None:
+    def _parent_changed(self, action: ParentChanged) -> None:
         current = self.machine.current
         link = self.links.get(current.number) if current is not None else None
         self._listener.journal("fed", parent=action.parent, called=link is not None and link.called)
