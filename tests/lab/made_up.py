@@ -9,10 +9,10 @@ from overlaycast.lab.document import placed_yaml
 from overlaycast.lab.experiment.casting import cast as choose
 from overlaycast.lab.experiment.casting import castable
 from overlaycast.lab.experiment.experiment import Cast, Experiment, parse
-from overlaycast.lab.faults.tree import Place, Tree
+from overlaycast.lab.faults.tree import Seat, Tree
 from overlaycast.lab.recording import journals as j
 from overlaycast.lab.recording.observe import network_seen
-from overlaycast.lab.recording.recording import CounterSample, FaultDone, FileSeen, LinkCount, NetworkSeen, Recording
+from overlaycast.lab.recording.recording import CounterSample, FaultDone, FileSeen, LinkTraffic, NetworkSeen, Recording
 from overlaycast.lab.topology.loading import load_topology
 from overlaycast.lab.topology.topology import Topology
 
@@ -89,11 +89,11 @@ def tree(edges: dict[str, str], cast: Cast, network: NetworkSeen, epoch: int) ->
         parent = everybody.get(host)
         return 0 if parent is None else 1 + depth(parent)
 
-    places = []
+    seats = []
     for host, parent in everybody.items():
         role = "source" if host == cast.source else "backup" if host in cast.backups else "peer"
-        places.append(
-            Place(
+        seats.append(
+            Seat(
                 id=number[host],
                 host=host,
                 role=role,
@@ -105,7 +105,7 @@ def tree(edges: dict[str, str], cast: Cast, network: NetworkSeen, epoch: int) ->
                 state="streaming",
             )
         )
-    return Tree(epoch, tuple(places))
+    return Tree(epoch, tuple(seats))
 
 
 def recording(story: Story | None = None) -> Recording:
@@ -269,6 +269,6 @@ def _counters(told: Story, network: NetworkSeen) -> list[CounterSample]:
             acks = packets // 2
             ab = link.into_site == "ab"
             there, back = (inwards, packets), (66 * acks, acks)
-            links[link.name] = LinkCount(*(there + back if ab else back + there))
+            links[link.name] = LinkTraffic(*(there + back if ab else back + there))
         found.append(CounterSample(T0 + 0.2 * step, links))
     return found

@@ -153,7 +153,7 @@ def _send_all(out: socket.socket, data: bytes, options: argparse.Namespace, seen
 
 
 def join(options: argparse.Namespace, journal: Journal) -> int:
-    """Receive to the end, or until told to stop."""
+    """Receive to the end, or until asked to stop."""
     assembly, seen = Assembly(), Seen()
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as inbox:
         try:
@@ -184,10 +184,10 @@ def _receive(inbox: socket.socket, file: int, assembly: Assembly, seen: Seen, jo
     try:
         while True:
             try:
-                told = assembly.take(inbox.recv(65_536))
+                messages = assembly.take(inbox.recv(65_536))
             except TimeoutError:
-                told = []
-            for one in told:
+                messages = []
+            for one in messages:
                 if isinstance(one, End):
                     seen.sample(journal)
                     seen.next_seq = one.seq
@@ -237,7 +237,7 @@ def _stop(number: int, frame: FrameType | None) -> None:
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run one end; exit code 0 also when told to stop."""
+    """Run one end; exit code 0 also when asked to stop."""
     options = _options(argv)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _stop)

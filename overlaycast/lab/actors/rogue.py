@@ -133,9 +133,9 @@ async def _downwards(above: ClientConnection, link: ServerConnection) -> None:
 
 async def run(kind: str, report: Path, words: list[str]) -> int:
     """Run a rogue until its honest half ends; return that one's exit code."""
-    place = words.index("--coordinator") + 1
-    rogue = Rogue(Misdeeds(kind), report, words[place])
-    honest = [*words[:place], f"http://127.0.0.1:{CONTROL}", *words[place + 1 :], "--listen", f"127.0.0.1:{INNER}"]
+    index = words.index("--coordinator") + 1
+    rogue = Rogue(Misdeeds(kind), report, words[index])
+    honest = [*words[:index], f"http://127.0.0.1:{CONTROL}", *words[index + 1 :], "--listen", f"127.0.0.1:{INNER}"]
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGUSR1, rogue.begin)
     loop.add_signal_handler(signal.SIGUSR2, rogue.behave)

@@ -24,7 +24,7 @@ from overlaycast.lab.analysis.delivery import (
     longest_gap,
     lost_between,
 )
-from overlaycast.lab.faults.tree import Place
+from overlaycast.lab.faults.tree import Seat
 from overlaycast.lab.recording.journals import Fed, Journal, Silent, Switch
 from overlaycast.lab.recording.recording import FaultDone, Recording
 from overlaycast.lab.results.result import FaultSeen, Move, Orphans
@@ -44,18 +44,18 @@ class Scene:
         """Return a member's journal."""
         return self.recording.journals.get(host, NOTHING)
 
-    def orphans(self) -> tuple[Place, ...]:
+    def orphans(self) -> tuple[Seat, ...]:
         """Return the target's surviving children."""
-        places, children = self.fault.before.by_host(), self.fault.before.children()
-        found = [child for host in self.fault.silenced if host in places for child in children.get(places[host].id, ())]
+        seats, children = self.fault.before.by_host(), self.fault.before.children()
+        found = [child for host in self.fault.silenced if host in seats for child in children.get(seats[host].id, ())]
         return tuple(child for child in found if child.host not in self.gone)
 
-    def branch(self) -> tuple[Place, ...]:
+    def branch(self) -> tuple[Seat, ...]:
         """Return the surviving receivers below the targets, each once."""
-        places = self.fault.before.by_host()
-        found: dict[int, Place] = {}
+        seats = self.fault.before.by_host()
+        found: dict[int, Seat] = {}
         for host in self.fault.silenced:
-            below = self.fault.before.branch(places[host].id) if host in places else ()
+            below = self.fault.before.branch(seats[host].id) if host in seats else ()
             found |= {member.id: member for member in below if member.host not in self.gone}
         return tuple(found.values())
 
@@ -98,13 +98,13 @@ def _names(recording: Recording) -> dict[int, str]:
     trees = [recording.start_tree]
     for fault in recording.faults:
         trees += [fault.before, fault.after or fault.before]
-    names = {place.id: place.host for tree in trees for place in tree.places}
+    names = {seat.id: seat.host for tree in trees for seat in tree.seats}
     return names | {one.member: host for host, one in recording.journals.items() if one.member is not None}
 
 
 def _seen(scene: Scene) -> FaultSeen:
     fault, recording = scene.fault, scene.recording
-    affected = [place.host for place in scene.branch() if place.role == "peer"]
+    affected = [seat.host for seat in scene.branch() if seat.role == "peer"]
     moves = _moves(scene)
     orphans = _orphans(scene)
     survivors = [host for host in recording.cast.peers if host not in scene.gone]
@@ -197,26 +197,26 @@ def _worst_latency(scene: Scene, hosts: Sequence[str]) -> float | None:
 
 
 def _moves(scene: Scene) -> tuple[Move, ...]:
-    tops = {place.host for place in scene.orphans()}
-    below = {place.host for place in scene.branch()} - tops
+    tops = {seat.host for seat in scene.orphans()}
+    below = {seat.host for seat in scene.branch()} - tops
     found = []
-    for place in scene.fault.before.places:
-        if place.host in scene.gone or place.role == "source":
+    for seat in scene.fault.before.seats:
+        if seat.host in scene.gone or seat.role == "source":
             continue
-        was, first, now = scene.parents(place.host)
-        well = place.host not in tops
+        was, first, now = scene.parents(seat.host)
+        well = seat.host not in tops
         # a false alarm that ends where it began is a switch, and no move: nobody's place in the tree has changed
         if first is None or (well and now == was):
             continue
-        found.append(Move(place.host, was, now, first, place.host in below, well))
+        found.append(Move(seat.host, was, now, first, seat.host in below, well))
     return tuple(sorted(found, key=lambda move: (move.well, move.below_top, move.host)))
 
 
 def _orphans(scene: Scene) -> tuple[Orphans, ...]:
     by_site: dict[str, list[str]] = defaultdict(list)
-    for place in scene.orphans():
-        if place.site is not None:
-            by_site[place.site].append(place.host)
+    for seat in scene.orphans():
+        if seat.site is not None:
+            by_site[seat.site].append(seat.host)
     return tuple(_group(scene, site, sorted(hosts)) for site, hosts in sorted(by_site.items()))
 
 

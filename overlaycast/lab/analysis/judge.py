@@ -104,20 +104,20 @@ def _judged(result: Result, asked: Expectation) -> Judged:
 
 
 def _members(recording: Recording) -> tuple[MemberSeen, ...]:
-    hosts = {place.id: place.host for place in recording.start_tree.places}
+    hosts = {seat.id: seat.host for seat in recording.start_tree.seats}
     return tuple(
         MemberSeen(
-            id=place.id,
-            host=place.host,
-            role=place.role,
-            site=place.site,
-            rank=place.rank,
-            parent=place.parent,
-            parent_host=hosts.get(place.parent) if place.parent is not None else None,
-            primary=place.primary,
-            depth=place.depth,
+            id=seat.id,
+            host=seat.host,
+            role=seat.role,
+            site=seat.site,
+            rank=seat.rank,
+            parent=seat.parent,
+            parent_host=hosts.get(seat.parent) if seat.parent is not None else None,
+            primary=seat.primary,
+            depth=seat.depth,
         )
-        for place in recording.start_tree.places
+        for seat in recording.start_tree.seats
     )
 
 
@@ -176,8 +176,8 @@ def _tree(recording: Recording) -> TreeSeen:
     p95 = ratios[min(len(ratios) - 1, int(0.95 * len(ratios)))] if ratios else None
     return TreeSeen(
         epoch=tree.epoch,
-        depth=max((place.depth for place in tree.places), default=0),
-        primaries=sum(place.primary for place in tree.places if place.role == "peer"),
+        depth=max((seat.depth for seat in tree.seats), default=0),
+        primaries=sum(seat.primary for seat in tree.seats if seat.role == "peer"),
         stretch=Stretch(_rounded(fmean(ratios)) if ratios else None, _rounded(p95)),
     )
 

@@ -65,10 +65,10 @@ def moments(recording: Recording) -> tuple[Moment, ...]:
 
 
 def _changes(recording: Recording, t0: float) -> Iterator[_Change]:
-    names = {place.id: place.host for place in recording.start_tree.places}
+    names = {seat.id: seat.host for seat in recording.start_tree.seats}
     names |= {one.member: host for host, one in recording.journals.items() if one.member is not None}
     for fault in recording.faults:
-        names |= {place.id: place.host for place in fault.before.places}
+        names |= {seat.id: seat.host for seat in fault.before.seats}
         for host in fault.away:
             yield _Change(fault.at, host, away=True, what=f"{fault.id}: {fault.target}")
             if fault.healed_at is not None:

@@ -132,7 +132,7 @@ def _pictures(recording: Recording, t0: float) -> tuple[Picture, ...]:
 
 
 def _picture(label: str, at_s: float, tree: Tree, gone: Sequence[str]) -> Picture:
-    names: Mapping[int, str] = {place.id: place.host for place in tree.places}
-    standbys = {place.host: tuple(names[one] for one in place.standbys if one in names) for place in tree.places}
+    names: Mapping[int, str] = {seat.id: seat.host for seat in tree.seats}
+    standbys = {seat.host: tuple(names[one] for one in seat.standbys if one in names) for seat in tree.seats}
     edges = {child: parent for child, parent in tree.edges().items() if child not in gone}
     return Picture(label, round(at_s, 1), edges, standbys, tuple(gone))

@@ -1,6 +1,6 @@
 """The common ground of everything that an experiment's YAML file is made of: strict parts and their plain types. Pure.
 
-Owns: how an unknown or missing field is told. Invariant: a complaint names what is accepted.
+Owns: how an unknown or missing field is reported. Invariant: a complaint names what is accepted.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ Target = Annotated[str, Field(min_length=1, max_length=100)]
 def only_known(model: type[BaseModel], values: Any) -> Any:
     """Return ``values``, or complain about what ``model`` does not know."""
     if not isinstance(values, dict):
-        raise told("a mapping is accepted, with the fields " + ", ".join(names(model)))
+        raise field_error("a mapping is accepted, with the fields " + ", ".join(names(model)))
     for key in values:
         if key not in names(model):
-            raise told(f"unknown field {key!r}; accepted: {', '.join(names(model))}", str(key))
+            raise field_error(f"unknown field {key!r}; accepted: {', '.join(names(model))}", str(key))
     return values
 
 
-def told(complaint: str, field: str | None = None) -> PydanticCustomError:
+def field_error(complaint: str, field: str | None = None) -> PydanticCustomError:
     """Return a complaint in our own words, about a field of the mapping that is being checked."""
-    place = {} if field is None else {"field": field}
-    return PydanticCustomError("told", "{told}", {"told": complaint, **place})
+    where = {} if field is None else {"field": field}
+    return PydanticCustomError("field_error", "{complaint}", {"complaint": complaint, **where})
 
 
 def names(model: type[BaseModel]) -> list[str]:

@@ -55,7 +55,7 @@ class PlacedYaml:
             raise self.error((*self._real(first["loc"]), *_beyond(first)), _complaint(first)) from None
 
     def _real(self, loc: Sequence[str | int]) -> Field:
-        """Drop what pydantic adds to a place (tags of unions, names of validators)."""
+        """Drop what pydantic adds to a location (tags of unions, names of validators)."""
         here: Any = self.values
         real: list[str | int] = []
         for part in loc:
@@ -156,8 +156,8 @@ def _complaint(first: dict[str, Any]) -> str:
         return f"{context['tag']!r} is unknown; accepted: {_plain(str(context['expected_tags']))}"
     if kind == "literal_error":
         return f"{first['input']!r} is unknown; accepted: {_plain(str(context['expected']))}"
-    if kind == "told":
-        return str(context["told"])
+    if kind == "field_error":
+        return str(context["complaint"])
     message = str(first["msg"]).removeprefix("Input ")
     return f"{message} (got {first['input']!r:.80})"
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from overlaycast.lab.document.placed_yaml import Field, PlacedYaml
 from overlaycast.lab.experiment.experiment import Cast, Experiment
-from overlaycast.lab.faults import aim, props
+from overlaycast.lab.faults import aim, fixtures
 from overlaycast.lab.faults.aim import Ground
 from overlaycast.lab.faults.targets import SOURCE
 from overlaycast.lab.topology.topology import Topology
@@ -91,7 +91,7 @@ def check_faults(document: PlacedYaml, experiment: Experiment, cast: Cast, topol
             raise document.error(("timeline", index, found[0]), found[1])
         if fault.action == "restart" and fault.aim == cast.source != SOURCE:
             raise document.error(("timeline", index, "target"), f"accepted for the source itself: {SOURCE}")
-    clash = props.complaint(experiment.timeline)
+    clash = fixtures.complaint(experiment.timeline)
     if clash:
         raise document.error(("timeline", clash[0], "target"), clash[1])
 

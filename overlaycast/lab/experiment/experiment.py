@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from overlaycast.lab.document.parts import Part, Seconds, Slug, only_known, told
+from overlaycast.lab.document.parts import Part, Seconds, Slug, field_error, only_known
 from overlaycast.lab.document.placed_yaml import PlacedYaml
 from overlaycast.lab.faults.faults import Fault, Restart
 from overlaycast.lab.faults.targets import SOURCE
@@ -99,11 +99,11 @@ class Expectation(Part):
     @model_validator(mode="after")
     def _metric_known(self) -> Expectation:
         if self.metric not in METRICS:
-            raise told(f"{self.metric!r} is unknown; accepted: {', '.join(METRICS)}", "metric")
+            raise field_error(f"{self.metric!r} is unknown; accepted: {', '.join(METRICS)}", "metric")
         unit = METRICS[self.metric].unit
         if self.unit is not None and self.unit != unit:
             accepted = repr(unit) if unit else "no unit"
-            raise told(f"{self.metric} is measured in {accepted}, not {self.unit!r}", "unit")
+            raise field_error(f"{self.metric} is measured in {accepted}, not {self.unit!r}", "unit")
         return self
 
 

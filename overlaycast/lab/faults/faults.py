@@ -12,7 +12,7 @@ from typing import Annotated, ClassVar, Final, Literal
 
 from pydantic import Field, field_validator
 
-from overlaycast.lab.document.parts import Part, Seconds, Slug, Target, told
+from overlaycast.lab.document.parts import Part, Seconds, Slug, Target, field_error
 
 LEAST_STEP_S: Final = 60.0
 
@@ -218,7 +218,9 @@ class ClockStep(_Healing):
     @classmethod
     def _far(cls, by_s: float) -> float:
         if abs(by_s) < LEAST_STEP_S:
-            raise told(f"{by_s:g} is too small to be told from a late sample; accepted: {LEAST_STEP_S:g} s or more")
+            raise field_error(
+                f"{by_s:g} is too small to be told from a late sample; accepted: {LEAST_STEP_S:g} s or more"
+            )
         return by_s
 
 

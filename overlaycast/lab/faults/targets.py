@@ -14,7 +14,7 @@ from random import Random
 from typing import Final
 
 from overlaycast.errors import LabError
-from overlaycast.lab.faults.tree import Place, Tree
+from overlaycast.lab.faults.tree import Seat, Tree
 
 PRIMARY: Final = "primary-with-largest-branch"
 ANOTHER: Final = "another-forwarder"
@@ -55,53 +55,53 @@ def resolve(target: str, tree: Tree, gone: Mapping[str, str | None], draw: Rando
 
     Args:
         target: the expression.
-        tree: the places now.
+        tree: the seats now.
         gone: hosts that are away, with their sites.
         draw: the seed's choices.
 
     Raises:
         LabError: nobody fits.
     """
-    alive = [place for place in tree.places if place.host not in gone]
+    alive = [seat for seat in tree.seats if seat.host not in gone]
     if target == ALL_PRIMARIES:
-        return _all(target, [place for place in alive if place.role == "peer" and place.primary])
+        return _all(target, [seat for seat in alive if seat.role == "peer" and seat.primary])
     if target.startswith(SHARE):
-        peers = sorted(place.host for place in alive if place.role == "peer")
+        peers = sorted(seat.host for seat in alive if seat.role == "peer")
         return tuple(sorted(draw.sample(peers, ceil((_share(target) or 0.0) * len(peers)))))
     if target == SOURCE:
-        return _all(target, [place for place in tree.places if place.role == "source"])
+        return _all(target, [seat for seat in tree.seats if seat.role == "source"])
     return (_one(target, tree, alive, gone),)
 
 
-def _all(target: str, places: Sequence[Place]) -> tuple[str, ...]:
-    if not places:
+def _all(target: str, seats: Sequence[Seat]) -> tuple[str, ...]:
+    if not seats:
         raise LabError(f"target {target}: no member fits at this moment")
-    return tuple(sorted(place.host for place in places))
+    return tuple(sorted(seat.host for seat in seats))
 
 
-def _one(target: str, tree: Tree, alive: list[Place], gone: Mapping[str, str | None]) -> str:
+def _one(target: str, tree: Tree, alive: list[Seat], gone: Mapping[str, str | None]) -> str:
     if target == BACKUP:
-        return _first(target, [place for place in alive if place.role == "backup"], tree)
-    forwarders = [place for place in alive if place.role in ("peer", "relay") and _forwards(tree, place, gone)]
+        return _first(target, [seat for seat in alive if seat.role == "backup"], tree)
+    forwarders = [seat for seat in alive if seat.role in ("peer", "relay") and _forwards(tree, seat, gone)]
     if target == LEAF:
-        leaves = [place for place in alive if place.role == "peer" and place not in forwarders]
+        leaves = [seat for seat in alive if seat.role == "peer" and seat not in forwarders]
         return _first(target, leaves, tree)
     if target == PRIMARY:
-        return _first(target, [place for place in forwarders if place.primary], tree)
+        return _first(target, [seat for seat in forwarders if seat.primary], tree)
     if target.startswith(FORWARDER_OF):
         site = target.removeprefix(FORWARDER_OF)
-        return _first(target, [place for place in forwarders if place.site == site], tree)
+        return _first(target, [seat for seat in forwarders if seat.site == site], tree)
     if target == ANOTHER:
-        elsewhere = [place for place in forwarders if place.site not in set(gone.values())]
+        elsewhere = [seat for seat in forwarders if seat.site not in set(gone.values())]
         return _first(target, elsewhere or forwarders, tree)
     return target
 
 
-def _forwards(tree: Tree, place: Place, gone: Mapping[str, str | None]) -> bool:
-    return any(child.host not in gone for child in tree.children().get(place.id, ()))
+def _forwards(tree: Tree, seat: Seat, gone: Mapping[str, str | None]) -> bool:
+    return any(child.host not in gone for child in tree.children().get(seat.id, ()))
 
 
-def _first(target: str, candidates: list[Place], tree: Tree) -> str:
+def _first(target: str, candidates: list[Seat], tree: Tree) -> str:
     if not candidates:
         raise LabError(f"target {target}: no member fits at this moment")
-    return min(candidates, key=lambda place: (-len(tree.branch(place.id)), place.host)).host
+    return min(candidates, key=lambda seat: (-len(tree.branch(seat.id)), seat.host)).host

@@ -1,4 +1,4 @@
-"""The tree of a run as faults see it: who feeds whom at one moment. Pure."""
+"""The tree of a run as faults see it: which member feeds which at one moment. Pure."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from typing import Final
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """One member's place in the tree, as the coordinator tells it.
+class Seat:
+    """One member's seat in the tree, as the coordinator reports it.
 
     Attributes:
         id: the member.
         host: the emulated host it runs on (members are named after their hosts).
         role: source, peer, relay or backup.
         site: where that host is, by the topology; None for hosts of no site.
-        parent: who feeds it, or None.
+        parent: the member that feeds it, or None.
         primary: fed by the source on behalf of its site.
         depth: hops from the source.
-        rank: its place in the group's total order.
-        standbys: whom it turns to by itself, in order.
+        rank: its position in the group's total order.
+        standbys: the members it turns to by itself, in order.
         state: as the coordinator sees it.
     """
 
@@ -38,45 +38,43 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Tree:
-    """The members' places at one moment."""
+    """The members' seats at one moment."""
 
     epoch: int
-    places: tuple[Place, ...]
+    seats: tuple[Seat, ...]
 
-    def by_host(self) -> dict[str, Place]:
-        """Return ``{host: place}``."""
-        return {place.host: place for place in self.places}
+    def by_host(self) -> dict[str, Seat]:
+        """Return ``{host: seat}``."""
+        return {seat.host: seat for seat in self.seats}
 
-    def children(self) -> dict[int, tuple[Place, ...]]:
+    def children(self) -> dict[int, tuple[Seat, ...]]:
         """Return ``{member: its children, by name}``; members without children are left out."""
-        found: dict[int, list[Place]] = defaultdict(list)
-        for place in sorted(self.places, key=lambda place: place.host):
-            if place.parent is not None:
-                found[place.parent].append(place)
+        found: dict[int, list[Seat]] = defaultdict(list)
+        for seat in sorted(self.seats, key=lambda seat: seat.host):
+            if seat.parent is not None:
+                found[seat.parent].append(seat)
         return {parent: tuple(children) for parent, children in found.items()}
 
-    def branch(self, member: int) -> tuple[Place, ...]:
-        """Return everybody below ``member``, nearest first."""
+    def branch(self, member: int) -> tuple[Seat, ...]:
+        """Return every seat below ``member``, nearest first."""
         children = self.children()
-        found: list[Place] = []
+        found: list[Seat] = []
         todo = list(children.get(member, ()))
         seen = {member}
         while todo:
-            place = todo.pop(0)
-            if place.id in seen:  # a tree told by a network that changes meanwhile may be torn
+            seat = todo.pop(0)
+            if seat.id in seen:  # the tree may change while it is read, so it may hold a loop
                 continue
-            seen.add(place.id)
-            found.append(place)
-            todo += children.get(place.id, ())
+            seen.add(seat.id)
+            found.append(seat)
+            todo += children.get(seat.id, ())
         return tuple(found)
 
     def edges(self) -> dict[str, str]:
         """Return ``{host: host of its parent}`` for all that have one."""
-        hosts = {place.id: place.host for place in self.places}
+        hosts = {seat.id: seat.host for seat in self.seats}
         return {
-            place.host: hosts[place.parent]
-            for place in self.places
-            if place.parent is not None and place.parent in hosts
+            seat.host: hosts[seat.parent] for seat in self.seats if seat.parent is not None and seat.parent in hosts
         }
 
 

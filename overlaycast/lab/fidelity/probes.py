@@ -91,11 +91,11 @@ def family_of(address: str) -> socket.AddressFamily:
 
 
 @contextmanager
-def bound(network: Network, places: Sequence[tuple[str, str]]) -> Iterator[list[socket.socket]]:
+def bound(network: Network, ends: Sequence[tuple[str, str]]) -> Iterator[list[socket.socket]]:
     """One UDP socket per (node, address), non-blocking, with kernel timestamps and roomy buffers."""
     made: list[socket.socket] = []
     try:
-        for node, address in places:
+        for node, address in ends:
             with network.in_namespace(node):
                 one = socket.socket(family_of(address), socket.SOCK_DGRAM)
             made.append(one)
@@ -181,9 +181,9 @@ def _promptly() -> Iterator[None]:
 @contextmanager
 def _pairs(network: Network, ways: Sequence[Way]) -> Iterator[list[tuple[socket.socket, socket.socket]]]:
     """A connected sender and its receiver for every way."""
-    places = [(each.source, each.source_address) for each in ways]
-    places += [(each.target, each.target_address) for each in ways]
-    with bound(network, places) as sockets, _promptly():
+    ends = [(each.source, each.source_address) for each in ways]
+    ends += [(each.target, each.target_address) for each in ways]
+    with bound(network, ends) as sockets, _promptly():
         pairs = list(zip(sockets[: len(ways)], sockets[len(ways) :], strict=True))
         for sender, receiver in pairs:
             sender.connect(receiver.getsockname())

@@ -104,7 +104,7 @@ def multicast(network: Network, family: Family = 4) -> MulticastFinding:
     listeners = [_joined(network, *member, family) for member in members]
     heard = {one: Arrivals() for one in listeners}
     try:
-        with bound(network, [place[:2] for place in (*members, *routers)]) as senders:
+        with bound(network, [end[:2] for end in (*members, *routers)]) as senders:
             for one, (node, address, device) in zip(senders, (*members, *routers), strict=True):
                 _aim(network, one, node, address, device)
             ports = sorted({one.getsockname()[1] for one in listeners})
@@ -113,8 +113,8 @@ def multicast(network: Network, family: Family = 4) -> MulticastFinding:
                     for port in ports:
                         send(one, MARK.pack(number, 0, 0), (GROUP[family], port))
                 listen(heard, time.monotonic() + 0.1)
-            places = [node for node, _, _ in (*members, *routers)]
-            longest = max((topology.delay_ms(a, b) for a in places for b in places), default=0.0)
+            nodes = [node for node, _, _ in (*members, *routers)]
+            longest = max((topology.delay_ms(a, b) for a in nodes for b in nodes), default=0.0)
             listen(heard, time.monotonic() + 0.05 + 2 * longest / 1000)
     finally:
         for one in listeners:

@@ -36,9 +36,9 @@ _DO: Final[dict[str, Callable[[Stage, Any, Hit], Awaitable[Injected]]]] = {
     "slow-reader": machines.stop_reader,
     "disk-full": machines.fill_disk,
     "clock-step": machines.step_clock,
-    "tamper": machines.unleash,
-    "mute": machines.unleash,
-    "lie": machines.unleash,
+    "tamper": machines.start_rogue,
+    "mute": machines.start_rogue,
+    "lie": machines.start_rogue,
 }
 
 _UNDO: Final[dict[str, Callable[[Stage, Any, Hit], Awaitable[None]]]] = {
@@ -57,9 +57,9 @@ _UNDO: Final[dict[str, Callable[[Stage, Any, Hit], Awaitable[None]]]] = {
     "slow-reader": machines.resume_reader,
     "disk-full": machines.make_room,
     "clock-step": machines.step_back,
-    "tamper": machines.tame,
-    "mute": machines.tame,
-    "lie": machines.tame,
+    "tamper": machines.stop_rogue,
+    "mute": machines.stop_rogue,
+    "lie": machines.stop_rogue,
 }
 
 

@@ -132,8 +132,8 @@ class NetworkCables:
     def _passes(self, a: str, b: str) -> bool:
         topology = self._network.topology
         patience = PASS_S + topology.delay_ms(a, b) / 1000
-        places = [(node, topology.address(node)) for node in (a, b)]
-        with probes.bound(self._network, places) as sockets:
+        ends = [(node, topology.address(node)) for node in (a, b)]
+        with probes.bound(self._network, ends) as sockets:
             sender, receiver = sockets
             heard = {receiver: probes.Arrivals()}
             for _ in range(PASS_TRIES):

@@ -95,13 +95,13 @@ async def _set_clock(stage: Stage, host: str, off_s: float) -> None:
     stage.clocks[host].write_text(f"{off_s:+.3f}\n")
 
     def stepped() -> bool:
-        told = stage.told(host)
-        return told is not None and abs(told - time.time() - off_s) < NEAR_S
+        newest = stage.last_sample_at(host)
+        return newest is not None and abs(newest - time.time() - off_s) < NEAR_S
 
     await proven(stepped, f"the clock of {host} did not step by {off_s:+g} s", CLOCK_PROOF_S)
 
 
-async def unleash(stage: Stage, fault: Fault, hit: Hit) -> Injected:
+async def start_rogue(stage: Stage, fault: Fault, hit: Hit) -> Injected:
     """Tell a rogue to begin; proven by its own count of misdeeds."""
     host = hit.members[0]
     before = misdeeds(stage.rogues[host])
@@ -115,7 +115,7 @@ async def unleash(stage: Stage, fault: Fault, hit: Hit) -> Injected:
     return Injected(at, f"{host} has done it {misdeeds(stage.rogues[host]) - before} times already")
 
 
-async def tame(stage: Stage, fault: Fault, hit: Hit) -> None:
+async def stop_rogue(stage: Stage, fault: Fault, hit: Hit) -> None:
     """Tell a rogue to behave."""
     stage.programs[hit.members[0]].signal(signal.SIGUSR2)
 

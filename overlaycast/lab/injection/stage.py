@@ -62,7 +62,7 @@ class Stage:
         readers: host -> the process that reads the member's output.
         disks: host -> the file system of its own that its output lies on.
         clocks: host -> the file that moves its wall clock.
-        told: host -> the wall clock of its newest sample, or None.
+        last_sample_at: host -> the wall clock of its newest sample, or None.
         rogues: host -> the file where a rogue counts its misdeeds.
     """
 
@@ -75,7 +75,7 @@ class Stage:
     readers: Mapping[str, Program] = field(default_factory=dict)
     disks: Mapping[str, Path] = field(default_factory=dict)
     clocks: Mapping[str, Path] = field(default_factory=dict)
-    told: Callable[[str], float | None] = lambda _: None
+    last_sample_at: Callable[[str], float | None] = lambda _: None
     rogues: Mapping[str, Path] = field(default_factory=dict)
 
 

@@ -1,7 +1,7 @@
 """A run lives in namespaces of its own, and dies with the command that started it, however that ends.
 
 Owns: the second start of a command inside fresh mount, pid and net namespaces (and a user namespace where we
-are not root), and the way it is told to stop. Refuses: machines that forbid it, by ``MissingError`` that says
+are not root), and the way it is asked to stop. Refuses: machines that forbid it, by ``MissingError`` that says
 which switch helps.
 
 Invariants: inside, the command is process 1, so the kernel kills everything in there with it; it has a
@@ -32,7 +32,7 @@ from overlaycast.errors import LabError, MissingError
 _STOP_FD: Final = "OVERLAYCAST_LAB_STOP_FD"
 _OUTSIDE: Final = "OVERLAYCAST_LAB_OUTSIDE"
 GRACE_S: Final = 15.0
-"""What the inside gets to clean up after it was told to stop, before it is killed."""
+"""What the inside gets to clean up after it was asked to stop, before it is killed."""
 
 _INSIDE: Final = 'mount -t tmpfs -o mode=0755 tmpfs /run && ip link set lo up && exec "$@"'
 _OWN_STDERR: Final = "import os, sys; os.dup2(int(sys.argv[1]), 2); os.execvp(sys.argv[2], sys.argv[2:])"
@@ -249,9 +249,9 @@ def stop_requested(loop: asyncio.AbstractEventLoop | None = None) -> asyncio.Eve
         fd = stop_fd()
         os.set_inheritable(fd, False)  # the programs of the experiment have no business with it
 
-        def told() -> None:
+        def on_stop() -> None:
             loop.remove_reader(fd)  # the end of a pipe stays readable for ever
             event.set()
 
-        loop.add_reader(fd, told)
+        loop.add_reader(fd, on_stop)
     return event

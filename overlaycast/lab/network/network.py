@@ -58,7 +58,7 @@ class Count:
 
 
 @dataclass(frozen=True, slots=True)
-class LinkCount:
+class LinkCounters:
     """Both directions of a link."""
 
     ab: Count
@@ -333,14 +333,14 @@ class Network:
     def _index(self, link: Link, node: str) -> int:
         return self._indices[node][self.topology.interface(link.name, node).name]
 
-    def counters(self) -> dict[str, LinkCount]:
+    def counters(self) -> dict[str, LinkCounters]:
         """Return what crossed each link so far, by the link's name, from the kernel's counters."""
         devices = {name: connection.devices() for name, connection in self._sockets.items()}
         result = {}
         for link in self.topology.links:
             a = devices[link.a][self.topology.interface(link.name, link.a).name]
             b = devices[link.b][self.topology.interface(link.name, link.b).name]
-            result[link.name] = LinkCount(_count(a, b), _count(b, a))
+            result[link.name] = LinkCounters(_count(a, b), _count(b, a))
         return result
 
 

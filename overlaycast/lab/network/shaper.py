@@ -96,7 +96,7 @@ class Shaper:
     def read_back(self) -> list[str]:
         """Return what differs between what was asked and what the kernel and the wire say; empty where nothing does."""
         differences: list[str] = []
-        told = self._tc_shown()
+        shown = self._tc_shown()
         carried = self._carried()
         for link in self._topology.links:
             means = self.means[link.name]
@@ -104,7 +104,7 @@ class Shaper:
                 wish = self._now[link.name, direction]  # type: ignore[index]
                 name = self._topology.interface(link.name, node).name
                 if means == "netem" or (means == "tbf" and wish.rate_mbit):
-                    found = tc_differences(means, name, wish, told[node])
+                    found = tc_differences(means, name, wish, shown[node])
                     differences += [f"link {link.name}: {text}" for text in found]
                 elif means == "wire" and Shape(**carried[link.name][direction]["shape"]) != replace(wish):
                     differences.append(f"link {link.name}: {direction}: the wire has another shape than asked")
@@ -112,7 +112,7 @@ class Shaper:
 
     def overflowed(self) -> dict[str, tuple[int, int]]:
         """Return by link how many frames found its queue full since it was made: from a to b, and back."""
-        told = self._tc_shown()
+        shown = self._tc_shown()
         carried = self._carried()
         found = {}
         for link in self._topology.links:
@@ -123,7 +123,7 @@ class Shaper:
                 ab = ba = 0
             else:
                 ends = ((end, self._topology.interface(link.name, end).name) for end in (link.a, link.b))
-                ab, ba = (tc_overflowed(means, name, told[end]) for end, name in ends)
+                ab, ba = (tc_overflowed(means, name, shown[end]) for end, name in ends)
             found[link.name] = ab, ba
         return found
 

@@ -86,26 +86,26 @@ def _netem(wish: Shape) -> str:
     return " ".join(words)
 
 
-def tc_overflowed(means: Means, interface: str, told: str) -> int:
+def tc_overflowed(means: Means, interface: str, shown: str) -> int:
     """Return how many packets found the queue of an interface's rate full, by ``tc -s -j qdisc show``."""
     handle = "3:" if means == "netem" else "1:"
-    rows = (row for row in json.loads(told or "[]") if row.get("dev") == interface and row.get("handle") == handle)
+    rows = (row for row in json.loads(shown or "[]") if row.get("dev") == interface and row.get("handle") == handle)
     return sum(int(row.get("drops", 0)) for row in rows)
 
 
-def tc_differences(means: Means, interface: str, wish: Shape, told: str) -> list[str]:
+def tc_differences(means: Means, interface: str, wish: Shape, shown: str) -> list[str]:
     """Compare what tc was asked with what it says back.
 
     Args:
         means: netem or tbf.
         interface: whose qdiscs.
         wish: what was asked.
-        told: the output of ``tc -j qdisc show`` in the interface's namespace.
+        shown: the output of ``tc -j qdisc show`` in the interface's namespace.
 
     Returns:
         One line per difference, empty where all is as asked.
     """
-    rows = {row.get("handle"): row for row in json.loads(told or "[]") if row.get("dev") == interface}
+    rows = {row.get("handle"): row for row in json.loads(shown or "[]") if row.get("dev") == interface}
     kinds = {"1:": "tbf", "2:": "netem", "3:": "tbf"} if means == "netem" else {"1:": "tbf"}
     for handle, kind in kinds.items():
         found = rows.get(handle, {}).get("kind")

@@ -74,7 +74,7 @@ class NetworkSeen:
 
 
 @dataclass(frozen=True, slots=True)
-class LinkCount:
+class LinkTraffic:
     """Kernel counters of one link, each direction: bytes and packets since it was made."""
 
     bytes_ab: int
@@ -88,7 +88,7 @@ class CounterSample:
     """All links' counters at one moment."""
 
     t: float
-    links: Mapping[str, LinkCount]
+    links: Mapping[str, LinkTraffic]
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from typing import Any, Final, Self
 import httpx
 
 from overlaycast.errors import LabError
-from overlaycast.lab.faults.tree import Place, Tree
+from overlaycast.lab.faults.tree import Seat, Tree
 from overlaycast.lab.run.programs import Folders
 
 PATIENCE_S: Final = 2.0
@@ -91,8 +91,8 @@ def parse_tree(answer: dict[str, Any], site_of: Callable[[str], str | None]) -> 
     try:
         # a host whose link broke while it joined is there twice until the first is given up: the newest counts
         newest = {str(one["name"]): one for one in sorted(answer["members"], key=lambda one: int(one["id"]))}
-        places = tuple(
-            Place(
+        seats = tuple(
+            Seat(
                 id=int(one["id"]),
                 host=str(one["name"]),
                 role=str(one["role"]),
@@ -106,6 +106,6 @@ def parse_tree(answer: dict[str, Any], site_of: Callable[[str], str | None]) -> 
             )
             for one in newest.values()
         )
-        return Tree(int(answer["epoch"]), places)
+        return Tree(int(answer["epoch"]), seats)
     except (KeyError, TypeError, ValueError) as error:
         raise LabError(f"the coordinator's tree lacks something: {type(error).__name__}: {error}") from None

@@ -17,14 +17,14 @@ from overlaycast.errors import LabError
 from overlaycast.lab.experiment import systems
 from overlaycast.lab.experiment.arrivals import Passage
 from overlaycast.lab.experiment.plan import Plan
-from overlaycast.lab.faults.props import props
+from overlaycast.lab.faults.fixtures import fixtures
 from overlaycast.lab.faults.tree import EMPTY
 from overlaycast.lab.injection import Stage
 from overlaycast.lab.injection.cabling import NetworkCables
 from overlaycast.lab.network import processes
 from overlaycast.lab.network.network import Network
 from overlaycast.lab.network.processes import Program
-from overlaycast.lab.recording.recording import CounterSample, LinkCount
+from overlaycast.lab.recording.recording import CounterSample, LinkTraffic
 from overlaycast.lab.run import programs
 from overlaycast.lab.run.control import Control
 from overlaycast.lab.run.crew import AGAIN_S, Crew
@@ -63,7 +63,7 @@ class Run:
         self.membership = Membership(plan.experiment.name, "", "")
         self.file = plan.file
         self.watch = Watch({host: self.folders.journal(host) for host in plan.members})
-        needs = props(fault for _, fault in plan.experiment.faults)
+        needs = fixtures(fault for _, fault in plan.experiment.faults)
         self.crew = Crew(network, self.folders, self.watch, needs, self._command, self._started)
         self.programs = self.crew.programs
         self.control = Control(self.folders, plan.experiment.name, self._site_of)
@@ -87,7 +87,7 @@ class Run:
             readers=crew.readers,
             disks=crew.disks,
             clocks=crew.clocks,
-            told=crew.newest,
+            last_sample_at=crew.newest,
             rogues=crew.rogues,
         )
 
@@ -177,7 +177,7 @@ class Run:
             return programs.send(experiment, host, self.membership, self.folders, self.file, gate) + own
         if host in cast.backups:
             return programs.backup(host, self.membership, self.folders, gate) + own
-        output = "-" if host in self.crew.props.readers else str(self.crew.output(host))
+        output = "-" if host in self.crew.fixtures.readers else str(self.crew.output(host))
         return programs.join(host, self.membership, self.folders, gate, output) + own
 
     def _secret(self, host: str) -> str:
@@ -240,7 +240,7 @@ class Run:
         self._overflowed_before = self.network.shaper.overflowed()
         self.cpu_s = {host: -program.cpu_s() for host, program in self.programs.items()}
         self.start_tree = await self.control.tree()
-        depth = max((place.depth for place in self.start_tree.places), default=0)
+        depth = max((seat.depth for seat in self.start_tree.seats), default=0)
         self.progress.step(f"streaming to {len(self.arrivals.first)} receivers; the tree is {depth} levels deep")
 
     async def _not_before(self, host: str) -> None:
@@ -335,7 +335,7 @@ class Run:
 
     def _counted(self) -> CounterSample:
         links = {
-            name: LinkCount(count.ab.bytes, count.ab.packets, count.ba.bytes, count.ba.packets)
+            name: LinkTraffic(count.ab.bytes, count.ab.packets, count.ba.bytes, count.ba.packets)
             for name, count in self.network.counters().items()
         }
         return CounterSample(time.time(), links)

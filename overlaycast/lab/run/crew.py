@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Final
 
 from overlaycast.errors import LabError, MissingError
-from overlaycast.lab.faults.props import Props
+from overlaycast.lab.faults.fixtures import Fixtures
 from overlaycast.lab.network import processes
 from overlaycast.lab.network.network import Network
 from overlaycast.lab.network.processes import Program
@@ -50,7 +50,7 @@ class Crew:
         network: Network,
         folders: Folders,
         watch: Watch,
-        props: Props,
+        fixtures: Fixtures,
         command: Callable[[str], list[str]],
         started: Callable[[Program], None],
     ) -> None:
@@ -60,19 +60,19 @@ class Crew:
             network: the hosts.
             folders: where output goes.
             watch: tells when somebody has become a member.
-            props: who needs what.
+            fixtures: which hosts need what.
             command: host -> the words of its member.
             started: told of each new process of a member.
         """
         self.programs: dict[str, Program] = {}
         self.readers: dict[str, Program] = {}
-        self.disks = {host: folders.state / f"disk-{host}" for host in props.disks}
-        self.clocks = {host: folders.state / f"clock-{host}" for host in props.clocks}
-        self.rogues = {host: folders.state / f"rogue-{host}" for host in props.rogues}
-        self.props = props
+        self.disks = {host: folders.state / f"disk-{host}" for host in fixtures.disks}
+        self.clocks = {host: folders.state / f"clock-{host}" for host in fixtures.clocks}
+        self.rogues = {host: folders.state / f"rogue-{host}" for host in fixtures.rogues}
+        self.fixtures = fixtures
         self._network, self._folders, self._watch = network, folders, watch
         self._command, self._started = command, started
-        self._library = _faketime() if props.clocks else ""
+        self._library = _faketime() if fixtures.clocks else ""
 
     def prepare(self) -> None:
         """Make disks and clocks.
@@ -101,11 +101,11 @@ class Crew:
                 sys.executable,
                 "-m",
                 "overlaycast.lab.actors.rogue",
-                self.props.rogues[host],
+                self.fixtures.rogues[host],
                 str(self.rogues[host]),
             ]
             words = [*rogue, "--", *words]
-        pipe = self._reader(host) if host in self.props.readers else None
+        pipe = self._reader(host) if host in self.fixtures.readers else None
         program = processes.start(
             self._network.host(host), host, words, self._folders.log(host), extra=self._environment(host), output=pipe
         )

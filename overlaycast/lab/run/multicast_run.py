@@ -18,7 +18,7 @@ from typing import Final, Self
 from overlaycast.errors import LabError
 from overlaycast.lab.experiment import systems
 from overlaycast.lab.experiment.plan import Plan
-from overlaycast.lab.faults.tree import Place, Tree
+from overlaycast.lab.faults.tree import Seat, Tree
 from overlaycast.lab.network.network import Network
 from overlaycast.lab.run import multicast_routes
 from overlaycast.lab.run.course import Run
@@ -37,9 +37,9 @@ class Star:
     def __init__(self, plan: Plan) -> None:
         self.ids = {host: number for number, host in enumerate((plan.cast.source, *plan.cast.peers), 1)}
         sites = {node.name: node.site for node in plan.topology.nodes}
-        source = Place(1, plan.cast.source, "source", sites[plan.cast.source], None)
+        source = Seat(1, plan.cast.source, "source", sites[plan.cast.source], None)
         peers = (
-            Place(self.ids[host], host, "peer", sites[host], 1, primary=True, depth=1, state="streaming")
+            Seat(self.ids[host], host, "peer", sites[host], 1, primary=True, depth=1, state="streaming")
             for host in plan.cast.peers
         )
         self._tree = Tree(1, (source, *peers))

@@ -144,5 +144,5 @@ class Timeline:
     def _hanging(self, tree: Tree) -> bool:
         """Return whether somebody alive is still fed by the dead, or by nobody."""
         edges = tree.edges()
-        living = [place for place in tree.places if place.host not in self.gone and place.role != "source"]
-        return any(edges.get(place.host) in self.gone or place.parent is None for place in living)
+        living = [seat for seat in tree.seats if seat.host not in self.gone and seat.role != "source"]
+        return any(edges.get(seat.host) in self.gone or seat.parent is None for seat in living)

@@ -108,11 +108,11 @@ class Addressing:
     lans: tuple[Lan, ...]
 
 
-def assign(place: str, nodes: Sequence[Node], links: Sequence[Link]) -> Addressing:
+def assign(where: str, nodes: Sequence[Node], links: Sequence[Link]) -> Addressing:
     """Return the addresses of a checked graph.
 
     Raises:
-        ConfigError: more hosts or links than there are addresses; names ``place``.
+        ConfigError: more hosts or links than there are addresses; names ``where``.
     """
     routers = {node.name for node in nodes if node.kind == "router"}
     names = _interface_names(links)
@@ -123,11 +123,11 @@ def assign(place: str, nodes: Sequence[Node], links: Sequence[Link]) -> Addressi
         for end, mac in ((link.a, 2 * number), (link.b, 2 * number + 1)):
             made[link.name, end] = Interface(end, names[link.name, end], _mac(mac), link.name, None, 30)
         if link.a in routers and link.b in routers:
-            _address_transfer(place, link, transfers, made)
+            _address_transfer(where, link, transfers, made)
         else:
             router = link.a if link.a in routers else link.b
             behind[router].append((link, link.other(router)))
-    pool = _Subnets(place)
+    pool = _Subnets(where)
     lans = tuple(_lan(pool, n.name, behind[n.name], made) for n in nodes if n.name in behind)
     ends = [made[link.name, end] for link in links for end in (link.a, link.b)]
     return Addressing(tuple(ends), lans)
@@ -149,12 +149,12 @@ def _mac(number: int) -> str:
 
 
 def _address_transfer(
-    place: str, link: Link, transfers: Iterator[IPv4Network], made: dict[tuple[str, str], Interface]
+    where: str, link: Link, transfers: Iterator[IPv4Network], made: dict[tuple[str, str], Interface]
 ) -> None:
     network = next(transfers, None)
     if network is None:
         raise ConfigError(
-            f"{place}: link {link.name}: no subnets left in {TRANSFERS}; accepted: at most 2 million links"
+            f"{where}: link {link.name}: no subnets left in {TRANSFERS}; accepted: at most 2 million links"
         )
     for end, offset in ((link.a, 1), (link.b, 2)):
         bare = made[link.name, end]
@@ -186,8 +186,8 @@ def _lan(
 class _Subnets:
     """Hands out aligned subnets of ``LANS`` in order."""
 
-    def __init__(self, place: str) -> None:
-        self._place = place
+    def __init__(self, where: str) -> None:
+        self._where = where
         self._next = int(LANS.network_address)
 
     def take(self, router: str, addresses: int) -> IPv4Network:
@@ -196,7 +196,7 @@ class _Subnets:
         start = -(-self._next // size) * size
         if prefix < _LARGEST_LAN or start + size > int(LANS.broadcast_address) + 1:
             raise ConfigError(
-                f"{self._place}: router {router!r}: its LAN of {addresses} addresses does not fit in {LANS}"
+                f"{self._where}: router {router!r}: its LAN of {addresses} addresses does not fit in {LANS}"
             )
         self._next = start + size
         return IPv4Network((int(IPv4Address(start)), prefix))

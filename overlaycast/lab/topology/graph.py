@@ -32,7 +32,7 @@ class Node:
     Attributes:
         name: unique.
         kind: ``host`` or ``router``.
-        site: the place whose uplink it sits behind, or None.
+        site: the site whose uplink it sits behind, or None.
         role: one of ``ROLES`` for a host, None for a router.
         nat: a router that translates: who is behind it can call out, and nobody can call in.
     """
@@ -117,43 +117,43 @@ def named(links: Iterable[Link]) -> tuple[Link, ...]:
     return tuple(result)
 
 
-def check(place: str, nodes: Sequence[Node], links: Sequence[Link]) -> None:
-    """Raise ``ConfigError``, naming ``place`` and the culprit, unless this is a network that can be built."""
+def check(where: str, nodes: Sequence[Node], links: Sequence[Link]) -> None:
+    """Raise ``ConfigError``, naming ``where`` and the culprit, unless this is a network that can be built."""
     if not nodes:
-        raise ConfigError(f"{place}: the topology has no nodes")
+        raise ConfigError(f"{where}: the topology has no nodes")
     known: dict[str, Node] = {}
     for node in nodes:
-        _check_node(place, node)
+        _check_node(where, node)
         if node.name in known:
-            raise ConfigError(f"{place}: node {node.name!r} is there twice; names must be unique")
+            raise ConfigError(f"{where}: node {node.name!r} is there twice; names must be unique")
         known[node.name] = node
     for link in links:
-        _check_link(place, known, link)
+        _check_link(where, known, link)
     start = next((node for node in nodes if node.kind == "router"), nodes[0])
     reached = component(start.name, nodes, links)
     for node in nodes:
         if node.name not in reached:
-            raise ConfigError(f"{place}: node {node.name!r} is not connected with {start.name!r}")
+            raise ConfigError(f"{where}: node {node.name!r} is not connected with {start.name!r}")
 
 
-def _check_node(place: str, node: Node) -> None:
+def _check_node(where: str, node: Node) -> None:
     if not NAME.fullmatch(node.name):
         raise ConfigError(
-            f"{place}: node name {node.name!r}; accepted: 1 to 9 letters, digits or underscores"
+            f"{where}: node name {node.name!r}; accepted: 1 to 9 letters, digits or underscores"
             " (interfaces are called after it)"
         )
     if node.kind == "host" and node.role not in ROLES:
-        raise ConfigError(f"{place}: host {node.name!r}: role is {node.role!r}; accepted: {', '.join(ROLES)}")
+        raise ConfigError(f"{where}: host {node.name!r}: role is {node.role!r}; accepted: {', '.join(ROLES)}")
 
 
-def _check_link(place: str, known: Mapping[str, Node], link: Link) -> None:
+def _check_link(where: str, known: Mapping[str, Node], link: Link) -> None:
     for end in (link.a, link.b):
         if end not in known:
-            raise ConfigError(f"{place}: link {link.a}-{link.b}: no node {end!r}; declare it before its links")
+            raise ConfigError(f"{where}: link {link.a}-{link.b}: no node {end!r}; declare it before its links")
     if link.a == link.b:
-        raise ConfigError(f"{place}: link {link.a}-{link.b} joins a node with itself")
+        raise ConfigError(f"{where}: link {link.a}-{link.b} joins a node with itself")
     if known[link.a].kind == known[link.b].kind == "host":
-        raise ConfigError(f"{place}: link {link.a}-{link.b} joins two hosts; one end must be a router")
+        raise ConfigError(f"{where}: link {link.a}-{link.b} joins two hosts; one end must be a router")
 
 
 def component(start: str, nodes: Sequence[Node], links: Iterable[Link]) -> frozenset[str]:
@@ -175,7 +175,7 @@ def component(start: str, nodes: Sequence[Node], links: Iterable[Link]) -> froze
     return frozenset(reached)
 
 
-def uplinks(place: str, nodes: Sequence[Node], links: Sequence[Link]) -> tuple[Uplink, ...]:
+def uplinks(where: str, nodes: Sequence[Node], links: Sequence[Link]) -> tuple[Uplink, ...]:
     """Return every site's uplinks.
 
     Raises:
@@ -189,13 +189,13 @@ def uplinks(place: str, nodes: Sequence[Node], links: Sequence[Link]) -> tuple[U
     for site in dict.fromkeys(link.uplink_of for link in links if link.uplink_of is not None):
         own = [link for link in links if link.uplink_of == site]
         if not members[site]:
-            raise ConfigError(f"{place}: link {own[0].name}: uplink_of is {site!r}, but no host has that site")
-        result += _site_uplinks(place, site, own, members[site], nodes, links)
+            raise ConfigError(f"{where}: link {own[0].name}: uplink_of is {site!r}, but no host has that site")
+        result += _site_uplinks(where, site, own, members[site], nodes, links)
     return tuple(result)
 
 
 def _site_uplinks(
-    place: str, site: str, own: Sequence[Link], members: Sequence[str], nodes: Sequence[Node], links: Sequence[Link]
+    where: str, site: str, own: Sequence[Link], members: Sequence[str], nodes: Sequence[Node], links: Sequence[Link]
 ) -> list[Uplink]:
     rest = [link for link in links if link.uplink_of != site]
     inside: set[str] = set()
@@ -204,22 +204,22 @@ def _site_uplinks(
     strangers = sorted(n.name for n in nodes if n.name in inside and n.kind == "host" and n.site != site)
     if strangers:
         raise ConfigError(
-            f"{place}: link {own[0].name}: uplink_of is {site!r}, but without it {strangers[0]!r} is still behind it"
+            f"{where}: link {own[0].name}: uplink_of is {site!r}, but without it {strangers[0]!r} is still behind it"
         )
     for link in own:
         if (link.a in inside) == (link.b in inside):
-            raise ConfigError(f"{place}: link {link.name}: uplink_of is {site!r}, but it does not leave the site")
+            raise ConfigError(f"{where}: link {link.name}: uplink_of is {site!r}, but it does not leave the site")
     return [
         Uplink(site, link.name, link.b if link.b in inside else link.a, "ab" if link.b in inside else "ba")
         for link in own
     ]
 
 
-def nats(place: str, nodes: Sequence[Node], links: Sequence[Link], sites: Sequence[Uplink]) -> tuple[Nat, ...]:
+def nats(where: str, nodes: Sequence[Node], links: Sequence[Link], sites: Sequence[Uplink]) -> tuple[Nat, ...]:
     """Return the routers that translate, with what is behind each.
 
     Args:
-        place: what an error names first.
+        where: what an error names first.
         nodes: of a checked graph.
         links: likewise.
         sites: its uplinks.
@@ -234,12 +234,12 @@ def nats(place: str, nodes: Sequence[Node], links: Sequence[Link], sites: Sequen
         own = [uplink for uplink in sites if uplink.inside == node.name]
         if len(own) != 1:
             raise ConfigError(
-                f"{place}: router {node.name!r}: nat with {len(own)} uplinks; accepted: one link with uplink_of,"
+                f"{where}: router {node.name!r}: nat with {len(own)} uplinks; accepted: one link with uplink_of,"
                 " and the router at its inner end"
             )
         inside = component(node.name, nodes, [link for link in links if link.name != own[0].link])
         (uplink,) = (link for link in links if link.name == own[0].link)
         if uplink.other(node.name) in inside:
-            raise ConfigError(f"{place}: router {node.name!r}: nat, but there is a way out beside link {uplink.name}")
+            raise ConfigError(f"{where}: router {node.name!r}: nat, but there is a way out beside link {uplink.name}")
         result.append(Nat(node.name, uplink.name, inside))
     return tuple(result)

@@ -53,7 +53,7 @@ class RouterMap:
 class _Element:
     """One node or edge of the file: where it is, for complaints, and its values by attribute name."""
 
-    place: str
+    where: str
     ends: tuple[str, ...]
     values: dict[str, str]
 
@@ -72,12 +72,12 @@ class _Element:
             value = math.nan
         if not low <= value <= high:
             accepted = f"accepted is a number from {low:g} to {high:g}"
-            raise ConfigError(f"{self.place}: {field}: {accepted} (got {text!r:.40})")
+            raise ConfigError(f"{self.where}: {field}: {accepted} (got {text!r:.40})")
         return value
 
 
 def read_graphml(path: Path) -> RouterMap:
-    """Read one file and mend it as told above.
+    """Read one file and mend it as said above.
 
     Raises:
         ConfigError: not readable, not GraphML, a value out of bounds, or no router left.
@@ -90,7 +90,7 @@ def read_graphml(path: Path) -> RouterMap:
     graph = _largest(graph, notes)
     if len(graph) == 0:
         raise ConfigError(f"{path}: node: accepted is at least one with Internal 1 (got none)")
-    _place_unknown(graph, notes)
+    _locate_unknown(graph, notes)
     _set_delays(graph, notes)
     return RouterMap(path.stem, _numbered(graph), tuple(notes))
 
@@ -134,11 +134,11 @@ def _elements(path: Path, root: ET.Element) -> tuple[dict[str, _Element], list[_
     edges = []
     for edge in _children(graphs[0], "edge"):
         ends = tuple(_required(path, edge, "edge", end) for end in ("source", "target"))
-        place = f"{path}: edge {ends[0]}-{ends[1]}"
+        where = f"{path}: edge {ends[0]}-{ends[1]}"
         for field, end in zip(("source", "target"), ends, strict=True):
             if end not in nodes:
-                raise ConfigError(f"{place}: {field}: accepted is the id of a node (got {end!r:.40})")
-        edges.append(_Element(place, ends, _values(edge, names)))
+                raise ConfigError(f"{where}: {field}: accepted is the id of a node (got {end!r:.40})")
+        edges.append(_Element(where, ends, _values(edge, names)))
     return nodes, edges
 
 
@@ -212,7 +212,7 @@ def _largest(graph: nx.Graph, notes: list[str]) -> nx.Graph:
     return kept
 
 
-def _place_unknown(graph: nx.Graph, notes: list[str]) -> None:
+def _locate_unknown(graph: nx.Graph, notes: list[str]) -> None:
     """Put routers without coordinates in the middle of their placed neighbours, from the known ones outwards."""
     missing = [node for node in graph if graph.nodes[node]["spot"] is None]
     waiting = missing

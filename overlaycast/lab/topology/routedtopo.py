@@ -95,8 +95,8 @@ class RoutedTopo(Topo):
 
         Args:
             name: 1 to 9 letters, digits or underscores.
-            site: the place it belongs to.
-            role: client (unless told), server, backup or coordinator.
+            site: the site it belongs to.
+            role: client (by default), server, backup or coordinator.
         """
         self._nodes.append(Node(name, "host", site, role or "client"))
         return str(self.addHost(name))
@@ -131,7 +131,7 @@ class RoutedTopo(Topo):
         Raises:
             ConfigError: names the link, the field and what is accepted.
         """
-        place = f"link {a}-{b}"
+        where = f"link {a}-{b}"
         there = {
             "rate_mbit": rate_mbit,
             "delay_ms": delay_ms,
@@ -141,11 +141,11 @@ class RoutedTopo(Topo):
             "duplicate": duplicate,
         }
         renamed = {("queue_bytes" if key == "queue" else key): value for key, value in (back or {}).items()}
-        ab, ba = shape(place, **there), shape(place, **{**there, **renamed})
+        ab, ba = shape(where, **there), shape(where, **{**there, **renamed})
         self._cables.append(Link(a, b, ab, ba, uplink_of))
         for end in (a, b):
             if end not in self.g.node:
-                raise ConfigError(f"{place}: no node {end!r}; declare it before its links")
+                raise ConfigError(f"{where}: no node {end!r}; declare it before its links")
         self.addLink(a, b, params1=_tc_params(ab), params2=_tc_params(ba))
 
     def topology(self, name: str | None = None) -> Topology:

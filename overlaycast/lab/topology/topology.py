@@ -31,7 +31,7 @@ class Topology:
         nats: which routers translate, and what is behind them.
         lans: one per router with hosts.
         interfaces: two per link.
-        families: the IP versions that are spoken; the first is the one that addresses are told in.
+        families: the IP versions that are spoken; the first is the one that addresses are given in.
         notes: what was mended in the file it came from, each in a line.
     """
 
@@ -55,7 +55,7 @@ class Topology:
         name: str,
         nodes: Sequence[Node],
         links: Sequence[Link],
-        place: str | None = None,
+        where: str | None = None,
         *,
         ip: str = "4",
         notes: Sequence[str] = (),
@@ -66,14 +66,14 @@ class Topology:
             name: how people call it.
             nodes: hosts and routers.
             links: named or not; names are given anew.
-            place: what an error names first; ``name`` unless told.
+            where: what an error names first; ``name`` by default.
             ip: "4", "6" or "both".
             notes: what a reader should know of where it came from.
 
         Raises:
             ConfigError: names the node or link, and what is accepted.
         """
-        where = place or f"topology {name}"
+        where = where or f"topology {name}"
         if ip not in FAMILIES:
             raise ConfigError(f"{where}: ip is {ip!r}; accepted: {', '.join(FAMILIES)}")
         cables = graph.named(links)
@@ -150,7 +150,7 @@ class Topology:
 
         Args:
             node: a host: its first; a router: its LAN's, but a NAT router's outer one; without either, its first.
-            family: the topology's first unless told.
+            family: the topology's first by default.
         """
         spoken = family or self.families[0]
         outer = next((self.interface(nat.link, node) for nat in self.nats if nat.router == node), None)

@@ -37,14 +37,14 @@ _LIST: Final = re.compile(r"([^\s:]+):((?:\s*[^\s:]+)+)\s*")
 
 
 @dataclass(frozen=True, slots=True)
-class Placement:
+class Attachments:
     """Which map routers have hosts: the server's, and one entry per client. Numbers are the map's node numbers."""
 
     server: int
     clients: tuple[int, ...]
 
 
-def placement(place: str, words: str | None, router_map: RouterMap) -> Placement:
+def attachments(where: str, words: str | None, router_map: RouterMap) -> Attachments:
     """Return what the words say; without words, ``DEFAULT_CLIENTS`` clients by seed 1.
 
     Raises:
@@ -56,28 +56,28 @@ def placement(place: str, words: str | None, router_map: RouterMap) -> Placement
         rng = random.Random(f"placement {int(count[2] or 1)}")
         clients = int(count[1])
         if not 1 <= clients <= MAX_CLIENTS:
-            raise ConfigError(f"{place}: name: accepted is 1 to {MAX_CLIENTS} clients (got {clients})")
-        return Placement(rng.randrange(size), tuple(rng.randrange(size) for _ in range(clients)))
+            raise ConfigError(f"{where}: name: accepted is 1 to {MAX_CLIENTS} clients (got {clients})")
+        return Attachments(rng.randrange(size), tuple(rng.randrange(size) for _ in range(clients)))
     listed = _LIST.fullmatch(text)
     if listed is None:
         raise ConfigError(
-            f"{place}: name: accepted is COUNT, COUNT@SEED or 'SERVER: ROUTER ROUTER …' (got {text!r:.60})"
+            f"{where}: name: accepted is COUNT, COUNT@SEED or 'SERVER: ROUTER ROUTER …' (got {text!r:.60})"
         )
     number = {str(data["name"]): node for node, data in router_map.graph.nodes(data=True)}
     wanted = [listed[1], *listed[2].split()]
     unknown = [name for name in wanted if name not in number]
     if unknown:
-        raise ConfigError(f"{place}: name: no router {unknown[0]!r:.40} in the map; accepted are the file's node ids")
-    return Placement(number[wanted[0]], tuple(number[name] for name in wanted[1 : MAX_CLIENTS + 1]))
+        raise ConfigError(f"{where}: name: no router {unknown[0]!r:.40} in the map; accepted are the file's node ids")
+    return Attachments(number[wanted[0]], tuple(number[name] for name in wanted[1 : MAX_CLIENTS + 1]))
 
 
-def zoo_topology(router_map: RouterMap, places: Placement, place: str | None = None) -> Topology:
+def zoo_topology(router_map: RouterMap, attached: Attachments, where: str | None = None) -> Topology:
     """Return a topology that can be built.
 
     Args:
         router_map: routers and links.
-        places: where the hosts go.
-        place: what an error names first.
+        attached: where the hosts go.
+        where: what an error names first.
 
     Raises:
         ConfigError: the network cannot be built (more routers than there are addresses).
@@ -92,18 +92,18 @@ def zoo_topology(router_map: RouterMap, places: Placement, place: str | None = N
     access = Shape(rate_mbit=UPLINK_MBIT, delay_ms=ACCESS_MS)
     lan = Shape(rate_mbit=LAN_MBIT)
     nodes.append(Node("hub", "router"))
-    links.append(Link(f"r{places.server}", "hub", core, core))
+    links.append(Link(f"r{attached.server}", "hub", core, core))
     for name, role in (("source", "server"), ("control", "coordinator"), ("backup", "backup")):
         nodes.append(Node(name, "host", role=role))
         links.append(Link("hub", name, lan, lan))
-    for router, count in sorted(Counter(places.clients).items()):
+    for router, count in sorted(Counter(attached.clients).items()):
         site = f"site{router}"
         nodes.append(Node(f"e{router}", "router"))
         links.append(Link(f"r{router}", f"e{router}", access, access, uplink_of=site))
         for index in range(1, count + 1):
             nodes.append(Node(_client(router, index), "host", site, "client"))
             links.append(Link(f"e{router}", _client(router, index), lan, lan))
-    return Topology.of(router_map.name, nodes, links, place, notes=router_map.notes)
+    return Topology.of(router_map.name, nodes, links, where, notes=router_map.notes)
 
 
 def _client(router: int, index: int) -> str:
@@ -114,7 +114,7 @@ def load_zoo(file: Path, words: str | None) -> Topology:
     """Read a GraphML file and put hosts on it as the words say.
 
     Raises:
-        ConfigError: see ``read_graphml`` and ``placement``.
+        ConfigError: see ``read_graphml`` and ``attachments``.
     """
     router_map = read_graphml(file)
-    return zoo_topology(router_map, placement(str(file), words, router_map), str(file))
+    return zoo_topology(router_map, attachments(str(file), words, router_map), str(file))

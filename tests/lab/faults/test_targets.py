@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from overlaycast.errors import LabError
 from overlaycast.lab.faults import targets
 from overlaycast.lab.faults.targets import ANOTHER, BACKUP, PRIMARY
-from overlaycast.lab.faults.tree import Place, Tree
+from overlaycast.lab.faults.tree import Seat, Tree
 from tests.lab import made_up
 
 
@@ -56,18 +56,18 @@ def test_nobody_fits() -> None:
 
 
 def test_a_torn_tree_does_not_hang() -> None:
-    torn = Tree(1, (Place(1, "a", "peer", None, 2), Place(2, "b", "peer", None, 1)))
-    assert [place.host for place in torn.branch(1)] == ["b"]
+    torn = Tree(1, (Seat(1, "a", "peer", None, 2), Seat(2, "b", "peer", None, 1)))
+    assert [seat.host for seat in torn.branch(1)] == ["b"]
 
 
 @given(st.lists(st.integers(0, 9), min_size=1, max_size=10))
 def test_branches_cover_what_hangs_below(parents: list[int]) -> None:
-    places = [Place(0, "m0", "source", None, None)]
+    seats = [Seat(0, "m0", "source", None, None)]
     for number, parent in enumerate(parents, 1):
-        places.append(Place(number, f"m{number}", "peer", None, parent % number))
-    tree = Tree(1, tuple(places))
-    assert {place.id for place in tree.branch(0)} == set(range(1, len(places)))
-    below = {place.id: {one.id for one in tree.branch(place.id)} for place in places}
-    for place in places[1:]:
-        assert place.parent is not None
-        assert {place.id} | below[place.id] <= below[place.parent]
+        seats.append(Seat(number, f"m{number}", "peer", None, parent % number))
+    tree = Tree(1, tuple(seats))
+    assert {seat.id for seat in tree.branch(0)} == set(range(1, len(seats)))
+    below = {seat.id: {one.id for one in tree.branch(seat.id)} for seat in seats}
+    for seat in seats[1:]:
+        assert seat.parent is not None
+        assert {seat.id} | below[seat.id] <= below[seat.parent]

@@ -224,16 +224,16 @@ async def test_a_clock_has_stepped_when_its_member_says_so(tmp_path: Path, monke
     clock, hit = tmp_path / "clock", Hit("h", members=("h",))
     fault = ClockStep(action="clock-step", at_s=1, target="h", by_s=-600)
 
-    def told(_: str) -> float:
+    def dated(_: str) -> float:
         return time.time() + float(clock.read_text())
 
-    done = await injection.inject(stage(clocks={"h": clock}, told=told), fault, hit)
+    done = await injection.inject(stage(clocks={"h": clock}, last_sample_at=dated), fault, hit)
     assert done.evidence == "h dates its samples -600 s off"
-    await injection.heal(stage(clocks={"h": clock}, told=told), fault, hit)
+    await injection.heal(stage(clocks={"h": clock}, last_sample_at=dated), fault, hit)
     assert float(clock.read_text()) == 0
     monkeypatch.setattr(machines, "CLOCK_PROOF_S", 0.05)
     with pytest.raises(LabError, match="did not step by -600 s"):
-        await injection.inject(stage(clocks={"h": clock}, told=lambda _: time.time()), fault, hit)
+        await injection.inject(stage(clocks={"h": clock}, last_sample_at=lambda _: time.time()), fault, hit)
 
 
 async def test_a_rogue_must_do_something(

@@ -30,13 +30,13 @@ MEMBER = {"id": 3, "name": "202a", "role": "peer", "parent": 1, "rank": 5, "dept
 
 def test_tree_of_the_coordinator() -> None:
     tree = parse_tree({"epoch": 4, "members": [MEMBER]}, lambda host: "north")
-    assert (tree.epoch, tree.places[0].host, tree.places[0].site) == (4, "202a", "north")
+    assert (tree.epoch, tree.seats[0].host, tree.seats[0].site) == (4, "202a", "north")
 
 
 def test_of_two_members_on_a_host_the_newest_counts() -> None:
     ghost = {**MEMBER, "id": 2, "parent": None}
     tree = parse_tree({"epoch": 4, "members": [MEMBER, ghost]}, lambda host: None)
-    assert [place.id for place in tree.places] == [3]
+    assert [seat.id for seat in tree.seats] == [3]
 
 
 @pytest.mark.parametrize(

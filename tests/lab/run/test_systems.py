@@ -14,7 +14,7 @@ from overlaycast.lab.experiment.experiment import FileStream, SyntheticStream
 from overlaycast.lab.experiment.plan import Plan, System
 from overlaycast.lab.experiment.systems import adapted, grouped
 from overlaycast.lab.recording.journals import Journal, Sample
-from overlaycast.lab.recording.recording import CounterSample, LinkCount
+from overlaycast.lab.recording.recording import CounterSample, LinkTraffic
 from overlaycast.lab.run import programs
 from overlaycast.lab.run.multicast_routes import plan as routes
 from overlaycast.lab.run.multicast_run import Star
@@ -133,8 +133,8 @@ def test_one_copy_counts_as_one_in_every_system() -> None:
         ("multicast", 600, 100 * 7896 + 600 * DATAGRAM_HEADERS),
     ):
         counters = [
-            CounterSample(0, {"l": LinkCount(0, 0, 0, 0)}),
-            CounterSample(1, {"l": LinkCount(size, packets, 0, 0)}),
+            CounterSample(0, {"l": LinkTraffic(0, 0, 0, 0)}),
+            CounterSample(1, {"l": LinkTraffic(size, packets, 0, 0)}),
         ]
         crossed = wire_curve(counters, "l", "ab", system).between(0, 1)
         assert crossed == stream_curve(source, system).between(0, 1)

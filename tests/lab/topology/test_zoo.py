@@ -9,7 +9,7 @@ from overlaycast.errors import ConfigError
 from overlaycast.lab.topology.graphml import RouterMap
 from overlaycast.lab.topology.loading import load_topology
 from overlaycast.lab.topology.topology import Topology
-from overlaycast.lab.topology.zoo import Placement, placement, zoo_topology
+from overlaycast.lab.topology.zoo import Attachments, attachments, zoo_topology
 
 
 def ring(size: int) -> RouterMap:
@@ -23,15 +23,15 @@ def ring(size: int) -> RouterMap:
 
 
 def test_a_list_names_the_server_and_every_client() -> None:
-    assert placement("x", "id0: id3 id3 id5", ring(6)) == Placement(0, (3, 3, 5))
+    assert attachments("x", "id0: id3 id3 id5", ring(6)) == Attachments(0, (3, 3, 5))
 
 
 def test_a_seed_decides_and_nothing_else() -> None:
-    one, two = (placement("x", "9@4", ring(6)) for _ in range(2))
+    one, two = (attachments("x", "9@4", ring(6)) for _ in range(2))
     assert one == two
     assert len(one.clients) == 9
-    assert one != placement("x", "9@5", ring(6))
-    assert placement("x", None, ring(6)) == placement("x", "12@1", ring(6))
+    assert one != attachments("x", "9@5", ring(6))
+    assert attachments("x", None, ring(6)) == attachments("x", "12@1", ring(6))
 
 
 @pytest.mark.parametrize(
@@ -44,12 +44,12 @@ def test_a_seed_decides_and_nothing_else() -> None:
 )
 def test_other_words_are_refused(words: str, complaint: str) -> None:
     with pytest.raises(ConfigError) as raised:
-        placement("a.graphml", words, ring(6))
+        attachments("a.graphml", words, ring(6))
     assert str(raised.value) == f"a.graphml: {complaint}"
 
 
 def built() -> Topology:
-    return zoo_topology(ring(6), Placement(0, (3, 3, 5)))
+    return zoo_topology(ring(6), Attachments(0, (3, 3, 5)))
 
 
 def test_clients_of_one_router_are_one_site_behind_one_uplink() -> None:

@@ -12,7 +12,7 @@ from overlaycast.lab.faults.faults import ROGUES, Fault
 
 
 @dataclass(frozen=True, slots=True)
-class Props:
+class Fixtures:
     """Hosts by what they need; ``rogues``: host -> its kind of misdeed."""
 
     readers: frozenset[str] = frozenset()
@@ -21,7 +21,7 @@ class Props:
     rogues: dict[str, str] = field(default_factory=dict)
 
 
-def props(faults: Iterable[Fault]) -> Props:
+def fixtures(faults: Iterable[Fault]) -> Fixtures:
     """Return what the hosts of these faults need."""
     known = tuple(faults)
 
@@ -29,7 +29,7 @@ def props(faults: Iterable[Fault]) -> Props:
         return frozenset(fault.aim for fault in known if fault.action == action)
 
     rogues: dict[str, str] = {fault.aim: fault.action for fault in known if fault.action in ROGUES}
-    return Props(hosts("slow-reader"), hosts("disk-full"), hosts("clock-step"), rogues)
+    return Fixtures(hosts("slow-reader"), hosts("disk-full"), hosts("clock-step"), rogues)
 
 
 def complaint(faults: Iterable[Fault]) -> tuple[int, str] | None:
