@@ -14,7 +14,6 @@ from overlaycast.lab.document import placed_yaml
 from overlaycast.lab.experiment import casting, chaos, experiment, reading
 from overlaycast.lab.experiment import derived as drawn
 from overlaycast.lab.faults.faults import Kill, Leave
-from overlaycast.lab.recording import observe
 from tests.lab import made_up
 
 BASE = """\
@@ -47,7 +46,7 @@ def test_every_draw_can_be_played_and_leaves_enough_alive(seed: int, stream_s: f
     values["expect"] = values["expect"][:1]
     placed = placed_yaml.parse(yaml.safe_dump(values), FILE)
     parsed = experiment.parse(placed)
-    chosen = casting.cast(placed, parsed, observe.castable(TOPOLOGY))
+    chosen = casting.cast(placed, parsed, casting.castable(TOPOLOGY))
     casting.check_faults(placed, parsed, chosen, TOPOLOGY)
     for_good = [fault for fault in parsed.timeline if isinstance(fault, Kill | Leave)]
     assert len(for_good) <= chaos.AWAY * len(cast.peers)
@@ -65,7 +64,7 @@ def test_the_same_seed_draws_the_same() -> None:
 
 def test_what_is_written_can_be_run_from_where_it_lies(tmp_path: Path) -> None:
     parsed = experiment.parse(document())
-    cast = casting.cast(document(), parsed, observe.castable(TOPOLOGY))
+    cast = casting.cast(document(), parsed, casting.castable(TOPOLOGY))
     to = tmp_path / "deep" / "chaos.yaml"
     drawn.write(drawn.chaotic(document(), parsed, TOPOLOGY, cast, 3, to), to, "drawn")
     [one] = reading.runs(to)
@@ -86,6 +85,6 @@ def test_chaos_needs_a_stream_of_known_length(tmp_path: Path) -> None:
     text = BASE.replace("seconds: 20", "seconds: 6")
     placed = placed_yaml.parse(text, FILE)
     parsed = experiment.parse(placed)
-    cast = casting.cast(placed, parsed, observe.castable(TOPOLOGY))
+    cast = casting.cast(placed, parsed, casting.castable(TOPOLOGY))
     with pytest.raises(ConfigError, match=r"base\.yaml:3: stream: chaos needs a stream of known length"):
         drawn.chaotic(placed, parsed, TOPOLOGY, cast, 1, tmp_path / "x.yaml")
