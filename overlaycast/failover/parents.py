@@ -1,6 +1,7 @@
-"""The connections towards possible parents: dialled, asked for records, left to rest, closed; and the order they serve.
+"""The connections to possible parents, and the order from the coordinator that they serve.
 
-Owns: which connections there are and what each was asked. Refuses: whether to ask (``succession``), and time. Pure.
+Owns: which connections there are, what each was asked for, and the list of actions for the shell. Refuses: to decide
+whom to ask (``succession``), and when (``machine``).
 """
 
 from __future__ import annotations
@@ -9,9 +10,8 @@ from collections.abc import Callable
 from typing import Final
 
 from overlaycast.failover.links import Links
-from overlaycast.failover.outage import Outage
 from overlaycast.failover.redial import Redials
-from overlaycast.failover.words import Action, CloseLink, Dial, Link, Phase, SendStart, SendStop, State
+from overlaycast.failover.words import Action, CloseLink, Dial, Link, Phase, SendStart, SendStop
 from overlaycast.wire.messages import Assign, Peer
 
 STANDBY_SLOWDOWN: Final = 10
@@ -22,100 +22,105 @@ class Parents:
     """What the machine knows of its possible parents.
 
     Args:
-        heartbeat_s: a parent's heartbeat while idle.
+        heartbeat_s: a parent's heartbeat interval while idle.
         jitter: returns a number in [0, 1); pauses are spread with it.
+
+    Attributes:
+        order: the newest order.
+        target: the member that the newest order with a parent names as our parent.
+        current: the link that feeds us.
     """
 
     def __init__(self, heartbeat_s: float, jitter: Callable[[], float]) -> None:
         self.order: Assign | None = None
-        self.links = Links(max(1.0, 4 * STANDBY_SLOWDOWN * heartbeat_s))
+        self.target: int | None = None
         self.current: Link | None = None
-        self.state = State.WAITING
+        self.links = Links(max(1.0, 4 * STANDBY_SLOWDOWN * heartbeat_s))
+        self.redials = Redials(jitter)
         self._actions: list[Action] = []
-        self._outage: Outage | None = None
-        self._target: int | None = None
-        self._redials = Redials(jitter)
 
-    def actions(self) -> list[Action]:
+    @property
+    def member(self) -> int | None:
+        """The member that feeds us."""
+        return self.current.peer.member if self.current else None
+
+    # --- actions -------------------------------------------------------------------------------------------------
+
+    def emit(self, *actions: Action) -> None:
+        """Have the shell do this."""
+        self._actions += actions
+
+    def drain(self) -> list[Action]:
         """Return and forget what is to be done, in order."""
         drained, self._actions = self._actions, []
         return drained
 
-    @property
-    def parent(self) -> int | None:
-        """Who feeds us."""
-        return self.current.peer.member if self.current else None
-
-    @property
-    def starved(self) -> bool:
-        """Nothing comes from above: what our children are told (the stalled flag)."""
-        return self.state not in (State.STREAMING, State.ENDED)
-
-    @property
-    def standbys_ready(self) -> tuple[int, ...]:
-        """The warm ones."""
-        return self.links.warm()
-
     # --- connections ---------------------------------------------------------------------------------------------
 
-    def _dial(self, peer: Peer, feed: bool, now: float) -> None:
-        self._redials.dialled(peer.member)
+    def dial(self, peer: Peer, feed: bool, now: float) -> None:
+        """Open a link to this peer; with ``feed``, for records at once."""
+        self.redials.dialled(peer.member)
         link = self.links.open(peer, feed, now)
-        self._actions.append(Dial(link.number, peer, feed))
+        self.emit(Dial(link.number, peer, feed))
 
-    def _ask_peer(self, peer: Peer, now: float) -> None:
+    def ask(self, peer: Peer, now: float) -> None:
+        """Ask this peer for records, over the link that there is or a new one."""
         link = self.links.to(peer.member)
         if link is None:
-            self._dial(peer, feed=True, now=now)
+            self.dial(peer, feed=True, now=now)
         elif link.phase is Phase.IDLE:
             link.phase = Phase.ASKED
             link.feed = True
             link.asked_at = now
-            self._actions.append(SendStart(link.number))
+            self.emit(SendStart(link.number))
         elif link.phase is Phase.DIALLING and not link.feed:
-            # its HELLO said IDLE; once it answers it will be asked
+            # its HELLO said IDLE; this START follows as soon as the link stands
             link.feed = True
-            self._actions.append(SendStart(link.number))
+            self.emit(SendStart(link.number))
 
-    def _rest(self, link: Link) -> None:
-        """Not needed for feeding: warm if it is (or was) one of ours, else closed."""
-        if self._ordered_peer(link.peer.member):
+    def rest(self, link: Link) -> None:
+        """This link is not needed for records: keep it as a standby if the order names it, else close it."""
+        if self.ordered(link.peer.member):
             link.feed = False
             if link.phase is not Phase.DIALLING:
                 link.phase = Phase.IDLE
-            self._actions.append(SendStop(link.number))
+            self.emit(SendStop(link.number))
         else:
-            self._close(link)
+            self.close(link)
 
-    def _close(self, link: Link) -> None:
+    def close(self, link: Link) -> None:
+        """Forget this link and have the shell close it."""
         self.links.drop(link.number)
         if link is self.current:
             self.current = None
-        self._actions.append(CloseLink(link.number))
+        self.emit(CloseLink(link.number))
 
-    def _keep_warm(self, peer: Peer, now: float) -> None:
-        if self.links.to(peer.member) is None and not self._redials.planned(peer.member):
-            self._dial(peer, feed=False, now=now)
+    def keep_warm(self, peer: Peer, now: float) -> None:
+        """Have a link to this standby."""
+        if self.links.to(peer.member) is None and not self.redials.planned(peer.member):
+            self.dial(peer, feed=False, now=now)
 
-    def _sort_links(self, wanted: dict[int, Peer], parent: Peer | None) -> None:
-        """Close what the order does not name; whoever is asked, but not to be our parent, may rest."""
+    def sort(self, wanted: dict[int, Peer], parent: Peer | None, searching: bool) -> None:
+        """Close what the order does not name. Unless we are searching, let all rest but the parents old and new."""
         for link in self.links:
             peer = wanted.get(link.peer.member)
             if peer is None:
                 if link is not self.current:
-                    self._close(link)
+                    self.close(link)
                 continue
             link.peer = peer
             ordered = parent is not None and parent.member == peer.member
-            if link.feed and link is not self.current and not ordered and not self._outage:
-                self._rest(link)
+            if link.feed and link is not self.current and not ordered and not searching:
+                self.rest(link)
 
-    # --- small questions -----------------------------------------------------------------------------------------
+    # --- the order -----------------------------------------------------------------------------------------------
 
-    def _is_standby(self, member: int) -> bool:
+    def is_standby(self, member: int) -> bool:
+        """Does the order name this member as a standby?"""
         return self.order is not None and any(peer.member == member for peer in self.order.standbys)
 
-    def _ordered_peer(self, member: int) -> Peer | None:
+    def ordered(self, member: int) -> Peer | None:
+        """Return this member as the order names it, as parent or standby."""
         if self.order is None:
             return None
         wanted = (*self.order.standbys, *([self.order.parent] if self.order.parent else []))

@@ -1,7 +1,7 @@
-"""The switch from one parent to another: an outage, who wins it, and the doubt after it.
+"""The switch from one parent to another: the outage, which link ends it, and the doubt after it.
 
-Owns: whom to ask next while nobody feeds us, when somebody else does, and whether the old parent was only late.
-Refuses: what links say and when time is up (``upstream``). Pure. Rules: see ``upstream``.
+Owns: the machine's state, whom to ask next during an outage, which link feeds us after it, and whether the old parent
+was only late. Refuses: to read links and clocks; ``machine`` does that, and has the rules.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from overlaycast.failover.links import DIAL_LIMIT
 from overlaycast.failover.outage import COMPLAIN_AFTER, COMPLAIN_EVERY, Complaints, Outage, predefined
 from overlaycast.failover.parents import Parents
 from overlaycast.failover.silence import PATIENCE, SilenceLimit
-from overlaycast.failover.words import Doubt, Link, ParentChanged, Phase, Reason, SendStart, State
+from overlaycast.failover.words import Complain, Doubt, Link, ParentChanged, Phase, Reason, SendStart, State
 from overlaycast.wire.messages import Assign, Peer
 
 DIAL_PATIENCE: Final = 0.25
@@ -26,110 +26,162 @@ DOUBT_LIMITS: Final = 4
 """The same in unusual silences: where silences have to be long to mean anything, so has this."""
 
 
-class Succession(Parents):
+class Succession:
     """Outages and doubts.
 
     Args:
         silence_s: the silence limit's floor, already in proportion to the heartbeat.
+        jitter: returns a number in [0, 1); pauses are spread with it.
+
+    Attributes:
+        outage: the one under way.
+        doubt: after a switch for silence, for as long as the old parent may come back.
     """
 
-    def __init__(self, silence_s: float, heartbeat_s: float, jitter: Callable[[], float]) -> None:
-        super().__init__(heartbeat_s, jitter)
+    def __init__(self, parents: Parents, silence_s: float, jitter: Callable[[], float]) -> None:
+        self.state = State.WAITING
+        self.outage: Outage | None = None
+        self.doubt: Doubt | None = None
+        self.limit = SilenceLimit(silence_s)
+        self.complaints = Complaints()
+        self._parents = parents
         self._silence_s = silence_s
-        self._limit = SilenceLimit(silence_s)
         self._jitter = jitter
-        self._doubt: Doubt | None = None
-        self._complaints = Complaints()
 
     @property
     def settled_parent(self) -> int | None:
-        """Who feeds us, as the coordinator is told: a switch in doubt does not count yet."""
-        return self._doubt.complaint.parent if self._doubt else self.parent
+        """The parent that the coordinator is told: a switch in doubt does not count yet."""
+        return self.doubt.complaint.parent if self.doubt else self._parents.member
+
+    # --- time ----------------------------------------------------------------------------------------------------
+
+    def deadlines(self) -> list[float]:
+        """Return when ``check`` or ``try_next`` is due."""
+        times = self.complaints.deadlines()
+        if self.outage:
+            times += (self.outage.next_try, self.outage.complain_at)
+        if self.doubt:
+            times.append(self.doubt.until)
+        return times
+
+    def check(self, now: float) -> None:
+        """End a doubt whose time is over; tell the coordinator again what it has not answered."""
+        if self.doubt and now >= self.doubt.until:
+            self.end_doubt(self.doubt, now)
+        if self.outage and now >= self.outage.complain_at:
+            self.outage.complain_at = now + COMPLAIN_EVERY
+            self._parents.emit(self.outage.complaint(self._parents.target, now))
+        self._parents.emit(*self.complaints.due(now))
+
+    def forgive(self, seconds: float) -> None:
+        """We did not run for so long: no other side could use that time."""
+        if self.doubt:
+            self.doubt.until += seconds
+        if self.outage:
+            self.outage.complain_at += seconds
+
+    def complain(self, complaint: Complain, now: float) -> None:
+        """Tell the coordinator, again and again until an order comes."""
+        self._parents.emit(self.complaints.make(complaint, now))
+
+    def end(self) -> None:
+        """The stream is over: nothing is awaited any more."""
+        self.state = State.ENDED
+        self.outage = self.doubt = None
+        self.complaints.answered()
 
     # --- who feeds us --------------------------------------------------------------------------------------------
 
-    def _win(self, link: Link, now: float) -> None:
+    def win(self, link: Link, now: float) -> None:
         """From now on ``link`` feeds us."""
-        old, outage = self.current, self._outage
+        parents, outage, old = self._parents, self.outage, self._parents.current
         was = old.peer.member if old else (outage.parent if outage else None)
-        self.current, self._outage = link, None
-        link.phase = Phase.FEEDING
-        link.feed = True
-        self._doubt = None
+        parents.current, self.outage, self.doubt = link, None, None
+        link.phase, link.feed = Phase.FEEDING, True
         self.state = State.STREAMING if link.stalled_since is None else State.STALLED
-        ordered = self.order is not None and self.order.parent is not None
-        by_order = ordered and link.peer.member == self._target
         reason = "first" if was is None else "order" if outage is None or was == link.peer.member else outage.reason
-        self._actions.append(ParentChanged(link.peer.member, was, reason))
-        complaint = None
-        if outage and not by_order:
-            complaint = outage.complaint(self._target, now, link.peer.member)
-        if complaint and old and old.stalled_since is None:
-            doubt_s = max(DOUBT, DOUBT_LIMITS * self._limit.unusual(now))
-            old.phase, self._doubt = Phase.ASKED, Doubt(old.number, now + doubt_s, complaint, old.taken, link.taken)
-        elif complaint:
-            self._actions.append(self._complaints.make(complaint, now))
-        for other in self.links:
-            if other is not link and not self._in_doubt(other) and (other.feed or other is old):
-                self._rest(other)
+        parents.emit(ParentChanged(link.peer.member, was, reason))
+        if outage and not self._is_ordered(link):
+            complaint = outage.complaint(parents.target, now, link.peer.member)
+            if old and old.stalled_since is None:
+                doubt_s = max(DOUBT, DOUBT_LIMITS * self.limit.unusual(now))
+                old.phase, self.doubt = Phase.ASKED, Doubt(old.number, now + doubt_s, complaint, old.taken, link.taken)
+            else:
+                self.complain(complaint, now)
+        for other in parents.links:
+            if other is not link and not self.doubt_about(other) and (other.feed or other is old):
+                parents.rest(other)
 
-    def _hopeless(self, link: Link, now: float) -> bool:
-        """The stream may be idle; then no record decides between the old parent and a living standby, but this."""
-        return link.stalled_since is not None or now - link.heard >= 2 * self._limit.seconds(link.heard)
+    def _is_ordered(self, link: Link) -> bool:
+        """Is this the parent that the newest order names?"""
+        order = self._parents.order
+        return order is not None and order.parent is not None and link.peer.member == self._parents.target
 
-    def _recovered(self) -> None:
-        """The parent delivers after all: a false alarm; whoever was asked may rest."""
-        if self._outage is None:
+    def seems_dead(self, link: Link, now: float) -> bool:
+        """Has the old parent given no sign of life for twice the limit?
+
+        While the stream is idle no record can decide between it and a living standby; then this does.
+        """
+        return link.stalled_since is not None or now - link.heard >= 2 * self.limit.seconds(link.heard)
+
+    def recovered(self) -> None:
+        """The parent delivers after all: it was a false alarm. Those that were asked may rest."""
+        if self.outage is None:
             return
-        self._outage = None
-        for link in self.links:
-            ordered = link.peer.member == self._target
-            if link is not self.current and link.feed and not ordered:
-                self._rest(link)
+        self.outage = None
+        for link in self._parents.links:
+            ordered = link.peer.member == self._parents.target
+            if link is not self._parents.current and link.feed and not ordered:
+                self._parents.rest(link)
 
     # --- the old parent, in doubt --------------------------------------------------------------------------------
 
-    def _in_doubt(self, link: Link) -> Doubt | None:
+    def doubt_about(self, link: Link) -> Doubt | None:
         """Return the doubt if it is about this link."""
-        return self._doubt if self._doubt and self._doubt.link == link.number else None
+        return self.doubt if self.doubt and self.doubt.link == link.number else None
 
-    def _go_back(self, link: Link, doubt: Doubt, now: float) -> None:
+    def go_back(self, link: Link, doubt: Doubt, now: float) -> None:
         """The old parent delivers again: the alarm was false, and we are where we were."""
-        self._doubt = None
-        self._limit.gap(doubt.gap, now)
-        left, self.current = self.current, link
+        self.doubt = None
+        self.limit.gap(doubt.gap, now)
+        left, self._parents.current = self._parents.current, link
         link.phase, self.state = Phase.FEEDING, State.STREAMING
-        self._actions.append(ParentChanged(link.peer.member, doubt.complaint.now_from, "return"))
+        self._parents.emit(ParentChanged(link.peer.member, doubt.complaint.now_from, "return"))
         if left:
-            self._rest(left)
+            self._parents.rest(left)
 
-    def _settle_doubt(self, order: Assign) -> None:
-        """An order has come: it decides, not the doubt."""
-        doubt, self._doubt = self._doubt, None
-        link = self.links.get(doubt.link) if doubt else None
+    def answered(self, order: Assign) -> None:
+        """An order has come: it ends complaints, and decides in place of the doubt."""
+        self.complaints.answered()
+        doubt, self.doubt = self.doubt, None
+        link = self._parents.links.get(doubt.link) if doubt else None
         if link and not (order.parent and order.parent.member == link.peer.member):
-            self._rest(link)
+            self._parents.rest(link)
 
-    def _end_doubt(self, doubt: Doubt, now: float) -> None:
-        """The old parent had its time: back to it if it lives, else the coordinator hears of the switch."""
-        link = self.links.get(doubt.link)
-        lives = link and link.stalled_since is None and now - link.heard < self._limit.unusual(now)
+    def end_doubt(self, doubt: Doubt, now: float) -> None:
+        """The doubt is over: go back to the old parent if it lives, else tell the coordinator of the switch."""
+        link = self._parents.links.get(doubt.link)
+        lives = link and link.stalled_since is None and now - link.heard < self.limit.unusual(now)
         if link and lives and self._keeps_up(link, doubt):
-            self._go_back(link, doubt, now)
+            self.go_back(link, doubt, now)
             return
-        self._doubt = None
+        self.doubt = None
         if link:
-            self._rest(link)
-        self._actions.append(self._complaints.make(doubt.complaint, now))
+            self._parents.rest(link)
+        self.complain(doubt.complaint, now)
 
     def _keeps_up(self, link: Link, doubt: Doubt) -> bool:
-        """A link cut to a hundredth of its rate lives, too; to go back there would be the next outage."""
-        meanwhile = self.current.taken - doubt.new if self.current else 0
+        """Does it bring about as much as the new parent?
+
+        A link cut to a hundredth of its rate also shows signs of life, but going back to it would be the next outage.
+        """
+        current = self._parents.current
+        meanwhile = current.taken - doubt.new if current else 0
         return PATIENCE * (link.taken - doubt.old) >= meanwhile
 
     # --- outages -------------------------------------------------------------------------------------------------
 
-    def _begin_outage(
+    def begin_outage(
         self,
         reason: Reason,
         now: float,
@@ -137,51 +189,63 @@ class Succession(Parents):
         parent: int | None = None,
         heard: float | None = None,
     ) -> None:
-        before = self._outage
-        self._doubt = None
-        self._complaints.answered()  # older news; what is said from now on is about this outage
+        """Nobody feeds us as it should: ask others, ``first`` before all. ``parent`` was last heard at ``heard``."""
+        before = self.outage
+        self.doubt = None
+        self.complaints.answered()  # older news; what is said from now on is about this outage
         if before and parent is None:
             parent, heard = before.parent, before.heard
         complain_at = now + (COMPLAIN_AFTER if parent is not None else 4 * COMPLAIN_EVERY)
-        self._outage = Outage(reason, parent, now if heard is None else heard, now, complain_at)
+        self.outage = Outage(reason, parent, now if heard is None else heard, now, complain_at)
         if self.state is not State.CONNECTING:
             self.state = State.SWITCHING
-        self._outage.queue = ([first] if first else []) + self._sources(skip=first)
-        self._try_next(now)
+        self.outage.queue = ([first] if first else []) + self.sources(skip=first)
+        self.try_next(now)
 
-    def _sources(self, skip: Peer | None = None) -> list[Peer]:
-        """Whom to ask, without who feeds us."""
-        return predefined(self.order, {self.parent, skip.member if skip else None}, self.links.is_warm)
+    def sources(self, skip: Peer | None = None) -> list[Peer]:
+        """Return whom to ask, in order, without the present parent."""
+        parents = self._parents
+        return predefined(parents.order, {parents.member, skip.member if skip else None}, parents.links.is_warm)
 
-    def _try_next(self, now: float) -> None:
-        """Ask the next of the list; at its end pause, and begin again."""
-        outage = self._outage
+    def try_next(self, now: float) -> None:
+        """If it is time, ask the next of the list. At its end pause, and begin again."""
+        outage = self.outage
         if outage is None or now < outage.next_try:
             return
         if not outage.queue:
             if self._take_loss(now):
                 outage.next_try = now + DIAL_LIMIT
             else:
-                outage.end_of_round(self._sources(), now, self._jitter)
+                outage.end_of_round(self.sources(), now, self._jitter)
             return
         peer = outage.queue.pop(0)
         outage.next_try = now + self._patience(peer)
-        self._ask_peer(peer, now)
+        self._parents.ask(peer, now)
+
+    def hurry(self, now: float) -> None:
+        """The one asked last cannot help: go on to the next."""
+        if self.outage:
+            self.outage.hurry(now)
+            self.try_next(now)
 
     def _patience(self, peer: Peer) -> float:
-        """How long this one has before the next is asked as well."""
+        """Return how long this one has before the next is asked as well."""
         if self.state is State.CONNECTING:
             return CONNECT_PATIENCE
-        if self.links.to(peer.member) is None:
+        if self._parents.links.to(peer.member) is None:
             return DIAL_PATIENCE
         return max(self._silence_s, DIAL_PATIENCE / 2)
 
     def _take_loss(self, now: float) -> bool:
-        """All were asked and some said GONE: go on with the one that has most. True: asked."""
-        best = self.links.best_of_gone()
+        """All were asked, and some no longer have the next record: ask the one that has most for its oldest.
+
+        Returns:
+            True if there was one.
+        """
+        best = self._parents.links.best_of_gone()
         if best is None:
             return False
         best.gone = None
         best.asked_at = now
-        self._actions.append(SendStart(best.number, oldest=True))
+        self._parents.emit(SendStart(best.number, oldest=True))
         return True

@@ -110,7 +110,7 @@ class Link:
     taken: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Doubt:
     """After a switch for silence: the parent left behind, still asked, may prove that it was only late.
 
