@@ -15,7 +15,7 @@ from typing import Any
 
 from overlaycast.overlay import snapshots, views
 from overlaycast.overlay.mending import improve, repair
-from overlaycast.overlay.plan import capacity, moves, orders, promises, reach, rifts
+from overlaycast.overlay.plan import capacity, moves, orders, promises, reach, unusable_pair
 from overlaycast.overlay.state.group import Event, Group
 from overlaycast.overlay.state.measurement import Measurement
 from overlaycast.overlay.state.members import SERVERS, Member, State
@@ -105,7 +105,7 @@ class Overlay:
         feeder = group.living(request.resume.parent)
         if feeder is not None and member.parent is not None and feeder is not member.parent:
             watch.adopt(group, member, feeder, now)
-        repair.home(group, member)
+        repair.place_orphan(group, member)
         moves.enter(group, member)
         if member.parent is not None or member.role == "source":
             orders.repeat(group, member)
@@ -132,7 +132,7 @@ class Overlay:
         if not group.started:
             start.maybe_start(group, now)
         else:
-            repair.home(group, member)
+            repair.place_orphan(group, member)
 
     # --- the five verbs ----------------------------------------------------------------------------------------
 
@@ -144,14 +144,14 @@ class Overlay:
             return
         watch.heard(group, member, now)
         if isinstance(message, Report):
-            watch.report(group, member, message, now)
+            watch.on_report(group, member, message, now)
             self._let_go(member)
         elif isinstance(message, NotReceiving):
-            watch.not_receiving(group, member, message, now)
+            watch.on_not_receiving(group, member, message, now)
         elif isinstance(message, Contents):
-            contents.told(group, member, message, now)
+            contents.on_contents(group, member, message, now)
         elif isinstance(message, Pong):
-            watch.pong(group, member, message, now)
+            watch.on_pong(group, member, message, now)
         elif isinstance(message, Leaving):
             self._leave(member, now, "leaving", "")
         elif isinstance(message, Failed):
@@ -179,7 +179,7 @@ class Overlay:
     def messages_to_send(self) -> list[tuple[int, CoordinatorMessage]]:
         """Return, and forget, what has to be sent, in order."""
         group = self._group
-        repair.house_waiting(group)
+        repair.place_waiting(group)
         promises.plan_all(group)
         out: list[tuple[int, CoordinatorMessage]] = []
         orders.flush(group, out)
@@ -249,7 +249,7 @@ class Overlay:
         elif kind == "aside":
             watch.look_again(group, member, now)
         elif kind == "rift":
-            rifts.forgive(member)
+            unusable_pair.forgive(member)
         elif kind == "leaf":
             repair.may_forward(group, member, now)
         elif kind == "release":
@@ -303,26 +303,26 @@ def _describe(member: Member, request: Subscribe) -> bool:
 def _locate(group: Group, member: Member, measurement: Measurement) -> None:
     """Put the member at its place; one that was there before keeps its tree edge, only the counts move."""
     for other in member.children:
-        group.places.carry(member.place, other.place, -1)
+        group.routers.carry(member.router, other.router, -1)
     if member.parent is not None:
-        group.places.carry(member.parent.place, member.place, -1)
+        group.routers.carry(member.parent.router, member.router, -1)
     if member.measured:
-        group.places.leave(member)
+        group.routers.leave(member)
     if measurement.rtt_ms is not None:
         member.rtt_ms = measurement.rtt_ms
     if measurement.rate_mbit is not None:
         member.rate_mbit = measurement.rate_mbit
     if group.settings.strategy == "performance":
-        member.place = group.places.root
+        member.router = group.routers.root
     else:
-        member.place = group.places.locate(_behind(member, measurement), member.addresses)
+        member.router = group.routers.locate(_behind(member, measurement), member.addresses)
     member.measured = True
-    group.places.enter(member)
+    group.routers.enter(member)
     if member.parent is not None:
-        group.places.carry(member.parent.place, member.place, 1)
+        group.routers.carry(member.parent.router, member.router, 1)
         moves.mark(group, member)
     for other in member.children:
-        group.places.carry(member.place, other.place, 1)
+        group.routers.carry(member.router, other.router, 1)
         moves.mark(group, other)
     member.degree = max(capacity.degree(group, member), len(member.children))
     promises.trim(group, member)

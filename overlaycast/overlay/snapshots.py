@@ -1,6 +1,6 @@
 """What outlives a crash of the coordinator, as JSON-able values.
 
-Owns: the format, with its version, and the way back. Refuses: storage. Kept are ids, epoch, places, the tree and its
+Owns: the format, with its version, and the way back. Refuses: storage. Kept are ids, epoch, routers, the tree and its
 ranks; promises and orders are kept as they were told, so that nobody well is moved or told anything new by a restart.
 Who feeds nobody for a while, and who is kept away from whom, remains so until the same time. Times of the watch (flags,
 inquiries, under-performance) and what uplinks and hosts were seen to carry start afresh: what is still wrong will be
@@ -17,14 +17,14 @@ from overlaycast.overlay.plan import candidates, capacity, moves
 from overlaycast.overlay.state import credit
 from overlaycast.overlay.state.group import Group
 from overlaycast.overlay.state.members import NO_MEMBERS, SERVERS, Member, State
-from overlaycast.overlay.state.place import Key, Place
+from overlaycast.overlay.state.router import Key, Router
 from overlaycast.overlay.state.tree import check
 from overlaycast.overlay.watching.forgers import SHUNNED_S
 from overlaycast.overlay.watching.watch import SWEEP_S
 from overlaycast.wire.messages import Contents
 
 VERSION = 1
-SENTENCES = ("leaf", "rift")
+KEPT_TIMERS = ("leaf", "rift")
 """Timers that go on over a restart: the ends of what was decided for a stated time."""
 RETURN_FACTOR = 6.0
 """After a restart members have so many times ``lost_after_s`` to come back."""
@@ -39,8 +39,8 @@ _PLAIN = (
 def dump(group: Group) -> dict[str, Any]:
     """Return the snapshot."""
     source = group.source
-    places = sorted(group.places.known.values(), key=lambda place: place.depth)
-    number = {id(place): index for index, place in enumerate(dict.fromkeys(places))}
+    routers = sorted(group.routers.known.values(), key=lambda router: router.depth)
+    number = {id(router): index for index, router in enumerate(dict.fromkeys(routers))}
     return {
         "version": VERSION,
         "next_id": group.next_id,
@@ -54,13 +54,13 @@ def dump(group: Group) -> dict[str, Any]:
         "nonces": group.nonces,
         "contents": group.contents.model_dump() if group.contents else None,
         "source": source.id if source else None,
-        "places": [_place(place, number) for place in dict.fromkeys(places)],
+        "places": [_place(router, number) for router in dict.fromkeys(routers)],
         "members": [_member(member, number) for member in group.members.values()],
         "waiting": list(group.waiting),
         "leaves": list(group.leaves),
         "timers": [
             [kind, member, at]
-            for kind in SENTENCES
+            for kind in KEPT_TIMERS
             for member, at in group.timers.pending(kind)
             if group.living(member)
         ],
@@ -71,11 +71,11 @@ def _furthest(group: Group) -> int:
     return credit.believed(group, max((member.next_seq for member in group.members.values()), default=0))
 
 
-def _place(place: Place, number: dict[int, int]) -> list[Any]:
-    above = number[id(place.parent)] if place.parent else None
-    key = list(place.key) if isinstance(place.key, tuple) else place.key
-    rate = "ample" if place.rate_mbit == math.inf else place.rate_mbit
-    return [key, place.name, above, place.delay_ms, place.timed, place.heard, rate]
+def _place(router: Router, number: dict[int, int]) -> list[Any]:
+    above = number[id(router.parent)] if router.parent else None
+    key = list(router.key) if isinstance(router.key, tuple) else router.key
+    rate = "ample" if router.rate_mbit == math.inf else router.rate_mbit
+    return [key, router.name, above, router.delay_ms, router.timed, router.heard, rate]
 
 
 def _member(member: Member, number: dict[int, int]) -> dict[str, Any]:
@@ -85,7 +85,7 @@ def _member(member: Member, number: dict[int, int]) -> dict[str, Any]:
         "inside": member.inside,
         "state": int(member.state),
         "addresses": [list(address) for address in member.addresses],
-        "place": number[id(member.place)] if member.place else None,
+        "place": number[id(member.router)] if member.router else None,
         "parent": member.parent.id if member.parent else None,
         "standbys": [[s.id, c] for s, c in zip(member.standbys, member.counted, strict=True)],
         "fallbacks": [one.id for one in member.fallbacks],
@@ -109,9 +109,9 @@ def load(group: Group, snapshot: dict[str, Any], now: float) -> None:
     group.leaves = dict.fromkeys(snapshot.get("leaves", ()))
     group.contents = None if kept_contents is None else Contents.model_validate(kept_contents)
     group.tree.order = snapshot["order"]
-    places = _load_places(group, snapshot["places"])
+    routers = _load_places(group, snapshot["places"])
     for kept in snapshot["members"]:
-        _load_member(group, kept, places, now)
+        _load_member(group, kept, routers, now)
     by_rank = sorted(snapshot["members"], key=lambda kept: kept["rank"])
     source = snapshot["source"]
     if source is not None:
@@ -122,16 +122,16 @@ def load(group: Group, snapshot: dict[str, Any], now: float) -> None:
     _finish(group, snapshot, now)
 
 
-def _load_places(group: Group, kept: list[list[Any]]) -> list[Place]:
-    places: list[Place] = []
+def _load_places(group: Group, kept: list[list[Any]]) -> list[Router]:
+    routers: list[Router] = []
     for key, name, above, delay, timed, heard, rate in kept:
-        place = group.places.root
+        router = group.routers.root
         if above is not None:
-            place = group.places.add(_frozen(key), places[above], name)
-        place.delay_ms, place.timed, place.heard = delay, timed, heard
-        place.rate_mbit = math.inf if rate == "ample" else rate
-        places.append(place)
-    return places
+            router = group.routers.add(_frozen(key), routers[above], name)
+        router.delay_ms, router.timed, router.heard = delay, timed, heard
+        router.rate_mbit = math.inf if rate == "ample" else rate
+        routers.append(router)
+    return routers
 
 
 def _frozen(key: Any) -> Key:
@@ -139,7 +139,7 @@ def _frozen(key: Any) -> Key:
     return tuple(_frozen(part) for part in key) if isinstance(key, list) else key
 
 
-def _load_member(group: Group, kept: dict[str, Any], places: list[Place], now: float) -> None:
+def _load_member(group: Group, kept: dict[str, Any], routers: list[Router], now: float) -> None:
     member = Member(kept["id"], kept["name"], kept["role"])
     for name in _PLAIN:
         setattr(member, name, kept[name])
@@ -150,7 +150,7 @@ def _load_member(group: Group, kept: dict[str, Any], places: list[Place], now: f
     member.state = State(kept["state"])
     member.connected = False
     member.addresses = tuple((host, port) for host, port in kept["addresses"])
-    member.place = None if kept["place"] is None else places[kept["place"]]
+    member.router = None if kept["place"] is None else routers[kept["place"]]
     parent, rank, standbys, fallbacks, primary = kept["sent"] or (0, 0, (), (), False)
     member.sent = (parent, rank, tuple(standbys), tuple(fallbacks), primary) if kept["sent"] else ()
     member.heard_at = now
@@ -161,7 +161,7 @@ def _load_member(group: Group, kept: dict[str, Any], places: list[Place], now: f
     if member.role == "backup":
         group.servers.append(member)
     if member.measured:
-        group.places.enter(member)
+        group.routers.enter(member)
 
 
 def _link(group: Group, kept: dict[str, Any]) -> None:
@@ -182,7 +182,7 @@ def _link(group: Group, kept: dict[str, Any]) -> None:
         if parent.children is NO_MEMBERS:
             parent.children = []
         parent.children.append(member)
-        group.places.carry(parent.place, member.place, 1)
+        group.routers.carry(parent.router, member.router, 1)
         moves.mark(group, member)
 
 

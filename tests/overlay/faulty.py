@@ -383,14 +383,14 @@ class Faulty:
         for member in members:
             if member.parent is None:
                 continue
-            outs, ins = self.group.places.crossed(member.parent.place, member.place)
-            for place in ins:
-                into[place.order] = into.get(place.order, 0) + 1
-            for place in outs:
-                out[place.order] = out.get(place.order, 0) + 1
-        for place in set(self.group.places.known.values()):
-            assert place.inbound == into.get(place.order, 0)
-            assert place.outbound == out.get(place.order, 0)
+            outs, ins = self.group.routers.crossed(member.parent.router, member.router)
+            for router in ins:
+                into[router.order] = into.get(router.order, 0) + 1
+            for router in outs:
+                out[router.order] = out.get(router.order, 0) + 1
+        for router in set(self.group.routers.known.values()):
+            assert router.inbound == into.get(router.order, 0)
+            assert router.outbound == out.get(router.order, 0)
 
     def check_feeds(self) -> None:
         """However orders arrive: who feeds whom has no cycle, and ranks only grow."""
@@ -403,7 +403,7 @@ class Faulty:
                 one = self.agents[one.feeder]
             assert agent.ranks == sorted(agent.ranks)
 
-    def astray(self) -> list[int]:
+    def note_stray(self) -> list[int]:
         """Return the members that are not fed by whom the plan says."""
         members = self.group.members
         planned = {one.id: one.parent.id if one.parent else None for one in members.values()}

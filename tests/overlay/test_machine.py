@@ -225,10 +225,10 @@ class Group(RuleBasedStateMachine):
         world.exchange()
         starving = [member for member in world.unfed() if member not in world.group.waiting]
         assert not [one for one in starving if not world.walls or world.could_be_fed(one)], f"not fed after {BOUND_S} s"
-        guests = {one for one in world.astray() if one not in world.group.waiting}
+        guests = {one for one in world.note_stray() if one not in world.group.waiting}
         for _ in range(SETTLE_S if world.walls and guests else 0):  # improvement has run into a wall
             world.second()
-            guests &= set(world.astray())
+            guests &= set(world.note_stray())
         assert not [one for one in guests if not world.walls or world.could_be_fed(one)], "not where the plan has them"
         if world.group.waiting:
             self._nobody_has_room()

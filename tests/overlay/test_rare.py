@@ -12,7 +12,7 @@ from overlaycast.overlay import Measurement, Overlay
 from overlaycast.overlay.mending import improve, repair
 from overlaycast.overlay.placing import placement
 from overlaycast.overlay.plan import moves, orders, promises
-from overlaycast.overlay.state.locality import Places, distance_ms, reach_ms
+from overlaycast.overlay.state.locality import Routers, distance_ms, reach_ms
 from overlaycast.overlay.state.members import Member, State
 from overlaycast.overlay.state.tree import check
 from overlaycast.overlay.watching import inquiries, start, watch
@@ -105,7 +105,7 @@ def test_a_second_measurement_moves_the_counts_and_not_the_member() -> None:
     assert record(scene, forwarder).rtt_ms == 14.5
     assert scene.parents() == before
     sound(scene)
-    inbound = {place.label: place.inbound for place in inside(scene).places.known.values()}
+    inbound = {router.label: router.inbound for router in inside(scene).routers.known.values()}
     crossing = sum(scene.parents()[name] == forwarder for name in scene.parents() if name[0] == "a")
     assert inbound["A"] == crossing
 
@@ -116,22 +116,22 @@ def test_a_second_measurement_moves_the_counts_and_not_the_member() -> None:
 def test_members_without_a_place_are_as_far_as_their_echo() -> None:
     one, other = Member(1, "a", "peer", rtt_ms=8.0), Member(2, "b", "peer")
     assert distance_ms(one, other) == 4.0 + 1.0
-    places = Places()
-    places.enter(one)
-    places.leave(one)
-    assert places.located == 0
-    place = places.locate(Measurement(("gw", None)), ())
-    other.place = place
-    assert reach_ms(other) == place.delay_ms
-    assert "count=0" in repr(place)
-    assert places.locate(Measurement(("gw", None)), ()) is place
+    routers = Routers()
+    routers.enter(one)
+    routers.leave(one)
+    assert routers.located == 0
+    router = routers.locate(Measurement(("gw", None)), ())
+    other.router = router
+    assert reach_ms(other) == router.delay_ms
+    assert "count=0" in repr(router)
+    assert routers.locate(Measurement(("gw", None)), ()) is router
 
 
 def test_a_hop_that_answered_no_probe_in_time_has_no_time() -> None:
-    places = Places()
-    place = places.locate(Measurement(("gw", None, "a"), hops_ms=(2.0, None, None)), ())
-    assert not place.timed
-    assert places.known["gw"].delay_ms == 1.0
+    routers = Routers()
+    router = routers.locate(Measurement(("gw", None, "a"), hops_ms=(2.0, None, None)), ())
+    assert not router.timed
+    assert routers.known["gw"].delay_ms == 1.0
 
 
 # --- the tree and promises ----------------------------------------------------------------------------------
@@ -320,7 +320,7 @@ def test_a_snapshot_before_the_start_starts() -> None:
 def test_an_unmeasured_member_has_no_home_yet() -> None:
     scene = figure_2a()
     late = scene.join("late", measure=False)
-    repair.home(inside(scene), record(scene, "late"))
+    repair.place_orphan(inside(scene), record(scene, "late"))
     assert scene.parents()["late"] is None
     scene.measure(late, ("srv", "core", "C"))
     assert scene.parents()["late"] is not None
@@ -477,9 +477,9 @@ def test_a_branch_is_lifted_where_only_higher_ranks_have_room() -> None:
     moved = min(tops, key=lambda one: one.height)
     below = [one.name for one in moved.children]
     low = min(child.rank for child in moved.children)
-    moves.take_off(group, moved)
+    moves.detach(group, moved)
     avoid = [one for one in group.members.values() if one.rank < low and one is not moved]
-    assert placement.place(group, moved, avoid)
+    assert placement.attach_to_best(group, moved, avoid)
     assert moved.parent is not None
     assert moved.parent.rank > low
     assert [one.name for one in moved.children] == below
@@ -504,8 +504,8 @@ def test_a_branch_with_nowhere_to_go_waits() -> None:
     scene = figure_2a()
     group = inside(scene)
     moved = next(one for one in group.members.values() if one.children and one.role == "peer")
-    moves.take_off(group, moved)
-    assert not placement.place(group, moved, list(group.members.values()))
+    moves.detach(group, moved)
+    assert not placement.attach_to_best(group, moved, list(group.members.values()))
     assert moved.id in group.waiting
 
 

@@ -1,7 +1,7 @@
-"""Branches that a death has scattered come home: one copy enters a place, not one for each orphan.
+"""Branches that a death has scattered are gathered: one copy enters a router, not one for each orphan.
 
 Owns: ``Group.strays``, members that turned to somebody further away because nobody near had promised them a slot, and
-``Group.abroad``, those of them for whom the usual search found nobody. Refuses: moving anybody else, but for a small
+``Group.remote``, those of them for whom the usual search found nobody. Refuses: moving anybody else, but for a small
 branch that makes room; moving a stray to where data is in doubt.
 
 A family's heir has slots for its siblings; after an heir's death, or a second one in the same family, nobody there may
@@ -10,11 +10,11 @@ who has failed, the plan is made good: in the same batch of orders every stray i
 has room, mostly a neighbour. It changes over while it is fed, so nothing is lost.
 
 The usual search looks at those who have room, whom a stray with children of its own may outrank, for they are leaves.
-So those who are left are looked at again, a few in each sweep, with all of the place's tree in view from its top: where
-only full members rank low enough, a small branch of theirs goes to a neighbour and leaves its slot to the stray, or a
-small stray gets new ranks.
+So those who are left are looked at again, a few in each sweep, with all of the router's tree in view from its top:
+where only full members rank low enough, a small branch of theirs goes to a neighbour and leaves its slot to the stray,
+or a small stray gets new ranks.
 
-Invariant: a stray's copy passes fewer links afterwards, and its place or site is entered by another copy already.
+Invariant: a stray's copy passes fewer links afterwards, and its router or site is entered by another copy already.
 """
 
 from __future__ import annotations
@@ -27,45 +27,45 @@ from overlaycast.overlay.placing.placement import FREE, SITE_STRETCH, Rules
 from overlaycast.overlay.plan import moves
 from overlaycast.overlay.state.group import Group
 from overlaycast.overlay.state.members import Member
-from overlaycast.overlay.state.place import Place, lies_in
+from overlaycast.overlay.state.router import Router, lies_in
 from overlaycast.overlay.state.tree import ancestors
 
 AT_ONCE: Final = 64
 """Strays that are looked at in one go; those beyond wait until the next failure is settled, or the next sweep."""
-ABROAD_AT_ONCE: Final = 16
+REMOTE_AT_ONCE: Final = 16
 LOOKS: Final = 30
 """Sweeps in which a stray is looked at; after them it is left to improvement."""
 LIFTED: Final = 128
 """Members in the largest branch whose ranks are raised for this: its links may have to be made anew."""
 IN_VIEW: Final = 512
-"""Members of a place's tree that are looked at for one stray."""
+"""Members of a router's tree that are looked at for one stray."""
 
 
-def astray(group: Group, member: Member) -> None:
-    """Take note of an orphan that was hung somewhere in haste; it is looked at when its parent's failure is settled."""
-    if member.parent is not None and member.parent.place is not member.place:
+def note_stray(group: Group, member: Member) -> None:
+    """Take note of an orphan that was attached in haste; it is looked at when its parent's failure is settled."""
+    if member.parent is not None and member.parent.router is not member.router:
         group.strays[member.id] = None
 
 
-def home(group: Group, now: float) -> None:
+def gather_strays(group: Group, now: float) -> None:
     """Send the strays to members nearer to them, where there are such."""
     for member_id in list(group.strays)[:AT_ONCE]:
         del group.strays[member_id]
         member = group.living(member_id)
         if member is not None and _stays(member) and not _bring(group, member, now):
-            group.abroad[member_id] = 0
+            group.remote[member_id] = 0
 
 
 def look_for_room(group: Group, now: float) -> None:
-    """The same, and a few of those who found nobody are looked at again, with all of their place's tree in view."""
-    home(group, now)
-    for member_id, looks in list(group.abroad.items())[:ABROAD_AT_ONCE]:
-        del group.abroad[member_id]
+    """The same, and a few of those who found nobody are looked at again, with all of their router's tree in view."""
+    gather_strays(group, now)
+    for member_id, looks in list(group.remote.items())[:REMOTE_AT_ONCE]:
+        del group.remote[member_id]
         member = group.living(member_id)
         if member is None or not _stays(member):
             continue
         if not _bring(group, member, now, thorough=True) and looks + 1 < LOOKS:
-            group.abroad[member_id] = looks + 1
+            group.remote[member_id] = looks + 1
 
 
 def _stays(member: Member) -> bool:
@@ -73,13 +73,13 @@ def _stays(member: Member) -> bool:
 
 
 def _bring(group: Group, member: Member, now: float, thorough: bool = False) -> bool:
-    """Move one stray nearer; False: its copy still enters its place as one of several."""
+    """Move one stray nearer; False: its copy still enters its router as one of several."""
     parent = member.parent
     inside = _doubled(group, member)
     if parent is None or inside is None:
         return True
     edge, present = member.edge_ms, placement.judge(group, member, parent, SITE_STRETCH)
-    moves.take_off(group, member, alone=False)
+    moves.detach(group, member, alone=False)
     rules = Rules(inside=inside)
     found = placement.seek(group, member, (), rules)
     feeder = found[4] if found is not None and found[0] < present[0] else None
@@ -93,19 +93,19 @@ def _bring(group: Group, member: Member, now: float, thorough: bool = False) -> 
             group.strays[member.id] = None  # another failure there is being looked into: again when that is settled
         return feeder is not None
     placement.lift(group, member, feeder)
-    moves.hang(group, member, feeder)
+    moves.attach(group, member, feeder)
     member.moved_at = member.mended_at = now
     group.note(now, "gathered", member, was=parent.id, now=feeder.id)
     return True
 
 
-def _with_room(group: Group, stray: Member, inside: Place, rules: Rules = FREE) -> Member | None:
-    """Return who is highest up in the place's tree of those who may feed the stray."""
+def _with_room(group: Group, stray: Member, inside: Router, rules: Rules = FREE) -> Member | None:
+    """Return who is highest up in the router's tree of those who may feed the stray."""
     accepts = placement.acceptance(group, stray, rules)
     return next((one for one in _from_the_top(group, inside) if accepts(one) and _sound(group, one)), None)
 
 
-def _make_room(group: Group, stray: Member, inside: Place, now: float) -> Member | None:
+def _make_room(group: Group, stray: Member, inside: Router, now: float) -> Member | None:
     """Let a small branch go to another neighbour, for the one whom it leaves to feed the stray; return that one."""
     accepts = placement.acceptance(group, stray)
     for one in _from_the_top(group, inside):
@@ -113,10 +113,10 @@ def _make_room(group: Group, stray: Member, inside: Place, now: float) -> Member
         if small is None or small.size > stray.size or not _sound(group, one):
             continue
         edge = small.edge_ms
-        moves.take_off(group, small)
+        moves.detach(group, small)
         other = _neighbour(group, small, one) if accepts(one) else None
         if other is not None:
-            moves.hang(group, small, other)
+            moves.attach(group, small, other)
             small.moved_at = now
             group.note(now, "made-room", small, was=one.id, now=other.id)
             return one
@@ -125,42 +125,42 @@ def _make_room(group: Group, stray: Member, inside: Place, now: float) -> Member
 
 
 def _smallest(parent: Member) -> Member | None:
-    """Return the child at the same place, and settled there, that has the fewest below it."""
-    able = (child for child in parent.children if child.place is parent.place and child.trusted)
+    """Return the child at the same router, and settled there, that has the fewest below it."""
+    able = (child for child in parent.children if child.router is parent.router and child.trusted)
     return min(able, key=lambda child: (child.size, -child.rank), default=None)
 
 
 def _neighbour(group: Group, member: Member, avoid: Member) -> Member | None:
-    """Return who else at its place, which is known, may feed an orphan."""
-    assert member.place is not None
-    found = placement.seek(group, member, (avoid,), Rules(inside=member.place))
-    other = found[4] if found is not None and found[4].place is member.place else None
-    other = other or _with_room(group, member, member.place)
+    """Return who else at its router, which is known, may feed an orphan."""
+    assert member.router is not None
+    found = placement.seek(group, member, (avoid,), Rules(inside=member.router))
+    other = found[4] if found is not None and found[4].router is member.router else None
+    other = other or _with_room(group, member, member.router)
     return other if other is not None and other is not avoid and _sound(group, other) else None
 
 
-def _from_the_top(group: Group, inside: Place) -> Iterator[Member]:
-    """Yield the members of a place (or of all places below it), those whom others feed there last."""
+def _from_the_top(group: Group, inside: Router) -> Iterator[Member]:
+    """Yield the members of a router (or of all routers below it), those whom others feed there last."""
     row = [one for one in map(group.living, list(group.heads)) if one is not None and _enters(one, inside)]
     for seen, one in enumerate(row):
         if seen == IN_VIEW:
             return
         yield one
-        row += [child for child in one.children if lies_in(child.place, inside)]
+        row += [child for child in one.children if lies_in(child.router, inside)]
 
 
-def _enters(member: Member, inside: Place) -> bool:
-    return lies_in(member.place, inside) and not (member.parent is not None and lies_in(member.parent.place, inside))
+def _enters(member: Member, inside: Router) -> bool:
+    return lies_in(member.router, inside) and not (member.parent is not None and lies_in(member.parent.router, inside))
 
 
-def _doubled(group: Group, member: Member) -> Place | None:
+def _doubled(group: Group, member: Member) -> Router | None:
     """Return the site, or else the router, that the member's copy enters as one of several; or None."""
-    place = member.place
-    feeder = member.parent.place if member.parent is not None else None
-    if place is None or feeder is None or feeder is place:
+    router = member.router
+    feeder = member.parent.router if member.parent is not None else None
+    if router is None or feeder is None or feeder is router:
         return None
-    site = group.places.site(place)
-    entered = place if group.places.site(feeder) is site else site
+    site = group.routers.site(router)
+    entered = router if group.routers.site(feeder) is site else site
     return entered if entered.inbound > 1 else None
 
 

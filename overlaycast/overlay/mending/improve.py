@@ -4,8 +4,8 @@ Owns: which members may do better elsewhere, a few at a time. Refuses: moving an
 whose branch was mended a moment ago, who was moved a while ago, or who would gain less than ``improve_gain``.
 
 What is looked at, in this order: guests of backup servers, who go back to peers; those whom a newcomer has given a
-better place (``hinted``); in turn, the heads, who are fed from another place, for only their copies pass links; and
-in turn everybody. What is gained: a site with a thin uplink and more than one copy hangs the others inside; a large
+better place (``hinted``); in turn, the heads, who are fed from another router, for only their copies pass links; and
+in turn everybody. What is gained: a site with a thin uplink and more than one copy attaches the others inside; a large
 cluster gets a further primary; a copy passes at least one link and ``improve_gain`` of its links fewer; or, where it
 passes no more links than before or its way was too long, ``improve_gain`` of its delay is saved. What is left of a
 step's moves goes to several heads at once, for links that no single move would save (``replan``). That is also how a
@@ -27,7 +27,7 @@ from overlaycast.overlay.plan import moves
 from overlaycast.overlay.plan.capacity import UNLIMITED, uplink_copies
 from overlaycast.overlay.state.group import Group
 from overlaycast.overlay.state.members import Member, State
-from overlaycast.overlay.state.place import Place
+from overlaycast.overlay.state.router import Router
 from overlaycast.overlay.state.tree import ancestors, delay_ms
 
 LOOKED_AT: Final = 64
@@ -124,7 +124,7 @@ def _better(group: Group, member: Member, now: float) -> bool:
     present = placement.judge(group, member, parent, SITE_STRETCH)
     doubled = _doubled(group, member)
     promoted = parent is not source and not probation and clusters.deserves(group, member)
-    moves.take_off(group, member, alone=False)
+    moves.detach(group, member, alone=False)
     found = _promotion(group, member) if promoted else placement.seek(group, member, avoid, Rules(inside=doubled))
     if found is not None:
         needed = parent.role == "backup" or promoted or doubled is not None
@@ -133,7 +133,7 @@ def _better(group: Group, member: Member, now: float) -> bool:
     if found is None:
         moves.put_back(group, member, parent, edge)
         return False
-    moves.hang(group, member, found[4])
+    moves.attach(group, member, found[4])
     member.moved_at = now
     details = {"gain_ms": round(before - delay_ms(member), 3), "gain_links": _saved(present, found)}
     group.note(now, "improved", member, was=parent.id, now=found[4].id, **details)
@@ -162,12 +162,12 @@ def _saved(present: Found, found: Found) -> int:
     return present[0] - found[0] if max(present[0], found[0]) < TOO_LONG else 0
 
 
-def _doubled(group: Group, member: Member) -> Place | None:
+def _doubled(group: Group, member: Member) -> Router | None:
     """Return the site with a thin uplink that the member's copy enters as one of several; or None."""
-    place, parent = member.place, member.parent
-    if place is None or parent is None or parent.place is None:
+    router, parent = member.router, member.parent
+    if router is None or parent is None or parent.router is None:
         return None
-    site = group.places.site(place)
-    if uplink_copies(group, site) >= UNLIMITED or group.places.site(parent.place) is site:
+    site = group.routers.site(router)
+    if uplink_copies(group, site) >= UNLIMITED or group.routers.site(parent.router) is site:
         return None
     return site if site.inbound > clusters.tolerated(group, site) else None

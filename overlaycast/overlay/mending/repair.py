@@ -1,4 +1,4 @@
-"""Branches whose top has lost its feeder are hung elsewhere in one piece (Fig. 8, 810 to 814).
+"""Branches whose top has lost its feeder are attached elsewhere in one piece (Fig. 8, 810 to 814).
 
 Owns: where each child of a failed, leaving or distrusted forwarder goes. Refuses: deciding that somebody failed.
 
@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 from overlaycast.overlay.mending import gather
 from overlaycast.overlay.placing import placement
-from overlaycast.overlay.plan import capacity, moves, orders, promises, storm
+from overlaycast.overlay.plan import capacity, mass_failure, moves, orders, promises
 from overlaycast.overlay.plan.reach import linked
 from overlaycast.overlay.state.group import Group
 from overlaycast.overlay.state.members import Member, State
@@ -24,7 +24,7 @@ LEAF_S = 120.0
 
 
 def usable(group: Group, child: Member, parent: Member | None, seen: bool = False) -> bool:
-    """Whether the child may hang there now, promised or not. ``seen``: the child says that it is fed from there."""
+    """Whether the child may be attached there now, promised or not. ``seen``: it says that it is fed from there."""
     return (
         parent is not None
         and parent is not child
@@ -36,32 +36,32 @@ def usable(group: Group, child: Member, parent: Member | None, seen: bool = Fals
 
 
 def regraft(group: Group, forwarder: Member, now: float, leaving: bool = False) -> list[Member]:
-    """Take a forwarder out of the tree and hang its children elsewhere; return those who were moved.
+    """Take a forwarder out of the tree and attach its children elsewhere; return those who were moved.
 
     ``leaving``: it goes on forwarding for a while, so that the heir may take its very place.
     """
     families = promises.families(group, forwarder)
     wishes = {child.id: wish for family in families for child, wish in _wishes(group, forwarder, family, leaving)}
-    moves.take_off(group, forwarder)
+    moves.detach(group, forwarder)
     promises.withdraw(group, forwarder)
     children = [child for family in families for child in family]
     for child in children:
-        moves.take_off(group, child)
+        moves.detach(group, child)
         child.mended_at = now
         if child.done:
             continue
         if not settle(group, child, wishes[child.id]):
-            placement.place(group, child, (forwarder,))
-        gather.astray(group, child)
-    gather.home(group, now)
+            placement.attach_to_best(group, child, (forwarder,))
+        gather.note_stray(group, child)
+    gather.gather_strays(group, now)
     return children
 
 
 def settle(group: Group, child: Member, wishes: list[Member]) -> bool:
-    """Hang an orphan from the first of these that may take it; False: none may."""
+    """Attach an orphan to the first of these that may take it; False: none may."""
     for wish in wishes:
-        if usable(group, child, wish) and (wish.id == child.fed_by or storm.lives(group, wish)):
-            moves.hang(group, child, wish)
+        if usable(group, child, wish) and (wish.id == child.fed_by or mass_failure.known_alive(group, wish)):
+            moves.attach(group, child, wish)
             return True
     return False
 
@@ -82,7 +82,7 @@ def _wishes(
 
 
 def make_leaf(group: Group, member: Member, now: float, seconds: float) -> list[Member]:
-    """Let a member that stays feed nobody for so long; return the children that were hung elsewhere."""
+    """Let a member that stays feed nobody for so long; return the children that were attached elsewhere."""
     group.leaves[member.id] = None
     group.timers.arm(now + seconds, "leaf", member.id)
     moved = regraft(group, member, now)
@@ -90,7 +90,7 @@ def make_leaf(group: Group, member: Member, now: float, seconds: float) -> list[
     for one in group.members.values():
         if member in one.fallbacks:
             group.touch(one)
-    home(group, member)
+    place_orphan(group, member)
     return moved
 
 
@@ -118,19 +118,19 @@ def trust(group: Group, member: Member, now: float) -> None:
     """A suspect is heard again: it gets a place like a newcomer, with no children."""
     member.become(State.ACTIVE)
     group.note(now, "back", member)
-    home(group, member)
+    place_orphan(group, member)
 
 
-def home(group: Group, member: Member) -> None:
+def place_orphan(group: Group, member: Member) -> None:
     """Find a place for a member without one, if it is to have one."""
     if member.parent is not None or member.role == "source" or member.leaving or member.done:
         return
     if not group.started or not member.measured:
         return
     if member.role == "backup":
-        placement.place_server(group, member)
+        placement.attach_server(group, member)
     elif not _probation(group, member):
-        placement.place(group, member)
+        placement.attach_to_best(group, member)
     if member.parent is not None:
         group.touch(member, force=True)
 
@@ -142,7 +142,7 @@ def _probation(group: Group, member: Member) -> bool:
         return False
     found = placement.seek(group, member, (source,), placement.FREE)
     if found is not None:
-        moves.hang(group, member, found[4])
+        moves.attach(group, member, found[4])
     return found is not None
 
 
@@ -156,7 +156,7 @@ def bury(group: Group, member: Member, state: State, now: float) -> None:
     group.note(now, kind, member, name=member.name, moved=[child.id for child in moved])
 
 
-def house_waiting(group: Group) -> None:
+def place_waiting(group: Group) -> None:
     """Those who wait for a place are looked at again when somebody may have one."""
     if not group.waiting or not group.room_changed:
         return
@@ -168,4 +168,4 @@ def house_waiting(group: Group) -> None:
         if member is None or member.state is State.SUSPECT or member.parent is not None:
             group.waiting.pop(member_id, None)
             continue
-        home(group, member)
+        place_orphan(group, member)

@@ -1,11 +1,11 @@
 """Exchanges in the running tree: several heads are moved together where no single move would save a link.
 
-Owns: how the running tree looks as a plan of places (``exchange``), and carrying out an exchange whole or not at all.
+Owns: how the running tree looks as a plan of routers (``exchange``), and carrying out an exchange whole or not at all.
 Refuses: saying who may be moved at all; groups with many heads, whose plan would take too long to look at.
 
-A place's head is the shallowest of its members that are fed from another place. A plan knows nothing of who feeds whom
-within a place, nor of ranks, delays and what is promised: so each step is judged again as it is made, and if one cannot
-be made those before it are taken back.
+A router's head is the shallowest of its members that are fed from another router. A plan knows nothing of who feeds
+whom within a router, nor of ranks, delays and what is promised: so each step is judged again as it is made, and if one
+cannot be made those before it are taken back.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from overlaycast.overlay.placing.placement import SITE_STRETCH
 from overlaycast.overlay.plan import moves
 from overlaycast.overlay.state.group import Group
 from overlaycast.overlay.state.members import Member
-from overlaycast.overlay.state.place import links_between
+from overlaycast.overlay.state.router import links_between
 from overlaycast.overlay.state.tree import depth
 
 MOST: Final = 1024
@@ -33,7 +33,7 @@ TRIES: Final = 16
 
 @dataclass(frozen=True, slots=True)
 class Leave:
-    """What the plan of places does not know: who may be moved now, and who may feed whom."""
+    """What the plan of routers does not know: who may be moved now, and who may feed whom."""
 
     free: Callable[[Member], bool]
     feeds: Callable[[Member, Member], bool]
@@ -58,11 +58,11 @@ def exchange(group: Group, leave: Leave, most: int) -> list[Move]:
     if not 1 < len(heads) <= MOST or (plan := _plan(group, heads)) is None:
         return []
     made: list[Move] = []
-    saved = {place: plan.best(place).saved for place in range(len(heads))}
-    for place in sorted((place for place in saved if saved[place]), key=lambda place: -saved[place])[:TRIES]:
+    saved = {router: plan.best(router).saved for router in range(len(heads))}
+    for router in sorted((router for router in saved if saved[router]), key=lambda router: -saved[router])[:TRIES]:
         if len(made) >= most:
             break
-        best = plan.best(place)  # those before it may have changed it
+        best = plan.best(router)  # those before it may have changed it
         worth = best.saved >= max(1, group.settings.improve_gain * len(best.steps))
         if worth and all(leave.free(heads[moved]) for moved, _, _ in best.steps):
             done = _carry_out(group, heads, best, leave)
@@ -73,42 +73,44 @@ def exchange(group: Group, leave: Leave, most: int) -> list[Move]:
 
 
 def _heads(group: Group) -> list[Member]:
-    """Return each place's head, in an order that is the same whoever was measured first."""
+    """Return each router's head, in an order that is the same whoever was measured first."""
     found: dict[int, Member] = {}
     for member in map(group.living, group.heads):
-        if member is None or member.place is None or member.role == "backup" or not member.degree:
+        if member is None or member.router is None or member.role == "backup" or not member.degree:
             continue
-        other = found.get(member.place.order)
+        other = found.get(member.router.order)
         if other is None or (depth(member), member.id) < (depth(other), other.id):
-            found[member.place.order] = member
-    return sorted(found.values(), key=lambda head: (head.place.label if head.place else "", head.id))
+            found[member.router.order] = member
+    return sorted(found.values(), key=lambda head: (head.router.label if head.router else "", head.id))
 
 
 def _plan(group: Group, heads: list[Member]) -> Plan | None:
-    """Return the tree as it is, as a plan; None: somebody is fed from a place that has no head."""
+    """Return the tree as it is, as a plan; None: somebody is fed from a router that has no head."""
     source = group.source
-    if source is None or source.place is None:
+    if source is None or source.router is None:
         return None
-    number = {head.place.order: index for index, head in enumerate(heads) if head.place is not None}
-    number[source.place.order] = SOURCE
+    number = {head.router.order: index for index, head in enumerate(heads) if head.router is not None}
+    number[source.router.order] = SOURCE
     feeders: list[int] = []
     for head in heads:
-        above = head.parent.place if head.parent is not None else None
+        above = head.parent.router if head.parent is not None else None
         if above is None or above.order not in number:
             return None
         feeders.append(number[above.order])
     fed = [0] * (len(heads) + 1)
     for feeder in feeders:
         fed[feeder] += 1
-    places = [*(head.place for head in heads if head.place is not None), source.place]
+    routers = [*(head.router for head in heads if head.router is not None), source.router]
     room = [max(1, group.tree.depth_limit - _within(head)) for head in heads]
     most = [count + max(0, one.spare) for count, one in zip(fed, (*heads, source), strict=True)]
-    return Plan(feeders, room, most, neighbours(places), lambda one, other: links_between(places[one], places[other]))
+    return Plan(
+        feeders, room, most, neighbours(routers), lambda one, other: links_between(routers[one], routers[other])
+    )
 
 
 def _within(head: Member) -> int:
-    """Return how many levels the place needs below its head, at the least."""
-    return int(any(child.place is head.place for child in head.children))
+    """Return how many levels the router needs below its head, at the least."""
+    return int(any(child.router is head.router for child in head.children))
 
 
 def _carry_out(group: Group, heads: list[Member], wanted: Exchange, leave: Leave) -> list[Move]:
@@ -116,32 +118,32 @@ def _carry_out(group: Group, heads: list[Member], wanted: Exchange, leave: Leave
     movers = [heads[number] for number, _, _ in wanted.steps]
     before = [(one, one.parent, one.edge_ms) for one in movers if one.parent is not None]
     for one in movers:
-        moves.take_off(group, one, alone=False)
+        moves.detach(group, one, alone=False)
     for number, feeder, _ in wanted.steps:
-        if not _hang(group, heads[number], group.source if feeder == SOURCE else heads[feeder], leave):
+        if not _attach(group, heads[number], group.source if feeder == SOURCE else heads[feeder], leave):
             _take_back(group, before)
             return []
     return [Move(one, parent, one.parent, wanted.saved) for one, parent, _ in before if one.parent is not None]
 
 
-def _hang(group: Group, member: Member, head: Member | None, leave: Leave) -> bool:
-    """Hang an orphan from somebody at the place of this head; False: nobody there may feed it."""
+def _attach(group: Group, member: Member, head: Member | None, leave: Leave) -> bool:
+    """Attach an orphan to somebody at the router of this head; False: nobody there may feed it."""
     assert head is not None
-    assert head.place is not None
-    found = placement.at(group, member, head.place)
+    assert head.router is not None
+    found = placement.at(group, member, head.router)
     if found is None or not leave.feeds(found[4], member):
         return False
     if member.rank < found[4].rank:
         return False  # a new rank would stay if the exchange is taken back, and cost the branch its links
     if not placement.short_enough(group, member, found[1], SITE_STRETCH):
         return False
-    moves.hang(group, member, found[4])
+    moves.attach(group, member, found[4])
     return True
 
 
 def _take_back(group: Group, before: list[tuple[Member, Member, float]]) -> None:
-    """Hang all where they were: first they are all taken off, so that each finds its former parent as it was."""
+    """Attach all where they were: first they are all taken off, so that each finds its former parent as it was."""
     for member, _, _ in before:
-        moves.take_off(group, member, alone=False)
+        moves.detach(group, member, alone=False)
     for member, parent, edge in before:
         moves.put_back(group, member, parent, edge)

@@ -21,19 +21,19 @@ from overlaycast.overlay.plan.capacity import room
 from overlaycast.overlay.plan.reach import linked
 from overlaycast.overlay.state.group import Group
 from overlaycast.overlay.state.members import Member
-from overlaycast.overlay.state.place import Place
+from overlaycast.overlay.state.router import Router
 
 HYSTERESIS: Final = 0.75
 """A cluster keeps its primaries until it has shrunk to this share of the size that granted them."""
 
 
-def cluster(group: Group, place: Place) -> Place:
-    """Return the router at which a place's cluster meets: its own, or one further up if there are too few."""
-    core = group.places.core
-    while max(place.count, 1) < group.settings.cluster_min and place.depth > core.depth + 1:
-        assert place.parent is not None
-        place = place.parent
-    return place
+def cluster(group: Group, router: Router) -> Router:
+    """Return the router at which a router's cluster meets: its own, or one further up if there are too few."""
+    core = group.routers.core
+    while max(router.count, 1) < group.settings.cluster_min and router.depth > core.depth + 1:
+        assert router.parent is not None
+        router = router.parent
+    return router
 
 
 def granted(group: Group, peers: float) -> int:
@@ -43,9 +43,9 @@ def granted(group: Group, peers: float) -> int:
     return max(1, math.ceil(peers / group.settings.cluster_max))
 
 
-def tolerated(group: Group, place: Place) -> int:
-    """Return how many copies may enter a place before those fed from outside are hung inside."""
-    return granted(group, place.count / HYSTERESIS)
+def tolerated(group: Group, router: Router) -> int:
+    """Return how many copies may enter a router before those fed from outside are attached inside."""
+    return granted(group, router.count / HYSTERESIS)
 
 
 def threshold(group: Group, primaries: int) -> float:
@@ -63,11 +63,11 @@ def shown(group: Group, member: Member) -> float:
 def deserves(group: Group, member: Member) -> bool:
     """Whether the member may be a further primary of its cluster: it is large, and the member good, enough."""
     source = group.source
-    if source is None or source.spare <= 0 or member.place is None or not group.settings.primary_copies:
+    if source is None or source.spare <= 0 or member.router is None or not group.settings.primary_copies:
         return False
-    where = cluster(group, member.place)
+    where = cluster(group, member.router)
     if not 0 < where.inbound < granted(group, where.count):
         return False
     if shown(group, member) < threshold(group, where.inbound):
         return False
-    return linked(source, member) and room(group, source.place, member.place)
+    return linked(source, member) and room(group, source.router, member.router)

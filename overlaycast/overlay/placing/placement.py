@@ -7,13 +7,14 @@ router up, and so on to the source. Of those whose planned delay is within ``STR
 from whom a copy passes the fewest links; of several whose delays are alike the highest in the tree, then by name, so
 that the noise of a measurement chooses nobody. Once a site has its copy, others in it are preferred up to
 ``SITE_STRETCH``, and where the uplink is thin always. So exactly one copy enters a site whose members can forward, and
-sites hang from the source as long as it has places, from one another after that.
+sites are fed by the source as long as it has places, from one another after that.
 
 A newcomer that sits on the way to the member found goes in front of it: to the feeder of that one, which follows by
-``improve`` and then hangs from the newcomer. So an order of arrival that is unlucky costs no copies in the long run.
+``improve`` and then is attached to the newcomer. So an order of arrival that is unlucky costs no copies in the long
+run.
 
 Where only the first levels of the tree are shallow enough, all members there are looked at instead. A branch that is
-too tall for every place there is loses its tallest parts, which are hung elsewhere.
+too tall for every place there is loses its tallest parts, which are attached elsewhere.
 """
 
 from __future__ import annotations
@@ -22,13 +23,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from overlaycast.overlay.plan import candidates, moves, promises, rifts, storm
+from overlaycast.overlay.plan import candidates, mass_failure, moves, promises, unusable_pair
 from overlaycast.overlay.plan.capacity import UNLIMITED, room, slowed, uplink_copies
 from overlaycast.overlay.plan.reach import linked
 from overlaycast.overlay.state.group import Group
 from overlaycast.overlay.state.locality import alike_ms, distance_ms
 from overlaycast.overlay.state.members import Member
-from overlaycast.overlay.state.place import Place, lies_in, links_between, meeting
+from overlaycast.overlay.state.router import Router, lies_in, links_between, meeting
 from overlaycast.overlay.state.tree import LEVEL_BITS, RANK_LIMIT, ceiling, delay_ms, depth, top
 
 STRETCH: Final = 1.6
@@ -50,19 +51,19 @@ Found = tuple[int, float, str, int, Member]
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What a search keeps to beside the limits: how deep the member may hang, how many slots members of a place keep
+    """What a search keeps to beside the limits: how deep the member may be, how many slots members of a router keep
     for their own neighbours that have not been placed yet, and from where a feeder may come."""
 
     deepest: int = 1 << 30
-    keep: Mapping[Place | None, int] | None = None
+    keep: Mapping[Router | None, int] | None = None
     lift: bool = False
     """The branch's ranks may be raised, so candidates of any rank will do."""
     flat: bool = False
-    """The member is looked at as if nobody hung from it."""
-    inside: Place | None = None
-    """Only members at and below this place, which is the member's or above it, will do."""
-    feeder: Place | None = None
-    """A place that is looked at whatever the search finds, and whose way may be longer."""
+    """The member is looked at as if it had no children."""
+    inside: Router | None = None
+    """Only members at and below this router, which is the member's or above it, will do."""
+    feeder: Router | None = None
+    """A router that is looked at whatever the search finds, and whose way may be longer."""
 
 
 FREE: Final = Rules()
@@ -79,12 +80,12 @@ class _Search:
         height = 0 if rules.flat else member.height
         self.depth_left = min(group.tree.depth_limit - height, rules.deepest) - 1
         self.follower: Member | None = None
-        """Who is to hang from the member as soon as it has its place."""
+        """Who is to be attached to the member as soon as it has its place."""
         self.keep = rules.keep
         self.inside = rules.inside
         self.planned = rules.feeder
         self.anybody = False
-        """In a storm: also those who have not been heard since it began."""
+        """In a mass failure: also those who have not been heard since it began."""
         self.thin = False
         """Also those behind an uplink thinner than the member's: a file may come slower than it could."""
         self.direct = direct_ms(group, member)
@@ -92,13 +93,13 @@ class _Search:
     def accepts(self, candidate: Member) -> bool:
         """Whether the candidate may feed the member at all, promises to others kept."""
         spare = candidate.spare
-        if spare <= 0 or not candidate.trusted or not (self.anybody or storm.lives(self.group, candidate)):
+        if spare <= 0 or not candidate.trusted or not (self.anybody or mass_failure.known_alive(self.group, candidate)):
             return False
         if spare <= _for_siblings(candidate):
             return False
-        if self.keep and candidate.place is not self.member.place and spare <= self.keep.get(candidate.place, 0):
+        if self.keep and candidate.router is not self.member.router and spare <= self.keep.get(candidate.router, 0):
             return False
-        return self.possible(candidate) and room(self.group, candidate.place, self.member.place, thin=self.thin)
+        return self.possible(candidate) and room(self.group, candidate.router, self.member.router, thin=self.thin)
 
     def possible(self, candidate: Member) -> bool:
         """Whether the tree would take it: degree, rank, depth, a link, and fed by the source itself."""
@@ -134,7 +135,7 @@ class _Search:
         return best and self._ahead(best)
 
     def as_planned(self) -> Found | None:
-        """Return a member of the place that is to feed this one, if it has room."""
+        """Return a member of the router that is to feed this one, if it has room."""
         own = candidates.near(self.planned, self.accepts, 1) if self.planned is not None else []
         return self.judge(own[0], SITE_STRETCH) if own else None
 
@@ -152,19 +153,19 @@ class _Search:
         return [one for one in found if one.role != "backup" and self._is_inside(one)]
 
     def _is_inside(self, one: Member) -> bool:
-        return self.inside is None or lies_in(one.place, self.inside)
+        return self.inside is None or lies_in(one.router, self.inside)
 
     def _outwards(self) -> list[Found]:
-        place = self.member.place or self.group.places.root
-        own = candidates.near(place, self.accepts, 1)
+        router = self.member.router or self.group.routers.root
+        own = candidates.near(router, self.accepts, 1)
         if own:
-            return [self._judge(own[0], place)]  # the list is in order of delay, and neighbours are equally near
-        site = self.group.places.site(place)
-        fed = site.inbound > 0 and site.depth > self.group.places.core.depth
+            return [self._judge(own[0], router)]  # the list is in order of delay, and neighbours are equally near
+        site = self.group.routers.site(router)
+        fed = site.inbound > 0 and site.depth > self.group.routers.core.depth
         found: list[Found] = []
-        searched: Place | None = None
-        for above in place.up():
-            steps = place.depth - above.depth
+        searched: Router | None = None
+        for above in router.up():
+            steps = router.depth - above.depth
             least = min(found, key=_links_and_delay, default=None)
             if least is not None and least[0] < steps:
                 break  # whoever is found from here on is further away
@@ -177,8 +178,8 @@ class _Search:
 
     def judge(self, one: Member, stretch: float = STRETCH) -> Found:
         """Return what a copy from this candidate costs; ``stretch``: how much longer than the direct way it may be."""
-        here, there = self.member.place, one.place
-        return self._judge(one, meeting(here, there) if here and there else self.group.places.root, stretch)
+        here, there = self.member.router, one.router
+        return self._judge(one, meeting(here, there) if here and there else self.group.routers.root, stretch)
 
     def _ahead(self, best: Found) -> Found:
         """Go in front of the one found, if the member sits on the way to it."""
@@ -188,17 +189,17 @@ class _Search:
             if feeder is None or not self._precedes(feeder, follower):
                 return best
             self.follower = follower
-            net = links_between(feeder.place, self.member.place) - self._follower_saves(feeder, follower)
+            net = links_between(feeder.router, self.member.router) - self._follower_saves(feeder, follower)
             best = (net, self.cost(feeder), feeder.name, feeder.id, feeder)
 
     def _follower_saves(self, feeder: Member, follower: Member) -> int:
-        return links_between(feeder.place, follower.place) - links_between(self.member.place, follower.place)
+        return links_between(feeder.router, follower.router) - links_between(self.member.router, follower.router)
 
     def _precedes(self, feeder: Member, follower: Member) -> bool:
         """Whether the copy from ``feeder`` to ``follower`` should come by way of the member, and may."""
         group, member = self.group, self.member
-        passed = links_between(feeder.place, follower.place)
-        if links_between(feeder.place, member.place) >= passed or not group.begun or not group.settings.improve_s:
+        passed = links_between(feeder.router, follower.router)
+        if links_between(feeder.router, member.router) >= passed or not group.begun or not group.settings.improve_s:
             return False
         saved = self._follower_saves(feeder, follower)
         level = max((feeder.rank >> LEVEL_BITS) + 1, moves.rank_level(group, member))
@@ -212,24 +213,24 @@ class _Search:
             and depth(feeder) + 2 + follower.height <= group.tree.depth_limit
             and delay <= STRETCH * direct_ms(group, follower)
             and self.accepts(feeder)
-            and room(group, member.place, follower.place, True)
+            and room(group, member.router, follower.router, True)
         )
 
-    def _at(self, above: Place, searched: Place | None, further: bool) -> list[Member]:
-        """Return candidates at a router, and, if those may be near enough, at the places beyond it."""
+    def _at(self, above: Router, searched: Router | None, further: bool) -> list[Member]:
+        """Return candidates at a router, and, if those may be near enough, at the routers beyond it."""
         found = candidates.below(above, self.accepts, searched) if further else []
         return found if searched is None else found + candidates.near(above, self.accepts)
 
-    def _judge(self, one: Member, shared: Place, stretch: float = STRETCH) -> Found:
+    def _judge(self, one: Member, shared: Router, stretch: float = STRETCH) -> Found:
         """Links that one more copy passes, if the way is short enough; after all those come the others, by delay."""
         cost = self.cost(one)
         if cost > stretch * self.direct:
             return (TOO_LONG, cost, one.name, one.id, one)
-        here, there = self.member.place, one.place
-        links = sum(place.depth - shared.depth for place in (here, there) if place is not None)
+        here, there = self.member.router, one.router
+        links = sum(router.depth - shared.depth for router in (here, there) if router is not None)
         return (links, cost, one.name, one.id, one)
 
-    def _stays(self, found: Sequence[Found], site: Place) -> bool:
+    def _stays(self, found: Sequence[Found], site: Router) -> bool:
         best = min(found, key=_links_and_delay)
         return best[1] <= SITE_STRETCH * self.direct or uplink_copies(self.group, site) < UNLIMITED
 
@@ -251,9 +252,9 @@ def _first(found: Sequence[Found]) -> Found | None:
 def _for_siblings(candidate: Member) -> int:
     """Slots that an heir keeps for siblings that may still come: neighbours, while their parent has room."""
     parent = candidate.parent
-    if parent is None or parent.place is not candidate.place:
+    if parent is None or parent.router is not candidate.router:
         return 0
-    heir = next(sibling for sibling in parent.children if sibling.degree and sibling.place is parent.place)
+    heir = next(sibling for sibling in parent.children if sibling.degree and sibling.router is parent.router)
     if heir is not candidate:
         return 0
     return 0 if parent.role == "source" else parent.degree - len(parent.children)
@@ -277,7 +278,7 @@ def choose(group: Group, member: Member, avoid: Iterable[Member] = (), rules: Ru
     for server in sorted(group.servers, key=lambda one: (len(one.children), one.id)):
         if search.accepts(server):
             return server
-    if storm.on(group):
+    if mass_failure.under_way(group):
         search.anybody = True
         if (best := search.run()) is not None:
             return best
@@ -293,10 +294,10 @@ def find(group: Group, member: Member, avoid: Iterable[Member] = (), rules: Rule
 
 
 def _last_resort(group: Group, search: _Search) -> Member | None:
-    place = search.member.place
+    router = search.member.router
     found = [
         (
-            (not storm.lives(group, one), not room(group, one.place, place), slowed(group, one, place)),
+            (not mass_failure.known_alive(group, one), not room(group, one.router, router), slowed(group, one, router)),
             (0, search.cost(one), one.name, one.id, one),
         )
         for one in group.members.values()
@@ -321,7 +322,7 @@ def _by_lifting(group: Group, member: Member, avoid: Iterable[Member]) -> Member
 
 
 def lift(group: Group, member: Member, parent: Member) -> None:
-    """Raise the ranks of an orphan's whole branch, if they have to be for it to hang from ``parent``."""
+    """Raise the ranks of an orphan's whole branch, if they have to be for it to be attached to ``parent``."""
     if parent.rank >= ceiling(member) - 1:
         for one in group.tree.lift(member, parent.rank):
             promises.drop_overtaken(group, one)
@@ -333,9 +334,9 @@ def seek(group: Group, member: Member, avoid: Iterable[Member], rules: Rules) ->
     return _Search(group, member, avoid, rules).found()
 
 
-def at(group: Group, member: Member, place: Place) -> Found | None:
-    """Return a member of this very place for an orphan, or None if none has room or its way is too long."""
-    found = _Search(group, member, (), Rules(feeder=place)).as_planned()
+def at(group: Group, member: Member, router: Router) -> Found | None:
+    """Return a member of this very router for an orphan, or None if none has room or its way is too long."""
+    found = _Search(group, member, (), Rules(feeder=router)).as_planned()
     return found if found is not None and found[0] < TOO_LONG else None
 
 
@@ -344,7 +345,7 @@ def short_enough(group: Group, member: Member, delay: float, stretch: float = ST
     row = [(member, delay)]
     for one, to_here in row:
         for child in one.children:
-            if child.place is not one.place and len(row) <= BRANCH_LOOKED_AT:
+            if child.router is not one.router and len(row) <= BRANCH_LOOKED_AT:
                 row.append((child, to_here + child.edge_ms))
     return all(to_here <= stretch * direct_ms(group, one) for one, to_here in row[1:])
 
@@ -375,41 +376,41 @@ def ripe(group: Group, member: Member, now: float) -> bool:
     return now - member.placed_at >= group.settings.primary_after_s
 
 
-def place(group: Group, member: Member, avoid: Iterable[Member] = (), rules: Rules = FREE) -> bool:
+def attach_to_best(group: Group, member: Member, avoid: Iterable[Member] = (), rules: Rules = FREE) -> bool:
     """Place one orphan (Fig. 4, 408 to 416); False: it has to wait."""
     parent = find(group, member, avoid, rules)
     if parent is not None:
-        moves.hang(group, member, parent)
+        moves.attach(group, member, parent)
         return True
     if _by_cutting(group, member, avoid):
         return True
     if member.barred:
-        rifts.forgive(member)
-        return place(group, member, avoid, rules)
+        unusable_pair.forgive(member)
+        return attach_to_best(group, member, avoid, rules)
     group.waiting[member.id] = None
     return False
 
 
 def _by_cutting(group: Group, member: Member, avoid: Iterable[Member]) -> bool:
-    """Nobody may take so tall a branch: hang its tallest parts elsewhere, until what is left of it fits."""
+    """Nobody may take so tall a branch: attach its tallest parts elsewhere, until what is left of it fits."""
     found = choose(group, member, avoid, Rules(flat=True)) if member.children else None
     if found is None:
         return False
     cut: list[Member] = []
     while not group.tree.fits(member, found):
         for child in [one for one in member.children if one.height == member.height - 1]:
-            moves.take_off(group, child)
+            moves.detach(group, child)
             cut.append(child)
-    moves.hang(group, member, found)
+    moves.attach(group, member, found)
     for child in cut:
-        place(group, child, avoid)
+        attach_to_best(group, child, avoid)
     return True
 
 
 # --- servers ----------------------------------------------------------------------------------------------------
 
 
-def place_server(group: Group, server: Member) -> None:
+def attach_server(group: Group, server: Member) -> None:
     """Feed a backup server from the source, so that its rank is below everybody's whom it may have to take.
 
     Where the source has no place left, another backup server feeds it, or whoever feeds a peer there.
@@ -420,7 +421,7 @@ def place_server(group: Group, server: Member) -> None:
     for parent in (group.source, *group.servers):
         if parent is None or parent is server or not parent.trusted or top(parent) is not group.source:
             continue
-        if linked(parent, server) and group.tree.fits(server, parent) and room(group, parent.place, server.place):
-            moves.hang(group, server, parent)
+        if linked(parent, server) and group.tree.fits(server, parent) and room(group, parent.router, server.router):
+            moves.attach(group, server, parent)
             return
-    place(group, server)
+    attach_to_best(group, server)

@@ -1,6 +1,6 @@
-"""Who has room for a child, found from a place outwards.
+"""Who has room for a child, found from a router outwards.
 
-Owns: two lists at each place: ``near`` (its own members with room, least delay first) and ``below`` (places further
+Owns: two lists at each router: ``near`` (its own members with room, least delay first) and ``below`` (routers further
 in that have such members). Refuses: judging a candidate beyond "has room and is trusted".
 
 Both are heaps whose entries may be out of date; what is found stale is dropped or corrected when it is looked at, and
@@ -16,32 +16,32 @@ from typing import Final
 from overlaycast.overlay.state import tree
 from overlaycast.overlay.state.locality import alike_ms
 from overlaycast.overlay.state.members import Member
-from overlaycast.overlay.state.place import Place
+from overlaycast.overlay.state.router import Router
 
 LOOK: Final = 4
-"""Acceptable candidates that are compared per place, beside those that are about as near as the nearest."""
+"""Acceptable candidates that are compared per router, beside those that are about as near as the nearest."""
 PATIENCE: Final = 24
-"""Entries that are looked at per place in search of them."""
+"""Entries that are looked at per router in search of them."""
 BEHIND_MS: Final = 1e6
 """Who cannot be dialled is listed after all others, for not everybody can be its child."""
 GLANCE: Final = 6
-"""Members that are looked at in a place further in: its first are the best placed, and there are other places."""
+"""Members that are looked at in a router further in: its first are the best placed, and there are other routers."""
 
 Accept = Callable[[Member], bool]
 
 
 def offer(member: Member) -> None:
     """List a member that has, or again has, room for a child."""
-    place = member.place
-    if place is None or member.role == "backup" or member.degree == 0:
+    router = member.router
+    if router is None or member.role == "backup" or member.degree == 0:
         return
     delay = tree.delay_ms(member) + (0.0 if member.reachable else BEHIND_MS)
-    heapq.heappush(place.near, (delay, member.name, member.id, member))
-    if not place.listed:
-        place.listed = True
-        above = place.parent
+    heapq.heappush(router.near, (delay, member.name, member.id, member))
+    if not router.listed:
+        router.listed = True
+        above = router.parent
         while above is not None:
-            heapq.heappush(above.below, (delay, place.label, place.order, place))
+            heapq.heappush(above.below, (delay, router.label, router.order, router))
             above = above.parent
 
 
@@ -49,16 +49,16 @@ def _holds(member: Member) -> bool:
     return member.trusted and member.spare > 0 and (member.parent is not None or member.role == "source")
 
 
-def near(place: Place, accept: Accept, look: int = LOOK, patience: int = PATIENCE) -> list[Member]:
-    """Return up to ``look`` acceptable members of this very place, least delay first."""
-    heap = place.near
+def near(router: Router, accept: Accept, look: int = LOOK, patience: int = PATIENCE) -> list[Member]:
+    """Return up to ``look`` acceptable members of this very router, least delay first."""
+    heap = router.near
     found: list[Member] = []
     kept: list[tuple[float, str, int, Member]] = []
     seen: set[int] = set()
     while heap and len(found) < look and len(kept) < patience:
         entry = heapq.heappop(heap)
         member = entry[3]
-        if member.id in seen or member.place is not place or not _holds(member):
+        if member.id in seen or member.router is not router or not _holds(member):
             continue
         seen.add(member.id)
         kept.append(entry)
@@ -69,14 +69,14 @@ def near(place: Place, accept: Accept, look: int = LOOK, patience: int = PATIENC
     return found
 
 
-def below(place: Place, accept: Accept, searched: Place | None) -> list[Member]:
-    """Return acceptable members of places further in, one per place, but not from the branch ``searched`` already.
+def below(router: Router, accept: Accept, searched: Router | None) -> list[Member]:
+    """Return acceptable members of routers further in, one per router, but not from the branch ``searched`` already.
 
     They are the nearest few, and all that are about as near as the nearest: noise does not choose among those.
     """
-    heap = place.below
+    heap = router.below
     found: list[Member] = []
-    kept: list[tuple[float, str, int, Place]] = []
+    kept: list[tuple[float, str, int, Router]] = []
     seen: set[int] = set()
     alike = 0.0
     while heap and (len(found) < LOOK or heap[0][0] <= alike) and len(kept) < PATIENCE:
@@ -97,8 +97,8 @@ def below(place: Place, accept: Accept, searched: Place | None) -> list[Member]:
     return found
 
 
-def _inside(inner: Place, outer: Place) -> bool:
-    place: Place | None = inner
-    while place is not None and place.depth > outer.depth:
-        place = place.parent
-    return place is outer
+def _inside(inner: Router, outer: Router) -> bool:
+    router: Router | None = inner
+    while router is not None and router.depth > outer.depth:
+        router = router.parent
+    return router is outer

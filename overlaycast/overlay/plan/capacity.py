@@ -17,10 +17,10 @@ from overlaycast.overlay.state.carried import account
 from overlaycast.overlay.state.filerate import FileRate
 from overlaycast.overlay.state.group import Group
 from overlaycast.overlay.state.members import SERVERS, Member
-from overlaycast.overlay.state.place import Place
+from overlaycast.overlay.state.router import Router
 
 HOST_SHARE: Final = 0.8
-"""Part of a host's stated upload that is planned for (DESIGN 5)."""
+"""Part of a host's stated upload that is planned for."""
 UPLINK_SHARE: Final = 0.9
 """Part of an uplink that is planned for."""
 AMPLE: Final = 4.0
@@ -62,18 +62,18 @@ def _copies(rate_mbit: float | None, stream_mbit: float) -> int:
     return max(1, int(UPLINK_SHARE * rate_mbit / stream_mbit + ROUNDING))
 
 
-def uplink_copies(group: Group, place: Place) -> int:
+def uplink_copies(group: Group, router: Router) -> int:
     """Return how many copies a site's uplink carries in one direction, as far as is known.
 
-    Only uplinks of sites, and what leaves the source's place, are limited by what echoes show: further in they show the
-    same thin link again, and further out they are the sum of many.
+    Only uplinks of sites, and what leaves the source's router, are limited by what echoes show: further in they show
+    the same thin link again, and further out they are the sum of many.
     """
-    return _site_copies(group, place, "out") if _is_site(group, place) else UNLIMITED
+    return _site_copies(group, router, "out") if _is_site(group, router) else UNLIMITED
 
 
-def _learned(group: Group, place: Place, direction: Direction, copies: int) -> int:
+def _learned(group: Group, router: Router, direction: Direction, copies: int) -> int:
     """Return the copies by echo, corrected by what the uplink was seen to carry, or not to carry (``carried``)."""
-    seen = account(group, place, direction)
+    seen = account(group, router, direction)
     if seen is None:
         return copies
     upper = seen.upper(group.clock)
@@ -82,34 +82,34 @@ def _learned(group: Group, place: Place, direction: Direction, copies: int) -> i
     return max(copies, seen.lower(group.clock))
 
 
-def _source_has_room(group: Group, place: Place) -> bool:
-    """Whether one more copy may leave the place where the source is."""
+def _source_has_room(group: Group, router: Router) -> bool:
+    """Whether one more copy may leave the router where the source is."""
     source = group.source
-    if source is None or source.place is not place:
+    if source is None or source.router is not router:
         return True
     limit = _source_copies(group, source)
-    return limit >= UNLIMITED or place.outbound + sum(child.inbound for child in place.children) < limit
+    return limit >= UNLIMITED or router.outbound + sum(child.inbound for child in router.children) < limit
 
 
-def _is_site(group: Group, place: Place) -> bool:
-    places = group.places
-    return place.depth > places.core.depth and places.site(place) is place
+def _is_site(group: Group, router: Router) -> bool:
+    routers = group.routers
+    return router.depth > routers.core.depth and routers.site(router) is router
 
 
-def _site_copies(group: Group, place: Place, direction: Direction) -> int:
+def _site_copies(group: Group, router: Router, direction: Direction) -> int:
     """Copies that a site's uplink carries; of a file just so many that no receiver is slowed down (``filerate``)."""
     if group.settings.mode == "live":
-        return _learned(group, place, direction, _copies(place.rate_mbit, group.settings.rate_mbit))
+        return _learned(group, router, direction, _copies(router.rate_mbit, group.settings.rate_mbit))
     plan = file_rate(group)
-    return plan.divided if direction == "in" else plan.copies(_site_mbit(group, plan, place))
+    return plan.divided if direction == "in" else plan.copies(_site_mbit(group, plan, router))
 
 
 def _source_copies(group: Group, source: Member) -> int:
-    """Copies that may leave the source's place."""
+    """Copies that may leave the source's router."""
     seen = _source_mbit(group)
     if group.settings.mode == "live":
         copies = _copies(seen, group.settings.rate_mbit)
-        return copies if source.place is None else _learned(group, source.place, "out", copies)
+        return copies if source.router is None else _learned(group, source.router, "out", copies)
     plan = file_rate(group)
     return plan.copies(plan.source_mbit)
 
@@ -121,76 +121,76 @@ def _source_mbit(group: Group) -> float | None:
     what is known to come through; if all of them are thin, the thin link may be the one that they share.
     """
     source = group.source
-    return source.upload_mbit if source and source.upload_mbit is not None else group.places.core.rate_mbit
+    return source.upload_mbit if source and source.upload_mbit is not None else group.routers.core.rate_mbit
 
 
 def file_rate(group: Group) -> FileRate:
     """Return how fast a file group's sites can be fed, found anew when sites or what is known of them have changed."""
     seen = _source_mbit(group)
-    core = group.places.core
-    stamp = (group.places.version, core.order, seen)
+    core = group.routers.core
+    stamp = (group.routers.version, core.order, seen)
     if group.file_rate is None or group.file_rate[0] != stamp:
-        sites = [place.rate_mbit for place in core.children if place.count]
+        sites = [router.rate_mbit for router in core.children if router.count]
         levels = max(group.settings.depth_limit - SITE_LEVELS, 1)
         group.file_rate = (stamp, filerate.plan(seen, sites, levels))
     return group.file_rate[1]
 
 
-def _site_mbit(group: Group, plan: FileRate, site: Place) -> float:
+def _site_mbit(group: Group, plan: FileRate, site: Router) -> float:
     """Return the rate that a site is taken for; the source's is not known by echoes alone."""
     source = group.source
-    if source is not None and source.place is not None and group.places.site(source.place) is site:
+    if source is not None and source.router is not None and group.routers.site(source.router) is site:
         return plan.source_mbit
     return plan.known(site.rate_mbit)
 
 
-def turn(group: Group, place: Place) -> tuple[int, int]:
-    """Return when the place's site is to be placed in a file group: who feeds most first, the thin last."""
+def turn(group: Group, router: Router) -> tuple[int, int]:
+    """Return when the router's site is to be placed in a file group: who feeds most first, the thin last."""
     if group.settings.mode == "live":
         return 0, 0
     plan = file_rate(group)
-    rate = plan.known(group.places.site(place).rate_mbit)
+    rate = plan.known(group.routers.site(router).rate_mbit)
     return -plan.copies(rate), plan.step(rate)
 
 
-def holds_up(group: Group, feeder: Place | None, fed: Place | None) -> bool:
-    """Whether a copy of a file from one place to another would come through a thinner uplink than it could."""
+def holds_up(group: Group, feeder: Router | None, fed: Router | None) -> bool:
+    """Whether a copy of a file from one router to another would come through a thinner uplink than it could."""
     if group.settings.mode == "live" or feeder is None or fed is None:
         return False
-    one, other = group.places.site(feeder), group.places.site(fed)
+    one, other = group.routers.site(feeder), group.routers.site(fed)
     if one is other or not _is_site(group, one):
         return False
     plan = file_rate(group)
     return not plan.feeds(_site_mbit(group, plan, one), plan.known(other.rate_mbit))
 
 
-def slowed(group: Group, feeder: Member, fed: Place | None) -> int:
+def slowed(group: Group, feeder: Member, fed: Router | None) -> int:
     """Return by how many steps of noise a file is slowed down where one more copy leaves the feeder's uplink.
 
     Children behind thinner uplinks take less than their share, and leave it to the others.
     """
-    here = feeder.place
+    here = feeder.router
     if group.settings.mode == "live" or here is None or fed is None:
         return 0
-    site = group.places.site(here)
-    if group.places.site(fed) is site:
+    site = group.routers.site(here)
+    if group.routers.site(fed) is site:
         return 0
     plan = file_rate(group)
-    places = [child.place for child in feeder.children if child.place is not None]
-    others = [other for place in places if (other := group.places.site(place)) is not site]
+    routers = [child.router for child in feeder.children if child.router is not None]
+    others = [other for router in routers if (other := group.routers.site(router)) is not site]
     wanted = [plan.known(other.rate_mbit) for other in others]
     return plan.step(filerate.share(_site_mbit(group, plan, site), wanted))
 
 
-def room(group: Group, feeder: Place | None, fed: Place | None, instead: bool = False, thin: bool = False) -> bool:
-    """Whether one more copy from one place to another overloads no site's uplink.
+def room(group: Group, feeder: Router | None, fed: Router | None, instead: bool = False, thin: bool = False) -> bool:
+    """Whether one more copy from one router to another overloads no site's uplink.
 
     ``instead``: the copy replaces one that enters the same site already. ``thin``: a file may come through an uplink
     that is thinner than the site's own.
     """
     if feeder is fed or feeder is None or fed is None:
         return True
-    one, other = group.places.site(feeder), group.places.site(fed)
+    one, other = group.routers.site(feeder), group.routers.site(fed)
     if one is other:
         return True
     if one.outbound >= uplink_copies(group, one) or not _source_has_room(group, feeder):

@@ -1,4 +1,4 @@
-"""The only way in which the plan changes: a member is hung somewhere, or taken off.
+"""The only way in which the plan changes: a member is attached somewhere, or taken off.
 
 Owns: that tree, link counts, lists of candidates, promises and pending orders change together. Refuses: choosing.
 """
@@ -9,12 +9,12 @@ from overlaycast.overlay.plan import candidates, promises
 from overlaycast.overlay.state.group import Group
 from overlaycast.overlay.state.locality import distance_ms
 from overlaycast.overlay.state.members import Member, State
-from overlaycast.overlay.state.place import links_between
+from overlaycast.overlay.state.router import links_between
 
 HOP_MS = 0.2
 """What one more hop costs in a host that forwards, beside the way."""
 LEVELS_A_LINK = 64
-"""Levels of ranks for each link that a place is further from the source: as many as a tree may have."""
+"""Levels of ranks for each link that a router is further from the source: as many as a tree may have."""
 
 
 def rank_level(group: Group, member: Member) -> int:
@@ -23,10 +23,10 @@ def rank_level(group: Group, member: Member) -> int:
     So nearer members rank below further ones, whoever came first, and may come to feed them.
     """
     source = group.source
-    return LEVELS_A_LINK * links_between(source.place, member.place) if source is not None else 0
+    return LEVELS_A_LINK * links_between(source.router, member.router) if source is not None else 0
 
 
-def hang(group: Group, member: Member, parent: Member) -> None:
+def attach(group: Group, member: Member, parent: Member) -> None:
     """Make the orphan (with its branch) a child of ``parent``.
 
     Raises:
@@ -34,7 +34,7 @@ def hang(group: Group, member: Member, parent: Member) -> None:
     """
     before = member.rank
     group.tree.attach(member, parent, distance_ms(parent, member) + HOP_MS, rank_level(group, member))
-    group.places.carry(parent.place, member.place, 1)
+    group.routers.carry(parent.router, member.router, 1)
     mark(group, member)
     group.waiting.pop(member.id, None)
     if member.state is State.JOINING:
@@ -49,20 +49,20 @@ def hang(group: Group, member: Member, parent: Member) -> None:
 
 
 def put_back(group: Group, member: Member, parent: Member, edge_ms: float) -> None:
-    """Hang an orphan where it was, with the delay of that link as it was known."""
-    hang(group, member, parent)
+    """Attach an orphan where it was, with the delay of that link as it was known."""
+    attach(group, member, parent)
     member.edge_ms = edge_ms
 
 
 def mark(group: Group, member: Member) -> None:
     """Take note of whether the member's copy passes links."""
-    if member.parent is not None and member.parent.place is not member.place:
+    if member.parent is not None and member.parent.router is not member.router:
         group.heads[member.id] = None
     else:
         group.heads.pop(member.id, None)
 
 
-def take_off(group: Group, member: Member, alone: bool = True) -> Member | None:
+def detach(group: Group, member: Member, alone: bool = True) -> Member | None:
     """Take the member with its branch off its parent; return the parent it had.
 
     ``alone``: its siblings stay, and get another heir if it was theirs; otherwise they are expected to follow it.
@@ -70,7 +70,7 @@ def take_off(group: Group, member: Member, alone: bool = True) -> Member | None:
     parent = member.parent
     if parent is None:
         return None
-    group.places.carry(parent.place, member.place, -1)
+    group.routers.carry(parent.router, member.router, -1)
     group.heads.pop(member.id, None)
     group.tree.detach(member)
     promises.part(group, member, parent, alone)

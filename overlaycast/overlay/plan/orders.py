@@ -1,4 +1,4 @@
-"""From the plan to messages: who has to be told what, and only what has changed for him.
+"""From the plan to messages: who has to be told what, and only what has changed.
 
 Owns: ``Assign``, ``Accept``, ``Revoke``; grants; the predefined list of fallbacks. Refuses: changing the plan.
 

@@ -1,4 +1,4 @@
-"""Every forwarder's death is planned while it lives: heirs, siblings and their standbys (DESIGN 5).
+"""Every forwarder's death is planned while it lives: heirs, siblings and their standbys.
 
 Owns: who is whose standby, and the degree that is kept free for it. Refuses: moving anybody.
 
@@ -18,7 +18,7 @@ from overlaycast.overlay.plan.capacity import room
 from overlaycast.overlay.plan.reach import linked
 from overlaycast.overlay.state.group import Group
 from overlaycast.overlay.state.members import NO_MEMBERS, Member
-from overlaycast.overlay.state.place import Place
+from overlaycast.overlay.state.router import Router
 from overlaycast.overlay.state.tree import ancestors
 
 _ONE = ((False,), (True,))
@@ -107,7 +107,7 @@ def families(group: Group, forwarder: Member) -> list[list[Member]]:
     children = sorted(forwarder.children, key=lambda child: child.rank)
     if len(children) == 1 or forwarder.role == "source":
         return [[child] for child in children]
-    by_site: dict[Place | None, list[Member]] = {}
+    by_site: dict[Router | None, list[Member]] = {}
     for child in children:
         by_site.setdefault(_site(group, child), []).append(child)
     for family in by_site.values():
@@ -121,7 +121,7 @@ def families(group: Group, forwarder: Member) -> list[list[Member]]:
 def _heir(forwarder: Member, family: list[Member]) -> Member | None:
     able = [child for child in family if child.degree and child.trusted]
     able.sort(key=lambda child: not child.reachable)  # the one whom all its siblings can dial
-    return next((child for child in able if child.place is forwarder.place), able[0] if able else None)
+    return next((child for child in able if child.router is forwarder.router), able[0] if able else None)
 
 
 def _heir_for(group: Group, parent: Member, child: Member) -> Member | None:
@@ -131,8 +131,8 @@ def _heir_for(group: Group, parent: Member, child: Member) -> Member | None:
     return _heir(parent, sorted(above, key=lambda one: one.rank))
 
 
-def _site(group: Group, member: Member) -> Place | None:
-    return None if member.place is None else group.places.site(member.place)
+def _site(group: Group, member: Member) -> Router | None:
+    return None if member.router is None else group.routers.site(member.router)
 
 
 # --- planning -----------------------------------------------------------------------------------------------------
@@ -220,7 +220,11 @@ def _outside(group: Group, forwarder: Member, child: Member) -> tuple[Member, bo
         return grandparent, False
     for server in sorted(group.servers, key=lambda server: (server.promised, server.id)):
         # the copy replaces the dead parent's, or the child's own: none is added at the child's site
-        if server.spare > 0 and _acceptable(forwarder, child, server) and room(group, server.place, child.place, True):
+        if (
+            server.spare > 0
+            and _acceptable(forwarder, child, server)
+            and room(group, server.router, child.router, True)
+        ):
             return server, True
     other = _elsewhere(group, forwarder, child)
     if other is not None:
@@ -246,7 +250,7 @@ def _grandparent(forwarder: Member, child: Member) -> Member | None:
 
 def _elsewhere(group: Group, forwarder: Member, child: Member) -> Member | None:
     """A member of another site with room, found outwards from the child; the source is not one."""
-    if child.place is None:
+    if child.router is None:
         return None
     site = _site(group, child)
 
@@ -255,14 +259,14 @@ def _elsewhere(group: Group, forwarder: Member, child: Member) -> Member | None:
             member.role != "source"
             and _site(group, member) is not site
             and _acceptable(forwarder, child, member)
-            and room(group, member.place, child.place, True)
+            and room(group, member.router, child.router, True)
         )
 
-    start = site.parent if site is not None and site.parent is not None else group.places.root
+    start = site.parent if site is not None and site.parent is not None else group.routers.root
     searched = site
-    for place in start.up():
-        found = candidates.near(place, accept, 1) or candidates.below(place, accept, searched)
+    for router in start.up():
+        found = candidates.near(router, accept, 1) or candidates.below(router, accept, searched)
         if found:
             return min(found, key=lambda member: (member.promised, member.rank))
-        searched = place
+        searched = router
     return None

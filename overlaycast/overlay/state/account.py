@@ -21,7 +21,7 @@ class Account:
 
     since: float
     heard: dict[int, tuple[float, int, bool]] = field(default_factory=dict)
-    """Per receiver, in this window: what it gets of its copy, the other end's place, whether it lacks."""
+    """Per receiver, in this window: what it gets of its copy, the other end's router, whether it lacks."""
     proven: int = 0
     proven_at: float = 0.0
     lacking: int = 0

@@ -22,7 +22,7 @@ from overlaycast.overlay.state.account import Account, Direction
 if TYPE_CHECKING:
     from overlaycast.overlay.state.group import Group
     from overlaycast.overlay.state.members import Member
-    from overlaycast.overlay.state.place import Place
+    from overlaycast.overlay.state.router import Router
 
 
 WINDOW: Final = 1.2
@@ -31,9 +31,9 @@ QUIET: Final = 0.5
 """Below this share of the planned rate the stream itself is quiet, and shows nothing."""
 
 
-def account(group: Group, place: Place, direction: Direction) -> Account | None:
-    """Return the account of the link above a place, if there is one."""
-    return group.carried.get((place.order, direction))
+def account(group: Group, router: Router, direction: Direction) -> Account | None:
+    """Return the account of the link above a router, if there is one."""
+    return group.carried.get((router.order, direction))
 
 
 def note(group: Group, member: Member, parent: Member, now: float) -> None:
@@ -43,9 +43,9 @@ def note(group: Group, member: Member, parent: Member, now: float) -> None:
     if settings.mode != "live" or not group.begun or got is None or given is None:
         return
     given = min(given, settings.rate_mbit)
-    if given < QUIET * settings.rate_mbit or member.place is None or parent.place is None:
+    if given < QUIET * settings.rate_mbit or member.router is None or parent.router is None:
         return
-    out, into = group.places.site(parent.place), group.places.site(member.place)
+    out, into = group.routers.site(parent.router), group.routers.site(member.router)
     share, lacks = min(got / given, 1.0), got < settings.rate_threshold * given
     window_s = WINDOW * settings.report_ms / 1000
     if lacks and parent.id not in group.hosts:

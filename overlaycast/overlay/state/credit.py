@@ -24,7 +24,7 @@ SHORTEST_S: Final = 0.2
 FASTER: Final = 2.0
 
 
-def told(group: Group, next_seq: int, now: float) -> None:
+def on_source_report(group: Group, next_seq: int, now: float) -> None:
     """The source reports how far it is."""
     before = group.progress
     pace = None

@@ -1,6 +1,6 @@
 """The state that all rules of one group share.
 
-Owns: the table of members, the tree, the places, timers, what is to be said and what has happened. Refuses: rules;
+Owns: the table of members, the tree, the routers, timers, what is to be said and what has happened. Refuses: rules;
 each of those is a module of its own that takes a ``Group``.
 
 Invariants: ids only grow; the epoch only grows, by one for each batch of orders.
@@ -13,7 +13,7 @@ from typing import Any
 
 from overlaycast.overlay.state.account import Account, Direction, Progress
 from overlaycast.overlay.state.filerate import FileRate
-from overlaycast.overlay.state.locality import Places
+from overlaycast.overlay.state.locality import Routers
 from overlaycast.overlay.state.members import Member, State
 from overlaycast.overlay.state.timers import Timers
 from overlaycast.overlay.state.tree import Tree
@@ -53,7 +53,7 @@ class Inquiry:
 
 
 @dataclass(slots=True)
-class Rift:
+class PairFailures:
     """How often in a row the link between a child and one parent has failed though both live, and when last."""
 
     failures: int
@@ -70,7 +70,7 @@ class Group:
     next_id: int = 1
     epoch: int = 0
     tree: Tree = field(init=False)
-    places: Places = field(default_factory=Places)
+    routers: Routers = field(default_factory=Routers)
     file_rate: tuple[tuple[int, int, float | None], FileRate] | None = None
     """What ``capacity.file_rate`` found last, and from what."""
     timers: Timers = field(default_factory=Timers)
@@ -118,15 +118,15 @@ class Group:
     silent_since: float = 0.0
     silent_at: float = -1e18
     silent_count: int = 0
-    """Members that fell silent one after the other (``storm``): since when, the last one's time, how many."""
+    """Members that fell silent one after the other (``mass_failure``): since when, the last one's time, how many."""
     clock: float = 0.0
     """The newest time that the caller has told."""
     carried: dict[tuple[int, Direction], Account] = field(default_factory=dict)
-    """What uplinks were seen to carry, by place and direction."""
+    """What uplinks were seen to carry, by router and direction."""
     nonces: int = 0
     inquiries: dict[int, Inquiry] = field(default_factory=dict)
     set_aside: dict[int, Complaint] = field(default_factory=dict)
-    rifts: dict[int, dict[int, Rift]] = field(default_factory=dict)
+    pair_failures: dict[int, dict[int, PairFailures]] = field(default_factory=dict)
     """Per child and parent: links that failed though both live."""
     accusations: dict[int, dict[str, float]] = field(default_factory=dict)
     """Per forwarder: hosts of children that got forged data from it, and when they said so last."""
@@ -139,13 +139,13 @@ class Group:
     sweep_queue: list[int] = field(default_factory=list)
     improve_queue: list[int] = field(default_factory=list)
     heads: dict[int, None] = field(default_factory=dict)
-    """Members that are fed from another place: their copies pass links."""
+    """Members that are fed from another router: their copies pass links."""
     heads_queue: list[int] = field(default_factory=list)
     hinted: dict[int, None] = field(default_factory=dict)
     """Members who may have a better place now, to be looked at first."""
     strays: dict[int, None] = field(default_factory=dict)
     """Orphans that turned to somebody further away, to be brought nearer (``gather``)."""
-    abroad: dict[int, int] = field(default_factory=dict)
+    remote: dict[int, int] = field(default_factory=dict)
     """Strays for whom nobody was found, and in how many sweeps since they were looked at in vain."""
     counts: dict[str, int] = field(default_factory=dict)
 
@@ -179,7 +179,7 @@ class Group:
     def forget(self, member: Member, state: State) -> None:
         """Take a member that has no relations any more out of the table."""
         member.become(state)
-        self.places.leave(member)
+        self.routers.leave(member)
         self.members.pop(member.id, None)
         self.dirty.pop(member.id, None)
         self.waiting.pop(member.id, None)
@@ -191,13 +191,13 @@ class Group:
         self.releasing.pop(member.id, None)
         self.heads.pop(member.id, None)
         self.hinted.pop(member.id, None)
-        self.rifts.pop(member.id, None)
+        self.pair_failures.pop(member.id, None)
         self.overdue.pop(member.id, None)
         self.accusations.pop(member.id, None)
         self.leaves.pop(member.id, None)
         self.hosts.pop(member.id, None)
         self.strays.pop(member.id, None)
-        self.abroad.pop(member.id, None)
+        self.remote.pop(member.id, None)
         self.unconfirmed.discard(member.id)
         if member in self.servers:
             self.servers.remove(member)

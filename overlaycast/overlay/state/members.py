@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 from overlaycast.errors import LocalProtocolError
 
 if TYPE_CHECKING:
-    from overlaycast.overlay.state.place import Place
+    from overlaycast.overlay.state.router import Router
 
 
 class State(IntEnum):
@@ -56,9 +56,9 @@ NO_MEMBERS: Final[list[Member]] = _Nobody()
 class Member:
     """One member's record. Mutable and slotted: a group may hold a million of them.
 
-    ``inside`` is (the translator's address, its own address behind it, port), None where nothing translates.
-    Tree fields (parent, children, rank, height, size) are written by ``tree`` only; promises (standbys, wards,
-    promised) by ``promises`` only, ``barred`` (parents that it is kept away from) by ``rifts``. Rates are Mbit/s, times
+    ``inside`` is (the translator's address, its own address behind it, port), None where nothing translates. Tree
+    fields (parent, children, rank, height, size) are written by ``tree`` only; promises (standbys, wards, promised) by
+    ``promises`` only, ``barred`` (parents that it is kept away from) by ``unusable_pair``. Rates are Mbit/s, times
     seconds of the caller's clock, ``*_ms`` milliseconds.
     """
 
@@ -75,7 +75,7 @@ class Member:
     out_degree: int | None = None
     joined_epoch: int = 0
     # location and performance (Fig. 6B: routers, performance parameter)
-    place: Place | None = None
+    router: Router | None = None
     rtt_ms: float | None = None
     rate_mbit: float | None = None
     measured: bool = False

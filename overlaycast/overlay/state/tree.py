@@ -2,8 +2,8 @@
 
 Owns: parent, children, rank, height and size of the members. Refuses: choosing, promises, messages.
 
-Invariants (DESIGN 5), checked before every change, which then either happens whole or raises:
-    1. one parent; a branch hangs from the source, or its top is an orphan that waits;
+Invariants, checked before every change, which then either happens whole or raises:
+    1. one parent; a branch is attached to the source, or its top is an orphan that waits;
     2. rank(parent) < rank(child), so no edge can close a cycle;
     3. no member has more children than its degree;
     4. no member is deeper than the group's limit.
@@ -126,7 +126,7 @@ class Tree:
         )
 
     def attach(self, member: Member, parent: Member, edge_ms: float = 0.0, level: int = 0) -> None:
-        """Hang an orphan (with all that is below it) from ``parent``; ``level``: of a new rank, if it needs one.
+        """Attach an orphan (with all that is below it) to ``parent``; ``level``: of a new rank, if it needs one.
 
         Raises:
             LocalProtocolError: an invariant would break; nothing has changed.

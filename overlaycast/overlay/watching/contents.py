@@ -11,7 +11,7 @@ from overlaycast.overlay.state.members import Member
 from overlaycast.wire.messages import Contents, Refused
 
 
-def told(group: Group, source: Member, contents: Contents, now: float) -> None:
+def on_contents(group: Group, source: Member, contents: Contents, now: float) -> None:
     """Take what the source announces; from anybody else it counts for nothing."""
     if source is not group.source or group.settings.mode != "file" or contents == group.contents:
         return

@@ -5,9 +5,10 @@ the source.
 
 Every forwarder checks a chunk before it passes it on, so a child that gets a bad one has found the forger, or their
 line. But the coordinator has only its word, and it may be the liar, or have bad memory itself. So one witness keeps
-nobody but itself from the accused (``rifts``). Two at different hosts within ``MEMORY_S`` convict: all children are
-hung elsewhere, and the forger is a leaf for ``SHUNNED_S``. A host that has accused ``CREDIT`` forwarders of whom nobody
-else complains is not believed any more: it is what they have in common. Two hosts that lie together can shun as many.
+nobody but itself from the accused (``unusable_pair``). Two at different hosts within ``MEMORY_S`` convict: all children
+are attached elsewhere, and the forger is a leaf for ``SHUNNED_S``. A host that has accused ``CREDIT`` forwarders of
+whom nobody else complains is not believed any more: it is what they have in common. Two hosts that lie together can
+shun as many.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from __future__ import annotations
 from typing import Final
 
 from overlaycast.overlay.mending import repair
-from overlaycast.overlay.plan import rifts
+from overlaycast.overlay.plan import unusable_pair
 from overlaycast.overlay.state.group import Group
 from overlaycast.overlay.state.members import Member
 
@@ -26,8 +27,8 @@ SHUNNED_S: Final = 3600.0
 
 
 def accused(group: Group, forger: Member, witness: Member, now: float) -> bool:
-    """Take a child's word that its feeder forges; True: that one is convicted, and its children hang elsewhere."""
-    rifts.bar(group, forger, witness, now)
+    """Take a child's word that its feeder forges; True: it is convicted, and its children are attached elsewhere."""
+    unusable_pair.bar(group, forger, witness, now)
     if forger.role == "source" or forger.id in group.leaves:
         return False
     host = _host(witness)

@@ -11,7 +11,7 @@ from typing import Final
 
 from overlaycast.overlay.mending import repair
 from overlaycast.overlay.placing import placement
-from overlaycast.overlay.plan import moves, rifts, storm
+from overlaycast.overlay.plan import mass_failure, moves, unusable_pair
 from overlaycast.overlay.state.group import Group, Inquiry
 from overlaycast.overlay.state.members import Member
 from overlaycast.wire.messages import Ping
@@ -61,7 +61,7 @@ def conclude(group: Group, inquiry: Inquiry, now: float) -> None:
         return
     group.replan[parent.id] = None
     if inquiry.parent not in inquiry.answered and parent.role != "source":
-        storm.fell_silent(group, inquiry.asked_at, now)
+        mass_failure.fell_silent(group, inquiry.asked_at, now)
         repair.suspect(group, parent, now, "accused and silent")
         return
     for reporter_id in inquiry.reporters:
@@ -71,9 +71,9 @@ def conclude(group: Group, inquiry: Inquiry, now: float) -> None:
         if reporter_id not in inquiry.answered:
             repair.suspect(group, reporter, now, "accused its parent and is silent itself")
         elif reporter.parent is not parent:
-            rifts.failed(group, parent, reporter, now)
+            unusable_pair.failed(group, parent, reporter, now)
         elif reporter.status != "streaming" or reporter.fed_by != parent.id:
-            rifts.failed(group, parent, reporter, now)
+            unusable_pair.failed(group, parent, reporter, now)
             new_sender(group, reporter, parent, now)
 
 
@@ -81,15 +81,15 @@ def new_sender(group: Group, reporter: Member, parent: Member, now: float) -> No
     """Fig. 8, 814: both live, the way between them does not."""
     parent.failures += 1
     wishes = [one for one in (group.living(reporter.fed_by), *reporter.standbys) if one is not None]
-    moves.take_off(group, reporter)
+    moves.detach(group, reporter)
     if not repair.settle(group, reporter, [one for one in wishes if one is not parent]):
         found = placement.find(group, reporter, (parent,))
         if found is None and reporter.children and parent.id in reporter.barred:
             _without_branch(group, reporter, now)
         else:
             if found is None:
-                rifts.forgive(reporter)  # nobody else has room for it
-            moves.hang(group, reporter, found or parent)
+                unusable_pair.forgive(reporter)  # nobody else has room for it
+            moves.attach(group, reporter, found or parent)
     reporter.moved_at = now
     group.touch(reporter, force=True)
     new = reporter.parent
@@ -100,4 +100,4 @@ def new_sender(group: Group, reporter: Member, parent: Member, now: float) -> No
 def _without_branch(group: Group, orphan: Member, now: float) -> None:
     """Nobody but its own branch has room for it: its children go elsewhere first, mostly to where it was."""
     repair.regraft(group, orphan, now)
-    repair.home(group, orphan)
+    repair.place_orphan(group, orphan)

@@ -35,16 +35,16 @@ def source_came(group: Group, source: Member, now: float) -> None:
 
 
 def _take_over(group: Group, former: Member, source: Member, now: float) -> None:
-    source.place = source.place or former.place
+    source.router = source.router or former.router
     source.degree = max(source.degree, len(former.children))
     children = sorted(former.children, key=lambda child: child.rank)
     promises.withdraw(group, former)
     for child in children:
-        moves.take_off(group, child)
+        moves.detach(group, child)
     group.tree.plant(source)
     for child in children:
         if linked(source, child):
-            moves.hang(group, child, source)
+            moves.attach(group, child, source)
         else:
             group.waiting[child.id] = None  # the former source could be dialled, or could call; this one cannot
     for member in group.members.values():
@@ -64,7 +64,7 @@ def _take_over(group: Group, former: Member, source: Member, now: float) -> None
     group.timers.arm(now + ASK_S, "begin")
 
 
-def told(group: Group, nonce: int, next_seq: int, now: float) -> bool:
+def on_pong(group: Group, nonce: int, next_seq: int, now: float) -> bool:
     """Take a former child's answer; False: the nonce was not for this."""
     if group.asked.pop(nonce, None) is None:
         return False
@@ -85,7 +85,7 @@ def maybe_start(group: Group, now: float, at_last: bool = False) -> bool:
     group.timers.cancel("start")
     ready = [one for one in group.members.values() if one.measured and one.role != "source"]
     moves.enter(group, source)
-    many.place_all(group, ready)
+    many.attach_all(group, ready)
     group.note(now, "placed", None, members=len(ready), waiting=len(group.waiting))
     if group.settings.improve_s > 0:
         group.timers.arm(now + group.settings.improve_s, "improve")

@@ -13,7 +13,7 @@ from typing import Final
 
 from overlaycast.overlay.mending import gather, repair
 from overlaycast.overlay.placing import placement
-from overlaycast.overlay.plan import capacity, moves, orders, promises, reach, rifts
+from overlaycast.overlay.plan import capacity, moves, orders, promises, reach, unusable_pair
 from overlaycast.overlay.state import carried, credit
 from overlaycast.overlay.state.group import Complaint, Group
 from overlaycast.overlay.state.members import Member, State
@@ -38,14 +38,14 @@ DRIFT_S: Final = 3.0
 # --- Fig. 7 ---------------------------------------------------------------------------------------------------------
 
 
-def report(group: Group, member: Member, message: Report, now: float) -> None:
+def on_report(group: Group, member: Member, message: Report, now: float) -> None:
     """Fig. 7, 700 to 710: keep what the report says, and move the receiver if it has gone on too low for too long."""
     member.status = message.state
     member.next_seq = max(member.next_seq, message.next_seq)
     member.fed_by = message.parent or 0
     if member.role == "source":
         _source_report(group, message)
-        credit.told(group, message.next_seq, now)
+        credit.on_source_report(group, message.next_seq, now)
         return
     for entry in message.children:
         child = group.members.get(entry.child)
@@ -134,9 +134,9 @@ def _move_receiver(group: Group, member: Member, parent: Member, now: float) -> 
         group.note(now, "thin", member, moved=[child.id for child in moved])
         return
     rank_before = member.rank
-    moves.take_off(group, member)
+    moves.detach(group, member)
     found = placement.choose(group, member, (parent,))
-    moves.hang(group, member, found or parent)
+    moves.attach(group, member, found or parent)
     if found is None:
         return
     member.moves += 1
@@ -146,11 +146,11 @@ def _move_receiver(group: Group, member: Member, parent: Member, now: float) -> 
 
 def _site_has_leaf(group: Group, member: Member) -> bool:
     """Whether a neighbour has just been found thin: then it may be the uplink that they share."""
-    if member.place is None:
+    if member.router is None:
         return False
-    site = group.places.site(member.place)
-    leaves = [one.place for one in map(group.living, group.leaves) if one is not None and one.place is not None]
-    return any(group.places.site(place) is site for place in leaves)
+    site = group.routers.site(member.router)
+    leaves = [one.router for one in map(group.living, group.leaves) if one is not None and one.router is not None]
+    return any(group.routers.site(router) is site for router in leaves)
 
 
 def _drifted(group: Group, member: Member, fed_by: int, now: float) -> None:
@@ -160,7 +160,7 @@ def _drifted(group: Group, member: Member, fed_by: int, now: float) -> None:
     """
     feeder, parent = group.living(fed_by), member.parent
     member.moved_at = now
-    apart = parent is not None and rifts.failed(group, parent, member, now)
+    apart = parent is not None and unusable_pair.failed(group, parent, member, now)
     expected = feeder is not None and (feeder in member.standbys or feeder in member.fallbacks)
     if expected and feeder is not None and adopt(group, member, feeder, now):
         return
@@ -172,7 +172,7 @@ def _drifted(group: Group, member: Member, fed_by: int, now: float) -> None:
 # --- Fig. 8 ---------------------------------------------------------------------------------------------------------
 
 
-def not_receiving(group: Group, member: Member, message: NotReceiving, now: float) -> None:
+def on_not_receiving(group: Group, member: Member, message: NotReceiving, now: float) -> None:
     """Fig. 8, 802 to 818."""
     if member.role == "source" or member.leaving:
         return
@@ -213,7 +213,7 @@ def not_receiving(group: Group, member: Member, message: NotReceiving, now: floa
 def _forged(group: Group, member: Member, feeder_id: int | None, now: float) -> bool:
     """Whether the member got forged data from whom it was sent to; it is kept away from that one at once.
 
-    Nobody has to be asked whether he lives: the data came from somebody who does.
+    Nobody has to be asked whether it lives: the data came from somebody who does.
     """
     feeder = group.living(feeder_id)
     if feeder is None or feeder not in (member.parent, *member.standbys, *member.fallbacks):
@@ -253,21 +253,21 @@ def adopt(group: Group, member: Member, feeder: Member, now: float) -> bool:
     if not repair.usable(group, member, feeder, seen=True):
         return False
     if feeder.id in member.barred:
-        rifts.forgive(member)  # it works after all
-    was = moves.take_off(group, member, alone=False)
-    moves.hang(group, member, feeder)
+        unusable_pair.forgive(member)  # it works after all
+    was = moves.detach(group, member, alone=False)
+    moves.attach(group, member, feeder)
     member.moved_at = now
     group.note(now, "failover", member, was=was.id if was else None, now=feeder.id)
     member.mended_at = now
-    gather.astray(group, member)
+    gather.note_stray(group, member)
     return True
 
 
-def pong(group: Group, member: Member, message: Pong, now: float) -> None:
+def on_pong(group: Group, member: Member, message: Pong, now: float) -> None:
     """An answer to a ping: of the source's former children, or of those who accuse and are accused."""
     claimed = credit.believed(group, message.next_seq)
     member.next_seq = max(member.next_seq, claimed)
-    if not start.told(group, message.nonce, claimed, now):
+    if not start.on_pong(group, message.nonce, claimed, now):
         inquiries.answered(group, member, message.nonce, now)
 
 
@@ -322,7 +322,7 @@ def _data_seen(group: Group, member: Member, now: float) -> bool:
 
 
 def sweep(group: Group, now: float) -> None:
-    """Ask those who have said nothing for long, give up those who did not answer, and bring strays home."""
+    """Ask those who have said nothing for long, give up those who did not answer, and gather the strays."""
     group.timers.arm(now + SWEEP_S, "sweep")
     gather.look_for_room(group, now)
     if not group.sweep_queue:

@@ -35,10 +35,10 @@ def strayed(scene: Scene) -> tuple[Member, Member]:
     group = inside(scene)
     leaf = next(one for one in group.members.values() if one.name.startswith("n") and not one.children)
     feeder = next(one for one in group.members.values() if one.name.startswith("f") and one.spare > 0)
-    moves.take_off(group, leaf)
+    moves.detach(group, leaf)
     leaf.rank = max(leaf.rank, feeder.rank + 1)
-    moves.hang(group, leaf, feeder)
-    gather.astray(group, leaf)
+    moves.attach(group, leaf, feeder)
+    gather.note_stray(group, leaf)
     return leaf, feeder
 
 
@@ -46,12 +46,12 @@ def test_a_stray_comes_home_and_one_copy_enters_its_site() -> None:
     scene = two_sites()
     group = inside(scene)
     leaf, _ = strayed(scene)
-    assert leaf.place is not None
-    assert leaf.place.inbound == 2
-    gather.home(group, scene.now)
+    assert leaf.router is not None
+    assert leaf.router.inbound == 2
+    gather.gather_strays(group, scene.now)
     assert leaf.parent is not None
-    assert leaf.parent.place is leaf.place
-    assert leaf.place.inbound == 1
+    assert leaf.parent.router is leaf.router
+    assert leaf.router.inbound == 1
     assert not group.strays
     check(group.tree, iter(group.members.values()))
 
@@ -64,22 +64,22 @@ def test_a_stray_stays_where_it_is_fed_while_its_neighbours_are_in_doubt(why: st
     source = group.source
     assert source is not None
     edge = leaf.edge_ms
-    head = next(one for one in source.children if one.place is leaf.place)
+    head = next(one for one in source.children if one.router is leaf.router)
     if why == "accused":
         group.inquiries[head.id] = Inquiry(head.id, scene.now, group.nonce())
     elif why == "unreachable":
         head.connected = False
     else:
         head.status = "stalled"
-    gather.home(group, scene.now)
+    gather.gather_strays(group, scene.now)
     assert (leaf.parent, leaf.edge_ms) == (feeder, edge)
     assert list(group.strays) == [leaf.id]  # looked at again when that is settled
     head.connected, head.status = True, "streaming"
     group.inquiries.clear()
-    gather.home(group, scene.now)
+    gather.gather_strays(group, scene.now)
     assert leaf.parent is not feeder
-    assert leaf.place is not None
-    assert leaf.place.inbound == 1
+    assert leaf.router is not None
+    assert leaf.router.inbound == 1
 
 
 def test_the_only_copy_of_a_site_is_no_stray() -> None:
@@ -88,10 +88,10 @@ def test_the_only_copy_of_a_site_is_no_stray() -> None:
     source = group.source
     assert source is not None
     for head in source.children:
-        gather.astray(group, head)
+        gather.note_stray(group, head)
     assert group.strays
     before = scene.parents()
-    gather.home(group, scene.now)
+    gather.gather_strays(group, scene.now)
     assert scene.parents() == before
     assert not group.strays
 
@@ -100,18 +100,18 @@ def test_who_hangs_from_nobody_or_has_no_neighbour_with_room_is_left_alone() -> 
     scene = two_sites()
     group = inside(scene)
     leaf, feeder = strayed(scene)
-    neighbours = [one for one in group.members.values() if one.place is leaf.place and one is not leaf]
+    neighbours = [one for one in group.members.values() if one.router is leaf.router and one is not leaf]
     degrees = {one.id: one.degree for one in neighbours}
     for one in neighbours:
         one.degree = len(one.children)
-    gather.home(group, scene.now)
+    gather.gather_strays(group, scene.now)
     assert leaf.parent is feeder
     assert not group.strays
     for one in neighbours:
         one.degree = degrees[one.id]
-    gather.astray(group, leaf)
-    moves.take_off(group, leaf)
-    gather.home(group, scene.now)
+    gather.note_stray(group, leaf)
+    moves.detach(group, leaf)
+    gather.gather_strays(group, scene.now)
     assert leaf.parent is None
     assert not group.strays
 
@@ -120,10 +120,10 @@ def test_a_death_that_scatters_a_family_ends_with_one_copy() -> None:
     """Each child has turned to the other site by itself; the batch that settles the death brings all of them home."""
     scene = two_sites(13, 5)
     group = inside(scene)
-    place = record(scene, "n0").place
-    assert place is not None
+    router = record(scene, "n0").router
+    assert router is not None
     dying = max(
-        (one for one in group.members.values() if one.place is place and one.height == 1),
+        (one for one in group.members.values() if one.router is router and one.height == 1),
         key=lambda one: len(one.children),
     )
     children = list(dying.children)
@@ -132,11 +132,11 @@ def test_a_death_that_scatters_a_family_ends_with_one_copy() -> None:
     scene.actors[dying.id].answers = False  # silent: it is asked whether it lives
     for child in children:
         scene.complain(scene.actors[child.id], scene.actors[elsewhere[0].id])
-    assert place.inbound == 1 + len(children)
+    assert router.inbound == 1 + len(children)
     scene.pass_time(2)
     assert "gathered" in scene.kinds()
-    assert place.inbound == 1
-    assert {child.parent.place for child in children if child.parent is not None} == {place}
+    assert router.inbound == 1
+    assert {child.parent.router for child in children if child.parent is not None} == {router}
     check(group.tree, iter(group.members.values()))
 
 
@@ -164,18 +164,18 @@ def test_after_a_third_has_died_one_copy_enters_each_site_again(seed: int) -> No
             if actor.answers and actor.parent is not None and not scene.actors[actor.parent].answers:
                 turned(scene, actor)
         scene.pass_time(1)
-    sites = [place for place in inside(scene).places.core.children if place.count]
-    assert [place.inbound for place in sites] == [1, 1, 1]
+    sites = [router for router in inside(scene).routers.core.children if router.count]
+    assert [router.inbound for router in sites] == [1, 1, 1]
     check(inside(scene).tree, iter(inside(scene).members.values()))
 
 
-def abroad(scene: Scene, stray: Member) -> None:
+def remote(scene: Scene, stray: Member) -> None:
     """Hang a member, with its branch, from the source, as if nobody near had been found."""
     group = inside(scene)
     assert group.source is not None
-    moves.take_off(group, stray)
-    moves.hang(group, stray, group.source)
-    group.abroad[stray.id] = 0
+    moves.detach(group, stray)
+    moves.attach(group, stray, group.source)
+    group.remote[stray.id] = 0
 
 
 def forwarder(scene: Scene) -> Member:
@@ -194,9 +194,9 @@ def test_a_stray_with_children_finds_room_from_the_top_of_its_place(how: str, mo
     stray = forwarder(scene)
     head = stray.parent
     assert head is not None
-    abroad(scene, stray)
-    assert stray.place is not None
-    assert stray.place.inbound == 2
+    remote(scene, stray)
+    assert stray.router is not None
+    assert stray.router.inbound == 2
     monkeypatch.setattr(gather.placement, "seek", lambda *rest, real=placement.seek: _unless(stray, real, *rest))
     if how != "room":
         only_a_leaf_has_room(group, stray)
@@ -205,10 +205,10 @@ def test_a_stray_with_children_finds_room_from_the_top_of_its_place(how: str, mo
     before = {child.id for child in stray.children}
     gather.look_for_room(group, scene.now)
     assert stray.parent is not None
-    assert stray.parent.place is stray.place
-    assert stray.place.inbound == 1
+    assert stray.parent.router is stray.router
+    assert stray.router.inbound == 1
     assert {child.id for child in stray.children} == before
-    assert not group.abroad
+    assert not group.remote
     scene.deliver()
     assert ("made-room" in scene.kinds()) == (how == "make-room")
     check(group.tree, iter(group.members.values()))
@@ -216,10 +216,10 @@ def test_a_stray_with_children_finds_room_from_the_top_of_its_place(how: str, mo
 
 def only_a_leaf_has_room(group: Group, stray: Member) -> None:
     """Nobody at the stray's place has room but one who outranks the stray's children."""
-    place = [one for one in group.members.values() if one.place is stray.place and one.parent is not stray]
-    leaf = max((one for one in place if not one.children and not one.wards), key=lambda one: one.rank)
+    router = [one for one in group.members.values() if one.router is stray.router and one.parent is not stray]
+    leaf = max((one for one in router if not one.children and not one.wards), key=lambda one: one.rank)
     leaf.rank = max(leaf.rank, ceiling(stray))
-    for one in place:
+    for one in router:
         if one is not leaf:
             one.degree = len(one.children) + one.promised
 
@@ -233,23 +233,23 @@ def test_a_stray_for_whom_there_is_no_room_is_left_to_improvement_at_last() -> N
     group = inside(scene)
     leaf, feeder = strayed(scene)
     for one in group.members.values():
-        if one.place is leaf.place:
+        if one.router is leaf.router:
             one.degree = len(one.children)
     group.strays.clear()
-    group.abroad[leaf.id] = 0
+    group.remote[leaf.id] = 0
     for looks in range(1, gather.LOOKS):
         gather.look_for_room(group, scene.now)
-        assert group.abroad == {leaf.id: looks}
+        assert group.remote == {leaf.id: looks}
     gather.look_for_room(group, scene.now)
-    assert not group.abroad
+    assert not group.remote
     assert leaf.parent is feeder
 
 
 def test_of_a_place_s_tree_only_the_top_is_in_view(monkeypatch: pytest.MonkeyPatch) -> None:
     scene = two_sites(14, 5)
-    place = record(scene, "n0").place
-    assert place is not None
-    everybody = list(gather._from_the_top(inside(scene), place))
+    router = record(scene, "n0").router
+    assert router is not None
+    everybody = list(gather._from_the_top(inside(scene), router))
     assert {one.name for one in everybody} == {f"n{number}" for number in range(14)}
     monkeypatch.setattr(gather, "IN_VIEW", 3)
-    assert list(gather._from_the_top(inside(scene), place)) == everybody[:3]
+    assert list(gather._from_the_top(inside(scene), router)) == everybody[:3]

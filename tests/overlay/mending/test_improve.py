@@ -11,7 +11,7 @@ from overlaycast.overlay.placing import placement
 from overlaycast.overlay.placing.placement import Rules
 from overlaycast.overlay.plan import moves
 from overlaycast.overlay.state.members import Member
-from overlaycast.overlay.state.place import links_between
+from overlaycast.overlay.state.router import links_between
 from overlaycast.overlay.state.tree import LEVEL_BITS, check
 from tests.overlay.scene import Scene, after_a_death, figure_2a, record
 
@@ -33,7 +33,7 @@ def road(order: list[int], **settings: object) -> Scene:
 def copies(scene: Scene) -> int:
     """Links that all copies pass."""
     members = scene.overlay._group.members.values()
-    return sum(links_between(one.place, one.parent.place) for one in members if one.parent is not None)
+    return sum(links_between(one.router, one.parent.router) for one in members if one.parent is not None)
 
 
 @pytest.mark.parametrize("seed", range(12))
@@ -125,12 +125,12 @@ def test_a_branch_too_tall_for_any_place_is_hung_in_parts() -> None:
     group = scene.overlay._group
     names = ("m1", "m2", "m3", "m4", "y")
     m1, m2, m3, m4, y = (record(scene, name) for name in names)
-    moves.take_off(group, y)
-    moves.hang(group, y, m1)
+    moves.detach(group, y)
+    moves.attach(group, y, m1)
     assert [one.parent for one in (m1, m2, m3, m4, y)] == [group.source, m1, m2, m3, m1]
-    moves.take_off(group, m2)
+    moves.detach(group, m2)
     m1.degree = 1  # all that is left is the third level, and three levels want a place
-    assert placement.place(group, m2)
+    assert placement.attach_to_best(group, m2)
     assert [one.parent for one in (m2, m3, m4)] == [y, y, m3]
     check(group.tree, iter(group.members.values()))
 
@@ -138,10 +138,10 @@ def test_a_branch_too_tall_for_any_place_is_hung_in_parts() -> None:
 def test_where_nobody_has_room_at_all_a_branch_waits_whole_and_nothing_is_improved() -> None:
     scene = road([1, 2, 3], default_out_degree=1, source_out_degree=1)
     group, m1 = scene.overlay._group, record(scene, "m1")
-    moves.take_off(group, m1)
+    moves.detach(group, m1)
     assert group.source is not None
     group.source.degree = 0
-    assert not placement.place(group, m1)
+    assert not placement.attach_to_best(group, m1)
     assert m1.height == 2
     assert list(group.waiting) == [m1.id]
     group.hinted = {m1.id: None}
@@ -155,7 +155,7 @@ def test_many_near_the_source_are_searched_from_the_member_outwards() -> None:
     for number in range(70):
         scene.join(f"m{number}", ("gw", f"s{number}"))
     group = scene.overlay._group
-    newcomer = Member(999, "new", "peer", place=record(scene, "m7").place)
+    newcomer = Member(999, "new", "peer", router=record(scene, "m7").router)
     search = placement._Search(group, newcomer, rules=Rules(deepest=2))
     assert search._shallow() is None
     assert search.run() is record(scene, "m7")

@@ -11,7 +11,7 @@ from overlaycast.overlay.mending import replan
 from overlaycast.overlay.mending.replan import Leave
 from overlaycast.overlay.placing import placement
 from overlaycast.overlay.state.members import Member
-from overlaycast.overlay.state.place import links_between
+from overlaycast.overlay.state.router import links_between
 from overlaycast.overlay.state.tree import check
 from tests.overlay.scene import Scene
 
@@ -37,7 +37,7 @@ def arrivals(seed: int, routers: int = 14) -> Scene:
 def copies(scene: Scene) -> int:
     """Links that all copies pass."""
     members = scene.overlay._group.members.values()
-    return sum(links_between(one.place, one.parent.place) for one in members if one.parent is not None)
+    return sum(links_between(one.router, one.parent.router) for one in members if one.parent is not None)
 
 
 def at_rest(seed: int) -> Scene:
@@ -129,6 +129,6 @@ def test_without_a_source_that_has_a_place_there_is_no_plan() -> None:
     scene = stuck()
     group, before = scene.overlay._group, parents(scene)
     assert group.source is not None
-    group.source.place = None
+    group.source.router = None
     assert replan.exchange(group, ANYBODY, 100) == []
     assert parents(scene) == before

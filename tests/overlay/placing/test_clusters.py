@@ -45,11 +45,11 @@ def test_a_cluster_is_large_enough_or_a_whole_site(where: list[tuple[int, int]],
     scene = placed(where, cluster_min=least)
     group = inside(scene)
     for member in group.members.values():
-        assert member.place is not None
-        found = clusters.cluster(group, member.place)
-        assert found in list(member.place.up())
-        assert group.places.site(member.place) in list(found.up())
-        assert found.count >= least or found.depth <= group.places.core.depth + 1
+        assert member.router is not None
+        found = clusters.cluster(group, member.router)
+        assert found in list(member.router.up())
+        assert group.routers.site(member.router) in list(found.up())
+        assert found.count >= least or found.depth <= group.routers.core.depth + 1
     assert scene.overlay.counters()["placed"] == len(where) + 1
     tree.check(group.tree, iter(group.members.values()))
 
@@ -63,7 +63,7 @@ def test_further_primaries_are_few_and_ever_better(rates: list[float], most: int
     for number, primary in enumerate(found[1:]):
         assert primary.rate_mbit is not None
         assert primary.rate_mbit >= 8 * copies * 2**number
-    assert {one.place for one in found} == {found[0].place}
+    assert {one.router for one in found} == {found[0].router}
     tree.check(group.tree, iter(group.members.values()))
     assert scene.overlay.counters()["waiting"] == 0
 
@@ -81,7 +81,7 @@ def test_the_source_s_places_go_round_the_large_clusters() -> None:
     scene.join("source", ("gw",), role="source")
     for number in range(30):
         scene.join(f"m{number:02}", ("gw", "core", f"s{number % 3}"))
-    sites = [site for site in (one.place.label for one in primaries(scene) if one.place)]
+    sites = [site for site in (one.router.label for one in primaries(scene) if one.router)]
     assert len(sites) == 5
     assert {sites.count(site) for site in set(sites)} == {1, 2}
 

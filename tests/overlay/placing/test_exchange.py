@@ -14,27 +14,27 @@ from overlaycast.overlay.placing import exchange
 from overlaycast.overlay.placing.exchange import shorten
 from overlaycast.overlay.placing.levels import SOURCE, Berth, share_out
 from overlaycast.overlay.placing.nearest import nearest, neighbours
-from overlaycast.overlay.state.place import Place, links_between
+from overlaycast.overlay.state.router import Router, links_between
 
 
 @st.composite
-def maps(choose: st.DrawFn, most: int = 25) -> list[Place]:
+def maps(choose: st.DrawFn, most: int = 25) -> list[Router]:
     """Routers in a tree, of which some have members; the last one is the source's."""
-    routers = [Place("root", None)]
+    routers = [Router("root", None)]
     for order in range(1, choose(st.integers(2, most))):
         above = routers[choose(st.integers(max(0, order - 4), order - 1))]
-        routers.append(Place(f"r{order}", above, order=order))
-    inside = choose(st.lists(st.sampled_from(routers[1:]), min_size=1, unique_by=lambda place: place.order))
-    return [*sorted(inside, key=lambda place: place.order), routers[0]]
+        routers.append(Router(f"r{order}", above, order=order))
+    inside = choose(st.lists(st.sampled_from(routers[1:]), min_size=1, unique_by=lambda router: router.order))
+    return [*sorted(inside, key=lambda router: router.order), routers[0]]
 
 
-def links_in(places: list[Place]) -> list[list[int]]:
+def links_in(routers: list[Router]) -> list[list[int]]:
     """Links between all; the last row and column are the source's, which -1 names too."""
-    return [[links_between(one, other) for other in places] for one in places]
+    return [[links_between(one, other) for other in routers] for one in routers]
 
 
-def star(places: list[Place]) -> list[int]:
-    return [SOURCE] * (len(places) - 1)
+def star(routers: list[Router]) -> list[int]:
+    return [SOURCE] * (len(routers) - 1)
 
 
 def depths(berths: list[Berth]) -> list[int]:
@@ -50,17 +50,17 @@ def depths(berths: list[Berth]) -> list[int]:
 
 
 def crossed(feeders: list[int], links: list[list[int]]) -> int:
-    return sum(links[feeder][place] for place, feeder in enumerate(feeders))
+    return sum(links[feeder][router] for router, feeder in enumerate(feeders))
 
 
 @given(maps(), st.lists(st.integers(1, 5), min_size=25, max_size=25), st.integers(1, 4))
-def test_a_plan_gets_no_longer_and_keeps_its_limits(places: list[Place], depth: list[int], most: int) -> None:
-    links = links_in(places)
-    room = depth[: len(places) - 1]
-    degrees = [most] * len(places)
-    berths = shorten(star(places), room, degrees, neighbours(places), lambda a, b: links[a][b])
+def test_a_plan_gets_no_longer_and_keeps_its_limits(routers: list[Router], depth: list[int], most: int) -> None:
+    links = links_in(routers)
+    room = depth[: len(routers) - 1]
+    degrees = [most] * len(routers)
+    berths = shorten(star(routers), room, degrees, neighbours(routers), lambda a, b: links[a][b])
     assert all(at <= berth.deepest <= limit for at, berth, limit in zip(depths(berths), berths, room, strict=True))
-    assert crossed([berth.feeder for berth in berths], links) <= crossed(star(places), links)
+    assert crossed([berth.feeder for berth in berths], links) <= crossed(star(routers), links)
 
 
 def shortest(links: list[list[int]], limit: int) -> int:
@@ -74,27 +74,27 @@ def shortest(links: list[list[int]], limit: int) -> int:
     return min(map(cost, product(range(1, limit + 1), repeat=size)))
 
 
-def drawn(rng: random.Random, most: int) -> list[Place]:
+def drawn(rng: random.Random, most: int) -> list[Router]:
     """A map by chance."""
-    routers = [Place("root", None)]
+    routers = [Router("root", None)]
     for order in range(1, rng.randint(most // 2, 3 * most)):
-        routers.append(Place(f"r{order}", rng.choice(routers[-4:]), order=order))
+        routers.append(Router(f"r{order}", rng.choice(routers[-4:]), order=order))
     inside = rng.sample(routers[1:], min(most, len(routers) - 1))
-    return [*sorted(inside, key=lambda place: place.order), routers[0]]
+    return [*sorted(inside, key=lambda router: router.order), routers[0]]
 
 
 def over_the_shortest(seed: int) -> float:
     """By which share a plan is longer than the shortest, on a map by chance."""
     rng = random.Random(seed)
-    places, limit = drawn(rng, 7), rng.choice((2, 3))
-    links = links_in(places)
-    above = before(places)
+    routers, limit = drawn(rng, 7), rng.choice((2, 3))
+    links = links_in(routers)
+    above = before(routers)
 
     def between(one: int, other: int) -> int:
         return links[one][other]
 
     plan = [berth.feeder for berth in share_out(above, [0] * len(above), limit, between)]
-    berths = shorten(plan, [limit] * len(above), [8] * len(places), neighbours(places), between)
+    berths = shorten(plan, [limit] * len(above), [8] * len(routers), neighbours(routers), between)
     found, best = crossed([berth.feeder for berth in berths], links), shortest(links, limit)
     assert best <= found <= crossed(plan, links)
     return found / best - 1
@@ -112,11 +112,11 @@ def test_it_ends_when_its_rounds_are_over(monkeypatch: pytest.MonkeyPatch) -> No
     assert over_the_shortest(1) >= 0
 
 
-def before(places: list[Place]) -> list[int]:
-    number = {place.order: index for index, place in enumerate(places[:-1])}
+def before(routers: list[Router]) -> list[int]:
+    number = {router.order: index for index, router in enumerate(routers[:-1])}
     found = []
-    for place in places[:-1]:
-        above = place.parent
+    for router in routers[:-1]:
+        above = router.parent
         while above is not None and above.order not in number:
             above = above.parent
         found.append(SOURCE if above is None else number[above.order])
@@ -124,9 +124,9 @@ def before(places: list[Place]) -> list[int]:
 
 
 @given(maps(40), st.integers(1, 8))
-def test_the_nearest_are_the_nearest(places: list[Place], most: int) -> None:
-    links = links_in(places)
-    for number, found in enumerate(nearest(places, most)):
-        ways = sorted(links[number][other] for other in range(len(places)) if other != number)
+def test_the_nearest_are_the_nearest(routers: list[Router], most: int) -> None:
+    links = links_in(routers)
+    for number, found in enumerate(nearest(routers, most)):
+        ways = sorted(links[number][other] for other in range(len(routers)) if other != number)
         assert [way for way, _ in found] == ways[:most]
         assert all(links[number][other] == way for way, other in found)

@@ -14,25 +14,25 @@ Case = tuple[list[int], list[int], list[int], int]
 def cases(choose: st.DrawFn, most: int = 30) -> Case:
     """Places in a tree, their links, the levels they need within, a limit that each can keep."""
     size = choose(st.integers(1, most))
-    above = [choose(st.integers(max(SOURCE, place - 3), place - 1)) for place in range(size)]
+    above = [choose(st.integers(max(SOURCE, router - 3), router - 1)) for router in range(size)]
     hops = [choose(st.integers(1, 3)) for _ in range(size)]
     limit = choose(st.integers(2, 6))
     within = [choose(st.integers(0, min(2, limit - 1))) for _ in range(size)]
     return above, hops, within, limit
 
 
-def way(above: list[int], place: int) -> list[int]:
+def way(above: list[int], router: int) -> list[int]:
     """A place and all before it, the source last."""
-    found = [place]
+    found = [router]
     while found[-1] != SOURCE:
         found.append(above[found[-1]])
     return found
 
 
 def links_of(above: list[int], hops: list[int]) -> Links:
-    def links(feeder: int, place: int) -> int:
+    def links(feeder: int, router: int) -> int:
         crossed = 0
-        for passed in way(above, place):
+        for passed in way(above, router):
             if passed == feeder:
                 return crossed
             crossed += hops[passed]
@@ -49,7 +49,7 @@ def depths(berths: list[Berth]) -> list[int]:
 
 
 def crossed(berths: list[Berth], links: Links) -> int:
-    return sum(links(berth.feeder, place) for place, berth in enumerate(berths))
+    return sum(links(berth.feeder, router) for router, berth in enumerate(berths))
 
 
 def cheapest(case: Case) -> int:
@@ -57,14 +57,14 @@ def cheapest(case: Case) -> int:
     above, hops, within, limit = case
     links = links_of(above, hops)
 
-    def rest(place: int, found: tuple[int, ...]) -> int:
-        if place == len(above):
+    def rest(router: int, found: tuple[int, ...]) -> int:
+        if router == len(above):
             return 0
         costs = []
-        for feeder in way(above, place)[1:]:
+        for feeder in way(above, router)[1:]:
             depth = 1 if feeder == SOURCE else found[feeder] + 1
-            if depth + within[place] <= limit:
-                costs.append(links(feeder, place) + rest(place + 1, (*found, depth)))
+            if depth + within[router] <= limit:
+                costs.append(links(feeder, router) + rest(router + 1, (*found, depth)))
         return min(costs, default=1 << 60)
 
     return rest(0, ())
@@ -74,9 +74,9 @@ def cheapest(case: Case) -> int:
 def test_the_limit_is_kept_and_the_berth_says_no_less_than_the_plan(case: Case) -> None:
     above, hops, within, limit = case
     berths = share_out(above, within, limit, links_of(above, hops))
-    for place, depth in enumerate(depths(berths)):
-        assert 1 <= depth <= berths[place].deepest
-        assert berths[place].deepest + within[place] <= limit
+    for router, depth in enumerate(depths(berths)):
+        assert 1 <= depth <= berths[router].deepest
+        assert berths[router].deepest + within[router] <= limit
 
 
 @given(cases())
@@ -96,20 +96,20 @@ def test_no_plan_is_much_cheaper(case: Case) -> None:
 def test_a_chain_of_places_costs_hardly_more_than_the_best_plan() -> None:
     for length in range(1, 10):
         for limit in range(2, 6):
-            case = ([place - 1 for place in range(length)], [1] * length, [0] * length, limit)
+            case = ([router - 1 for router in range(length)], [1] * length, [0] * length, limit)
             links = links_of(case[0], case[1])
             found = crossed(share_out(case[0], case[2], limit, links), links)
             assert found <= 1.05 * cheapest(case), (length, limit)
 
 
 def test_what_fits_nowhere_hangs_from_the_source() -> None:
-    assert share_out([SOURCE, 0], [0, 9], 3, lambda feeder, place: 1)[1] == Berth(1, SOURCE)
+    assert share_out([SOURCE, 0], [0, 9], 3, lambda feeder, router: 1)[1] == Berth(1, SOURCE)
 
 
 def test_a_long_chain_is_planned_at_once() -> None:
     """Sixty places and ten levels: an exhaustive search would not end."""
     size = 60
-    above = [place - 1 for place in range(size)]
+    above = [router - 1 for router in range(size)]
     links = links_of(above, [1] * size)
     berths = share_out(above, [0] * size, 10, links)
     assert max(depths(berths)) == 10

@@ -96,26 +96,26 @@ def test_children_that_lack_together_show_a_thin_uplink_and_others_are_fed_elsew
     assert scene.children(head) == lower
     lives(scene, 4, {})
     group = scene.overlay._group
-    place = group.members[scene[head].id].place
-    assert place is not None
-    kept = account(group, place, "out")
+    router = group.members[scene[head].id].router
+    assert router is not None
+    kept = account(group, router, "out")
     assert kept is not None
     assert kept.lower(scene.now) == 2
     lives(scene, 5, dict.fromkeys(lower, 2.0))
     assert kept.upper(scene.now) is not None
-    assert uplink_copies(group, place) == 1
+    assert uplink_copies(group, router) == 1
     scene.join("dan", ("srv", "core", "site dan"), rate_mbit=300)
     assert scene.parents()["dan"] in lower
     lives(scene, 30, {})  # it carries both again
-    assert uplink_copies(group, place) >= 2
+    assert uplink_copies(group, router) >= 2
 
 
 def test_who_gets_little_gives_little_and_that_says_nothing_of_its_uplink() -> None:
     scene = three_sites()
     head = scene.children("source")[0]
     group = scene.overlay._group
-    place = group.members[scene[head].id].place
-    assert place is not None
+    router = group.members[scene[head].id].router
+    assert router is not None
     lives(scene, 6, dict.fromkeys(("ann", "bob", "cat"), 5.0))
-    kept = account(group, place, "out")
+    kept = account(group, router, "out")
     assert kept is None or kept.upper(scene.now) is None

@@ -108,9 +108,9 @@ def test_a_second_one_at_the_same_site_shows_a_thin_uplink_and_stays_as_it_is() 
     first = thin(scene)
     other = next(one for one in scene.parents() if scene.children(one) and one not in ("source", head(scene), first))
     assert watch._site_has_leaf(inside(scene), record(scene, other))
-    place, record(scene, other).place = record(scene, other).place, None
+    router, record(scene, other).router = record(scene, other).router, None
     assert not watch._site_has_leaf(inside(scene), record(scene, other))
-    record(scene, other).place = place
+    record(scene, other).router = router
     lives(scene, 30, {other: 1.0, first: 1.0})
     assert scene.kinds().count("thin") == 1
 

@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 Key = str | tuple[object, ...]
 
 
-class Place:
+class Router:
     """A router, or a wildcard, and what is known of the link above it.
 
-    ``near`` and ``below`` are placement's lists of members with room, kept here because they belong to the place.
+    ``near`` and ``below`` are placement's lists of members with room, kept here because they belong to the router.
     """
 
     __slots__ = (
@@ -37,12 +37,12 @@ class Place:
         "timed",
     )
 
-    def __init__(self, key: Key, parent: Place | None, name: str | None = None, order: int = 0) -> None:
+    def __init__(self, key: Key, parent: Router | None, name: str | None = None, order: int = 0) -> None:
         self.key = key
         self.name = name
         self.parent = parent
         self.depth: int = parent.depth + 1 if parent else 0
-        self.children: list[Place] = []
+        self.children: list[Router] = []
         self.count = 0
         self.delay_ms: float = parent.delay_ms if parent else 0.0
         self.timed = False
@@ -51,30 +51,30 @@ class Place:
         self.inbound = 0
         self.outbound = 0
         self.near: list[tuple[float, str, int, Member]] = []
-        self.below: list[tuple[float, str, int, Place]] = []
+        self.below: list[tuple[float, str, int, Router]] = []
         self.listed = False
         self.order = order
         if parent:
             parent.children.append(self)
 
     def __repr__(self) -> str:
-        return f"<place {self.label} count={self.count} delay={self.delay_ms:.1f}>"
+        return f"<router {self.label} count={self.count} delay={self.delay_ms:.1f}>"
 
     @property
     def label(self) -> str:
         """A name for people: the router's address, or what stands for it."""
         return self.name or (self.key if isinstance(self.key, str) else "/".join(str(part) for part in self.key))
 
-    def up(self) -> Iterator[Place]:
-        """Yield this place and all above it."""
-        place: Place | None = self
-        while place is not None:
-            yield place
-            place = place.parent
+    def up(self) -> Iterator[Router]:
+        """Yield this router and all above it."""
+        router: Router | None = self
+        while router is not None:
+            yield router
+            router = router.parent
 
 
-def meeting(one: Place, other: Place) -> Place:
-    """Return the deepest place that is above both, or one of them."""
+def meeting(one: Router, other: Router) -> Router:
+    """Return the deepest router that is above both, or one of them."""
     while one is not other:
         if one.depth >= other.depth:
             assert one.parent is not None
@@ -85,13 +85,13 @@ def meeting(one: Place, other: Place) -> Place:
     return one
 
 
-def lies_in(place: Place | None, around: Place) -> bool:
-    """Whether a place is known, and is the other one or below it."""
-    return place is not None and around in place.up()
+def lies_in(router: Router | None, around: Router) -> bool:
+    """Whether a router is known, and is the other one or below it."""
+    return router is not None and around in router.up()
 
 
-def links_between(one: Place | None, other: Place | None) -> int:
-    """Return how many links a copy from one place to another passes, as far as they are known."""
+def links_between(one: Router | None, other: Router | None) -> int:
+    """Return how many links a copy from one router to another passes, as far as they are known."""
     if one is other or one is None or other is None:
         return 0
     return one.depth + other.depth - 2 * meeting(one, other).depth

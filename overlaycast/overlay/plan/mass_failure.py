@@ -1,7 +1,7 @@
 """Many fall silent at once: then whoever has been heard since it began is known to live, the others are not yet.
 
-Owns: when it is a storm, and since when. Refuses: judging single members. Only those count who were asked and did not
-answer: a member whose control link ends is known to be gone at once, and nobody mistakes it for one that lives.
+Owns: when there is a mass failure, and since when. Refuses: judging single members. Only those count who were asked and
+did not answer: a member whose control link ends is known to be gone at once, and nobody mistakes it for one that lives.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from overlaycast.overlay.state.members import Member
 if TYPE_CHECKING:
     from overlaycast.overlay.state.group import Group
 
-STORM: Final = 2
-"""So many silent members, each within ``APART_S`` of the one before, are a storm."""
+MASS: Final = 2
+"""So many silent members, each within ``APART_S`` of the one before, are a mass failure."""
 APART_S: Final = 5.0
 LONG_S: Final = 0.5
 """Others asked so long ago that have not answered count already: of many, the first to be judged is not alone."""
@@ -31,11 +31,11 @@ def fell_silent(group: Group, since: float, now: float) -> None:
     )
 
 
-def on(group: Group) -> bool:
-    """Whether it is a storm."""
-    return group.silent_count >= STORM and group.clock - group.silent_at <= APART_S
+def under_way(group: Group) -> bool:
+    """Whether there is a mass failure."""
+    return group.silent_count >= MASS and group.clock - group.silent_at <= APART_S
 
 
-def lives(group: Group, member: Member) -> bool:
-    """Whether the member may be given children as far as a storm goes: there is none, or it was heard since."""
-    return not on(group) or member.role == "source" or member.heard_at > group.silent_since
+def known_alive(group: Group, member: Member) -> bool:
+    """Whether the member may be given children as far as a mass failure goes: there is none, or it was heard since."""
+    return not under_way(group) or member.role == "source" or member.heard_at > group.silent_since

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from overlaycast.overlay.plan import storm
+from overlaycast.overlay.plan import mass_failure
 from overlaycast.overlay.state import credit
 from overlaycast.overlay.state.group import Group
 from overlaycast.overlay.state.members import Member
@@ -44,7 +44,7 @@ def wasted(seed: int) -> int:
 def test_in_a_storm_orphans_are_seldom_sent_to_the_dead(monkeypatch: pytest.MonkeyPatch) -> None:
     seeds = range(8)
     heard_first = sum(wasted(seed) for seed in seeds)
-    monkeypatch.setattr(storm, "on", lambda group: False)
+    monkeypatch.setattr(mass_failure, "under_way", lambda group: False)
     anybody = sum(wasted(seed) for seed in seeds)
     print(f"sent to the dead: {heard_first}, without asking who was heard: {anybody}")
     assert heard_first < anybody
@@ -54,18 +54,18 @@ def test_a_storm_is_several_soon_after_one_another_and_passes() -> None:
     group = Group(GroupSettings(), bytes(32))
     member = Member(1, "m", "peer", heard_at=9.0)
     group.clock = 11.0
-    storm.fell_silent(group, 10.0, 11.0)
-    assert storm.lives(group, member)
-    storm.fell_silent(group, 10.5, 11.0)
-    assert storm.on(group)
-    assert not storm.lives(group, member)
+    mass_failure.fell_silent(group, 10.0, 11.0)
+    assert mass_failure.known_alive(group, member)
+    mass_failure.fell_silent(group, 10.5, 11.0)
+    assert mass_failure.under_way(group)
+    assert not mass_failure.known_alive(group, member)
     member.heard_at = 10.1
-    assert storm.lives(group, member)
-    assert storm.lives(group, Member(2, "s", "source"))
+    assert mass_failure.known_alive(group, member)
+    assert mass_failure.known_alive(group, Member(2, "s", "source"))
     group.clock = 17.0
-    assert not storm.on(group)
-    storm.fell_silent(group, 16.0, 17.0)
-    assert not storm.on(group)
+    assert not mass_failure.under_way(group)
+    mass_failure.fell_silent(group, 16.0, 17.0)
+    assert not mass_failure.under_way(group)
 
 
 @given(
@@ -81,7 +81,7 @@ def test_what_is_believed_is_never_more_than_claimed_nor_less_than_the_source_ha
     for more, seconds in said:
         seq += more
         group.clock += seconds
-        credit.told(group, seq, group.clock)
+        credit.on_source_report(group, seq, group.clock)
     group.clock += later
     believed = credit.believed(group, claim)
     assert believed <= claim
@@ -115,10 +115,10 @@ def test_in_a_storm_nobody_is_better_than_one_who_has_no_room() -> None:
     scene.join("source", ("srv",), "source")
     scene.join("ann", ("srv", "a"))
     group = scene.overlay._group
-    storm.fell_silent(group, scene.now, scene.now)
-    storm.fell_silent(group, scene.now, scene.now)
+    mass_failure.fell_silent(group, scene.now, scene.now)
+    mass_failure.fell_silent(group, scene.now, scene.now)
     group.clock = scene.now
-    assert storm.on(group)
+    assert mass_failure.under_way(group)
     late = scene.join("late", ("srv", "a"))
     assert scene.parents()["late"] is None
     assert late.id in group.waiting

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from overlaycast.overlay.plan import rifts
+from overlaycast.overlay.plan import unusable_pair
 from overlaycast.overlay.plan.reach import linked
 from overlaycast.overlay.state.tree import check
 from overlaycast.wire.messages import Assign, Leaving, Released
@@ -54,18 +54,18 @@ def test_who_stays_elsewhere_is_told_again_and_then_placed_anew() -> None:
     assert not linked(record(scene, was), record(scene, leaf))
     assert "rift" in scene.kinds()
     check(inside(scene).tree, iter(inside(scene).members.values()))
-    scene.pass_time(rifts.BARRED_S + 1)
+    scene.pass_time(unusable_pair.BARRED_S + 1)
     assert linked(record(scene, was), record(scene, leaf))
 
 
 def test_who_is_kept_apart_remains_so_over_a_restart_and_no_longer() -> None:
     scene = site("a", "b", "c", "d", "e", "f")
     child, parent = record(scene, "f"), record(scene, "a")
-    rifts.bar(inside(scene), parent, child, scene.now)
+    unusable_pair.bar(inside(scene), parent, child, scene.now)
     scene.deliver()
-    restart(scene, after=rifts.BARRED_S / 2)
+    restart(scene, after=unusable_pair.BARRED_S / 2)
     assert not linked(record(scene, "a"), record(scene, "f"))
-    scene.pass_time(rifts.BARRED_S / 2 + 1)
+    scene.pass_time(unusable_pair.BARRED_S / 2 + 1)
     assert linked(record(scene, "a"), record(scene, "f"))
 
 
@@ -123,9 +123,9 @@ def test_a_link_that_works_after_all_is_no_rift() -> None:
     group = inside(scene)
     leaf = next(name for name in "abcdef" if record(scene, name).standbys and not scene.children(name))
     standby = record(scene, leaf).standbys[0]
-    rifts.bar(group, standby, record(scene, leaf), scene.now)
+    unusable_pair.bar(group, standby, record(scene, leaf), scene.now)
     assert standby not in record(scene, leaf).standbys
-    rifts.bar(group, standby, record(scene, leaf), scene.now)
+    unusable_pair.bar(group, standby, record(scene, leaf), scene.now)
     assert record(scene, leaf).barred == (standby.id,)
     scene.complain(scene[leaf], scene.actors[standby.id])
     scene.deliver()
@@ -175,6 +175,6 @@ def test_who_has_no_parent_can_be_kept_from_its_standby_too() -> None:
     ward = next(one for one in inside(scene).members.values() if one.standbys and not one.children)
     (standby,) = ward.standbys
     parent, ward.parent = ward.parent, None
-    rifts.bar(inside(scene), standby, ward, scene.now)
+    unusable_pair.bar(inside(scene), standby, ward, scene.now)
     ward.parent = parent
     assert not ward.standbys

@@ -1,7 +1,7 @@
 """Pairs between which no link comes to be, or none that carries, though both ends live.
 
-Owns: ``Group.rifts``, how often a child's link to a parent has failed so, and ``Member.barred``, the parents that a
-child is kept away from for it. Refuses: finding out that both live (``watch``), and choosing anybody else.
+Owns: ``Group.pair_failures``, how often a child's link to a parent has failed so, and ``Member.barred``, the parents
+that a child is kept away from for it. Refuses: finding out that both live (``watch``), and choosing anybody else.
 
 Nobody tells the coordinator of a firewall between two hosts, of a wrong address, or of a call that its child never
 answers. So an order is told again once; what has failed ``TRIES`` times within ``MEMORY_S`` is not tried for
@@ -14,7 +14,7 @@ from __future__ import annotations
 from typing import Final
 
 from overlaycast.overlay.plan import promises
-from overlaycast.overlay.state.group import Group, Rift
+from overlaycast.overlay.state.group import Group, PairFailures
 from overlaycast.overlay.state.members import Member
 
 TRIES: Final = 2
@@ -24,10 +24,10 @@ BARRED_S: Final = 600.0
 
 def failed(group: Group, parent: Member, child: Member, now: float) -> bool:
     """Take note that both live and the link between them does not; True: they are kept apart from now on."""
-    known = group.rifts.setdefault(child.id, {})
+    known = group.pair_failures.setdefault(child.id, {})
     before = known.get(parent.id)
     failures = before.failures + 1 if before is not None and now - before.at <= MEMORY_S else 1
-    known[parent.id] = Rift(failures, now)
+    known[parent.id] = PairFailures(failures, now)
     if failures < TRIES or (parent.role == "source" and _starves_others(parent, child)):
         return False
     bar(group, parent, child, now)
