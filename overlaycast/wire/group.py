@@ -1,4 +1,4 @@
-"""A group's settings: declared once, here, for the command line, the HTTP API, the store and the brain.
+"""A group's settings: declared once, here, for the command line, the HTTP API, the store and the overlay.
 
 Owns: names, defaults and bounds. Refuses: unknown keys.
 """
@@ -16,7 +16,7 @@ Strategy = Literal["location", "performance", "both"]
 
 
 FILE_DEFAULTS: Final = {"heartbeat_ms": 250, "silence_ms": 1000}
-"""Nobody misses anything while a file stands still: what a false alarm brings twice costs more than a late one."""
+"""A pause of a file disturbs nobody, and a false alarm sends data twice; so file groups wait longer."""
 
 
 class GroupSettings(BaseModel):
@@ -24,64 +24,100 @@ class GroupSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    mode: Mode = Field("live", description="live: a stream at its own rate; file: as fast as possible, complete")
-    rate_mbit: float = Field(8.0, gt=0, le=10_000, description="rate of the stream that places are planned for")
-    strategy: Strategy = Field("both", description="what decides places: router paths, measured performance, both")
-    depth_limit: int = Field(10, ge=1, le=64, description="most hops from the source to any member")
-    source_out_degree: int = Field(16, ge=1, le=4096, description="most members fed by the source itself")
-    default_out_degree: int = Field(8, ge=0, le=4096, description="most children of a member that states no limit")
-    cluster_min: int = Field(1, ge=1, description="smaller router clusters are joined to their neighbour further up")
-    cluster_max: int = Field(256, ge=2, description="peers of a router cluster to one primary, see primary_copies")
+    mode: Mode = Field("live", description="live: a stream at its own rate; file: as fast as possible, and complete")
+    rate_mbit: float = Field(
+        8.0, gt=0, le=10_000, description="rate of the stream in Mbit/s; the tree is planned for it"
+    )
+    strategy: Strategy = Field(
+        "both", description="how parents are chosen: by location (router paths), performance (measurements), or both"
+    )
+    depth_limit: int = Field(10, ge=1, le=64, description="maximum hops from the source to any member")
+    source_out_degree: int = Field(16, ge=1, le=4096, description="maximum children of the source")
+    default_out_degree: int = Field(8, ge=0, le=4096, description="maximum children of a member that states no limit")
+    cluster_min: int = Field(
+        1,
+        ge=1,
+        description="minimum peers of a cluster (those behind one router); a smaller one joins the next router up",
+    )
+    cluster_max: int = Field(256, ge=2, description="maximum peers per primary in one cluster; see primary_copies")
     primary_copies: float = Field(
         0,
         ge=0,
         le=1000,
-        description="copies of the stream that a cluster's second primary has to have shown; twice as many for the "
-        "next, and so on; 0: one primary a cluster",
+        description="measured rate, in copies of the stream, that a cluster's second primary needs; doubled for "
+        "each further one; 0: one primary per cluster",
     )
     start_members: int = Field(
         0,
         ge=0,
         le=1_000_000,
-        description="place all in one go once so many have subscribed (Fig. 5); 0: at once",
+        description="place all peers together once this many have subscribed; 0: place each one on arrival",
     )
-    start_timeout_s: float = Field(30, gt=0, le=3600, description="begin without the missing ones after so long")
-    start_from: Literal["edge", "oldest"] = Field("edge", description="where a late joiner of a live group begins")
+    start_timeout_s: float = Field(
+        30,
+        gt=0,
+        le=3600,
+        description="seconds that the source waits for start_members; then it begins without the rest",
+    )
+    start_from: Literal["edge", "oldest"] = Field(
+        "edge",
+        description="where a late joiner of a live group begins: at the newest record, or at the oldest one held",
+    )
     start_back_s: float = Field(
-        0, ge=0, le=86_400, description="a late joiner of a live group begins so far back, if that is still held"
+        0,
+        ge=0,
+        le=86_400,
+        description="a late joiner of a live group begins this many seconds back, if its parent still holds them",
     )
-    heartbeat_ms: int = Field(25, ge=5, le=10_000, description="data link heartbeat while idle; of a file 250")
+    heartbeat_ms: int = Field(
+        25, ge=5, le=10_000, description="heartbeat interval of an idle data link; file groups: 250"
+    )
     silence_ms: int = Field(
-        36, ge=10, le=60_000, description="shortest silence after which the standby is asked; of a file 1000"
+        36,
+        ge=10,
+        le=60_000,
+        description="minimum silence after which a member asks its standby for data; file groups: 1000",
     )
-    report_ms: int = Field(1000, ge=100, le=60_000, description="how often members report (Fig. 7)")
+    report_ms: int = Field(1000, ge=100, le=60_000, description="interval between a member's reports")
     rate_threshold: float = Field(
         0.8,
         ge=0,
         le=1,
-        description="receiving below this share of the stream's rate counts as under-performing",
+        description="a member under-performs when it receives less than this share of the stream's rate",
     )
-    slow_after_s: float = Field(3.0, gt=0, le=600, description="under-performing for so long moves the receiver")
-    lost_after_s: float = Field(5.0, gt=0, le=600, description="no control link for so long: the member is gone")
-    flag_s: float = Field(3.0, gt=0, le=600, description="how long errors from inside a broken branch are set aside")
+    slow_after_s: float = Field(
+        3.0, gt=0, le=600, description="seconds of under-performing after which a member gets a new parent"
+    )
+    lost_after_s: float = Field(
+        5.0, gt=0, le=600, description="seconds without a control link after which a member counts as gone"
+    )
+    flag_s: float = Field(
+        3.0,
+        gt=0,
+        le=600,
+        description="seconds that members below a broken link wait for its repair before anything is done for them",
+    )
     measure: Literal["rate", "latency"] = Field(
-        "rate", description="what under-performing means (Fig. 7): too low a rate, or too late"
+        "rate", description="what under-performing means: data comes too slowly (rate) or too late (latency)"
     )
     latency_threshold_ms: float = Field(
-        2000, gt=0, le=600_000, description="receiving later than this counts as under-performing, by latency"
+        2000,
+        gt=0,
+        le=600_000,
+        description="with measure=latency, a member under-performs when data comes later than this",
     )
     evaluate: Literal["all", "enough"] = Field(
-        "all", description="measure everybody before the start, or only until enough primaries are found (Fig. 5)"
+        "all", description="before the start, measure all members, or only until enough primaries are found"
     )
     primary_after_s: float = Field(
-        0, ge=0, le=86_400, description="a late joiner is fed by the source only after so long; 0: at once"
+        0, ge=0, le=86_400, description="seconds after which a late joiner may become a primary; 0: at once"
     )
-    improve_s: float = Field(10, ge=0, le=86_400, description="how often the tree may be improved; 0: never")
+    improve_s: float = Field(10, ge=0, le=86_400, description="interval between improvements of the tree; 0: never")
     improve_gain: float = Field(
         0.3,
         ge=0.05,
         le=1,
-        description="least part of a member's delay, or of its copy's links, that an improvement saves",
+        description="minimum gain of an improvement, as a share of a member's delay or of its copy's links",
     )
 
     @model_validator(mode="before")
@@ -93,7 +129,7 @@ class GroupSettings(BaseModel):
 
 
 class MemberLimits(BaseModel):
-    """What a member says it can give."""
+    """What a member offers to carry."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
