@@ -15,6 +15,20 @@ from overlaycast.lab.recording.observe import network_seen
 from overlaycast.lab.recording.recording import CounterSample, FaultDone, FileSeen, LinkTraffic, NetworkSeen, Recording
 from overlaycast.lab.topology.loading import load_topology
 from overlaycast.lab.topology.topology import Topology
+from overlaycast.wire.journal import (
+    Begun,
+    Entry,
+    Fed,
+    FellSilent,
+    RecordsLost,
+    Sample,
+    SinkLatency,
+    Started,
+    StreamEnd,
+    Summary,
+    Switched,
+    Welcomed,
+)
 
 ROOT = Path(__file__).parents[2]
 T0 = 1_700_000_000.0
@@ -162,13 +176,13 @@ def _fault(name: str, action: str, asked: str, target: str, at: float, before: T
     return FaultDone(name, action, asked, target, T0 + at, "seen to be gone", (target,), (target,), None, before, after)
 
 
-def _samples(until: int, written_twice: int = 0, gaps: dict[int, float] | None = None) -> list[j.Entry]:
-    found: list[j.Entry] = []
+def _samples(until: int, written_twice: int = 0, gaps: dict[int, float] | None = None) -> list[Entry]:
+    found: list[Entry] = []
     for step in range(1, until + 1):
         records = PER_STEP * step
         more = written_twice if step > 60 else 0
         found.append(
-            j.Sample(
+            Sample(
                 t=T0 + 0.2 * step,
                 bytes=RECORD * (records + more),
                 records=records + more,
@@ -182,14 +196,14 @@ def _samples(until: int, written_twice: int = 0, gaps: dict[int, float] | None =
 
 def _source(host: str, number: dict[str, int]) -> j.Journal:
     total = PER_STEP * STEPS
-    entries: list[j.Entry] = [
-        j.Start(t=T0 - 5, role="source", name=host),
-        j.Welcome(t=T0 - 4, member=number[host]),
-        j.Begin(t=T0, next_seq=0, incarnation=1),
-        j.Sample(t=T0, bytes=0, records=0, next_seq=0),
+    entries: list[Entry] = [
+        Started(t=T0 - 5, role="source", name=host),
+        Welcomed(t=T0 - 4, member=number[host]),
+        Begun(t=T0, next_seq=0, incarnation=1),
+        Sample(t=T0, bytes=0, records=0, next_seq=0),
         *_samples(STEPS),
-        j.End(t=T0 + 0.2 * STEPS, next_seq=total, sha256=DIGEST),
-        j.Summary(t=T0 + 31, records=total, sha256=DIGEST, bytes=total * RECORD),
+        StreamEnd(t=T0 + 0.2 * STEPS, next_seq=total, sha256=DIGEST),
+        Summary(t=T0 + 31, received=total, sha256=DIGEST, bytes=total * RECORD),
     ]
     return j.Journal(host, tuple(entries))
 
@@ -197,9 +211,9 @@ def _source(host: str, number: dict[str, int]) -> j.Journal:
 def _receiver(told: Story, host: str, number: dict[str, int]) -> j.Journal:
     until = {"202a": 50, "202g": 100}.get(host, STEPS)
     gaps: dict[int, float] = {}
-    entries: list[j.Entry] = [
-        j.Welcome(t=T0 - 3, member=number[host]),
-        j.Fed(t=T0 - 1, parent=number[told.start[host]]),
+    entries: list[Entry] = [
+        Welcomed(t=T0 - 3, member=number[host]),
+        Fed(t=T0 - 1, parent=number[told.start[host]]),
     ]
     for at, step, gap, dead, after in (
         (10.0, 51, told.kill_gap_ms, "202a", told.after_kill),
@@ -212,7 +226,7 @@ def _receiver(told: Story, host: str, number: dict[str, int]) -> j.Journal:
             gaps[step] = gap
     lost = told.lost.get(host, 0)
     if lost:
-        entries.append(j.Lost(t=T0 + 12, from_seq=100, to_seq=100 + lost))
+        entries.append(RecordsLost(t=T0 + 12, from_seq=100, to_seq=100 + lost))
     entries += _samples(until, told.twice.get(host, 0), gaps)
     if until == STEPS:
         entries += _ending(told, host, lost, gaps)
@@ -221,25 +235,25 @@ def _receiver(told: Story, host: str, number: dict[str, int]) -> j.Journal:
 
 def _failover(
     told: Story, host: str, number: dict[str, int], at: float, gap: float, dead: str, after: dict[str, str]
-) -> list[j.Entry]:
+) -> list[Entry]:
     before = told.start if dead == "202a" else told.after_kill
     if host not in after or before.get(host) == after[host]:
         return []
     t = T0 + at + gap / 1000
     old, new = number[before[host]], number[after[host]]
     return [
-        j.Silent(t=t - 0.012, parent=old, silent_ms=gap - 12),
-        j.Switch.model_validate({"t": t, "from": old, "to": new, "reason": "reset", "gap_ms": gap}),
-        j.Fed(t=t, parent=new),
+        FellSilent(t=t - 0.012, parent=old, silent_ms=gap - 12),
+        Switched.model_validate({"t": t, "from": old, "to": new, "reason": "reset", "gap_ms": gap}),
+        Fed(t=t, parent=new),
     ]
 
 
-def _ending(told: Story, host: str, lost: int, gaps: dict[int, float]) -> list[j.Entry]:
+def _ending(told: Story, host: str, lost: int, gaps: dict[int, float]) -> list[Entry]:
     total = PER_STEP * STEPS
     longest = max([11.0, *gaps.values()])
     return [
-        j.End(t=T0 + 0.2 * STEPS + 0.02, next_seq=total, sha256=DIGEST),
-        j.Summary(
+        StreamEnd(t=T0 + 0.2 * STEPS + 0.02, next_seq=total, sha256=DIGEST),
+        Summary(
             t=T0 + 31,
             first_seq=0,
             next_seq=total,
@@ -248,7 +262,7 @@ def _ending(told: Story, host: str, lost: int, gaps: dict[int, float]) -> list[j
             lost=lost,
             duplicated=told.twice.get(host, 0),
             digest_ok=host not in told.wrong_file,
-            latency_ms=j.Latency(p50=12.4, p99=31.0, max=longest + 12),
+            latency_ms=SinkLatency(p50=12.4, p99=31.0, max=longest + 12),
             longest_gap_ms=longest,
             longest_gap_at=T0 + 10,
             bytes=total * RECORD,

@@ -25,9 +25,10 @@ from overlaycast.lab.analysis.delivery import (
     lost_between,
 )
 from overlaycast.lab.faults.tree import Seat
-from overlaycast.lab.recording.journals import Fed, Journal, Silent, Switch
+from overlaycast.lab.recording.journals import Journal
 from overlaycast.lab.recording.recording import FaultDone, Recording
 from overlaycast.lab.results.result import FaultSeen, Move, Orphans
+from overlaycast.wire.journal import Fed, FellSilent, Switched
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +159,7 @@ def _detected_ms(scene: Scene) -> float | None:
     moments = []
     for orphan in scene.orphans():
         journal = scene.journal(orphan.host)
-        moments += [entry.t for entry in journal.all(Silent)] + [entry.t for entry in journal.all(Switch)]
+        moments += [entry.t for entry in journal.all(FellSilent)] + [entry.t for entry in journal.all(Switched)]
     after = [t for t in moments if scene.fault.at <= t < scene.until]
     return round((min(after) - scene.fault.at) * 1000, 1) if after else None
 
@@ -173,7 +174,7 @@ def _recovered_ms(scene: Scene, affected: Sequence[str]) -> float | None:
         return None
     waits = [_worst_gap(scene, affected) or 0.0]
     for orphan in scene.orphans():
-        arrivals = [entry.t for entry in scene.journal(orphan.host).all(Switch)]
+        arrivals = [entry.t for entry in scene.journal(orphan.host).all(Switched)]
         first = next((t for t in arrivals if scene.fault.at <= t < scene.until), None)
         if first is not None:
             waits.append((first - scene.fault.at) * 1000)

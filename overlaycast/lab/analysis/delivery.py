@@ -9,17 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from overlaycast.lab.recording.journals import Begin, End, Error, Journal, Lost, Sample, Start, Summary, Welcome
+from overlaycast.lab.recording.journals import Journal
 from overlaycast.lab.recording.recording import FileSeen, Recording
 from overlaycast.lab.results.result import Delivery, Latency
+from overlaycast.wire.journal import Begun, Failure, RecordsLost, Sample, Started, StreamEnd, Summary, Welcomed
 
 NOTHING = Journal("")
 
 
 def span(source: Journal) -> tuple[int, int]:
     """Return the first record's number and the number after the last one that the source sent."""
-    begin, end, sample = source.last(Begin), source.last(End), source.last(Sample)
-    first = source.all(Begin)[0].next_seq if begin else 0
+    begin, end, sample = source.last(Begun), source.last(StreamEnd), source.last(Sample)
+    first = source.all(Begun)[0].next_seq if begin else 0
     if end is not None:
         return first, end.next_seq
     return first, sample.next_seq if sample and sample.next_seq is not None else first
@@ -39,13 +40,13 @@ def _delivery(recording: Recording, host: str, survived: bool) -> Delivery:
     received = summary.received if summary.received is not None else 0
     missing = max(0, expected - received)
     file = recording.received.get(host)
-    error = journal.last(Error)
+    error = journal.last(Failure)
     return Delivery(
         member=journal.member,
         host=host,
         site=recording.network.site_of(host),
         survived=survived,
-        finished=journal.last(End) is not None,
+        finished=journal.last(StreamEnd) is not None,
         expected=expected,
         received=received,
         lost=max(missing, summary.lost),
@@ -69,7 +70,7 @@ def _unfinished(journal: Journal) -> Summary:
     if not samples:
         return Summary(t=0)
     last = samples[-1]
-    lost = sum(entry.to_seq - entry.from_seq for entry in journal.all(Lost))
+    lost = sum(entry.to_seq - entry.from_seq for entry in journal.all(RecordsLost))
     return Summary(
         t=last.t,
         next_seq=last.records + lost,  # what was read but not written yet died with it
@@ -83,7 +84,7 @@ def _unfinished(journal: Journal) -> Summary:
 def _owed(recording: Recording, journal: Journal, summary: Summary, survived: bool) -> tuple[int, int]:
     source = recording.journals.get(recording.cast.source, NOTHING)
     first, end = span(source)
-    begin, welcome = source.last(Begin), journal.last(Welcome)
+    begin, welcome = source.last(Begun), journal.last(Welcomed)
     came_later = begin is not None and welcome is not None and welcome.t > begin.t
     if came_later and summary.first_seq is not None:
         first = summary.first_seq
@@ -106,7 +107,7 @@ def _whole(recording: Recording, file: FileSeen | None, summary: Summary, first:
 
 def _startup_ms(recording: Recording, journal: Journal) -> float | None:
     """From the start of the program, or of the stream if that came later, to the first record; to 200 ms."""
-    start = journal.last(Start)
+    start = journal.last(Started)
     first = next((sample.t for sample in journal.all(Sample) if sample.records), None)
     summary = journal.last(Summary)
     if first is None and summary is not None and summary.received:  # it was over before the next sample
@@ -133,20 +134,20 @@ def _since_begin(recording: Recording, t: float | None) -> float | None:
 
 def began(recording: Recording) -> float:
     """Return when the source was told to begin; the run's start if it never was."""
-    begins = recording.journals.get(recording.cast.source, NOTHING).all(Begin)
+    begins = recording.journals.get(recording.cast.source, NOTHING).all(Begun)
     return begins[0].t if begins else recording.started
 
 
 def ended(recording: Recording) -> float:
     """Return when the source had sent its last record."""
     source = recording.journals.get(recording.cast.source, NOTHING)
-    end = source.last(End)
+    end = source.last(StreamEnd)
     return end.t if end else max((sample.t for sample in source.all(Sample)), default=recording.ended)
 
 
 def lost_between(journal: Journal, t0: float, t1: float) -> int:
     """Return the records that a receiver gave up in a window."""
-    return sum(entry.to_seq - entry.from_seq for entry in journal.all(Lost) if t0 <= entry.t < t1)
+    return sum(entry.to_seq - entry.from_seq for entry in journal.all(RecordsLost) if t0 <= entry.t < t1)
 
 
 def duplicated_between(journal: Journal, t0: float, t1: float) -> int:
@@ -160,7 +161,7 @@ def duplicated_between(journal: Journal, t0: float, t1: float) -> int:
 
 def _surplus(journal: Journal, until: float) -> int:
     journal = journal.last_life()
-    summary, losses = journal.last(Summary), journal.all(Lost)
+    summary, losses = journal.last(Summary), journal.all(RecordsLost)
     first = summary.first_seq if summary and summary.first_seq is not None else 0
     most = 0
     for sample in journal.all(Sample):
@@ -180,4 +181,4 @@ def flows_after(journal: Journal, t: float) -> bool:
     """Return whether records still came after ``t``, or everything had come before."""
     samples: Iterable[Sample] = journal.running()
     before = max((sample.records for sample in samples if sample.t <= t), default=0)
-    return journal.last(End) is not None or any(sample.records > before for sample in samples)
+    return journal.last(StreamEnd) is not None or any(sample.records > before for sample in samples)

@@ -9,9 +9,10 @@ An order of the last ``OBEY_S`` seconds before a moment, and the one that stood 
 from __future__ import annotations
 
 from overlaycast.lab.analysis.delivery import NOTHING, began, ended
-from overlaycast.lab.recording.journals import Assigned, Fed, Journal
+from overlaycast.lab.recording.journals import Journal
 from overlaycast.lab.recording.recording import Recording
 from overlaycast.lab.results.result import FeedSeen
+from overlaycast.wire.journal import Assigned, Fed
 
 OBEY_S = 1.0
 """Time that a member has to turn to a parent that it was just given: on a call it waits for that parent."""

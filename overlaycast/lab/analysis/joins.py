@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from overlaycast.lab.analysis.delivery import NOTHING, began
-from overlaycast.lab.recording.journals import Fed, Sample, Start, Welcome
 from overlaycast.lab.recording.recording import Recording
+from overlaycast.wire.journal import Fed, Sample, Started, Welcomed
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ def joins(recording: Recording) -> tuple[Join, ...]:
     found = []
     for host in recording.cast.peers:
         journal = recording.journals.get(host, NOTHING)
-        firsts = [next((entry.t for entry in journal.all(kind)), None) for kind in (Start, Welcome, Fed)]
+        firsts = [next((entry.t for entry in journal.all(kind)), None) for kind in (Started, Welcomed, Fed)]
         record = next((sample.t for sample in journal.all(Sample) if sample.records), None)
         times = [None if t is None else round(t - t0, 3) for t in (*firsts, record)]
         found.append(Join(host, *times))

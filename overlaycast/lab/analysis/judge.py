@@ -21,10 +21,10 @@ from overlaycast.lab.analysis.delivery import NOTHING, began, deliveries, ended,
 from overlaycast.lab.analysis.feeding import feeding
 from overlaycast.lab.analysis.stretch import stretches
 from overlaycast.lab.experiment.experiment import Expectation
-from overlaycast.lab.recording.journals import End
 from overlaycast.lab.recording.recording import Curve, LinkSeen, Recording
 from overlaycast.lab.results.metrics import METRICS
 from overlaycast.lab.results.result import Control, Judged, LinkUse, MemberSeen, Result, SiteUse, Stretch, TreeSeen
+from overlaycast.wire.journal import StreamEnd
 
 SETTLE_S: Final = 1.0
 """The first second of a stream, with queues filling, is not counted as copies before the fault."""
@@ -57,7 +57,7 @@ def build(recording: Recording) -> Result:
         started=datetime.fromtimestamp(recording.started, UTC).isoformat(timespec="seconds"),
         duration_s=round(recording.ended - recording.started, 3),
         stream_s=round(t1 - t0, 3),
-        source_finished=source.last(End) is not None,
+        source_finished=source.last(StreamEnd) is not None,
         troubles=tuple(recording.troubles),
         records=end - first,
         payload_bytes=recording.sent.size,

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from overlaycast.lab.analysis.delivery import began, ended
-from overlaycast.lab.recording.journals import Fed, Summary
 from overlaycast.lab.recording.recording import Recording
+from overlaycast.wire.journal import Fed, Summary
 
 TOGETHER_S: Final = 0.03
 """Changes within this are one moment: a failover of siblings is one picture, not five. A fault is one of its own."""

@@ -17,8 +17,9 @@ from overlaycast.lab.analysis.delivery import NOTHING, began, ended
 from overlaycast.lab.analysis.joins import Join, joins
 from overlaycast.lab.analysis.moments import Moment, moments
 from overlaycast.lab.faults.tree import Tree
-from overlaycast.lab.recording.journals import Journal, Sample
+from overlaycast.lab.recording.journals import Journal
 from overlaycast.lab.recording.recording import Curve, Recording
+from overlaycast.wire.journal import Sample
 
 STEP_S: Final = 0.2
 TAIL_S: Final = 1.0

@@ -10,8 +10,8 @@ from operator import itemgetter
 from typing import Any
 
 from overlaycast.lab.analysis.delivery import began
-from overlaycast.lab.recording.journals import Sample
 from overlaycast.lab.recording.recording import Recording
+from overlaycast.wire.journal import Sample
 
 
 def events(recording: Recording) -> list[dict[str, Any]]:

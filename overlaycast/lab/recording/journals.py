@@ -1,7 +1,7 @@
-"""What members wrote down about themselves: JSON lines, read back as typed entries. Pure but for ``read``.
+"""What members wrote about themselves: JSON lines, read back as the entries of ``wire.journal``. Pure but for ``read``.
 
-Owns: the shape of a journal. Refuses: to guess; a line of a known kind that lacks a field is an error by file and line.
-Unknown kinds and further fields are passed over, so that programs may say more than the lab asks.
+Owns: the reading, life by life. Refuses: to guess; a line of a known kind that lacks a field is an error by file and
+line. Unknown kinds and further fields are passed over.
 
 Invariant: an unfinished last line (its writer was killed in the middle) is no error; any other broken line is.
 """
@@ -13,137 +13,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Final, Literal, TypeVar
+from typing import TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import ValidationError
 
 from overlaycast.errors import LabError
+from overlaycast.wire.journal import ENTRY, KINDS, Entry, Sample, Started, Welcomed
 
-
-class _Entry(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)
-
-    t: float
-
-
-class Start(_Entry):
-    kind: Literal["start"] = "start"
-    role: str
-    name: str
-
-
-class Welcome(_Entry):
-    kind: Literal["welcome"] = "welcome"
-    member: int
-
-
-class Assigned(_Entry):
-    kind: Literal["assign"] = "assign"
-    epoch: int
-    parent: int | None = None
-
-
-class Fed(_Entry):
-    """From now on live data or heartbeats come from this parent; ``called``: it opened the connection."""
-
-    kind: Literal["fed"] = "fed"
-    parent: int | None = None
-    called: bool = False
-
-
-class Silent(_Entry):
-    """The parent is suspected; the standby has been asked."""
-
-    kind: Literal["silent"] = "silent"
-    parent: int | None = None
-    silent_ms: float = 0
-
-
-class Switch(_Entry):
-    """Data comes from another parent now; ``gap_ms`` from the last record before to the first after."""
-
-    kind: Literal["switch"] = "switch"
-    from_parent: int | None = Field(None, alias="from")
-    to_parent: int | None = Field(None, alias="to")
-    reason: str = ""
-    gap_ms: float | None = None
-
-
-class Sample(_Entry):
-    """Cumulative counts at the sink, the longest gap and the median latency of the interval."""
-
-    kind: Literal["sample"] = "sample"
-    bytes: int
-    records: int
-    next_seq: int | None = None
-    gap_ms: float = 0
-    latency_ms: float | None = None
-
-
-class Lost(_Entry):
-    """Records that will never come: ``from_seq`` up to, not with, ``to_seq``."""
-
-    kind: Literal["lost"] = "lost"
-    from_seq: int
-    to_seq: int
-
-
-class Begin(_Entry):
-    kind: Literal["begin"] = "begin"
-    next_seq: int
-    incarnation: int = 0
-
-
-class End(_Entry):
-    kind: Literal["end"] = "end"
-    next_seq: int
-    sha256: str | None = None
-
-
-class Error(_Entry):
-    kind: Literal["error"] = "error"
-    reason: str
-
-
-class Latency(BaseModel):
-    """Milliseconds from the source's clock to the sink."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-    p50: float | None = None
-    p99: float | None = None
-    max: float | None = None
-
-
-class Summary(_Entry):
-    """The last line."""
-
-    kind: Literal["summary"] = "summary"
-    first_seq: int | None = None
-    next_seq: int | None = None
-    expected: int | None = None
-    received: int | None = None
-    records: int | None = None
-    lost: int = 0
-    duplicated: int = 0
-    reordered: int = 0
-    sha256: str | None = None
-    digest_ok: bool | None = None
-    latency_ms: Latency | None = None
-    longest_gap_ms: float | None = None
-    longest_gap_at: float | None = None
-    bytes: int = 0
-
-
-Entry = (
-    Start | Welcome | Assigned | Fed | Silent | Switch | Sample | Lost | Begin | End | Error | Summary
-)  # fmt: skip
-_ENTRY: Final[TypeAdapter[Entry]] = TypeAdapter(Annotated[Entry, Field(discriminator="kind")])
-KINDS: Final = frozenset(
-    ("start", "welcome", "assign", "fed", "silent", "switch", "sample", "lost", "begin", "end", "error", "summary")
-)
-
-_E = TypeVar("_E", bound=_Entry)
+_E = TypeVar("_E", bound=Entry)
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +41,7 @@ class Journal:
 
     def lives(self) -> tuple[Journal, ...]:
         """Return a journal for each time that the program was started; at least one."""
-        cuts = [place for place, entry in enumerate(self.entries) if isinstance(entry, Start)]
+        cuts = [index for index, entry in enumerate(self.entries) if isinstance(entry, Started)]
         edges = [0, *cuts[1:], len(self.entries)]
         return tuple(Journal(self.host, self.entries[a:b]) for a, b in pairwise(edges))
 
@@ -206,41 +83,41 @@ class Journal:
     @property
     def member(self) -> int | None:
         """Return the member id, if it ever became a member."""
-        welcome = self.last(Welcome)
+        welcome = self.last(Welcomed)
         return welcome.member if welcome else None
 
 
-def parse(host: str, lines: Iterable[bytes], place: str) -> Journal:
+def parse(host: str, lines: Iterable[bytes], where: str) -> Journal:
     """Return the journal that ``lines`` hold, without a last line that has no end.
 
     Raises:
-        LabError: a line is not what a journal holds; the text names ``place`` and the line.
+        LabError: a line is not what a journal holds; the text names ``where`` and the line.
     """
     entries: list[Entry] = []
     for number, line in enumerate(lines, 1):
         if not line.endswith(b"\n"):
             break
-        entry = parse_line(line, f"{place}:{number}")
+        entry = parse_line(line, f"{where}:{number}")
         if entry is not None:
             entries.append(entry)
     return Journal(host, tuple(entries))
 
 
-def parse_line(line: bytes, place: str) -> Entry | None:
+def parse_line(line: bytes, where: str) -> Entry | None:
     """Return one entry, or None for a kind that the lab does not know."""
     try:
         value = json.loads(line)
     except ValueError:
-        raise LabError(f"{place}: not a journal line: {line[:80]!r}") from None
-    if not isinstance(value, dict) or not isinstance(value.get("kind"), str):
-        raise LabError(f"{place}: a journal line without a kind")
+        raise LabError(f"{where}: not a journal line: {line[:80]!r}") from None
+    if not isinstance(value, dict) or not isinstance(value.get("kind"), str) or "t" not in value:
+        raise LabError(f"{where}: a journal line without a kind or a time")
     if value["kind"] not in KINDS:
         return None
     try:
-        return _ENTRY.validate_python(value)
+        return ENTRY.validate_python(value)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        raise LabError(f"{place}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+        raise LabError(f"{where}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
 
 
 def read(host: str, path: Path) -> Journal:

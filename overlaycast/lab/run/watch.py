@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from overlaycast.lab.recording.journals import Begin, End, Entry, Error, Sample, Summary, Welcome, parse_line
+from overlaycast.lab.recording.journals import parse_line
+from overlaycast.wire.journal import Begun, Entry, Failure, Sample, StreamEnd, Summary, Welcomed
 
 PAUSE_S: Final = 0.1
 PORTION: Final = 1 << 18
@@ -26,7 +27,7 @@ class Seen:
 
     samples: list[Sample] = field(default_factory=list)
     joined: bool = False
-    begin: Begin | None = None
+    begin: Begun | None = None
     finished: bool = False
     ended: bool = False
     error: str | None = None
@@ -35,14 +36,14 @@ class Seen:
         """Take in one entry."""
         if isinstance(entry, Sample):
             self.samples = [*self.samples[-1:], entry]
-        elif isinstance(entry, Welcome):
+        elif isinstance(entry, Welcomed):
             self.joined = True
-        elif isinstance(entry, Begin):
+        elif isinstance(entry, Begun):
             self.begin = self.begin or entry
-        elif isinstance(entry, End | Summary):
+        elif isinstance(entry, StreamEnd | Summary):
             self.ended = True
-            self.finished = self.finished or isinstance(entry, End)
-        elif isinstance(entry, Error):
+            self.finished = self.finished or isinstance(entry, StreamEnd)
+        elif isinstance(entry, Failure):
             self.error = entry.reason
 
     @property

@@ -26,6 +26,7 @@ from overlaycast.lab.actors.multicast_stream import (
     end_datagram,
 )
 from overlaycast.lab.recording import journals
+from overlaycast.wire.journal import Fed, StreamEnd, Summary
 
 DIGEST = hashlib.sha256(b"").digest()
 sizes = st.lists(st.integers(1, 4 * PIECE), min_size=1, max_size=40)
@@ -137,15 +138,15 @@ def test_the_two_programs_write_what_the_lab_reads(tmp_path: Path) -> None:
         assert receiver.wait(30) == 0
     assert got.read_bytes() == sent.read_bytes()
     source, sink = (journals.read(role, tmp_path / f"{role}.jsonl") for role in ("send", "join"))
-    first, last = source.last(journals.Summary), sink.last(journals.Summary)
+    first, last = source.last(Summary), sink.last(Summary)
     assert first is not None
     assert last is not None
     assert (last.received, last.lost, last.digest_ok) == (13, 0, True)
     assert last.sha256 == first.sha256 == hashlib.sha256(sent.read_bytes()).hexdigest()
-    assert sink.last(journals.End) is not None
+    assert sink.last(StreamEnd) is not None
     assert last.latency_ms is not None
     assert last.latency_ms.p50 is not None
-    assert sink.all(journals.Fed)[0].parent == 1
+    assert sink.all(Fed)[0].parent == 1
 
 
 def test_a_receiver_that_is_stopped_says_what_it_has(tmp_path: Path) -> None:

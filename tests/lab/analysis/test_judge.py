@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 
 from overlaycast.lab.analysis import judge, series, story
 from overlaycast.lab.experiment.experiment import Expectation
-from overlaycast.lab.recording.journals import Assigned, End, Entry, Fed, Journal, Summary
+from overlaycast.lab.recording.journals import Journal
 from overlaycast.lab.recording.recording import Curve
 from overlaycast.lab.results import metrics
 from overlaycast.lab.results.result import Result
+from overlaycast.wire.journal import Assigned, Entry, Fed, StreamEnd, Summary
 from tests.lab import made_up
 from tests.lab.made_up import AFTER_KILL, START, T0, Story
 
@@ -167,7 +168,7 @@ def test_unmeasured_promises_are_not_kept() -> None:
 def test_of_a_source_that_died_nothing_is_known() -> None:
     recording = made_up.recording()
     source = recording.journals["source"]
-    cut = Journal("source", tuple(entry for entry in source.entries if not isinstance(entry, End | Summary)))
+    cut = Journal("source", tuple(entry for entry in source.entries if not isinstance(entry, StreamEnd | Summary)))
     result = judge.build(
         replace(recording, journals={**recording.journals, "source": cut}, troubles=["source ended with 1: broken"])
     )
@@ -305,7 +306,7 @@ def test_fed_as_planned_is_a_share_of_those_who_were_given_orders() -> None:
 
 def test_an_order_of_the_last_moment_need_not_be_obeyed_yet() -> None:
     planned = _ordered(START)
-    end = next(entry.t for entry in planned["source"].entries if isinstance(entry, End))
+    end = next(entry.t for entry in planned["source"].entries if isinstance(entry, StreamEnd))
     first = made_up.recording().faults[0].at
     source = planned["source"].member
     for age, share in ((0.3, 11 / 11), (3.0, 10 / 11)):

@@ -14,6 +14,7 @@ from overlaycast.lab.analysis.moments import moments
 from overlaycast.lab.analysis.stretch import stretches
 from overlaycast.lab.recording import journals as j
 from overlaycast.lab.recording.recording import Recording
+from overlaycast.wire.journal import Fed, Started, Summary
 from tests.lab import made_up
 from tests.lab.made_up import AFTER_KILL, AFTER_SILENCE, START, T0, Story
 
@@ -55,7 +56,7 @@ def test_who_moved_is_told() -> None:
 def test_a_leaver_is_fed_no_more() -> None:
     recording = made_up.recording()
     entries = tuple(one for one in recording.journals["202m"].entries if one.t < T0 + 14)
-    gone = j.Journal("202m", (*entries, j.Summary(t=T0 + 14)))
+    gone = j.Journal("202m", (*entries, Summary(t=T0 + 14)))
     after = at(replace(recording, journals={**recording.journals, "202m": gone}), 15)
     assert "202m" not in after.edges
 
@@ -65,14 +66,14 @@ def test_moments_are_in_order_and_differ(feds: list[tuple[float, str, int]]) -> 
     recording = replace(made_up.recording(), faults=())
     books = dict(recording.journals)
     for second, host, parent in feds:
-        entries = sorted((*books[host].entries, j.Fed(t=T0 + second, parent=parent)), key=lambda entry: entry.t)
+        entries = sorted((*books[host].entries, Fed(t=T0 + second, parent=parent)), key=lambda entry: entry.t)
         books[host] = j.Journal(host, tuple(entries))
     found = moments(replace(recording, journals=books))
     assert found[0].at_s == 0
     for one, following in pairwise(found):
         assert one.at_s < following.at_s
         assert (one.edges, one.gone) != (following.edges, following.gone)
-    newest = {host: [fed.parent for fed in book.all(j.Fed)][-1:] for host, book in books.items()}
+    newest = {host: [fed.parent for fed in book.all(Fed)][-1:] for host, book in books.items()}
     hosts = {one.member: host for host, one in books.items()} | {2: "backup"}
     for host, parents in newest.items():
         if parents and hosts.get(parents[0]):
@@ -81,7 +82,7 @@ def test_moments_are_in_order_and_differ(feds: list[tuple[float, str, int]]) -> 
 
 def test_very_many_moments_are_thinned_but_begin_and_end_stay() -> None:
     recording = replace(made_up.recording(), faults=())
-    feds = [j.Fed(t=T0 + 0.05 * step, parent=1 + step % 2 * 4) for step in range(1, 500)]
+    feds = [Fed(t=T0 + 0.05 * step, parent=1 + step % 2 * 4) for step in range(1, 500)]
     book = recording.journals["202m"]
     entries = sorted((*book.entries, *feds), key=lambda entry: entry.t)
     found = moments(replace(recording, journals={**recording.journals, "202m": j.Journal("202m", tuple(entries))}))
@@ -93,7 +94,7 @@ def test_very_many_moments_are_thinned_but_begin_and_end_stay() -> None:
 def test_joins_have_their_times() -> None:
     recording = made_up.recording()
     book = recording.journals["202b"]
-    started = j.Journal("202b", (j.Start(t=T0 - 4, role="peer", name="202b"), *book.entries))
+    started = j.Journal("202b", (Started(t=T0 - 4, role="peer", name="202b"), *book.entries))
     found = {one.host: one for one in joins(replace(recording, journals={**recording.journals, "202b": started}))}
     assert (found["202b"].started_s, found["202b"].welcome_s, found["202b"].fed_s) == (-4, -3, -1)
     assert found["202b"].took_s == 3

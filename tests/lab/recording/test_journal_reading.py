@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from overlaycast.errors import LabError
 from overlaycast.lab.recording import journals
-from overlaycast.lab.recording.journals import Begin, Sample, Switch
 from overlaycast.lab.run.watch import Watch
+from overlaycast.wire.journal import Begun, Sample, Switched
 
 
 def line(**fields: object) -> bytes:
@@ -32,8 +32,8 @@ def test_entries_are_typed() -> None:
     ]
     found = journals.parse("h", lines, "h.jsonl")
     assert found.all(Sample)[0].latency_ms == 1.25
-    assert (found.all(Switch)[0].from_parent, found.all(Switch)[0].to_parent) == (3, 4)
-    assert found.last(Begin) is not None
+    assert (found.all(Switched)[0].from_parent, found.all(Switched)[0].to_parent) == (3, 4)
+    assert found.last(Begun) is not None
     assert found.member is None
 
 

@@ -8,14 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from overlaycast.lab.recording.journals import Entry, Fed, Journal, Sample, Start, Summary
+from overlaycast.lab.recording.journals import Journal
 from overlaycast.lab.run import media
+from overlaycast.wire.journal import Entry, Fed, Sample, Started, Summary
 
 
 def life(t0: float, records: int) -> list[Entry]:
     """Return the entries of one life: a sample for every record."""
     samples = [Sample(t=t0 + 0.2 * n, bytes=100 * n, records=n, next_seq=n) for n in range(1, records + 1)]
-    return [Start(t=t0, role="peer", name="h"), *samples]
+    return [Started(t=t0, role="peer", name="h"), *samples]
 
 
 def test_lives_begin_with_their_start() -> None:

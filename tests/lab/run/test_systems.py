@@ -13,13 +13,14 @@ from overlaycast.lab.experiment import systems
 from overlaycast.lab.experiment.experiment import FileStream, SyntheticStream
 from overlaycast.lab.experiment.plan import Plan, System
 from overlaycast.lab.experiment.systems import adapted, grouped
-from overlaycast.lab.recording.journals import Journal, Sample
+from overlaycast.lab.recording.journals import Journal
 from overlaycast.lab.recording.recording import CounterSample, LinkTraffic
 from overlaycast.lab.run import programs
 from overlaycast.lab.run.multicast_routes import plan as routes
 from overlaycast.lab.run.multicast_run import Star
 from overlaycast.lab.run.programs import Folders
 from overlaycast.lab.topology.loading import load_topology
+from overlaycast.wire.journal import Sample
 from tests.lab import made_up
 from tests.lab.made_up import ROOT
 
