@@ -1,7 +1,10 @@
-"""The last megabytes of a group's stream, kept once, read by any number of cursors.
+"""The newest megabytes of a group's stream, kept once, written at the head, read by any number of cursors.
 
-Owns: cursors, and the rule for one that is too slow: it loses its place to the newest data, and only it. Refuses: I/O,
-clocks, the meaning of a record. What is kept, and how it is written, is in ``slabs``.
+Owns: the number of the next record, the one writer at the head, and the cursors. A cursor that is too slow loses its
+place to newer data, and only that cursor does. Refuses: I/O, clocks, the meaning of a record. The memory is in
+``slabs``: whole DATA and END frames, byte for byte as they arrived.
+
+Invariant: bytes in ``[0, complete)`` of a slab never change while it is held: they may be sent without a copy.
 
 Memory: the slabs, plus one unfinished frame per cursor that was evicted in the middle of a frame, plus the slabs that a
 sink has pinned.
@@ -10,10 +13,19 @@ sink has pinned.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 from overlaycast.agent.records.slab import SLAB_BYTES, Slab
 from overlaycast.agent.records.slabs import Slabs
 from overlaycast.errors import LocalProtocolError
+from overlaycast.wire.frames import HEADER, HEADER_SIZE, End, data_header, encode
+
+
+class Writer(Protocol):
+    """A link that has unfinished bytes behind ``complete`` in the head."""
+
+    def stand_back(self) -> None:
+        """Take them away: another link writes now."""
 
 
 class Gone(Exception):
@@ -42,30 +54,162 @@ class Cursor:
     skipped: int = 0
 
 
-class Ring(Slabs):
-    """The stream's newest records, one writer's head, many cursors."""
+class Ring:
+    """The stream's newest records, one writer's head, many cursors.
+
+    Attributes:
+        next_seq: the number of the next record; None before the first number is known (``anchor``).
+        head: the slab that is being written.
+        began_at: the first number ever.
+        end: END, once it is here.
+        writer: the link that wrote last.
+    """
 
     def __init__(self, slabs: int, slab_bytes: int = SLAB_BYTES) -> None:
-        super().__init__(slabs, slab_bytes)
+        self._slabs = Slabs(slabs, slab_bytes)
         self._cursors: set[Cursor] = set()
+        self._newest = 0
+        self.head = self._slabs.newest
+        self.next_seq: int | None = None
+        self.began_at: int | None = None
+        self.end: End | None = None
+        self.writer: Writer | None = None
 
-    # --- what the writer does to readers -----------------------------------------------------------------------
+    # --- looking -----------------------------------------------------------------------------------------------
 
-    def _began(self, seq: int) -> None:
+    @property
+    def oldest(self) -> int:
+        """The oldest record held; ``next_seq`` when nothing is (0 before the anchor)."""
+        return self._slabs.oldest.first_seq
+
+    @property
+    def position(self) -> int:
+        """``next_seq``, or 0 before the anchor: for heartbeats."""
+        return self.next_seq or 0
+
+    @property
+    def capacity_bytes(self) -> int:
+        """What the ring holds when it is full."""
+        return self._slabs.capacity_bytes
+
+    @property
+    def memory_bytes(self) -> int:
+        """Bytes allocated."""
+        return self._slabs.memory_bytes
+
+    def first_frame(self) -> tuple[int, int]:
+        """Return incarnation and payload length of the oldest frame held.
+
+        Raises:
+            LocalProtocolError: nothing is held.
+        """
+        oldest = self._slabs.oldest
+        if not oldest.complete:
+            raise LocalProtocolError("the ring is empty")
+        _, _, incarnation, length, _, _ = HEADER.unpack_from(oldest.memory, 0)
+        return incarnation, length
+
+    def seq_back(self, back_us: int) -> int:
+        """Return the first record that is at most so many microseconds older than the newest, by the source's clock.
+
+        If all are, that is the oldest one held; if nothing is held, ``next_seq`` (0 before the anchor).
+        """
+        found = self._slabs.seq_back(back_us)
+        return self.position if found is None else found
+
+    # --- writing -----------------------------------------------------------------------------------------------
+
+    def resize(self, slab_bytes: int, least: int) -> None:
+        """Have slabs of another size in as much memory; before there is a first number.
+
+        More than ``least`` of them are had only for cursors that are behind: what all have passed can be read from
+        elsewhere.
+        """
+        if self.next_seq is not None:
+            raise LocalProtocolError("the ring is in use")
+        self._slabs.resize(slab_bytes, least)
+
+    def anchor(self, seq: int) -> None:
+        """The stream goes on from ``seq``: the first number ever, or one further ahead after a loss.
+
+        Raises:
+            LocalProtocolError: ``seq`` would go back.
+        """
+        if self.next_seq is None:
+            self.began_at = seq
+        elif seq < self.next_seq:
+            raise LocalProtocolError(f"the ring is at {self.next_seq} and cannot go back to {seq}")
+        elif seq == self.next_seq:
+            return
+        self.next_seq = seq
+        if self.head.complete:
+            self.roll()
+            return
+        self.head.first_seq = self.head.next_seq = seq
         for cursor in self._cursors:
             if cursor.slab == self.head.number and cursor.behind is None:
                 cursor.seek = seq
 
-    def _rolled(self) -> None:
+    def roll(self) -> None:
+        """Seal the head and open a new one; the oldest slabs go when there are too many."""
+        slabs = self._slabs
+        while slabs.full or (slabs.enough and self._all_passed(slabs.oldest)):
+            slab = slabs.evict()
+            for cursor in self._cursors:
+                if cursor.slab == slab.number and cursor.behind is None:
+                    self._push_out(cursor, slab, slabs.oldest)
+        self.head = slabs.open(self.position, self._newest)
         for cursor in self._cursors:
             self._cross(cursor)
 
-    def _gave_up(self, slab: Slab) -> None:
-        for cursor in self._cursors:
-            if cursor.slab == slab.number and cursor.behind is None:
-                self._push_out(cursor, slab, self._slabs[0])
+    def room_for(self, size: int) -> int:
+        """Return where in the head so many bytes go: in a new one if they do not fit."""
+        if self.head.complete + size > self._slabs.slab_bytes:
+            self.roll()
+        return self.head.complete
 
-    def _passed(self, slab: Slab) -> bool:
+    def committed(self, seq: int, size: int) -> None:
+        """The writer put frame ``seq`` of ``size`` bytes at the end of the head: it may be read now."""
+        self.commit(seq + self.head.mark(seq, size, 1), size)
+
+    def commit(self, next_seq: int, size: int) -> None:
+        """The writer put whole frames up to (not with) ``next_seq``, indexed by itself, at the end of the head."""
+        head = self.head
+        head.complete += size
+        head.next_seq = self.next_seq = next_seq
+        self._newest = size
+        if head.complete + size > head.backed:  # the next read brings as much as this one
+            head.back(size)
+
+    def append(self, payload: bytes | memoryview, time_us: int, incarnation: int = 0) -> int:
+        """Put a record of our own into the ring (the source's way in); return its number."""
+        seq = self._own_seq()
+        header = data_header(seq, time_us, len(payload), incarnation)
+        size = HEADER_SIZE + len(payload)
+        at = self.room_for(size)
+        memory = self.head.memory
+        memory[at : at + HEADER_SIZE] = header
+        memory[at + HEADER_SIZE : at + size] = payload
+        self.committed(seq, size)
+        return seq
+
+    def append_end(self, end: End) -> None:
+        """Close the stream: END takes the number after the last record."""
+        if end.seq != self._own_seq():
+            raise LocalProtocolError(f"END at {end.seq}, but the ring is at {self.next_seq}")
+        frame = encode(end)
+        at = self.room_for(len(frame))
+        self.head.memory[at : at + len(frame)] = frame
+        self.committed(end.seq, len(frame))
+        self.end = end
+
+    def _own_seq(self) -> int:
+        if self.next_seq is None:
+            raise LocalProtocolError("the stream has no first number yet")
+        return self.next_seq
+
+    def _all_passed(self, slab: Slab) -> bool:
+        """Has no cursor, and no thread, still to read this slab?"""
         return not slab.pins and not any(self._wants(one, slab) for one in self._cursors)
 
     @staticmethod
@@ -123,11 +267,10 @@ class Ring(Slabs):
             cursor.slab, cursor.offset, cursor.seek = self.head.number, self.head.complete, self.next_seq
             cursor.behind = None
             return
-        slab = next((slab for slab in reversed(self._slabs) if slab.first_seq <= seq), None)
-        if slab is not None and seq >= slab.next_seq:  # in a hole: what was asked for never came here
-            slab = None
+        slab = self._slabs.holding(seq)
         if slab is None and not cursor.keeps:
-            raise Gone(next((one.first_seq for one in self._slabs if one.first_seq >= seq), self.next_seq))
+            first = self._slabs.first_from(seq)
+            raise Gone(self.next_seq if first is None else first)
         cursor.seek = seq
         if slab is None:
             cursor.behind = seq
@@ -138,7 +281,7 @@ class Ring(Slabs):
         """The reader is about to be moved: if it has a part of a frame, keep the rest of that frame as its tail."""
         if cursor.behind is not None or cursor.tail is not None:
             return
-        slab = self._slab(cursor.slab)
+        slab = self._slabs.numbered(cursor.slab)
         if cursor.offset >= slab.complete:
             return
         _, start, stop = slab.seq_at(cursor.offset)
@@ -171,7 +314,7 @@ class Ring(Slabs):
 
         The reader moves its ``offset`` on by itself.
         """
-        head = self._slabs[-1]
+        head = self.head
         if cursor.slab != head.number or cursor.seek is not None or cursor.tail or cursor.behind is not None:
             return None
         return head.memory[cursor.offset : head.complete]
@@ -185,7 +328,7 @@ class Ring(Slabs):
             return cursor.tail
         if cursor.seek is not None or cursor.behind is not None:
             return memoryview(b"")
-        slab = self._slab(cursor.slab)
+        slab = self._slabs.numbered(cursor.slab)
         return slab.memory[cursor.offset : slab.complete]
 
     def advance(self, cursor: Cursor, size: int) -> None:
@@ -193,7 +336,7 @@ class Ring(Slabs):
         if cursor.tail is not None:
             cursor.tail = cursor.tail[size:] or None
             return
-        slab = self._slab(cursor.slab)
+        slab = self._slabs.numbered(cursor.slab)
         if cursor.offset + size > slab.complete:
             raise LocalProtocolError("a reader took bytes that the ring does not hold")
         cursor.offset += size
@@ -203,10 +346,10 @@ class Ring(Slabs):
         """At the end of a sealed slab: on to the next one, across a hole only with a word to the reader."""
         if cursor.behind is not None:
             return
-        slab = self._slab(cursor.slab)
+        slab = self._slabs.numbered(cursor.slab)
         if slab is self.head or cursor.offset < slab.complete:
             return
-        after = self._slab(slab.number + 1)
+        after = self._slabs.numbered(slab.number + 1)
         if after.first_seq != slab.next_seq:
             cursor.seek = after.first_seq
         cursor.slab, cursor.offset = after.number, 0
@@ -214,8 +357,8 @@ class Ring(Slabs):
     def lag_bytes(self, cursor: Cursor) -> int:
         """Return how many bytes of the ring this cursor has still to read; behind the oldest: all it can hold."""
         if cursor.behind is not None:
-            return self.capacity_bytes if cursor.behind < self.oldest else sum(slab.complete for slab in self._slabs)
-        return sum(s.complete for s in self._slabs if s.number >= cursor.slab) - cursor.offset
+            return self.capacity_bytes if cursor.behind < self.oldest else self._slabs.bytes_from(0)
+        return self._slabs.bytes_from(cursor.slab) - cursor.offset
 
     def pin(self, cursor: Cursor, limit: int) -> list[tuple[Slab, int, int]]:
         """Return spans ``(slab, start, stop)`` of whole frames for a reader in another thread; ``unpin`` each.
@@ -225,7 +368,7 @@ class Ring(Slabs):
         cursor.seek = None
         spans: list[tuple[Slab, int, int]] = []
         while limit > 0:
-            slab = self._slab(cursor.slab)
+            slab = self._slabs.numbered(cursor.slab)
             if cursor.offset == slab.complete:
                 break
             spans.append((slab, cursor.offset, slab.complete))

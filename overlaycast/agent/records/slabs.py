@@ -1,211 +1,124 @@
-"""The newest records of a stream in fixed pieces of memory, written at the head, given up at the tail.
+"""The ring's memory: a row of slabs, the newest one being written, the oldest one given up when there are too many.
 
-Owns: slabs (whole DATA and END frames, byte for byte as they arrived), the number of the next record, and the one
-writer at the head. Refuses: readers (``ring``), I/O, clocks, the meaning of a record.
+Owns: how many slabs there are, whose memory is used again, and which slab holds a record. Refuses: to write records
+and to know about readers; ``ring`` does both.
 
 Invariants
 - Within a slab the numbers are contiguous; a hole in the stream lies between two slabs only.
-- At most ``slabs`` slabs, each allocated when first needed (in a file group: when the oldest is still being read), its
-  pages a little ahead of what is written; the oldest one's memory becomes the newest one's, unless it is pinned.
-- Bytes in ``[0, complete)`` of a slab never change while it is here: they may be sent without a copy.
+- Each slab is allocated when first needed (in a file group: when the oldest is still being read), its pages a little
+  ahead of what is written; the oldest one's memory becomes the newest one's, unless it is pinned.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from typing import Protocol
+from itertools import islice
 
-from overlaycast.agent.records.slab import LEAST_ROOM, SLAB_BYTES, Slab, fresh_memory
+from overlaycast.agent.records.slab import LEAST_ROOM, Slab, fresh_memory
 from overlaycast.errors import LocalProtocolError
-from overlaycast.wire.frames import HEADER, HEADER_SIZE, End, data_header, encode
-
-
-class Writer(Protocol):
-    """Who has unfinished bytes behind ``complete`` in the head."""
-
-    def stand_back(self) -> None:
-        """Take them away: somebody else writes now."""
 
 
 class Slabs:
-    """The slabs and what is written into them.
+    """The slabs, oldest first.
 
-    ``next_seq`` is the number of the next record, None before the first number is known (``anchor``).
+    Args:
+        most: slabs at once.
+        slab_bytes: of each.
     """
 
-    def __init__(self, slabs: int, slab_bytes: int = SLAB_BYTES) -> None:
-        if slabs < 2 or slab_bytes < LEAST_ROOM:
+    def __init__(self, most: int, slab_bytes: int) -> None:
+        if most < 2 or slab_bytes < LEAST_ROOM:
             raise LocalProtocolError(f"a ring has at least 2 slabs of {LEAST_ROOM} bytes")
-        self.next_seq: int | None = None
-        self.end: End | None = None
-        self.writer: Writer | None = None
-        self.began_at: int | None = None
-        self._most = slabs
-        self._keep = slabs
-        self._slab_bytes = slab_bytes
-        self._newest = 0
-        self._slabs: deque[Slab] = deque([Slab(0, fresh_memory(slab_bytes), 0, 0)])
+        self.slab_bytes = slab_bytes
+        self._most = self._keep = most
+        self._held: deque[Slab] = deque([Slab(0, fresh_memory(slab_bytes), 0, 0)])
+        self._free: Slab | None = None
 
     @property
-    def head(self) -> Slab:
+    def newest(self) -> Slab:
         """The slab that is being written."""
-        return self._slabs[-1]
+        return self._held[-1]
 
     @property
-    def oldest(self) -> int:
-        """The oldest record held; ``next_seq`` when nothing is (0 before the anchor)."""
-        return self._slabs[0].first_seq
-
-    @property
-    def position(self) -> int:
-        """``next_seq``, or 0 before the anchor: for heartbeats."""
-        return self.next_seq or 0
+    def oldest(self) -> Slab:
+        """The slab that is given up next."""
+        return self._held[0]
 
     @property
     def capacity_bytes(self) -> int:
         """What they hold when all are full."""
-        return self._most * self._slab_bytes
+        return self._most * self.slab_bytes
 
     @property
     def memory_bytes(self) -> int:
         """Bytes allocated."""
-        return len(self._slabs) * self._slab_bytes
+        return len(self._held) * self.slab_bytes
 
-    def first_frame(self) -> tuple[int, int]:
-        """Return incarnation and payload length of the oldest frame held.
-
-        Raises:
-            LocalProtocolError: nothing is held.
-        """
-        if not self._slabs[0].complete:
-            raise LocalProtocolError("the ring is empty")
-        _, _, incarnation, length, _, _ = HEADER.unpack_from(self._slabs[0].memory, 0)
-        return incarnation, length
-
-    # --- what readers have to know ---------------------------------------------------------------------------
-
-    def _began(self, seq: int) -> None:
-        """The head is empty, and its first record will be ``seq``."""
-
-    def _rolled(self) -> None:
-        """There is a new head."""
-
-    def _gave_up(self, slab: Slab) -> None:
-        """A slab is given up; the oldest one held is the one after it."""
-
-    def _passed(self, slab: Slab) -> bool:
-        """Nobody who reads now has still to read this slab."""
-        return False
-
-    # --- writing ---------------------------------------------------------------------------------------------
-
-    def anchor(self, seq: int) -> None:
-        """The stream goes on from ``seq``: the first number ever, or one further ahead after a loss.
-
-        Raises:
-            LocalProtocolError: ``seq`` would go back.
-        """
-        if self.next_seq is None:
-            self.began_at = seq
-        elif seq < self.next_seq:
-            raise LocalProtocolError(f"the ring is at {self.next_seq} and cannot go back to {seq}")
-        elif seq == self.next_seq:
-            return
-        self.next_seq = seq
-        if self.head.complete:
-            self.roll()
-        else:
-            self.head.first_seq = self.head.next_seq = seq
-            self._began(seq)
-
-    def roll(self) -> None:
-        """Seal the head and open a new one; the oldest slabs go when there are too many."""
-        old = None
-        while len(self._slabs) >= self._most or (len(self._slabs) >= self._keep and self._passed(self._slabs[0])):
-            old = self._evict() or old
-        memory, backed = (old.memory, old.backed) if old else (fresh_memory(self._slab_bytes), 0)
-        start = self.next_seq if self.next_seq is not None else 0
-        self._slabs.append(Slab(self.head.number + 1, memory, start, start, backed=backed))
-        self.head.back(self._newest)
-        self._rolled()
-
-    def _evict(self) -> Slab | None:
-        """Drop the oldest slab; return it if nobody else looks at its memory."""
-        slab = self._slabs.popleft()
-        self._gave_up(slab)
-        return None if slab.pins else slab
-
-    def committed(self, seq: int, size: int) -> None:
-        """The writer put frame ``seq`` of ``size`` bytes at the end of the head: it may be read now."""
-        self.commit(seq + self.head.mark(seq, size, 1), size)
-
-    def commit(self, next_seq: int, size: int) -> None:
-        """The writer put whole frames up to (not with) ``next_seq``, indexed by itself, at the end of the head."""
-        head = self._slabs[-1]
-        head.complete += size
-        head.next_seq = self.next_seq = next_seq
-        self._newest = size
-        if head.complete + size > head.backed:  # the next read brings as much as this one
-            head.back(size)
+    # --- opening and giving up ---------------------------------------------------------------------------------
 
     def resize(self, slab_bytes: int, least: int) -> None:
-        """Have slabs of another size in as much memory; before there is a first number.
+        """Have slabs of another size in as much memory; nothing has been written yet.
 
-        More than ``least`` of them are had only for who is behind: what all have passed can be read from elsewhere.
+        More than ``least`` of them are had only for readers that are behind.
         """
-        if self.next_seq is not None:
-            raise LocalProtocolError("the ring is in use")
         self._most = max(least, self.capacity_bytes // slab_bytes)
         self._keep = least
-        self._slab_bytes = slab_bytes
-        self.head.memory, self.head.backed = fresh_memory(slab_bytes), 0
+        self.slab_bytes = slab_bytes
+        self.newest.memory, self.newest.backed = fresh_memory(slab_bytes), 0
 
-    def append(self, payload: bytes | memoryview, time_us: int, incarnation: int = 0) -> int:
-        """Put a record of our own into the ring (the source's way in); return its number."""
-        seq = self._own_seq()
-        header = data_header(seq, time_us, len(payload), incarnation)
-        size = HEADER_SIZE + len(payload)
-        at = self.room_for(size)
-        memory = self.head.memory
-        memory[at : at + HEADER_SIZE] = header
-        memory[at + HEADER_SIZE : at + size] = payload
-        self.committed(seq, size)
-        return seq
+    @property
+    def full(self) -> bool:
+        """Must the oldest go before another can be opened?"""
+        return len(self._held) >= self._most
 
-    def append_end(self, end: End) -> None:
-        """Close the stream: END takes the number after the last record."""
-        if end.seq != self._own_seq():
-            raise LocalProtocolError(f"END at {end.seq}, but the ring is at {self.next_seq}")
-        frame = encode(end)
-        at = self.room_for(len(frame))
-        self.head.memory[at : at + len(frame)] = frame
-        self.committed(end.seq, len(frame))
-        self.end = end
+    @property
+    def enough(self) -> bool:
+        """Should the oldest go, if no reader needs it?"""
+        return len(self._held) >= self._keep
 
-    def _own_seq(self) -> int:
-        if self.next_seq is None:
-            raise LocalProtocolError("the stream has no first number yet")
-        return self.next_seq
+    def evict(self) -> Slab:
+        """Give up the oldest slab and return it. The next slab has its memory, unless a thread still reads there."""
+        slab = self._held.popleft()
+        if not slab.pins:
+            self._free = slab
+        return slab
 
-    def room_for(self, size: int) -> int:
-        """Return where in the head so many bytes go: in a new one if they do not fit."""
-        if self.head.complete + size > self._slab_bytes:
-            self.roll()
-        return self.head.complete
+    def open(self, seq: int, expected: int) -> Slab:
+        """Return a new slab whose first record is ``seq``, with pages for so many expected bytes."""
+        free, self._free = self._free, None
+        memory, backed = (free.memory, free.backed) if free else (fresh_memory(self.slab_bytes), 0)
+        slab = Slab(self.newest.number + 1, memory, seq, seq, backed=backed)
+        self._held.append(slab)
+        slab.back(expected)
+        return slab
 
-    # --- looking ---------------------------------------------------------------------------------------------
+    # --- finding -----------------------------------------------------------------------------------------------
 
-    def _slab(self, number: int) -> Slab:
-        return self._slabs[number - self._slabs[0].number]
+    def numbered(self, number: int) -> Slab:
+        """Return the slab with this number, which is held."""
+        return self._held[number - self._held[0].number]
 
-    def seq_back(self, back_us: int) -> int:
-        """Return the record to begin with so many microseconds (by the source's clock) behind the newest one held.
+    def holding(self, seq: int) -> Slab | None:
+        """Return the slab with record ``seq``, which is below the next one; None: it is given up, or never came."""
+        slab = next((slab for slab in reversed(self._held) if slab.first_seq <= seq), None)
+        return slab if slab is not None and seq < slab.next_seq else None
 
-        The oldest held, if none is so old; ``next_seq`` (0 before the anchor) if nothing is held.
+    def first_from(self, seq: int) -> int | None:
+        """Return the first number of the first slab that begins at ``seq`` or later."""
+        return next((slab.first_seq for slab in self._held if slab.first_seq >= seq), None)
+
+    def bytes_from(self, number: int) -> int:
+        """Return the bytes in slab ``number`` and all after it."""
+        skip = max(0, number - self._held[0].number)
+        return sum(slab.complete for slab in islice(self._held, skip, None))
+
+    def seq_back(self, back_us: int) -> int | None:
+        """Return the first record that is at most so many microseconds older than the newest, by the source's clock.
+
+        If all are, that is the oldest one held. None: nothing is held.
         """
-        found = self.position
-        limit: int | None = None
-        for slab in reversed(self._slabs):
+        found, limit = None, None
+        for slab in reversed(self._held):
             times = slab.times()
             if not times:
                 continue

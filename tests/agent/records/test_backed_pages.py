@@ -8,8 +8,8 @@ import mmap
 from hypothesis import given
 from hypothesis import strategies as st
 
+from overlaycast.agent.records.ring import Ring
 from overlaycast.agent.records.slab import AHEAD, SLAB_BYTES
-from overlaycast.agent.records.slabs import Slabs
 from overlaycast.wire.frames import HEADER_SIZE, MAX_RECORD
 
 
@@ -21,40 +21,40 @@ def resident(memory: memoryview) -> int:
     return sum(page & 1 for page in pages) * mmap.PAGESIZE
 
 
-def ring(slabs: int = 4) -> Slabs:
-    one = Slabs(slabs)
+def fresh(slabs: int = 4) -> Ring:
+    one = Ring(slabs)
     one.anchor(0)
     return one
 
 
 @given(st.lists(st.integers(1, MAX_RECORD), min_size=1, max_size=60))
 def test_the_next_record_of_that_size_finds_its_pages_and_not_many_more(sizes: list[int]) -> None:
-    slabs = ring(100)
+    ring = fresh(100)
     for size in sizes:
-        slabs.append(bytes(size), 0)
-        wanted = min(slabs.head.complete + HEADER_SIZE + size, SLAB_BYTES)
-        assert wanted <= slabs.head.backed <= wanted + AHEAD + mmap.PAGESIZE
+        ring.append(bytes(size), 0)
+        wanted = min(ring.head.complete + HEADER_SIZE + size, SLAB_BYTES)
+        assert wanted <= ring.head.backed <= wanted + AHEAD + mmap.PAGESIZE
 
 
 def test_a_slow_stream_does_not_take_a_whole_slab_at_once() -> None:
-    slabs = ring()
-    slabs.append(bytes(8000), 0)
-    assert resident(slabs.head.memory) == slabs.head.backed < SLAB_BYTES / 8
+    ring = fresh()
+    ring.append(bytes(8000), 0)
+    assert resident(ring.head.memory) == ring.head.backed < SLAB_BYTES / 8
 
 
 def test_reads_of_a_fast_one_find_pages_also_in_the_next_slab() -> None:
-    slabs, read = ring(), SLAB_BYTES // 2
-    slabs.commit(1, read)
-    assert resident(slabs.head.memory) == SLAB_BYTES
-    slabs.commit(2, read)
-    slabs.room_for(1)
-    assert slabs.head.complete == 0
-    assert resident(slabs.head.memory) == read
+    ring, read = fresh(), SLAB_BYTES // 2
+    ring.commit(1, read)
+    assert resident(ring.head.memory) == SLAB_BYTES
+    ring.commit(2, read)
+    ring.room_for(1)
+    assert ring.head.complete == 0
+    assert resident(ring.head.memory) == read
 
 
 def test_memory_that_is_used_again_has_its_pages() -> None:
-    slabs = ring(2)
-    while slabs.head.number < 2:
-        slabs.append(bytes(MAX_RECORD), 0)
-    assert slabs.head.complete < SLAB_BYTES / 2
-    assert slabs.head.backed == resident(slabs.head.memory) == SLAB_BYTES
+    ring = fresh(2)
+    while ring.head.number < 2:
+        ring.append(bytes(MAX_RECORD), 0)
+    assert ring.head.complete < SLAB_BYTES / 2
+    assert ring.head.backed == resident(ring.head.memory) == SLAB_BYTES
