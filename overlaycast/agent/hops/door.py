@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
@@ -79,7 +80,6 @@ class Door:
         answer: Callable[[bytes, socket.socket], None],
     ) -> None:
         self.refused = 0
-        self.garbage = 0
         self._sock = sock
         self._grants = grants
         self._keeper = keeper
@@ -130,7 +130,6 @@ class Door:
         except BlockingIOError:
             return
         except (OSError, RemoteProtocolError):
-            self.garbage += 1
             self._dismiss(guest)
             return
         if not data:
@@ -158,14 +157,12 @@ class Door:
             if not isinstance(frame, Heartbeat):
                 guest.asked = frame if isinstance(frame, Start) else Start(IDLE)
             return True
-        self.garbage += 1
         self._dismiss(guest, RefuseCode.PROTOCOL)
         return False
 
     def _pass_on(self, guest: _Guest, grant: bytes) -> bool:
         """A parent calls: it says no more before we have said HELLO."""
         if guest.decoder.held:
-            self.garbage += 1
             self._dismiss(guest)
         elif guest in self._guests:
             self._forget(guest)
@@ -209,10 +206,8 @@ class Door:
         self._forget(guest)
         self.refused += 1
         if code is not None:
-            try:
+            with suppress(OSError):
                 guest.sock.send(encode(Refuse(code)))
-            except OSError:
-                self.garbage += 1
         guest.sock.close()
 
     def close(self) -> None:

@@ -15,7 +15,6 @@ from overlaycast.lab.experiment.experiment import Experiment
 from overlaycast.lab.results.metrics import METRICS
 
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
-LINE: Final = "# yaml-language-server: $schema=schema.json"
 
 
 def schema() -> dict[str, Any]:

@@ -13,7 +13,6 @@ from __future__ import annotations
 import resource
 import subprocess
 from collections.abc import Container, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -226,15 +225,6 @@ class Network:
         """Have the calling thread in a node's network: sockets made within belong to it. Await nothing within."""
         with self.namespace(name).entered():
             yield
-
-    def executor(self, name: str) -> ThreadPoolExecutor:
-        """Return a pool of one thread that lives in a node's network, for blocking clients (HTTP to its ``127.0.0.1``).
-
-        It is shut down when the network closes.
-        """
-        pool = ThreadPoolExecutor(1, thread_name_prefix=f"in-{name}", initializer=self.namespace(name).enter)
-        self._stack.callback(pool.shutdown, cancel_futures=True)
-        return pool
 
     @property
     def mininet(self) -> BuiltMininet:

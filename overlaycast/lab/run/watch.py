@@ -6,7 +6,7 @@ Owns: how far each journal was read. Refuses: to be the result; that is read fro
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -84,10 +84,6 @@ class Watch:
         """Read on in one journal now, and return what is known of its member."""
         self._read_on(host)
         return self.seen[host]
-
-    def all_ended(self, hosts: Iterable[str]) -> bool:
-        """Return whether all of these members have reached the end."""
-        return all(self.seen[host].ended for host in hosts)
 
     def _read_on(self, host: str) -> None:
         try:

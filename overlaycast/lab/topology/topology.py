@@ -164,18 +164,6 @@ class Topology:
                 return found[0]
         raise ConfigError(f"topology {self.name}: node {node!r} has no links, hence no address")
 
-    def node_of(self, address: str) -> str | None:
-        """Return the node that has an address (any of its interfaces'), or None; for reading traces."""
-        for family in self.families:
-            for end in self.interfaces:
-                spoken = end.spoken(family)
-                if spoken is not None and spoken[0] == address:
-                    return end.node
-            for lan in self.lans:
-                if lan.router_address(family)[0] == address:
-                    return lan.router
-        return None
-
     def behind(self, node: str) -> Nat | None:
         """Return the NAT that a node is behind, or None."""
         return next((nat for nat in self.nats if node in nat.inside and node != nat.router), None)

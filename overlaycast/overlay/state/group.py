@@ -83,7 +83,6 @@ class Group:
     begun: bool = False
     begin_wanted: bool = False
     measured_peers: int = 0
-    source_since: float = 0.0
     incarnation: int = -1
     next_seq: int = 0
     contents: Contents | None = None

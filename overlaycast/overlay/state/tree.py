@@ -24,7 +24,6 @@ from overlaycast.errors import LocalProtocolError
 from overlaycast.overlay.state.members import NO_MEMBERS, Member
 
 LEVEL_BITS: Final = 40
-LEVEL: Final = 1 << LEVEL_BITS
 RANK_LIMIT: Final = 1 << 63
 
 

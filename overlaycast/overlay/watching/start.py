@@ -24,7 +24,6 @@ def source_came(group: Group, source: Member, now: float) -> None:
     """Make a new member the group's source; one that replaces another takes over its children at once."""
     former = group.source
     source.degree = capacity.degree(group, source)
-    group.source_since = now
     group.timers.arm(now + group.settings.start_timeout_s, "start")
     group.incarnation += 1
     if former is None:

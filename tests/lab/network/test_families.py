@@ -21,6 +21,7 @@ from overlaycast.lab.topology.shape import Shape
 from overlaycast.lab.topology.topology import Topology
 from tests.lab.inside import inside
 from tests.lab.stock import mn
+from tests.lab.topology.addresses import node_of
 
 pytestmark = pytest.mark.lab
 
@@ -138,7 +139,7 @@ def test_a_traceroute_over_ipv6_sees_every_router_by_its_own_address() -> None:
                     probe.recv(1)  # the error wakes us
                 _, extra, _, _ = probe.recvmsg(100, 512, 0x2000)  # MSG_ERRQUEUE
                 offender = next(data[24:40] for _, kind, data in extra if kind == 25)
-                seen.append(topology.node_of(socket.inet_ntop(socket.AF_INET6, offender)))
+                seen.append(node_of(topology, socket.inet_ntop(socket.AF_INET6, offender)))
         assert seen == ["leaf", "n", "core"]
 
 
@@ -152,7 +153,7 @@ def test_overlaycast_trace_finds_the_routers_in_each_family() -> None:
             told, complaint, code = network.host("in").pexec(words)
             assert code == 0, complaint
             route = json.loads(told)
-            assert [topology.node_of(router) for router in route["routers"]] == ["leaf", "n", "core"]
+            assert [node_of(topology, router) for router in route["routers"]] == ["leaf", "n", "core"]
             assert route["target"] == topology.address("out", family)
         asked = [topology.address(name, family) for name in ("out", "out2") for family in (4, 6)]
         lines = "".join(json.dumps({"id": number, "host": host}) + "\n" for number, host in enumerate(asked))
@@ -166,7 +167,7 @@ def test_overlaycast_trace_finds_the_routers_in_each_family() -> None:
             worker.stdin.close()
         found = {answer["id"]: answer for answer in answers if "id" in answer}
         for answer in found.values():
-            assert [topology.node_of(router) for router in answer["routers"]] == ["leaf", "n", "core"]
+            assert [node_of(topology, router) for router in answer["routers"]] == ["leaf", "n", "core"]
         assert [found[number]["shared"] for number in range(4)].count(True) == 2
 
 

@@ -26,6 +26,7 @@ from overlaycast.lab.topology.node_plan import KernelSettings
 from overlaycast.lab.topology.shape import Shape
 from overlaycast.lab.topology.topology import Topology
 from tests.lab.inside import FIGURE_2A, inside
+from tests.lab.topology.addresses import node_of
 
 pytestmark = pytest.mark.lab
 
@@ -97,7 +98,7 @@ def test_traceroute_sees_every_router_and_no_limit_on_icmp() -> None:
                     probe.recv(1)  # the error wakes us
                 _, extra, _, _ = probe.recvmsg(100, 512, 0x2000)  # MSG_ERRQUEUE
                 offender = socket.inet_ntoa(extra[0][2][20:24])
-                seen.append(topology.node_of(offender))
+                seen.append(node_of(topology, offender))
         assert seen == ["RS", "core1", "B", "A"] * 10
         assert network.namespace("B").read_sysctl("ipv4/icmp_ratelimit") == "0"
 
@@ -355,12 +356,8 @@ def test_http_into_a_host_without_shaped_links() -> None:
         process = network.host("c").popen([sys.executable, "-c", serve], stderr=subprocess.DEVNULL)
         with process.stdout as told:
             port = int(told.readline())
-
-        def fetch() -> bytes:
-            with socket.create_connection(("127.0.0.1", port), 10) as client:
-                return client.recv(5, socket.MSG_WAITALL)
-
-        assert network.executor("c").submit(fetch).result(30) == b"hello"
+        with network.in_namespace("c"), socket.create_connection(("127.0.0.1", port), 10) as client:
+            assert client.recv(5, socket.MSG_WAITALL) == b"hello"
         assert network.counters() == before
 
 

@@ -81,5 +81,5 @@ async def test_watch_reads_on_as_the_file_grows(tmp_path: Path) -> None:
         await watch.until(lambda: watch.seen["h"].begin is not None)
         with path.open("ab") as file:
             file.write(line(kind="end", next_seq=9))
-        await watch.until(lambda: watch.all_ended(["h"]))
+        await watch.until(lambda: watch.seen["h"].ended)
         reading.cancel()

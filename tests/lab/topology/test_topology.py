@@ -21,6 +21,7 @@ from overlaycast.lab.topology.node_plan import NodePlan, ip_batch, node_plans
 from overlaycast.lab.topology.shape import Shape
 from overlaycast.lab.topology.topology import Topology
 from tests.lab.inside import FIGURE_2A
+from tests.lab.topology.addresses import node_of
 
 
 def wired(*pairs: tuple[str, str], delay: float = 0.0) -> list[Link]:
@@ -75,7 +76,7 @@ def test_addresses_are_unique_and_every_packet_arrives(topology: Topology) -> No
     assert all(len(name) <= 15 for name in names)
     for plan in plans.values():
         for address in addresses:
-            assert forwarded(topology, plans, plan.node, address)[-1] == topology.node_of(address)
+            assert forwarded(topology, plans, plan.node, address)[-1] == node_of(topology, address)
 
 
 @settings(deadline=None)
@@ -310,7 +311,7 @@ def test_who_is_behind_a_nat_can_call_and_not_be_called() -> None:
     assert topology.reaches("out", "n")
     assert not topology.reaches("out", "in")
     assert topology.behind("out") is topology.behind("n") is None
-    assert topology.node_of(topology.address("n")) == "n"
+    assert node_of(topology, topology.address("n")) == "n"
     assert topology.address("n") == "10.128.0.2", "its outer address"
     plans = node_plans(topology)
     assert plans["n"].nat == "n-eth0"
@@ -333,10 +334,10 @@ def test_ipv6_can_be_read_from_ipv4() -> None:
     topology = home(ip="both")
     assert topology.address("in") == "10.0.2.2"
     assert topology.address("in", 6) == "fd6f:7665:a00:200::2"
-    assert topology.node_of("fd6f:7665:a00:200::2") == "in"
+    assert node_of(topology, "fd6f:7665:a00:200::2") == "in"
     alone = home(ip="6")
     assert alone.address("in") == "fd6f:7665:a00:200::2"
-    assert alone.node_of("10.0.2.2") is None
+    assert node_of(alone, "10.0.2.2") is None
     assert {":" in a.address for plan in node_plans(alone).values() for a in plan.addresses} == {True}
 
 
