@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from random import Random
 from typing import Final
 
+import networkx as nx
+
 from overlaycast.errors import LabError
 from overlaycast.lab.faults import targets
 from overlaycast.lab.faults.faults import Fault, Partition
@@ -78,15 +80,9 @@ class Ground:
 
     def cut_off(self, cut: tuple[Pair, ...]) -> tuple[str, ...]:
         """Return the members that cannot reach the source while these links are down."""
-        down = {frozenset(pair) for pair in cut}
-        reached, todo = {self.source}, [self.source]
-        while todo:
-            node = todo.pop()
-            for link in self.topology.links_of(node):
-                other = link.other(node)
-                if other not in reached and frozenset((link.a, link.b)) not in down:
-                    reached.add(other)
-                    todo.append(other)
+        links: nx.Graph[str] = nx.Graph((link.a, link.b) for link in self.topology.links)
+        links.remove_edges_from(cut)
+        reached = nx.node_connected_component(links, self.source)
         return tuple(member for member in self.members if member not in reached)
 
     def borders(self, sites: tuple[str, ...]) -> tuple[str, ...]:

@@ -6,6 +6,8 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import Final
 
+import networkx as nx
+
 
 @dataclass(frozen=True, slots=True)
 class Seat:
@@ -57,18 +59,13 @@ class Tree:
 
     def branch(self, member: int) -> tuple[Seat, ...]:
         """Return every seat below ``member``, nearest first."""
-        children = self.children()
-        found: list[Seat] = []
-        todo = list(children.get(member, ()))
-        seen = {member}
-        while todo:
-            seat = todo.pop(0)
-            if seat.id in seen:  # the tree may change while it is read, so it may hold a loop
-                continue
-            seen.add(seat.id)
-            found.append(seat)
-            todo += children.get(seat.id, ())
-        return tuple(found)
+        below: nx.DiGraph[int] = nx.DiGraph(
+            {parent: [child.id for child in found] for parent, found in self.children().items()}
+        )
+        below.add_node(member)
+        seats = {seat.id: seat for seat in self.seats}
+        # the tree may change while it is read, so it may hold a loop; a search visits each seat once
+        return tuple(seats[child] for _, child in nx.bfs_edges(below, member))
 
     def edges(self) -> dict[str, str]:
         """Return ``{host: host of its parent}`` for all that have one."""

@@ -16,6 +16,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
+import networkx as nx
+
 from overlaycast.errors import ConfigError
 from overlaycast.lab.topology.shape import Shape
 
@@ -23,6 +25,7 @@ Kind = Literal["host", "router"]
 ROLES: Final = ("client", "server", "backup", "coordinator")
 NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_]{0,8}")
 """At most 9 characters: ``<name>-eth99`` must fit into the kernel's 15."""
+_OUTSIDE: Final = ""  # no node has this name; from here all starts of a search can be reached
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +133,7 @@ def check(where: str, nodes: Sequence[Node], links: Sequence[Link]) -> None:
     for link in links:
         _check_link(where, known, link)
     start = next((node for node in nodes if node.kind == "router"), nodes[0])
-    reached = component(start.name, nodes, links)
+    reached = reachable([start.name], nodes, links)
     for node in nodes:
         if node.name not in reached:
             raise ConfigError(f"{where}: node {node.name!r} is not connected with {start.name!r}")
@@ -156,23 +159,16 @@ def _check_link(where: str, known: Mapping[str, Node], link: Link) -> None:
         raise ConfigError(f"{where}: link {link.a}-{link.b} joins two hosts; one end must be a router")
 
 
-def component(start: str, nodes: Sequence[Node], links: Iterable[Link]) -> frozenset[str]:
-    """Return the names that can be reached from ``start``; hosts do not forward."""
-    hosts = {node.name for node in nodes if node.kind == "host"}
-    neighbours: dict[str, list[str]] = defaultdict(list)
-    for link in links:
-        neighbours[link.a].append(link.b)
-        neighbours[link.b].append(link.a)
-    reached, todo = {start}, [start]
-    while todo:
-        here = todo.pop()
-        if here in hosts and here != start:
-            continue
-        for there in neighbours[here]:
-            if there not in reached:
-                reached.add(there)
-                todo.append(there)
-    return frozenset(reached)
+def reachable(starts: Iterable[str], nodes: Sequence[Node], links: Iterable[Link]) -> frozenset[str]:
+    """Return the names that can be reached from any of ``starts``, these included; other hosts do not forward."""
+    senders = {node.name for node in nodes if node.kind == "router"} | set(starts)
+    ways: nx.DiGraph[str] = nx.DiGraph((a, b) for link in links for a, b in _both_ways(link) if a in senders)
+    ways.add_edges_from((_OUTSIDE, start) for start in starts)
+    return frozenset(nx.descendants(ways, _OUTSIDE))
+
+
+def _both_ways(link: Link) -> tuple[tuple[str, str], tuple[str, str]]:
+    return (link.a, link.b), (link.b, link.a)
 
 
 def uplinks(where: str, nodes: Sequence[Node], links: Sequence[Link]) -> tuple[Uplink, ...]:
@@ -198,9 +194,7 @@ def _site_uplinks(
     where: str, site: str, own: Sequence[Link], members: Sequence[str], nodes: Sequence[Node], links: Sequence[Link]
 ) -> list[Uplink]:
     rest = [link for link in links if link.uplink_of != site]
-    inside: set[str] = set()
-    for member in members:
-        inside |= component(member, nodes, rest)
+    inside = reachable(members, nodes, rest)
     strangers = sorted(n.name for n in nodes if n.name in inside and n.kind == "host" and n.site != site)
     if strangers:
         raise ConfigError(
@@ -237,7 +231,7 @@ def nats(where: str, nodes: Sequence[Node], links: Sequence[Link], sites: Sequen
                 f"{where}: router {node.name!r}: nat with {len(own)} uplinks; accepted: one link with uplink_of,"
                 " and the router at its inner end"
             )
-        inside = component(node.name, nodes, [link for link in links if link.name != own[0].link])
+        inside = reachable([node.name], nodes, [link for link in links if link.name != own[0].link])
         (uplink,) = (link for link in links if link.name == own[0].link)
         if uplink.other(node.name) in inside:
             raise ConfigError(f"{where}: router {node.name!r}: nat, but there is a way out beside link {uplink.name}")

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import math
 import xml.etree.ElementTree as ET
-from collections.abc import Iterator
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -31,7 +31,7 @@ MAX_NODES: Final = 100_000
 EARTH_KM: Final = 6371.0
 FIBRE_KM_PER_MS: Final = 299.792458 * 2 / 3  # light in glass: two thirds of its speed in a vacuum
 FLOOR_MS: Final = 0.05  # two routers in one room still cost something
-DEFAULT_MS: Final = 1.0  # a link of which nobody knows how long it is
+DEFAULT_MS: Final = 1.0  # a link of unknown length
 
 _NAMESPACE: Final = "{http://graphml.graphdrawing.org/xmlns}"
 
@@ -45,35 +45,8 @@ class RouterMap:
     """
 
     name: str
-    graph: nx.Graph
+    graph: nx.Graph[int]
     notes: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class _Element:
-    """One node or edge of the file: where it is, for complaints, and its values by attribute name."""
-
-    where: str
-    ends: tuple[str, ...]
-    values: dict[str, str]
-
-    def number(self, field: str, low: float, high: float) -> float | None:
-        """Return a numeric attribute, None where it is missing.
-
-        Raises:
-            ConfigError: no number, or outside of low..high.
-        """
-        text = self.values.get(field, "").strip()
-        if not text:
-            return None
-        try:
-            value = float(text)
-        except ValueError:
-            value = math.nan
-        if not low <= value <= high:
-            accepted = f"accepted is a number from {low:g} to {high:g}"
-            raise ConfigError(f"{self.where}: {field}: {accepted} (got {text!r:.40})")
-        return value
 
 
 def read_graphml(path: Path) -> RouterMap:
@@ -82,11 +55,9 @@ def read_graphml(path: Path) -> RouterMap:
     Raises:
         ConfigError: not readable, not GraphML, a value out of bounds, or no router left.
     """
-    root = _parse(path)
-    nodes, edges = _elements(path, root)
+    found = _parse(path)
     notes: list[str] = []
-    routers = _internal(nodes, notes)
-    graph = _joined(path, routers, edges, notes)
+    graph = _joined(path, found, _internal(path, found, notes), notes)
     graph = _largest(graph, notes)
     if len(graph) == 0:
         raise ConfigError(f"{path}: node: accepted is at least one with Internal 1 (got none)")
@@ -95,7 +66,23 @@ def read_graphml(path: Path) -> RouterMap:
     return RouterMap(path.stem, _numbered(graph), tuple(notes))
 
 
-def _parse(path: Path) -> ET.Element:
+def _parse(path: Path) -> nx.MultiGraph[str]:
+    """Return what the file holds: nodes by id, every value as its text."""
+    root = _guarded(path)
+    _check_elements(path, root)
+    for key in root.iter(f"{_NAMESPACE}key"):
+        key.set("attr.type", "string")  # so that a wrong number is refused below, where its node is known
+    for edge in root.iter(f"{_NAMESPACE}edge"):
+        edge.attrib.pop("id", None)  # two links with one id are two links still
+    try:
+        graph: nx.MultiGraph[str] = nx.parse_graphml(ET.tostring(root, encoding="unicode"), force_multigraph=True)
+    except nx.NetworkXException as error:
+        raise ConfigError(f"{path}: not GraphML: {error}") from None
+    return graph
+
+
+def _guarded(path: Path) -> ET.Element:
+    """Return the file's XML, all its elements in GraphML's namespace, if it is safe to look into."""
     try:
         size = path.stat().st_size
         if size > MAX_BYTES:
@@ -111,35 +98,31 @@ def _parse(path: Path) -> ET.Element:
         raise ConfigError(f"{path}: not GraphML: {error}") from None
     if root.tag.removeprefix(_NAMESPACE) != "graphml":
         raise ConfigError(f"{path}: root element: accepted is graphml (got {root.tag!r:.60})")
+    for element in root.iter():
+        if not element.tag.startswith("{"):
+            element.tag = _NAMESPACE + element.tag
     return root
 
 
-def _children(element: ET.Element, tag: str) -> Iterator[ET.Element]:
-    return (child for child in element if child.tag.removeprefix(_NAMESPACE) == tag)
-
-
-def _elements(path: Path, root: ET.Element) -> tuple[dict[str, _Element], list[_Element]]:
-    names = {key.get("id", ""): key.get("attr.name", "") for key in _children(root, "key")}
-    graphs = list(_children(root, "graph"))
+def _check_elements(path: Path, root: ET.Element) -> None:
+    """Refuse what networkx would let pass: several graphs, ids given twice or not at all, links to unknown nodes."""
+    graphs = root.findall(f"{_NAMESPACE}graph")
     if len(graphs) != 1:
         raise ConfigError(f"{path}: graph: accepted is exactly one (got {len(graphs)})")
-    nodes: dict[str, _Element] = {}
-    for node in _children(graphs[0], "node"):
+    nodes: set[str] = set()
+    for node in graphs[0].iter(f"{_NAMESPACE}node"):
         ident = _required(path, node, "node", "id")
         if ident in nodes:
             raise ConfigError(f"{path}: node {ident}: id: accepted is each id once")
-        nodes[ident] = _Element(f"{path}: node {ident}", (ident,), _values(node, names))
+        nodes.add(ident)
     if len(nodes) > MAX_NODES:
         raise ConfigError(f"{path}: node: accepted up to {MAX_NODES} (got {len(nodes)})")
-    edges = []
-    for edge in _children(graphs[0], "edge"):
-        ends = tuple(_required(path, edge, "edge", end) for end in ("source", "target"))
-        where = f"{path}: edge {ends[0]}-{ends[1]}"
-        for field, end in zip(("source", "target"), ends, strict=True):
+    for edge in graphs[0].iter(f"{_NAMESPACE}edge"):
+        ends = {end: _required(path, edge, "edge", end) for end in ("source", "target")}
+        for field, end in ends.items():
             if end not in nodes:
-                raise ConfigError(f"{where}: {field}: accepted is the id of a node (got {end!r:.40})")
-        edges.append(_Element(where, ends, _values(edge, names)))
-    return nodes, edges
+                where = f"{path}: edge {'-'.join(ends.values())}: {field}"
+                raise ConfigError(f"{where}: accepted is the id of a node (got {end!r:.40})")
 
 
 def _required(path: Path, element: ET.Element, tag: str, field: str) -> str:
@@ -149,38 +132,55 @@ def _required(path: Path, element: ET.Element, tag: str, field: str) -> str:
     return value
 
 
-def _values(element: ET.Element, names: dict[str, str]) -> dict[str, str]:
-    return {names.get(data.get("key", ""), ""): data.text or "" for data in _children(element, "data")}
+def _number(where: str, values: Mapping[str, str], field: str, low: float, high: float) -> float | None:
+    """Return a numeric attribute of a node or an edge, None where it is missing.
+
+    Raises:
+        ConfigError: no number, or outside of low..high.
+    """
+    text = values.get(field, "").strip()
+    if not text:
+        return None
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not low <= value <= high:
+        raise ConfigError(f"{where}: {field}: accepted is a number from {low:g} to {high:g} (got {text!r:.40})")
+    return value
 
 
-def _internal(nodes: dict[str, _Element], notes: list[str]) -> dict[str, _Element]:
-    routers = {ident: node for ident, node in nodes.items() if node.number("Internal", 0, 1) != 0}
-    if len(routers) < len(nodes):
-        notes.append(f"{len(nodes) - len(routers)} nodes outside of the network (Internal 0) left out")
-    joints = sum(node.number("hyperedge", 0, 1) == 1 for node in routers.values())
+def _internal(path: Path, found: nx.MultiGraph[str], notes: list[str]) -> list[str]:
+    """Return the ids of the network's own nodes."""
+
+    def flag(node: str, field: str) -> float | None:
+        return _number(f"{path}: node {node}", found.nodes[node], field, 0, 1)
+
+    routers = [node for node in found if flag(node, "Internal") != 0]
+    if len(routers) < len(found):
+        notes.append(f"{len(found) - len(routers)} nodes outside of the network (Internal 0) left out")
+    joints = sum(flag(node, "hyperedge") == 1 for node in routers)
     if joints:
         notes.append(f"{joints} nodes that stand for a shared medium (hyperedge 1) taken as routers")
     return routers
 
 
-def _joined(path: Path, routers: dict[str, _Element], edges: list[_Element], notes: list[str]) -> nx.Graph:
-    graph = nx.Graph()
+def _joined(path: Path, found: nx.MultiGraph[str], routers: list[str], notes: list[str]) -> nx.Graph[str]:
+    """Return the routers, ordered by their ids, with their locations, and at most one link between two of them."""
+    graph: nx.Graph[str] = nx.Graph()
     for ident in sorted(routers, key=_by_number):
-        node = routers[ident]
-        spot = node.number("Latitude", -90, 90), node.number("Longitude", -180, 180)
-        known = None not in spot
-        label = node.values.get("label") or ident
-        graph.add_node(ident, name=ident, label=label, spot=spot if known else None)
+        values, where = found.nodes[ident], f"{path}: node {ident}"
+        spot = _number(where, values, "Latitude", -90, 90), _number(where, values, "Longitude", -180, 180)
+        graph.add_node(ident, name=ident, label=values.get("label") or ident, spot=None if None in spot else spot)
     loops = parallel = 0
-    for edge in edges:
-        a, b = edge.ends
-        rate = edge.number("LinkSpeedRaw", 0, 1e15)
+    for a, b, values in found.edges(data=True):
+        rate = _number(f"{path}: edge {a}-{b}", values, "LinkSpeedRaw", 0, 1e15)
         mbit = rate / 1e6 if rate else None
         if a not in graph or b not in graph:
             continue
         if a == b:
             loops += 1
-        elif b in graph.adj[a]:
+        elif graph.has_edge(a, b):
             parallel += 1
             graph.edges[a, b]["rate_mbit"] = _bundle(graph.edges[a, b]["rate_mbit"], mbit)
         else:
@@ -200,19 +200,17 @@ def _by_number(ident: str) -> tuple[int, int, str]:
     return (0, int(ident), ident) if ident.isdecimal() and len(ident) < 19 else (1, 0, ident)
 
 
-def _largest(graph: nx.Graph, notes: list[str]) -> nx.Graph:
+def _largest(graph: nx.Graph[str], notes: list[str]) -> nx.Graph[str]:
     parts = sorted(nx.connected_components(graph), key=lambda part: (-len(part), min(map(_by_number, part))))
     if len(parts) <= 1:
         return graph
     left_out = sum(len(part) for part in parts[1:])
     notes.append(f"{len(parts)} parts without a link between them: the largest kept, {left_out} routers left out")
-    kept = nx.Graph()
-    kept.add_nodes_from((n, graph.nodes[n]) for n in graph if n in parts[0])
-    kept.add_edges_from((a, b, data) for a, b, data in graph.edges(data=True) if a in parts[0])
-    return kept
+    graph.remove_nodes_from([node for node in graph if node not in parts[0]])
+    return graph
 
 
-def _locate_unknown(graph: nx.Graph, notes: list[str]) -> None:
+def _locate_unknown(graph: nx.Graph[str], notes: list[str]) -> None:
     """Put routers without coordinates in the middle of their placed neighbours, from the known ones outwards."""
     missing = [node for node in graph if graph.nodes[node]["spot"] is None]
     waiting = missing
@@ -252,7 +250,7 @@ def great_circle_km(a: tuple[float, float], b: tuple[float, float]) -> float:
     return 2 * EARTH_KM * math.asin(min(1.0, math.sqrt(half)))
 
 
-def _set_delays(graph: nx.Graph, notes: list[str]) -> None:
+def _set_delays(graph: nx.Graph[str], notes: list[str]) -> None:
     unknown = 0
     for a, b, data in graph.edges(data=True):
         ends = graph.nodes[a]["spot"], graph.nodes[b]["spot"]
@@ -265,9 +263,9 @@ def _set_delays(graph: nx.Graph, notes: list[str]) -> None:
         notes.append(f"{unknown} links of unknown length given {DEFAULT_MS:g} ms")
 
 
-def _numbered(graph: nx.Graph) -> nx.Graph:
+def _numbered(graph: nx.Graph[str]) -> nx.Graph[int]:
     number = {node: index for index, node in enumerate(graph)}
-    result = nx.Graph()
+    result: nx.Graph[int] = nx.Graph()
     for node, data in graph.nodes(data=True):
         latitude, longitude = data["spot"] or (None, None)
         attributes: dict[str, Any] = {"name": data["name"], "label": data["label"]}

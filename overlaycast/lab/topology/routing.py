@@ -7,16 +7,15 @@ symmetric, as a traceroute from one end assumes; hosts never carry what is not t
 
 from __future__ import annotations
 
-import heapq
 import zlib
-from collections import defaultdict
 from collections.abc import Sequence
+
+import networkx as nx
 
 from overlaycast.lab.topology.graph import Link, Node
 
 _HOP = 1 << 48
 _DELAY_US = 1 << 64
-Adjacency = dict[str, list[tuple[str, int, str]]]
 
 
 def cost(link: Link) -> int:
@@ -27,27 +26,15 @@ def cost(link: Link) -> int:
 
 def next_links(nodes: Sequence[Node], links: Sequence[Link]) -> dict[str, dict[str, str]]:
     """Return ``{target router: {router: name of the link to take}}`` for every pair that is connected."""
-    routers = {node.name for node in nodes if node.kind == "router"}
-    adjacent: Adjacency = defaultdict(list)
-    for link in links:
-        if link.a in routers and link.b in routers:
-            adjacent[link.a].append((link.b, cost(link), link.name))
-            adjacent[link.b].append((link.a, cost(link), link.name))
-    return {target: _towards(target, adjacent) for target in sorted(routers)}
+    routers = sorted(node.name for node in nodes if node.kind == "router")
+    graph: nx.Graph[str] = nx.Graph()
+    graph.add_nodes_from(routers)
+    for link in sorted(links, key=cost, reverse=True):  # of parallel links the cheapest stays
+        if link.a in graph and link.b in graph:
+            graph.add_edge(link.a, link.b, cost=cost(link), link=link.name)
+    return {target: _towards(target, graph) for target in routers}
 
 
-def _towards(target: str, adjacent: Adjacency) -> dict[str, str]:
-    best: dict[str, int] = {target: 0}
-    link_from: dict[str, str] = {}
-    heap: list[tuple[int, str]] = [(0, target)]
-    while heap:
-        so_far, here = heapq.heappop(heap)
-        if so_far > best[here]:
-            continue
-        for there, weight, name in adjacent[here]:
-            total = so_far + weight
-            if there not in best or total < best[there]:
-                best[there] = total
-                link_from[there] = name
-                heapq.heappush(heap, (total, there))
-    return link_from
+def _towards(target: str, graph: nx.Graph[str]) -> dict[str, str]:
+    before, _ = nx.dijkstra_predecessor_and_distance(graph, target, weight="cost")
+    return {router: graph.edges[router, nearer[0]]["link"] for router, nearer in before.items() if nearer}
