@@ -30,20 +30,22 @@ class AdminSettings(Settings):
     """Groups of a coordinator."""
 
     coordinator: str = Field(
-        "http://127.0.0.1:8470", description="http://HOST:PORT, or unix:FILE for the socket in its state folder"
+        "http://127.0.0.1:8470",
+        description="http://HOST:PORT, or unix:FILE for the Unix socket in the coordinator's state folder",
     )
     admin_token_file: Path = Field(
-        Path("~/.local/state/overlaycast/admin.token"), description="the file that the coordinator made at first start"
+        Path("~/.local/state/overlaycast/admin.token"),
+        description="file with the admin token, written by the coordinator at its first start",
     )
-    json_output: bool = Field(False, alias="json", description="print what the coordinator says, as JSON")
+    json_output: bool = Field(False, alias="json", description="print the coordinator's answer as JSON")
 
 
 class CreateSettings(AdminSettings):
     """Make a group and print its join token, alone, on standard output."""
 
     name: CliPositionalArg[GroupName] = Field(description="the group's name")
-    set: list[str] = Field([], description="KEY=VALUE, a setting of the group; may be repeated")
-    token_ttl: float | None = Field(None, gt=0, description="seconds after which the token lets nobody new in")
+    set: list[str] = Field([], description="a setting of the group; may be repeated")
+    token_ttl: float | None = Field(None, gt=0, description="seconds after which the token admits no new members")
 
 
 class ListSettings(AdminSettings):
@@ -57,18 +59,18 @@ class ShowSettings(AdminSettings):
 
 
 class TreeSettings(ShowSettings):
-    """Draw who feeds whom."""
+    """Draw the tree: each member below its parent."""
 
 
 class DeleteSettings(ShowSettings):
-    """End a group: its members are told and go, and it is forgotten."""
+    """End a group: tell its members to exit, and delete it."""
 
 
 class EventsSettings(ShowSettings):
     """Print what happened in a group."""
 
     since: int = Field(0, ge=0, description="number of the first event")
-    limit: int = Field(1000, ge=1, le=10_000, description="most events to print")
+    limit: int = Field(1000, ge=1, le=10_000, description="maximum events to print")
 
 
 def main(argv: list[str]) -> int:
@@ -80,7 +82,7 @@ def main(argv: list[str]) -> int:
     if not argv or argv[0] in ("-h", "--help"):
         rows = "\n".join(f"  {name:<7} {what}" for name, (what, _) in _COMMANDS.items())
         usage = f"usage: overlaycast group COMMAND [options]\n\ncommands:\n{rows}"
-        print(f"{usage}\n\n'overlaycast group COMMAND --help' tells what a command takes.")
+        print(f"{usage}\n\n'overlaycast group COMMAND --help' lists a command's options.")
         return 0 if argv else 2
     if argv[0] not in _COMMANDS:
         raise ConfigError(f"overlaycast group: no command {argv[0]!r}; accepted: {', '.join(_COMMANDS)}")
@@ -160,9 +162,9 @@ _COMMANDS: Final[dict[str, tuple[str, Callable[[list[str], str], None]]]] = {
     "create": ("make a group and print its join token", _create),
     "list": ("list all groups", _list),
     "show": ("show one group and its settings", _show),
-    "tree": ("draw who feeds whom", _tree),
+    "tree": ("draw the tree: each member below its parent", _tree),
     "events": ("print what happened in a group", _events),
-    "delete": ("end a group: its members are told and go", _delete),
+    "delete": ("end a group, and tell its members to exit", _delete),
 }
 
 

@@ -17,17 +17,17 @@ from overlaycast.errors import OverlaycastError
 # command -> (what it does, module:function). A function takes the arguments after the command and returns an exit code.
 COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "coordinator": (
-        "the control plane: authenticates, measures, decides, watches",
+        "run the control plane: authenticate, measure and place members",
         "overlaycast.coordinator.command:main",
     ),
-    "send": ("a source: feeds a file or standard input to a group", "overlaycast.agent.command:send"),
-    "join": ("a peer: receives a group, writes it out, forwards when told to", "overlaycast.agent.command:join"),
+    "send": ("run a source: send a file or standard input to a group", "overlaycast.agent.command:send"),
+    "join": ("run a peer: receive a group, and forward it to other members", "overlaycast.agent.command:join"),
     "relay": (
-        "a planted server: forwards only; --backup takes over for failed forwarders",
+        "run a server that only forwards; --backup: only for failed forwarders",
         "overlaycast.agent.command:relay",
     ),
     "group": ("create, list, show, draw and delete groups", "overlaycast.admin:main"),
-    "trace": ("the router path to a host, as the coordinator sees it", "overlaycast.discovery.command:main"),
+    "trace": ("print the router path to a host", "overlaycast.discovery.command:main"),
     "lab": ("run experiments on emulated networks", "overlaycast.lab.commands.lab:main"),
 }
 
@@ -39,7 +39,7 @@ def usage() -> str:
         "usage: overlaycast COMMAND [options]\n\n"
         "Application-layer multicast by client forwarding.\n\n"
         f"commands:\n{rows}\n\n"
-        "'overlaycast COMMAND --help' tells what a command takes; 'overlaycast --version' prints the version."
+        "'overlaycast COMMAND --help' lists a command's options. 'overlaycast --version' prints the version."
     )
 
 

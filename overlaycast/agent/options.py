@@ -21,7 +21,7 @@ from overlaycast.wire.group import GroupName, Mode
 from overlaycast.wire.messages import Name, Token
 
 TS_RECORD = 42 * 188
-"""Bytes of a live record unless told: whole MPEG-TS packets. How a file is cut is for ``chunks.cut``."""
+"""Default bytes of a live record: whole MPEG-TS packets. ``chunks.cut`` decides for files."""
 _RATE = re.compile(r"^(\d+(?:\.\d+)?)([kKMG]?)$")
 _UNIT = {"k": 1e3, "K": 1e3, "M": 1e6, "G": 1e9, "": 1.0}
 
@@ -54,64 +54,76 @@ def _default_name() -> str:
 
 
 class NodeOptions(Settings):
-    """What every node takes."""
+    """Options of every member."""
 
     group: CliPositionalArg[GroupName] = Field(description="the group's name")
     coordinator: Annotated[str, AfterValidator(_resolvable)] = Field(description="the coordinator, as http://HOST:PORT")
     token: Token = Field(description="the group's join token; better given as OVERLAYCAST_TOKEN")
-    name: Name = Field(default_factory=_default_name, description="how people call this member")
-    listen: str | None = Field(None, description="data port, HOST:PORT; the first free one of 8471 to 8570 unless told")
+    name: Name = Field(default_factory=_default_name, description="this member's name in logs and reports")
+    listen: str | None = Field(None, description="data port, HOST:PORT; default: the first free port of 8471 to 8570")
     advertise: str | None = Field(
-        None, max_length=64, description="the host under which others reach the data port; what the coordinator sees"
+        None,
+        max_length=64,
+        description="host name or address for other members to dial; default: the address that the coordinator sees",
     )
     reachable: bool = Field(
-        True, description="others can open connections to this member; if not, it feeds neighbours and whom it can call"
+        True,
+        description="others can dial this member; if not, it feeds members that it dials, and its neighbours",
     )
-    dials: bool = Field(
-        True, description="this member can open connections to others; if not, it is fed by those who can call it"
+    dials: bool = Field(True, description="this member can dial others; if not, only members that dial it can feed it")
+    upload_mbit: float | None = Field(
+        None, gt=0, le=1_000_000, description="upload rate that this member offers, in Mbit/s"
     )
-    upload_mbit: float | None = Field(None, gt=0, le=1_000_000, description="upload that this member offers, Mbit/s")
-    out_degree: int | None = Field(None, ge=0, le=4096, description="most children that this member offers to feed")
-    max_children: int = Field(256, ge=1, le=4096, description="connections from children at once, standbys included")
-    ring_mb: int = Field(32, ge=2, le=65536, description="MiB of the stream kept for children that are late")
-    congestion: str | None = Field(None, max_length=16, description="TCP congestion control towards children")
-    journal: Path | None = Field(None, description="file for the journal, JSON lines")
+    out_degree: int | None = Field(None, ge=0, le=4096, description="maximum children that this member offers to feed")
+    max_children: int = Field(
+        256,
+        ge=1,
+        le=4096,
+        description="maximum connections from children, including those that keep this member as standby",
+    )
+    ring_mb: int = Field(
+        32, ge=2, le=65536, description="size in MiB of the ring buffer, which serves children that are behind"
+    )
+    congestion: str | None = Field(
+        None, max_length=16, description="TCP congestion control towards children; default: the kernel's"
+    )
+    journal: Path | None = Field(None, description="write a journal to this file, as JSON lines")
 
 
 class SendOptions(NodeOptions):
-    """A source: feeds a file or standard input to a group."""
+    """Run a source: send a file or standard input to a group."""
 
-    file: CliPositionalArg[str] = Field("-", description="what to send; - is standard input")
-    mode: Mode | None = Field(None, description="live or file; the group's own unless told, and refused if it differs")
+    file: CliPositionalArg[str] = Field("-", description="the file to send; - is standard input")
+    mode: Mode | None = Field(None, description="the mode to expect; the command ends if the group has another")
     rate: Rate = Field(
         None,
-        description="bits per second (8M); unless told the media's own clock (MPEG-TS), in a file group as fast as it"
-        " goes (0.95 of a thin uplink is often sooner done)",
+        description="bits per second, as in 8M; default: the clock of an MPEG-TS stream, and in a file group as fast as"
+        " possible (on a slow uplink, 0.95 of its rate often finishes sooner)",
     )
     record_size: int | None = Field(
         None,
         ge=1,
         le=MAX_RECORD,
-        description="bytes per record; live 7896 (42 MPEG-TS packets), file 8 to 64 KiB by its size unless told",
+        description="bytes per record; default: 7896 in a live group (42 MPEG-TS packets), 8 to 64 KiB in a file group",
     )
     synthetic: float | None = Field(
-        None, gt=0, le=1_000_000, description="instead of a file: so many seconds of made-up bytes at --rate"
+        None, gt=0, le=1_000_000, description="instead of a file, send this many seconds of generated bytes at --rate"
     )
 
 
 class JoinOptions(NodeOptions):
-    """A peer: receives a group, writes it out, forwards when told to."""
+    """Run a peer: receive a group, write the stream out, and forward it to other members."""
 
-    output: str = Field("-", description="where the stream goes: a file, or - for standard output")
+    output: str = Field("-", description="where to write the stream: a file, or - for standard output")
     start_back: float | None = Field(
         None,
         ge=0,
         le=86_400,
-        description="begin a live stream so many seconds back, if that is held; the group's start_back_s unless told",
+        description="begin a live stream this many seconds back, if still held; default: the group's start_back_s",
     )
 
 
 class RelayOptions(NodeOptions):
-    """A planted server: receives and forwards, has no output."""
+    """Run a server that receives and forwards a group, and has no output."""
 
-    backup: bool = Field(False, description="take over the children of failed forwarders")
+    backup: bool = Field(False, description="serve only as a backup: feed the children of failed forwarders")

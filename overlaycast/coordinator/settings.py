@@ -49,20 +49,29 @@ def _endpoint_text(text: str) -> str:
 
 
 class CoordinatorSettings(Settings):
-    """The control plane: authenticates, measures, decides, watches. It never carries the stream itself."""
+    """Run the control plane: authenticate, measure and place members. The stream never passes through it."""
 
     listen: Annotated[str, AfterValidator(_endpoint_text)] = Field(
-        "0.0.0.0:8470", description="HOST:PORT for members and tools"
+        "0.0.0.0:8470", description="HOST:PORT for members, HTTP and tools"
     )
-    state: Path = Field(DEFAULT_STATE, description="folder for the admin token, the groups and the local socket")
-    journal: Path | None = Field(None, description="append what happens to this file, as JSON lines")
-    trace: bool = Field(True, description="find members' places by traceroute; needs CAP_NET_RAW")
-    members_limit: int = Field(10_000, ge=1, le=1_000_000, description="most members of one group")
-    groups_limit: int = Field(1000, ge=1, le=100_000, description="most groups")
-    measure_at_once: int = Field(32, ge=1, le=1024, description="most members measured at the same time")
-    subscribe_timeout_s: float = Field(5.0, gt=0, le=60, description="a new link says who it is within this time")
-    unread_limit_kib: int = Field(4096, ge=64, le=1 << 20, description="a member that leaves more unread is cut off")
-    messages_per_s: float = Field(50.0, gt=0, le=10_000, description="most messages of one member, on average")
+    state: Path = Field(DEFAULT_STATE, description="folder for the admin token, the groups and the Unix socket")
+    journal: Path | None = Field(None, description="append a journal of events to this file, as JSON lines")
+    trace: bool = Field(True, description="locate members by traceroute; needs CAP_NET_RAW")
+    members_limit: int = Field(10_000, ge=1, le=1_000_000, description="maximum members of one group")
+    groups_limit: int = Field(1000, ge=1, le=100_000, description="maximum groups")
+    measure_at_once: int = Field(32, ge=1, le=1024, description="maximum members measured at the same time")
+    subscribe_timeout_s: float = Field(
+        5.0, gt=0, le=60, description="seconds within which a new connection must subscribe"
+    )
+    unread_limit_kib: int = Field(
+        4096,
+        ge=64,
+        le=1 << 20,
+        description="maximum KiB of messages that a member has not read; with more, it is disconnected",
+    )
+    messages_per_s: float = Field(
+        50.0, gt=0, le=10_000, description="maximum messages per second from one member, on average"
+    )
 
     @property
     def endpoint(self) -> Endpoint:

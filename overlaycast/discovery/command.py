@@ -20,10 +20,10 @@ from overlaycast.settings import Settings, load
 
 
 class TraceSettings(Settings):
-    """The router path to a host, as the coordinator would see it."""
+    """Print the router path to a host, as the coordinator would find it."""
 
-    host: CliPositionalArg[str] = Field(description="an address, or a name that has one")
-    json_output: bool = Field(False, alias="json", description="print one JSON object")
+    host: CliPositionalArg[str] = Field(description="an address or a host name")
+    json_output: bool = Field(False, alias="json", description="print the path as one JSON object")
 
 
 def main(argv: list[str]) -> int:

@@ -42,12 +42,16 @@ class CompareSettings(Settings):
 
     experiment: CliPositionalArg[Path] = Field(description="an experiment file (YAML)")
     systems: Annotated[str, AfterValidator(_checked)] = Field(
-        ",".join(SYSTEMS), description="what to compare, separated by commas"
+        ",".join(SYSTEMS), description="the systems to compare, separated by commas"
     )
-    out: Path | None = Field(None, description="folder for results; runs/compare-NAME-TIME unless told")
-    seed: int | None = Field(None, ge=0, lt=1 << 32, description="fixes every choice; the experiment's unless told")
-    faults: bool = Field(False, description="play the experiment's timeline, as far as a system has what it aims at")
-    json_output: bool = Field(False, alias="json", description="print compare.json on standard output, no table")
+    out: Path | None = Field(None, description="folder for results; default: runs/compare-NAME-TIME")
+    seed: int | None = Field(
+        None, ge=0, lt=1 << 32, description="seed of every random choice; default: the experiment's"
+    )
+    faults: bool = Field(
+        False, description="inject the timeline's faults, except those whose target a system does not have"
+    )
+    json_output: bool = Field(False, alias="json", description="print compare.json instead of a table")
 
 
 def main(argv: list[str]) -> int:

@@ -25,7 +25,7 @@ PROG: Final = "overlaycast lab"
 
 
 class CheckSettings(Settings):
-    """Say what is wrong with experiments, by file, line and field, without running them."""
+    """Check experiment files without running them. Each error names file, line and field."""
 
     experiments: CliPositionalArg[list[Path]] = Field(description="experiment files (YAML)")
 
@@ -34,36 +34,40 @@ class ShowSettings(Settings):
     """Draw a topology at the terminal."""
 
     topology: CliPositionalArg[Path] = Field(description="a topology file")
-    name: str | None = Field(None, description="which of the file's topologies")
+    name: str | None = Field(None, description="the topology to draw, if the file has several, with its options")
 
 
 class ListSettings(Settings):
     """List topologies and experiments."""
 
-    folder: Path = Field(Path("."), description="where topologies/ and experiments/ are")
-    results: Path | None = Field(None, description="a folder of runs, one below it for each experiment")
-    markdown: bool = Field(False, description="print the experiments with verdict and figures, as docs/experiments.md")
+    folder: Path = Field(Path("."), description="folder that has topologies/ and experiments/ in it")
+    results: Path | None = Field(None, description="folder with the results of each experiment in a folder of its own")
+    markdown: bool = Field(
+        False, description="print the experiments with verdicts and figures, as in docs/experiments.md"
+    )
 
 
 class SchemaSettings(Settings):
     """Print the JSON Schema of experiment files, or write it to a file."""
 
-    file: CliPositionalArg[Path | None] = Field(None, description="where to; standard output unless told")
+    file: CliPositionalArg[Path | None] = Field(None, description="the file to write; default: standard output")
 
 
 def main(argv: list[str]) -> int:
     """Dispatch ``overlaycast lab COMMAND``."""
     commands: dict[str, tuple[str, Callable[[list[str]], int]]] = {
-        "run": ("run experiments", _run),
-        "check": ("say what is wrong with experiments", _check),
+        "run": ("run experiments on emulated networks", _run),
+        "check": ("check experiment files without running them", _check),
         "show": ("draw a topology", _show),
         "list": ("list topologies and experiments", _list),
         "schema": ("print the JSON Schema of experiment files", _schema),
-        "compare": ("run an experiment over overlay, unicast and multicast, and compare", _compare),
-        "simulate": ("place members on a map in virtual time and compare", _simulate),
+        "compare": ("run one experiment over overlay, unicast and multicast", _compare),
+        "simulate": ("simulate a large group on a map, in virtual time", _simulate),
     }
     rows = "\n".join(f"  {name:<9} {what}" for name, (what, _) in commands.items())
-    usage = f"usage: {PROG} COMMAND [options]\n\ncommands:\n{rows}\n\n'{PROG} COMMAND --help' tells more."
+    usage = (
+        f"usage: {PROG} COMMAND [options]\n\ncommands:\n{rows}\n\n'{PROG} COMMAND --help' lists a command's options."
+    )
     if not argv or argv[0] in ("-h", "--help"):
         print(usage)
         return 0 if argv else 2

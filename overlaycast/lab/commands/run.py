@@ -35,35 +35,43 @@ RUNS: Final = Path("runs")
 
 
 class RunSettings(Settings):
-    """Run experiments in namespaces of their own; exit 0 if every expectation was met, 1 if not."""
+    """Run experiments, each on an emulated network. Exit code 0: every expectation was met; 1: not every one."""
 
     experiments: CliPositionalArg[list[Path]] = Field(description="experiment files (YAML)")
-    out: Path | None = Field(None, description="folder for results; runs/NAME-TIME unless told")
-    seed: int | None = Field(None, ge=0, lt=1 << 32, description="fixes every choice; the experiment's unless told")
-    json_output: bool = Field(False, alias="json", description="print result.json on standard output, tables elsewhere")
-    keep: bool = Field(False, description="keep what the receivers wrote")
-    brief: bool = Field(False, description="print no tables at the end, and the name of the report on standard error")
-    faults: bool = Field(
-        True, description="play the experiment's timeline; without, what expectations say of faults goes"
+    out: Path | None = Field(None, description="folder for results; default: runs/NAME-TIME")
+    seed: int | None = Field(
+        None, ge=0, lt=1 << 32, description="seed of every random choice; default: the experiment's"
     )
-    capture: bool = Field(False, description="write what crosses each link to captures/LINK.pcap, for Wireshark")
-    capture_mib: float = Field(32, gt=0, le=65_536, description="with --capture: at most so much of each link, MiB")
-    junit: Path | None = Field(None, description="write all runs' expectations to this file, as JUnit's XML, for CI")
-    variant: int | None = Field(None, ge=1, description="of a file with repeat or sweep, only the run of this number")
-    chaos: int | None = Field(None, ge=0, lt=1 << 32, description="instead of the timeline, one drawn from this seed")
-    replay: bool = Field(False, description="if it fails, find the least part of the timeline that still does")
+    json_output: bool = Field(
+        False, alias="json", description="print result.json on standard output, tables on standard error"
+    )
+    keep: bool = Field(False, description="keep the receivers' output files")
+    brief: bool = Field(False, description="print no tables; name the report on standard error")
+    faults: bool = Field(
+        True, description="inject the timeline's faults; without them, expectations about faults are dropped"
+    )
+    capture: bool = Field(False, description="capture the packets of each link in captures/LINK.pcap")
+    capture_mib: float = Field(32, gt=0, le=65_536, description="with --capture: maximum MiB per link")
+    junit: Path | None = Field(None, description="write the results of all runs to this file, as JUnit XML")
+    variant: int | None = Field(None, ge=1, description="of a file with repeat or sweep, run only this number")
+    chaos: int | None = Field(
+        None, ge=0, lt=1 << 32, description="replace the timeline by random faults, drawn from this seed"
+    )
+    replay: bool = Field(False, description="after a failure, find the smallest part of the timeline that still fails")
     again: int = Field(
         2,
         ge=0,
         le=100,
-        description="run again at most so often what the machine did not keep up with (invalid); what failed never is",
+        description="maximum repetitions of an invalid run (the machine was too slow); a failed run is never repeated",
     )
     invalid_before: int = Field(
-        0, ge=0, le=100, description="for the result, which says it: so many runs before this one were invalid"
+        0, ge=0, le=100, description="how many runs before this one were invalid; written into the result"
     )
-    cli: bool = Field(False, description="instead of a run: build and check its network, and open Mininet's prompt")
+    cli: bool = Field(
+        False, description="build and check the network, then open Mininet's command line instead of running"
+    )
     system: Literal["overlay", "unicast", "multicast"] = Field(
-        "overlay", description="what carries the stream: overlay, a unicast star, or IP multicast (routers forward it)"
+        "overlay", description="what carries the stream: the overlay, a star of unicast connections, or IP multicast"
     )
 
 

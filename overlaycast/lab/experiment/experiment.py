@@ -23,10 +23,10 @@ from overlaycast.wire.group import GroupSettings
 
 
 class TopologyChoice(Part):
-    """Which network: a file in Mininet's custom format, and the name in its ``topos`` if it has several."""
+    """The network: a topology file or a GraphML map, and the name in its ``topos`` if it has several."""
 
-    file: str = Field(min_length=1, description="path, relative to the experiment's file")
-    name: str | None = Field(None, description="which of the file's topologies; needed if there are several")
+    file: str = Field(min_length=1, description="path of the network, relative to the experiment's file")
+    name: str | None = Field(None, description="the topology to use, if the file has several; on a map, where hosts go")
 
 
 class MediaStream(Part):
@@ -36,13 +36,13 @@ class MediaStream(Part):
     seconds: float = Field(30, ge=1, le=3600)
     rate_mbit: float = Field(8.0, ge=1, le=100)
     bitrate: Literal["constant", "variable"] = Field(
-        "constant", description="variable: a key frame each second is most of it, and goes within one frame's time"
+        "constant", description="variable: nearly all bytes are in one key frame per second, sent within a frame's time"
     )
     record_size: int | None = Field(None, ge=1, le=MAX_RECORD)
 
 
 class SyntheticStream(Part):
-    """Bytes from the seed, sent at a rate."""
+    """Bytes generated from the seed, sent at a rate."""
 
     kind: Literal["synthetic"]
     seconds: float = Field(10, ge=0.1, le=3600)
@@ -51,11 +51,13 @@ class SyntheticStream(Part):
 
 
 class FileStream(Part):
-    """A file, sent at a rate, or in a file group as fast as it goes."""
+    """A file, sent at a rate; in a file group without a rate, as fast as possible."""
 
     kind: Literal["file"]
-    path: str | None = Field(None, description="relative to the experiment's file; without it bytes from the seed")
-    size_mib: float = Field(16, gt=0, le=4096, description="size of the bytes from the seed")
+    path: str | None = Field(
+        None, description="file to send, relative to the experiment's file; default: bytes from the seed"
+    )
+    size_mib: float = Field(16, gt=0, le=4096, description="MiB of bytes from the seed")
     rate_mbit: float | None = Field(None, ge=0.01, le=10_000)
     record_size: int | None = Field(None, ge=1, le=MAX_RECORD)
 
@@ -64,37 +66,41 @@ Stream = Annotated[MediaStream | SyntheticStream | FileStream, Field(discriminat
 
 
 class Members(Part):
-    """Who takes part. Hosts are named as in the topology; what is left out goes by the hosts' roles."""
+    """The hosts that take part. What is left out follows from the roles in the topology."""
 
-    source: str | None = Field(None, description="host of the source; else the one with role server")
-    coordinator: str | None = Field(None, description="host of the coordinator; else the one with role coordinator")
-    peers: tuple[str, ...] | None = Field(None, description="hosts that join; else all with role client")
-    backups: tuple[str, ...] | None = Field(None, description="hosts of backup relays; else all with role backup")
-    upload_mbit: dict[str, Annotated[float, Field(gt=0, le=1_000_000)]] = Field(
-        default_factory=dict, description="host -> the upload that its member states"
+    source: str | None = Field(None, description="host of the source; default: the one with role server")
+    coordinator: str | None = Field(None, description="host of the coordinator; default: the one with role coordinator")
+    peers: tuple[str, ...] | None = Field(None, description="hosts of the peers; default: all with role client")
+    backups: tuple[str, ...] | None = Field(
+        None, description="hosts of the backup servers; default: all with role backup"
     )
-    congestion: Slug | None = Field(None, description="TCP congestion control of all members; else the kernel's own")
+    upload_mbit: dict[str, Annotated[float, Field(gt=0, le=1_000_000)]] = Field(
+        default_factory=dict, description="host -> the upload rate that its member states"
+    )
+    congestion: Slug | None = Field(None, description="TCP congestion control of all members; default: the kernel's")
 
 
 class Arrival(Part):
-    """When the peers come: all at once, one after the other while the source sends, or coming and going by the seed."""
+    """When peers join: all at once, one after the other during the stream, or at random, with departures."""
 
     kind: Literal["at-once", "spread", "churn"] = "at-once"
-    over_s: Seconds = Field(0, description="spread: from the first, who is there when the stream begins, to the last")
-    initial: float = Field(0.5, ge=0, le=1, description="churn: share of the peers that are there from the beginning")
+    over_s: Seconds = Field(
+        0, description="spread: seconds between the first peer, there at the beginning, and the last"
+    )
+    initial: float = Field(0.5, ge=0, le=1, description="churn: share of the peers that are there at the beginning")
     per_minute: float = Field(12, gt=0, le=10_000, description="churn: arrivals per minute after that (Poisson)")
-    lifetime_s: float = Field(30, gt=0, le=86_400, description="churn: mean time that a member stays (exponential)")
-    kill_share: float = Field(0, ge=0, le=1, description="churn: share of departures without a good-bye (SIGKILL)")
+    lifetime_s: float = Field(30, gt=0, le=86_400, description="churn: mean seconds that a member stays (exponential)")
+    kill_share: float = Field(0, ge=0, le=1, description="churn: share of departures by SIGKILL instead of SIGTERM")
 
 
 class Expectation(Part):
-    """A promise: a metric, compared with a limit. Any that fails fails the run."""
+    """A metric compared with a limit. The run fails if any expectation does."""
 
     metric: str
     op: Literal["==", "!=", "<=", "<", ">=", ">"]
     limit: float | bool
-    fault: Slug | None = Field(None, description="only after this fault; else the worst over all")
-    unit: str | None = Field(None, description="said for the reader; must be the metric's own")
+    fault: Slug | None = Field(None, description="only after this fault; default: the worst over all faults")
+    unit: str | None = Field(None, description="for the reader; must be the metric's unit")
 
     @model_validator(mode="after")
     def _metric_known(self) -> Expectation:
@@ -108,14 +114,16 @@ class Expectation(Part):
 
 
 class Limits(Part):
-    """How long to wait before a run counts as failed."""
+    """Time limits. A run that exceeds one fails."""
 
-    start_s: float = Field(60, gt=0, le=3600, description="from the first member's start to the source's first record")
+    start_s: float = Field(
+        60, gt=0, le=3600, description="seconds from the first member's start to the source's first record"
+    )
     end_s: float = Field(
         20,
         gt=0,
         le=3600,
-        description="from the stream's own end (its begin if that is not known) to the last receiver's",
+        description="seconds from the stream's end (its beginning, if the end is unknown) to the last receiver's",
     )
 
 
@@ -126,10 +134,10 @@ class Experiment(Part):
     """One experiment."""
 
     name: Slug
-    title: str = Field("", max_length=200, description="one line above the report")
-    about: str = Field("", max_length=4000, description="what it shows, for the report")
+    title: str = Field("", max_length=200, description="one line, the heading of the report")
+    about: str = Field("", max_length=4000, description="what the experiment shows, for the report")
     topology: TopologyChoice
-    seed: int = Field(1, ge=0, lt=1 << 32, description="fixes every choice")
+    seed: int = Field(1, ge=0, lt=1 << 32, description="seed of every random choice")
     group: Group = GroupSettings()
     stream: Stream
     members: Members = Members()
@@ -137,9 +145,10 @@ class Experiment(Part):
     timeline: tuple[Fault, ...] = ()
     expect: tuple[Expectation, ...] = Field(min_length=1)
     limits: Limits = Limits()
-    repeat: int = Field(1, ge=1, le=1000, description="so many runs, each with a seed of its own: seed, seed + 1, …")
+    repeat: int = Field(1, ge=1, le=1000, description="number of runs, with seeds seed, seed + 1, …")
     sweep: dict[str, tuple[Any, ...]] = Field(
-        default_factory=dict, description="field, as in group.default_out_degree -> values; a run for each combination"
+        default_factory=dict,
+        description="field, as in group.default_out_degree -> values; one run for each combination",
     )
 
     @property

@@ -18,10 +18,10 @@ LEAST_STEP_S: Final = 60.0
 
 
 class FaultPart(Part):
-    """What all faults have."""
+    """Fields of every fault."""
 
-    at_s: Seconds = Field(description="after the source began to send")
-    id: Slug | None = Field(None, description="its name in expectations and report; else the action and a number")
+    at_s: Seconds = Field(description="seconds after the source began to send")
+    id: Slug | None = Field(None, description="name in expectations and reports; default: the action and a number")
 
     takes_away: ClassVar[bool] = True
     silences: ClassVar[bool] = False
@@ -42,7 +42,7 @@ class FaultPart(Part):
 
 
 class _Healing(FaultPart):
-    heal_after_s: Seconds | None = Field(None, description="how long it lasts; for good unless told")
+    heal_after_s: Seconds | None = Field(None, description="seconds until the fault is undone; default: never")
 
 
 # --- members -----------------------------------------------------------------------------------------------------
@@ -56,7 +56,7 @@ class Kill(FaultPart):
 
 
 class Leave(FaultPart):
-    """The agent is asked to go (SIGTERM) and leaves properly."""
+    """The agent receives SIGTERM and leaves properly."""
 
     action: Literal["leave"]
     target: Target
@@ -74,7 +74,7 @@ class Restart(FaultPart):
 
     action: Literal["restart"]
     target: Target
-    heal_after_s: Seconds = Field(0, description="how long the host has no agent")
+    heal_after_s: Seconds = Field(0, description="seconds without an agent on the host")
 
 
 # --- the network -------------------------------------------------------------------------------------------------
@@ -94,8 +94,8 @@ class LinkFlap(FaultPart):
     action: Literal["link-flap"]
     target: Target
     times: int = Field(3, ge=1, le=100)
-    down_s: float = Field(0.5, gt=0, le=60, description="each time so long without carrier")
-    up_s: float = Field(1.0, gt=0, le=60, description="and so long with it in between")
+    down_s: float = Field(0.5, gt=0, le=60, description="seconds without carrier, each time")
+    up_s: float = Field(1.0, gt=0, le=60, description="seconds with carrier, in between")
     aims_at: ClassVar = "link"
 
     @property
@@ -120,13 +120,13 @@ class LinkDelay(_Healing):
     action: Literal["link-delay"]
     target: Target
     delay_ms: float = Field(ge=0, le=60_000, description="one way")
-    jitter_ms: float = Field(0, ge=0, le=60_000, description="each frame up to so much more or less")
+    jitter_ms: float = Field(0, ge=0, le=60_000, description="each frame takes up to this much more or less")
     takes_away: ClassVar[bool] = False
     aims_at: ClassVar = "link"
 
 
 class LinkRate(_Healing):
-    """A link becomes thin, both directions. Heals to its own rate."""
+    """A link gets a lower rate, both directions. Heals to its own rate."""
 
     action: Literal["link-rate"]
     target: Target
@@ -139,7 +139,7 @@ class Partition(_Healing):
     """Some sites are cut from everybody else, but not from each other: their routers drop what would cross."""
 
     action: Literal["partition"]
-    sites: tuple[Slug, ...] = Field(min_length=1, max_length=100, description="the sites that are cut off together")
+    sites: tuple[Slug, ...] = Field(min_length=1, max_length=100, description="the sites that are cut off, together")
     aims_at: ClassVar = "sites"
 
     @property
@@ -149,7 +149,7 @@ class Partition(_Healing):
 
 
 class RouterDown(_Healing):
-    """A router dies: all its links lose their carrier. Heals by all coming up again."""
+    """A router fails: all its links lose their carrier. Heals by all coming up again."""
 
     action: Literal["router-down"]
     target: Target
@@ -168,28 +168,28 @@ class CoordinatorKill(_OfCoordinator):
     """The coordinator's process is killed (SIGKILL). Heals by starting it again on the same state."""
 
     action: Literal["coordinator-kill"]
-    heal_after_s: Seconds | None = Field(None, description="how long it lasts; for good unless told")
+    heal_after_s: Seconds | None = Field(None, description="seconds until the fault is undone; default: never")
 
 
 class CoordinatorFreeze(_OfCoordinator):
-    """The coordinator's process is stopped (SIGSTOP): it neither answers nor goes. Heals by SIGCONT."""
+    """The coordinator's process is stopped (SIGSTOP): it does not answer, and does not exit. Heals by SIGCONT."""
 
     action: Literal["coordinator-freeze"]
-    heal_after_s: Seconds | None = Field(None, description="how long it lasts; for good unless told")
+    heal_after_s: Seconds | None = Field(None, description="seconds until the fault is undone; default: never")
 
 
 class CoordinatorRestart(_OfCoordinator):
-    """The coordinator is asked to go (SIGTERM) and started again on the same state, as for an upgrade."""
+    """The coordinator receives SIGTERM and is started again on the same state, as for an upgrade."""
 
     action: Literal["coordinator-restart"]
-    heal_after_s: Seconds = Field(0, description="how long there is none")
+    heal_after_s: Seconds = Field(0, description="seconds without a coordinator")
 
 
 # --- machines ----------------------------------------------------------------------------------------------------
 
 
 class SlowReader(_Healing):
-    """Whoever reads the member's output stops (SIGSTOP); the pipe fills. Heals by SIGCONT."""
+    """The process that reads the member's output is stopped (SIGSTOP); the pipe fills. Heals by SIGCONT."""
 
     action: Literal["slow-reader"]
     target: Target
@@ -198,7 +198,7 @@ class SlowReader(_Healing):
 
 
 class DiskFull(FaultPart):
-    """The disk that the member writes to has no byte left."""
+    """The disk that the member writes to is full."""
 
     action: Literal["disk-full"]
     target: Target
@@ -210,7 +210,9 @@ class ClockStep(_Healing):
 
     action: Literal["clock-step"]
     target: Target
-    by_s: float = Field(ge=-86_400_000, le=86_400_000, description="forwards, or back if negative; a minute or more")
+    by_s: float = Field(
+        ge=-86_400_000, le=86_400_000, description="seconds forward, or back if negative; at least a minute"
+    )
     takes_away: ClassVar[bool] = False
     aims_at: ClassVar = "host"
 
@@ -233,14 +235,14 @@ class _Rogue(_Healing):
 
 
 class Tamper(_Rogue):
-    """The member forwards records with other bytes in them. Heals by being honest again."""
+    """The member forwards records with a byte changed. Heals by being honest again."""
 
     action: Literal["tamper"]
     target: Target
 
 
 class Mute(_Rogue):
-    """The member forwards nothing while its heartbeats claim that all goes well. Heals by being honest again."""
+    """The member forwards nothing, but its heartbeats claim progress. Heals by being honest again."""
 
     action: Literal["mute"]
     target: Target
@@ -248,7 +250,7 @@ class Mute(_Rogue):
 
 
 class Lie(_Rogue):
-    """The member reports that it receives nothing and blames its parent, though it is fed. Heals by truth."""
+    """The member reports that its parent sends nothing, though it is fed. Heals by being honest again."""
 
     action: Literal["lie"]
     target: Target

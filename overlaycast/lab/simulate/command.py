@@ -28,29 +28,37 @@ REPORTS_PER_S: Final = 1000  # what one coordinator takes comfortably: larger gr
 class SimulateSettings(Settings):
     """Place members at random routers of a map and compare the overlay with other ways, in virtual time."""
 
-    topology: CliPositionalArg[Path] = Field(description="a GraphML map, or a topology file (.py) taken as it stands")
-    members: int = Field(100, ge=1, le=MAX_MEMBERS, description="how many, at uniformly random routers of a map")
-    seed: int = Field(1, ge=0, description="decides everything that is left to chance")
-    json_output: bool = Field(False, alias="json", description="print one JSON document")
-    output: Path | None = Field(None, description="write the JSON document there as well")
-    goals: bool = Field(False, description="exit with 1 when a goal is missed")
+    topology: CliPositionalArg[Path] = Field(description="a GraphML map, or a topology file (.py) with hosts in it")
+    members: int = Field(100, ge=1, le=MAX_MEMBERS, description="number of members, at random routers of a map")
+    seed: int = Field(1, ge=0, description="seed of every random choice")
+    json_output: bool = Field(False, alias="json", description="print one JSON document instead of tables")
+    output: Path | None = Field(None, description="also write the JSON document to this file")
+    goals: bool = Field(False, description="exit with code 1 when a goal is missed")
     mode: Mode = Field("live", description="live: the stream's own rate; file: as fast as the slowest link allows")
-    strategy: Strategy = Field("both", description="what decides places")
-    rate_mbit: float = Field(8.0, gt=0, le=10_000, description="the stream's rate")
-    uplink_mbit: float | None = Field(None, gt=0, le=1_000_000, description="each site's uplink on a map, both ways")
-    out_degree: int = Field(8, ge=0, le=4096, description="most children of a member")
-    source_out_degree: int = Field(16, ge=1, le=4096, description="most children of the source")
-    depth_limit: int = Field(10, ge=1, le=64, description="most hops from the source")
-    arrival: Literal["together", "singly"] = Field("together", description="placed in one go (Fig. 5) or one by one")
-    settle: float = Field(5.0, ge=1, le=86_400, description="seconds from the start until the tree is measured")
+    strategy: Strategy = Field("both", description="how parents are chosen: by router paths, measurements, or both")
+    rate_mbit: float = Field(8.0, gt=0, le=10_000, description="rate of the stream in Mbit/s")
+    uplink_mbit: float | None = Field(
+        None, gt=0, le=1_000_000, description="rate of each site's uplink on a map, both ways; default: unlimited"
+    )
+    out_degree: int = Field(8, ge=0, le=4096, description="maximum children of a member")
+    source_out_degree: int = Field(16, ge=1, le=4096, description="maximum children of the source")
+    depth_limit: int = Field(10, ge=1, le=64, description="maximum hops from the source to any member")
+    arrival: Literal["together", "singly"] = Field(
+        "together", description="place all members at once, or one by one as they come"
+    )
+    settle: float = Field(5.0, ge=1, le=86_400, description="seconds between the start and the measuring of the tree")
     anonymous: float = Field(0.0, ge=0, le=1, description="share of the routers that never answer a trace")
-    report_ms: int | None = Field(None, ge=100, le=60_000, description="how often members report; grows with the group")
-    churn: float | None = Field(None, gt=0, le=1000, description="newcomers per minute, in percent of the members")
-    lifetime: float = Field(600.0, gt=0, le=1e6, description="mean time in seconds that a newcomer stays")
+    report_ms: int | None = Field(
+        None, ge=100, le=60_000, description="interval between a member's reports; default: grows with the group"
+    )
+    churn: float | None = Field(
+        None, gt=0, le=1000, description="members that join per minute, in percent of the group"
+    )
+    lifetime: float = Field(600.0, gt=0, le=1e6, description="mean seconds that such a member stays")
     duration: float = Field(120.0, gt=0, le=1e6, description="seconds of churn")
-    crash_share: float = Field(0.5, ge=0, le=1, description="share of those who go that crash; the others leave")
-    kill: float = Field(0.0, ge=0, le=90, description="percent of the members that die at once in the end")
-    death: Literal["reset", "silent"] = Field("silent", description="how those die")
+    crash_share: float = Field(0.5, ge=0, le=1, description="share of departures that are crashes")
+    kill: float = Field(0.0, ge=0, le=90, description="percent of the members that fail together at the end")
+    death: Literal["reset", "silent"] = Field("silent", description="how those fail: connections reset, or silence")
 
 
 def main(argv: list[str]) -> int:
