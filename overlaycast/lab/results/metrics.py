@@ -148,27 +148,37 @@ METRICS: Final[dict[str, Metric]] = {
     "lost": Metric("records lost by a surviving receiver", "records", _lost),
     "duplicated": Metric("records written twice by a surviving receiver", "records", _duplicated),
     "reordered": Metric("records written out of order by a surviving receiver", "records", _reordered),
-    "sha256_ok": Metric("every surviving receiver's file is the source's, bit for bit", "", _sha256_ok),
-    "media_readable": Metric("ffprobe finds the source's streams and packets in every file", "", _media_readable),
-    "receivers_finished": Metric("share of surviving receivers that reached the end", "", _finished),
+    "sha256_ok": Metric("every surviving receiver's file equals the source's", "", _sha256_ok),
+    "media_readable": Metric(
+        "ffprobe finds the same streams and packets in every file as in the source's", "", _media_readable
+    ),
+    "receivers_finished": Metric("share of surviving receivers that received the end of the stream", "", _finished),
     "longest_gap_ms": Metric("longest silence at a surviving receiver", "ms", _longest_gap),
-    "latency_p99_ms": Metric("99th percentile of the latency of the slowest surviving receiver", "ms", _latency_p99),
-    "inbound_copies_per_site": Metric("copies that entered a site before the first fault, by counters", "", _inbound),
-    "inbound_copies_by_tree": Metric("members of a site fed from outside when the stream began", "", _inbound_by_tree),
-    "inbound_copies_after": Metric("copies that entered a site hit by a fault, until the next one", "", _inbound_after),
-    "heir_fed_from_outside": Metric("one orphan per site is fed from outside, its siblings by it", "", _heir),
+    "latency_p99_ms": Metric("99th percentile of latency, at the slowest surviving receiver", "ms", _latency_p99),
+    "inbound_copies_per_site": Metric(
+        "copies that entered a site before the first fault, by link counters", "", _inbound
+    ),
+    "inbound_copies_by_tree": Metric(
+        "members of a site with a parent outside it when the stream began", "", _inbound_by_tree
+    ),
+    "inbound_copies_after": Metric(
+        "copies that entered a site hit by a fault, until the next fault", "", _inbound_after
+    ),
+    "heir_fed_from_outside": Metric(
+        "one orphan per site gets a parent outside it; that orphan feeds its siblings", "", _heir
+    ),
     "recovered_ms": Metric(
-        "from the fault until the last receiver below the target received again",
+        "time from the fault until the last receiver below the target received again",
         "ms",
         _worst(lambda fault: fault.recovered_ms),
     ),
     "detected_ms": Metric(
-        "from the fault until the first child took action",
+        "time from the fault until the first child reacted",
         "ms",
         _worst(lambda fault: fault.detected_ms),
     ),
     "affected": Metric(
-        "fewest surviving receivers that any of the faults cut off",
+        "surviving receivers that a fault cut off; the fewest of all faults",
         "",
         lambda _, faults: min((fault.affected for fault in faults), default=None),
     ),
@@ -178,17 +188,17 @@ METRICS: Final[dict[str, Metric]] = {
         _worst(lambda fault: fault.moved),
     ),
     "moved_below_top": Metric(
-        "members below a branch's top that changed their parent",
+        "members below the top of an orphaned branch that changed their parent",
         "",
         _worst(lambda fault: fault.moved_below_top),
     ),
     "moved_while_well": Metric(
-        "members that changed their parent though it was alive",
+        "members that changed their parent although it was alive",
         "",
         _worst(lambda fault: fault.moved_while_well),
     ),
     "multicast_blocked": Metric(
-        "no router passes IP multicast, proved before the run", "", lambda result, _: result.multicast_blocked
+        "no router forwards IP multicast, tested before the run", "", lambda result, _: result.multicast_blocked
     ),
     "depth": Metric("hops from the source to the farthest member", "hops", lambda result, _: result.tree.depth),
     "stretch_mean": Metric("delay along the tree ÷ direct delay, mean", "", lambda result, _: result.tree.stretch.mean),
@@ -196,47 +206,51 @@ METRICS: Final[dict[str, Metric]] = {
         "delay along the tree ÷ direct delay, 95th percentile", "", lambda result, _: result.tree.stretch.p95
     ),
     "back_ms": Metric(
-        "from the heal until the last receiver that was away received again",
+        "time from the heal until the last receiver that was away received again",
         "ms",
         _back,
     ),
     "bystanders_moved": Metric(
-        "members that changed their parent though it was alive, those aside that the fault hit", "", _bystanders
+        "members not hit by the fault that changed their parent although it was alive", "", _bystanders
     ),
     "bystanders_gap_ms": Metric(
-        "longest silence after a fault at a surviving receiver that it did not cut off",
+        "longest silence after a fault at a surviving receiver that the fault did not cut off",
         "ms",
         _worst(lambda fault: fault.bystanders_gap_ms),
     ),
     "bystanders_latency_ms": Metric(
-        "highest latency after a fault at such a receiver: medians of 200 ms",
+        "highest latency after a fault at such a receiver (of the medians of 200 ms)",
         "ms",
         _worst(lambda fault: fault.bystanders_latency_ms),
     ),
-    "queue_overflow": Metric("frames that found the queue of a link full while the stream ran", "frames", _overflow),
-    "fed_by_backup": Metric("members that a backup server fed after a fault, at first or for good", "", _fed_by_backup),
-    "told_why": Metric("every member that was taken away for good said why it failed", "", _told_why),
-    "damaged": Metric("surviving receivers whose file is not the source's", "", _damaged),
-    "unnoticed": Metric("of these, receivers that neither told a wrong digest nor an error", "", _unnoticed),
+    "queue_overflow": Metric("frames dropped because a link's queue was full, during the stream", "frames", _overflow),
+    "fed_by_backup": Metric(
+        "members that a backup server fed after a fault, for a while or to the end", "", _fed_by_backup
+    ),
+    "told_why": Metric("every member that a fault took away for good gave a reason", "", _told_why),
+    "damaged": Metric("surviving receivers whose file differs from the source's", "", _damaged),
+    "unnoticed": Metric("of these, receivers that reported neither a wrong digest nor an error", "", _unnoticed),
     "startup_ms": Metric(
-        "from a receiver's start, or the stream's if that was later, to its first record; the slowest",
+        "time from a receiver's start (or the stream's, if later) to its first record; the slowest",
         "ms",
         lambda result, _: _largest(one.startup_ms for one in result.survivors()),
     ),
     "troubles": Metric(
-        "programs that failed though no fault was meant for them", "", lambda result, _: len(result.troubles)
+        "programs that failed although no fault targeted them", "", lambda result, _: len(result.troubles)
     ),
     "links_by_call": Metric(
-        "surviving receivers fed over a connection that their parent opened, fewest before any fault and at the end",
+        "surviving receivers whose parent dialled them; the fewest before any fault and at the end",
         "",
         _by_call,
     ),
     "fed_as_planned": Metric(
-        "share of surviving receivers fed by the parent that the coordinator gave them, least before any fault and at "
-        "the end",
+        "share of surviving receivers fed by the parent that the coordinator assigned; the least before any fault and "
+        "at the end",
         "",
         _as_planned,
     ),
-    "primaries": Metric("peers fed by the source when the stream began", "", lambda result, _: result.tree.primaries),
+    "primaries": Metric(
+        "peers with the source as parent when the stream began", "", lambda result, _: result.tree.primaries
+    ),
     "control_bytes": Metric("bytes of control messages, both ways", "bytes", lambda result, _: result.control.bytes),
 }
