@@ -1,6 +1,6 @@
-# The commands to know: `make demo` and `make test`. Both set up what they need.
+# The commands to know: `make demo` and `make test`. Each sets up what it needs.
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-tests demo suite compare test test-slow lint format
+.PHONY: help setup setup-tests demo suite compare test test-slow lint format docs
 
 RUN := .venv/bin/
 
@@ -31,12 +31,18 @@ test: lint  ## lint, types, layers and every test but the slow ones
 test-slow: lint  ## all tests, the slow ones too
 	@$(RUN)pytest
 
-lint: setup-tests  ## style, types and layers
+lint: setup-tests  ## style, types, layers, dead code, spelling
 	@$(RUN)ruff check .
 	@$(RUN)ruff format --check .
 	@$(RUN)mypy
 	@$(RUN)lint-imports
+	@$(RUN)vulture
+	@$(RUN)codespell
 
 format: setup  ## let ruff lay out the code
 	@$(RUN)ruff format .
 	@$(RUN)ruff check --fix .
+
+docs: setup  ## build the docs as one site: build/site/index.html
+	@NO_MKDOCS_2_WARNING=1 $(RUN)mkdocs build --quiet --clean
+	@echo build/site/index.html

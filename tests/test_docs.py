@@ -1,4 +1,4 @@
-"""The pages say what the code says: every setting of a group, every option of a command, every link."""
+"""The pages say what the code says, in words that are spelt right, and every link leads somewhere."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
+from markdown.extensions.toc import slugify
+from spellchecker import SpellChecker
 
 from overlaycast.cli import COMMANDS
 from overlaycast.wire.frames import Kind
@@ -14,7 +16,12 @@ from overlaycast.wire.group import GroupSettings
 from overlaycast.wire.messages import CoordinatorMessage, MemberMessage
 
 ROOT = Path(__file__).parent.parent
-PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+LINK = re.compile(r"\]\(([^)#\s]*)(?:#([^)\s]*))?\)")
+CODE = re.compile(r"```.*?```|<!--.*?-->|^    [^\n]*|`[^`]*`|\]\([^)]*\)", re.DOTALL | re.MULTILINE)
+WORD = re.compile(r"(?<![\w.-])[A-Za-z][A-Za-z']+(?![\w-]|\.[a-z])")
+DICTIONARY = SpellChecker()
+DICTIONARY.word_frequency.load_words((ROOT / "docs" / "words.txt").read_text().split())
 
 
 def settings_table() -> str:
@@ -37,10 +44,27 @@ def test_every_message_and_frame_is_described() -> None:
     assert [kind.name for kind in Kind if f"`{kind.name}`" not in page] == []
 
 
+def anchors(page: Path) -> set[str]:
+    """Return what links into a page may name: its headings, as MkDocs writes them."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)
+    return {slugify(re.sub(r"[`*]", "", heading), "-") for heading in headings}
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_lead_somewhere(page: Path) -> None:
-    targets = re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text())
-    assert [target for target in targets if "://" not in target and not (page.parent / target).exists()] == []
+    for target, anchor in LINK.findall(page.read_text()):
+        if "://" in target or target.startswith("mailto:"):
+            continue
+        path = page.parent / target if target else page
+        assert path.exists(), target
+        assert not anchor or anchor in anchors(path), f"{target}#{anchor}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_words_are_in_the_dictionary(page: Path) -> None:
+    text = CODE.sub(" ", page.read_text()).replace("\u2019", "'")
+    words = {word.lower().rstrip("'").removesuffix("'s") for word in WORD.findall(text) if word[1:].islower()}
+    assert sorted(DICTIONARY.unknown(words)) == [], "misspelt, or to be added to docs/words.txt"
 
 
 @pytest.mark.parametrize("command", COMMANDS)

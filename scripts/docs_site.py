@@ -1,0 +1,52 @@
+"""What MkDocs needs to know of this repository: pages that lie at its top, and files that pages point to.
+
+Pages link to each other as they lie in the repository, so that they can be read there too. The site holds only what is
+in docs/; so the pages at the top are added to it, and every other file that a page names is laid beside them.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Final
+
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
+
+ROOT: Final = Path(__file__).resolve().parent.parent
+TOP: Final = {
+    "README.md": "index.md",
+    **{f"{name}.md": f"{name}.md" for name in ("SECURITY", "CODE_OF_CONDUCT", "CHANGELOG")},
+}
+LINK: Final = re.compile(r"(?<=\]\()([^)#\s:]+)(#[^)\s]*)?(?=\))")
+
+
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    """Add the pages at the top of the repository."""
+    for source, name in TOP.items():
+        files.append(File.generated(config, name, abs_src_path=str(ROOT / source)))
+    return files
+
+
+def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Lead each link to where the site has what it names."""
+    source = next((top for top, name in TOP.items() if name == page.file.src_uri), f"docs/{page.file.src_uri}")
+
+    def lead(link: re.Match[str]) -> str:
+        target = (ROOT / source).parent.joinpath(link[1]).resolve()
+        return _in_site(target.relative_to(ROOT), config, files) + (link[2] or "")
+
+    return LINK.sub(lead, markdown)
+
+
+def _in_site(path: Path, config: MkDocsConfig, files: Files) -> str:
+    """Return where the site has a file of the repository; what it has not is laid under ``files``."""
+    if str(path) in TOP:
+        return TOP[str(path)]
+    if path.parts[0] == "docs":
+        return path.relative_to("docs").as_posix()
+    name = f"files/{path.as_posix()}"
+    if files.get_file_from_path(name) is None and (ROOT / path).is_file():
+        files.append(File.generated(config, name, abs_src_path=str(ROOT / path)))
+    return name

@@ -1,0 +1,41 @@
+"""The docs as one site: it builds without a warning, and no page asks another host for anything."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+LOADED = re.compile(
+    r"""<(?:script|img|iframe|source)[^>]*\ssrc=["']?(https?:)?//|<link[^>]*\shref=["']?(https?:)?//|@import|url\(["']?(?:https?:)?//"""
+)
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Build the site as `make docs` does."""
+    folder = tmp_path_factory.mktemp("site")
+    build = [sys.executable, "-m", "mkdocs", "build", "--quiet", "--site-dir", str(folder)]
+    done = subprocess.run(
+        build, cwd=ROOT, env={"NO_MKDOCS_2_WARNING": "1"}, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout + done.stderr) == (0, "")
+    return folder
+
+
+def test_every_page_of_docs_is_in_it(site: Path) -> None:
+    pages = [path.relative_to(ROOT / "docs").with_suffix(".html") for path in (ROOT / "docs").rglob("*.md")]
+    assert [page for page in pages if not (site / page).exists()] == []
+
+
+def test_no_page_loads_from_elsewhere(site: Path) -> None:
+    assert [page.name for page in site.rglob("*.html") if LOADED.search(page.read_text())] == []
+
+
+def test_it_can_be_searched_without_a_server(site: Path) -> None:
+    assert "standby" in (site / "search" / "search_index.js").read_text()
+    assert "assets/iframe-worker.js" in (site / "operate.html").read_text()
