@@ -1,8 +1,8 @@
 """Abilene, the research network of the United States as it was in 2004: eleven cities, fourteen links.
 
-Cities, links and coordinates are public knowledge; a link's delay is the time that light in glass takes over the great
-circle between its ends (real fibre is longer, so real delays are too). Each city is a site of two clients behind a thin
-uplink. The source sits in New York, the backup server in Kansas City, in the middle.
+Cities, links and coordinates are public. A link's delay is the time that light in glass takes along the great circle
+between its ends; real fibre is longer, so real delays are higher. Each city is a site of two clients behind a slow
+uplink. The source is in New York, the backup server in Kansas City.
 """
 
 from overlaycast.lab.routedtopo import RoutedTopo

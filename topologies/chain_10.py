@@ -1,7 +1,7 @@
-"""Ten routers in a row, a site of two clients at each, the source before the first.
+"""Ten routers in a row, a site of two clients at each, and the source before the first.
 
-The longest way that a group's default depth allows: with an out-degree of one the tree itself becomes a chain, and
-what every level adds (delay, time to recover) can be read off it.
+This is the longest path that a group's default depth limit allows. With an out-degree of one the tree becomes a chain,
+which shows what each level adds to delay and recovery time.
 """
 
 from overlaycast.lab.routedtopo import RoutedTopo

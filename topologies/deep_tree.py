@@ -1,7 +1,6 @@
-"""A binary tree of routers, five levels deep, clients at its leaves; eight sites of four.
+"""A binary tree of routers, five levels deep, with clients at its leaves: eight sites of four.
 
-Most of what a path crosses is inside somebody's branch: good clusters are found two routers above the clients, not at
-the first one.
+Most links of a path are inside one branch, so good clusters are two routers above the clients, not at the first router.
 """
 
 from overlaycast.lab.routedtopo import RoutedTopo
@@ -12,7 +11,7 @@ CORE_MS, UPLINK_MS = 3, 5
 
 
 class DeepTree(RoutedTopo):
-    """Router ``t`` on top, ``t0`` and ``t1`` below it, and so on; source, coordinator and backup hang on ``t``."""
+    """Router ``t`` on top, ``t0`` and ``t1`` below it, and so on; source, coordinator and backup server at ``t``."""
 
     def build(self) -> None:
         self.router("t")
@@ -23,7 +22,7 @@ class DeepTree(RoutedTopo):
             self.branch("t", digit)
 
     def branch(self, above: str, digit: str) -> None:
-        """Add a router, and what is below it."""
+        """Add a router and everything below it."""
         here = self.router(above + digit)
         level, site = len(here) - 1, f"site{here[1 : SITE_LEVEL + 1]}"
         if level < SITE_LEVEL:

@@ -1,10 +1,10 @@
 """Figure 2A: a server, its clients, and the routers between them, none of which forwards multicast.
 
-Clients 202a, 202b and 202c share leaf router A; 202a to 202f sit behind different leaf routers below router
-B. Three more sites hang on the core. Every site has one uplink of 20 Mbit/s; that is all behind it can get.
+Clients 202a, 202b and 202c share leaf router A. Clients 202d to 202f are behind other leaf routers below the same
+router B. Three more sites are attached to the core. The only way into a site is its uplink of 20 Mbit/s.
 
-Load it here (``overlaycast lab show topologies/figure_2a.py``) or with stock Mininet (``mn --custom
-topologies/figure_2a.py --topo figure_2a --controller none --switch lxbr``).
+To draw it: ``overlaycast lab show topologies/figure_2a.py``. To load it with stock Mininet: ``mn --custom
+topologies/figure_2a.py --topo figure_2a --controller none --switch lxbr``.
 """
 
 from overlaycast.lab.routedtopo import RoutedTopo

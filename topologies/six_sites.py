@@ -1,8 +1,8 @@
-"""Six sites of eight members behind thin uplinks, and a source whose own uplink is as thin.
+"""Six sites of eight members behind slow uplinks, and a source with an equally slow uplink.
 
-Whoever sends everything from the source, or a copy per member into a site, is lost here: 20 Mbit/s is all that
-crosses an uplink in either direction. One copy in and one copy out per site is the best there is for a file; a live
-stream of 8 Mbit/s leaves room for two.
+An uplink carries 20 Mbit/s in each direction, so a source cannot feed everybody, and a site cannot receive a copy per
+member. For a file, one copy in and one copy out per site is the best plan; a live stream of 8 Mbit/s leaves room for
+two.
 """
 
 from overlaycast.lab.routedtopo import RoutedTopo

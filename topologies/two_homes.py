@@ -1,6 +1,6 @@
-"""Two homes behind NAT, an office that can be dialled, and a source with a thin uplink, as a hoster's small server has.
+"""Two homes behind NAT, an office that can be dialled, and a source with a slow uplink.
 
-Nobody outside can open a connection into a home. Who lives there can call out, and reaches its own household.
+Outside hosts cannot open a connection into a home. Hosts in a home can dial out, and can dial each other.
 """
 
 from overlaycast.lab.routedtopo import RoutedTopo
@@ -12,7 +12,7 @@ DESKS = 3
 
 
 class TwoHomes(RoutedTopo):
-    """A core, the source's site, an office, and two boxes that translate."""
+    """A core, the source's site, an office, and two NAT routers."""
 
     def build(self) -> None:
         self.router("core")

@@ -1,7 +1,7 @@
-"""Sixteen sites of three clients, all directly below one core router: the tree that needs out-degree, not depth.
+"""Sixteen sites of three clients, all directly below one core router: a tree that needs out-degree, not depth.
 
-Uplinks differ as real ones do: every fourth site has ten times the rate of the others and a smaller delay, and all of
-them send less than they receive.
+Uplinks differ as real ones do: every fourth site has ten times the rate of the others and a smaller delay, and every
+uplink sends more slowly than it receives.
 """
 
 from overlaycast.lab.routedtopo import RoutedTopo
