@@ -28,7 +28,6 @@ from overlaycast.agent.files.file_group import FileGroup
 from overlaycast.agent.files.file_pump import FilePump
 from overlaycast.agent.hops.downstream import Downstream
 from overlaycast.agent.hops.uplink import Uplink
-from overlaycast.agent.journal import MemberJournal
 from overlaycast.agent.options import TS_RECORD, JoinOptions, NodeOptions, SendOptions
 from overlaycast.agent.records.arrival import Arrival
 from overlaycast.agent.records.chunks import cut
@@ -36,8 +35,10 @@ from overlaycast.agent.records.ring import Ring
 from overlaycast.agent.records.slab import SLAB_BYTES
 from overlaycast.agent.subscription import subscription
 from overlaycast.errors import ConfigError, LocalProtocolError, OverlaycastError
+from overlaycast.journal import MemberJournal
 from overlaycast.wire.frames import BACK, EDGE, OLDEST
 from overlaycast.wire.group import GroupSettings
+from overlaycast.wire.journal import Assigned, Begun, Entry, Failure, Started, Welcomed
 from overlaycast.wire.messages import (
     Accept,
     Assign,
@@ -106,12 +107,13 @@ class Agent:
         self.loop.set_exception_handler(self._defect)
         for number in (signal.SIGTERM, signal.SIGINT):
             self.loop.add_signal_handler(number, self.departure.asked, number)
-        self.journal("start", pid=os.getpid(), role=self.setup.role, name=self.options.name, group=self.options.group)
+        pid, options = os.getpid(), self.options
+        self.journal(Started(pid=pid, role=self.setup.role, name=options.name, group=options.group))
         self.spawn(self.control.run())
         try:
             return await self._outcome
         except OverlaycastError as error:
-            self.journal("error", reason=str(error))
+            self.journal(Failure(reason=str(error)))
             raise
         finally:
             await self._close()
@@ -140,7 +142,7 @@ class Agent:
         if self._outcome.done():
             return
         if line:
-            self.journal("error", reason=line)
+            self.journal(Failure(reason=line))
             print(f"overlaycast: {line}", file=sys.stderr)
         self._outcome.set_result(code)
 
@@ -167,9 +169,9 @@ class Agent:
         """One line for people."""
         self.figures.line(line)
 
-    def journal(self, kind: str, **fields: object) -> None:
+    def journal(self, entry: Entry) -> None:
         """One line for machines."""
-        self.setup.journal.write(kind, **fields)
+        self.setup.journal.write(entry)
 
     def tell(self, message: MemberMessage) -> None:
         """Something for the coordinator."""
@@ -240,7 +242,7 @@ class Agent:
             self.file.announce()
         if known == message.member:
             return
-        self.journal("welcome", member=message.member)
+        self.journal(Welcomed(member=message.member))
         if known is None:
             self._build(message.settings)  # where our input or output does not fit the group, that is all we say
         elif self.uplink:
@@ -315,13 +317,14 @@ class Agent:
             return
         self.epoch, self._rank = order.epoch, order.rank
         self.journal(
-            "assign",
-            epoch=order.epoch,
-            parent=order.parent.member if order.parent else None,
-            rank=order.rank,
-            depth=order.depth,
-            primary=order.primary,
-            standbys=[peer.member for peer in order.standbys],
+            Assigned(
+                epoch=order.epoch,
+                parent=order.parent.member if order.parent else None,
+                rank=order.rank,
+                depth=order.depth,
+                primary=order.primary,
+                standbys=tuple(peer.member for peer in order.standbys),
+            )
         )
         self.figures.learn_names(order)
         self._down().set_rank(order.rank)
@@ -334,7 +337,7 @@ class Agent:
         if self.pump is None or self.figures.begun:
             return
         self.figures.begun = True
-        self.journal("begin", next_seq=order.next_seq, incarnation=order.incarnation)
+        self.journal(Begun(next_seq=order.next_seq, incarnation=order.incarnation))
         self.say(f"sending from record {order.next_seq}")
         self.spawn(self._send(self.pump, order))
 

@@ -20,9 +20,9 @@ from overlaycast.agent.ends.media import Input, SyntheticInput, open_input
 from overlaycast.agent.ends.output import Output
 from overlaycast.agent.ends.source import schedule_for
 from overlaycast.agent.hops.sockets import open_data_port, set_congestion
-from overlaycast.agent.journal import MemberJournal
 from overlaycast.agent.options import TS_RECORD, JoinOptions, NodeOptions, RelayOptions, SendOptions
 from overlaycast.errors import ConfigError
+from overlaycast.journal import MemberJournal
 from overlaycast.settings import load
 from overlaycast.wire.messages import Role
 

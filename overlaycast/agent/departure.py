@@ -11,6 +11,7 @@ import signal
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, Final
 
+from overlaycast.wire.journal import StreamEnd
 from overlaycast.wire.messages import Done, Failed, Leaving
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ class Departure:
         ok = node.figures.verdict()
         end = node.ring.end
         if end is not None:
-            node.journal("end", next_seq=end.seq, sha256=end.digest.hex())
+            node.journal(StreamEnd(next_seq=end.seq, sha256=end.digest.hex()))
         if (sha256 := node.figures.sha256()) is not None:
             node.tell(Done(next_seq=node.figures.next_seq, sha256=sha256, ok=ok))
         node.figures.report()

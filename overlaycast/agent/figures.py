@@ -13,6 +13,7 @@ from overlaycast.agent.progress import Far, FileProgress
 from overlaycast.agent.records.arrival import Arrival
 from overlaycast.agent.stats import Reception
 from overlaycast.failover.words import State
+from overlaycast.wire.journal import FileProgressed, RecordsLost, Sample, SinkLatency, Summary
 from overlaycast.wire.messages import Assign, Report
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ class Figures:
         reception.duplicates += arrival.duplicates
         for first, after in arrival.lost:
             self._lost += after - first
-            self._node.journal("lost", from_seq=first, to_seq=after)
+            self._node.journal(RecordsLost(from_seq=first, to_seq=after))
             self.line(f"lost records {first} to {after - 1}")
         if not arrival.records:
             return None
@@ -157,12 +158,13 @@ class Figures:
         interval = self._reception.take_sample(self._time())
         size, records = self._written()
         self._node.journal(
-            "sample",
-            bytes=size,
-            records=records,
-            next_seq=self.next_seq,
-            gap_ms=round(interval.longest_gap_ms, 3),
-            latency_ms=interval.latency.percentile(0.5),
+            Sample(
+                bytes=size,
+                records=records,
+                next_seq=self.next_seq,
+                gap_ms=round(interval.longest_gap_ms, 3),
+                latency_ms=interval.latency.percentile(0.5),
+            )
         )
         self.look_at_file()
         self._status(size)
@@ -178,7 +180,7 @@ class Figures:
         if self._progress.is_news(self._far):
             left = None if self._far.left_s is None else round(self._far.left_s, 1)
             rate = round(self._far.rate_mbit, 3)
-            self._node.journal("progress", percent=self._far.percent, bytes=size, rate_mbit=rate, left_s=left)
+            self._node.journal(FileProgressed(percent=self._far.percent, bytes=size, rate_mbit=rate, left_s=left))
 
     def sha256(self) -> str | None:
         """The digest of what was sent or written; a live relay keeps none."""
@@ -219,30 +221,31 @@ class Figures:
         entered = node.sink.counting.entered if node.sink else None
         size, records = self._written()
         node.journal(
-            "summary",
-            first_seq=self.first_seq,
-            next_seq=self.next_seq,
-            expected=self.next_seq - self.first_seq,
-            received=records,
-            lost=self.lost,
-            duplicated=entered.duplicated if entered else 0,
-            reordered=entered.reordered if entered else 0,
-            sha256=self.sha256(),
-            digest_ok=self.digest_ok(),
-            latency_ms={
-                "p50": latency.percentile(0.5),
-                "p99": latency.percentile(0.99),
-                "max": round(latency.maximum, 3) if latency.total else None,
-            },
-            longest_gap_ms=round(reception.longest_gap_ms, 3),
-            longest_gap_at=reception.longest_gap_at,
-            bytes=size,
-            bytes_received=reception.bytes,
-            discarded=reception.duplicates,
-            children_skipped=node.downstream.skipped if node.downstream else 0,
-            bytes_forwarded=node.downstream.bytes_out if node.downstream else 0,
-            ring_bytes=node.ring.memory_bytes,
-            cpu_s=round(time.process_time(), 3),
+            Summary(
+                first_seq=self.first_seq,
+                next_seq=self.next_seq,
+                expected=self.next_seq - self.first_seq,
+                received=records,
+                lost=self.lost,
+                duplicated=entered.duplicated if entered else 0,
+                reordered=entered.reordered if entered else 0,
+                sha256=self.sha256(),
+                digest_ok=self.digest_ok(),
+                latency_ms=SinkLatency(
+                    p50=latency.percentile(0.5),
+                    p99=latency.percentile(0.99),
+                    max=round(latency.maximum, 3) if latency.total else None,
+                ),
+                longest_gap_ms=round(reception.longest_gap_ms, 3),
+                longest_gap_at=reception.longest_gap_at,
+                bytes=size,
+                bytes_received=reception.bytes,
+                discarded=reception.duplicates,
+                children_skipped=node.downstream.skipped if node.downstream else 0,
+                bytes_forwarded=node.downstream.bytes_out if node.downstream else 0,
+                ring_bytes=node.ring.memory_bytes,
+                cpu_s=round(time.process_time(), 3),
+            )
         )
         if self._status_shown:
             print(file=sys.stderr)

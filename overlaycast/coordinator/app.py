@@ -19,7 +19,7 @@ from overlaycast.coordinator.door import Door
 from overlaycast.coordinator.folder import StateFolder
 from overlaycast.coordinator.groups import Groups
 from overlaycast.coordinator.http import admin_routes, open_routes, say_errors_in_one_line
-from overlaycast.coordinator.journal import JournalFile
+from overlaycast.coordinator.journal import open_journal
 from overlaycast.coordinator.measure import Measurer
 from overlaycast.coordinator.secret import hash_of
 from overlaycast.coordinator.settings import CoordinatorSettings
@@ -50,7 +50,7 @@ def create_app(
     Raises:
         ConfigError: the state or the journal cannot be used.
     """
-    journal = JournalFile(settings.journal)
+    journal = open_journal(settings.journal)
     store = Store(folder.database)
     tracer = TraceClient() if settings.trace else None
     groups = Groups(settings, store, maker, Measurer(tracer, settings.measure_at_once), journal, on_failure)

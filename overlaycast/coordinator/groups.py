@@ -19,13 +19,14 @@ from overlaycast.coordinator.allowance import Allowance
 from overlaycast.coordinator.brain import BrainMaker
 from overlaycast.coordinator.clock import Clock
 from overlaycast.coordinator.driver import GroupDriver
-from overlaycast.coordinator.journal import RESTART_GAP, EventLog, JournalFile
+from overlaycast.coordinator.journal import RESTART_GAP, EventLog
 from overlaycast.coordinator.link import MemberLink
 from overlaycast.coordinator.measure import Measurer
 from overlaycast.coordinator.secret import hash_of, matches, new_token
 from overlaycast.coordinator.settings import CoordinatorSettings
 from overlaycast.coordinator.store import GroupRow, Store
 from overlaycast.errors import ConfigError, RefusedError
+from overlaycast.journal import LineFile
 from overlaycast.wire.group import GroupSettings
 from overlaycast.wire.messages import Address, Subscribe
 
@@ -61,7 +62,7 @@ class Groups:
         store: Store,
         maker: BrainMaker,
         measurer: Measurer,
-        journal: JournalFile,
+        journal: LineFile,
         on_failure: Callable[[BaseException], None],
     ) -> None:
         self._settings = settings

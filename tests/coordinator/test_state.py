@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from overlaycast.coordinator.allowance import Allowance
 from overlaycast.coordinator.folder import open_folder
-from overlaycast.coordinator.journal import CAPACITY, EventLog, JournalFile
+from overlaycast.coordinator.journal import CAPACITY, EventLog, open_journal
 from overlaycast.coordinator.secret import hash_of, matches, new_token
 from overlaycast.coordinator.store import GroupRow, Store
 from overlaycast.errors import ConfigError
@@ -159,7 +159,7 @@ def test_tokens_are_long_different_and_compared_whole() -> None:
 
 
 def test_an_event_log_is_bounded_and_goes_on_where_it_is_told_to(tmp_path: Path) -> None:
-    log = EventLog("demo", JournalFile(None), first=500)
+    log = EventLog("demo", open_journal(None), first=500)
     for number in range(CAPACITY + 10):
         log.add(1.0, "tick", None, {"number": number})
     assert len(log.since(0, CAPACITY * 2)) == CAPACITY
@@ -170,13 +170,13 @@ def test_an_event_log_is_bounded_and_goes_on_where_it_is_told_to(tmp_path: Path)
 
 def test_a_journal_that_cannot_be_opened_is_said_in_one_line(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="journal"):
-        JournalFile(tmp_path / "no" / "such" / "folder")
+        open_journal(tmp_path / "no" / "such" / "folder")
 
 
 def test_a_full_disk_ends_the_journal_and_nothing_else(caplog: pytest.LogCaptureFixture) -> None:
-    journal = JournalFile(Path("/dev/full"))
+    journal = open_journal(Path("/dev/full"))
     for _ in range(3):
-        journal.write({"kind": "tick"})
+        journal.write('{"kind":"tick"}')
     journal.close()
     assert [record.message for record in caplog.records] == ["the journal ends here: No space left on device"]
 

@@ -26,6 +26,7 @@ from overlaycast.agent.files.file_pump import FilePump
 from overlaycast.agent.records.chunk_intake import slab_bytes
 from overlaycast.agent.records.chunks import Checks, Read, describe
 from overlaycast.agent.records.ring import Ring
+from overlaycast.wire.journal import FileDescribed
 from overlaycast.wire.messages import Assign, Begin, Contents
 
 if TYPE_CHECKING:
@@ -98,7 +99,7 @@ class FileGroup:
         pump.open(frames, bytes.fromhex(contents.sha256))
         self._archive.open(frames, self.checks)
         seconds = round(time.monotonic() - began, 3)
-        self._node.journal("contents", **contents.model_dump(exclude={"kind"}), seconds=seconds)
+        self._node.journal(FileDescribed(**contents.model_dump(exclude={"kind"}), seconds=seconds))
         self.announce()
         self._pay()
         self.ready.set()

@@ -34,6 +34,7 @@ from overlaycast.failover.words import (
 )
 from overlaycast.wire.frames import OLDEST, Heartbeat, RefuseCode
 from overlaycast.wire.group import GroupSettings
+from overlaycast.wire.journal import DataDamaged, Entry, Fed, FellSilent, Switched
 from overlaycast.wire.messages import Assign, MemberMessage, NotReceiving, Peer
 
 LONGEST_SLEEP_S: Final = 0.08
@@ -51,7 +52,7 @@ class UplinkListener(Protocol):
     def received(self, arrival: Arrival) -> float | None:
         """New bytes are in the ring. Return the gap in ms between the newest records and those before."""
 
-    def journal(self, kind: str, **fields: object) -> None:
+    def journal(self, entry: Entry) -> None:
         """Something for the journal."""
 
     def tell(self, message: MemberMessage) -> None:
@@ -141,7 +142,7 @@ class Uplink:
         self.links.pop(link.number, None)
         if damaged:
             self._distrusted[link.peer.member] = self._now() + DISTRUST_S
-            self._listener.journal("damaged", parent=link.peer.member, what=why)
+            self._listener.journal(DataDamaged(parent=link.peer.member, what=why))
         self.machine.lost(link.number, "damaged" if damaged else "reset", self._now())
         self._perform()
 
@@ -232,7 +233,7 @@ class Uplink:
             case ParentChanged():
                 self._parent_changed(action)
             case Silent():
-                self._listener.journal("silent", parent=action.parent, silent_ms=action.silent_ms)
+                self._listener.journal(FellSilent(parent=action.parent, silent_ms=action.silent_ms))
 
     def _dial(self, action: Dial) -> None:
         if self._distrusted.get(action.peer.member, 0.0) > self._now():
@@ -288,7 +289,7 @@ class Uplink:
     def _parent_changed(self, action: ParentChanged) -> None:
         current = self.machine.current
         link = self.links.get(current.number) if current is not None else None
-        self._listener.journal("fed", parent=action.parent, called=link is not None and link.called)
+        self._listener.journal(Fed(parent=action.parent, called=link is not None and link.called))
         if action.was is not None:
             self._switch = action
         self._listener.parent_changed()
@@ -297,8 +298,7 @@ class Uplink:
         fed, self._switch = self._switch, None
         if fed is not None:
             gap = None if gap_ms is None else round(gap_ms, 3)
-            fields: dict[str, object] = {"from": fed.was, "to": fed.parent, "reason": fed.reason, "gap_ms": gap}
-            self._listener.journal("switch", **fields)
+            self._listener.journal(Switched(from_parent=fed.was, to_parent=fed.parent, reason=fed.reason, gap_ms=gap))
 
     # --- time --------------------------------------------------------------------------------------------------
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import json
 import os
 import signal
 import socket
@@ -21,7 +20,20 @@ from pathlib import Path
 from types import FrameType
 from typing import Final
 
+from overlaycast.journal import MemberJournal
 from overlaycast.lab.actors.multicast_stream import Assembly, End, Lost, Record, datagrams, end_datagram
+from overlaycast.wire.journal import (
+    Begun,
+    Failure,
+    Fed,
+    RecordsLost,
+    Sample,
+    SinkLatency,
+    Started,
+    StreamEnd,
+    Summary,
+    Welcomed,
+)
 
 SAMPLE_S: Final = 0.2
 HOPS: Final = 64
@@ -34,17 +46,6 @@ LATEST_S: Final = 0.25
 
 class Stopped(Exception):
     """SIGTERM or SIGINT."""
-
-
-class Journal:
-    """JSON lines, as ``journals`` reads them."""
-
-    def __init__(self, path: Path) -> None:
-        self._file = path.open("a", buffering=1)
-
-    def write(self, kind: str, **fields: object) -> None:
-        """Write one line."""
-        self._file.write(json.dumps({"t": round(time.time(), 6), "kind": kind, **fields}) + "\n")
 
 
 class Seen:
@@ -77,31 +78,42 @@ class Seen:
         if latency_ms is not None:
             self.latencies.append(latency_ms)
 
-    def sample(self, journal: Journal) -> None:
+    def sample(self, journal: MemberJournal) -> None:
         """Write a sample and begin a new interval."""
         recent = sorted(self.latencies[self._sampled :])
         middle = round(recent[len(recent) // 2], 3) if recent else None
-        counts = {"bytes": self.bytes, "records": self.records, "next_seq": self.next_seq}
-        journal.write("sample", **counts, gap_ms=round(self._gap_ms, 3), latency_ms=middle)
+        journal.write(
+            Sample(
+                bytes=self.bytes,
+                records=self.records,
+                next_seq=self.next_seq,
+                gap_ms=round(self._gap_ms, 3),
+                latency_ms=middle,
+            )
+        )
         self._gap_ms, self._sampled = 0.0, len(self.latencies)
 
-    def summary(self, journal: Journal, **more: object) -> None:
+    def summary(
+        self, journal: MemberJournal, digest_ok: bool | None = None, duplicated: int = 0, reordered: int = 0
+    ) -> None:
         """Write the last line."""
         ordered = sorted(self.latencies)
         journal.write(
-            "summary",
-            first_seq=self.first_seq or 0,
-            next_seq=self.next_seq,
-            expected=self.next_seq - (self.first_seq or 0),
-            received=self.records,
-            records=self.records,
-            lost=self.lost,
-            sha256=self.digest.hexdigest(),
-            latency_ms={"p50": _share(ordered, 0.5), "p99": _share(ordered, 0.99), "max": _share(ordered, 1.0)},
-            longest_gap_ms=round(self.longest_ms, 3),
-            longest_gap_at=self.longest_at,
-            bytes=self.bytes,
-            **more,
+            Summary(
+                first_seq=self.first_seq or 0,
+                next_seq=self.next_seq,
+                expected=self.next_seq - (self.first_seq or 0),
+                received=self.records,
+                lost=self.lost,
+                duplicated=duplicated,
+                reordered=reordered,
+                sha256=self.digest.hexdigest(),
+                digest_ok=digest_ok,
+                latency_ms=SinkLatency(p50=_share(ordered, 0.5), p99=_share(ordered, 0.99), max=_share(ordered, 1.0)),
+                longest_gap_ms=round(self.longest_ms, 3),
+                longest_gap_at=self.longest_at,
+                bytes=self.bytes,
+            )
         )
 
 
@@ -112,7 +124,7 @@ def _share(ordered: Sequence[float], share: float) -> float | None:
 # --- the sender ----------------------------------------------------------------------------------------------------
 
 
-def send(options: argparse.Namespace, journal: Journal) -> int:
+def send(options: argparse.Namespace, journal: MemberJournal) -> int:
     """Send a file at a rate."""
     seen = Seen()
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as out, options.file.open("rb") as file:
@@ -120,9 +132,9 @@ def send(options: argparse.Namespace, journal: Journal) -> int:
         out.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton(options.interface))
         out.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, BUFFER)
         out.connect((options.group, options.port))
-        journal.write("begin", next_seq=0, incarnation=1)
+        journal.write(Begun(next_seq=0, incarnation=1))
         _send_all(out, file.read(), options, seen, journal)
-        journal.write("end", next_seq=seen.next_seq, sha256=seen.digest.hexdigest())
+        journal.write(StreamEnd(next_seq=seen.next_seq, sha256=seen.digest.hexdigest()))
         for _ in range(ENDS):
             out.send(end_datagram(seen.next_seq, time.time_ns() // 1000, 0, seen.digest.digest()))
             time.sleep(ENDS_EVERY_S)
@@ -130,7 +142,7 @@ def send(options: argparse.Namespace, journal: Journal) -> int:
     return 0
 
 
-def _send_all(out: socket.socket, data: bytes, options: argparse.Namespace, seen: Seen, journal: Journal) -> None:
+def _send_all(out: socket.socket, data: bytes, options: argparse.Namespace, seen: Seen, journal: MemberJournal) -> None:
     begun = sampled = time.monotonic()
     for seq, offset in enumerate(range(0, len(data), options.record_size)):
         due = begun + offset * 8 / options.rate
@@ -152,22 +164,21 @@ def _send_all(out: socket.socket, data: bytes, options: argparse.Namespace, seen
 # --- the receiver --------------------------------------------------------------------------------------------------
 
 
-def join(options: argparse.Namespace, journal: Journal) -> int:
+def join(options: argparse.Namespace, journal: MemberJournal) -> int:
     """Receive to the end, or until asked to stop."""
     assembly, seen = Assembly(), Seen()
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as inbox:
         try:
             with options.output.open("wb", buffering=0) as file:
                 _listen(inbox, options)
-                journal.write("welcome", member=options.member)
+                journal.write(Welcomed(member=options.member))
                 end = _receive(inbox, file.fileno(), assembly, seen, journal)
         except OSError as error:
-            journal.write("error", reason=error.strerror)
+            journal.write(Failure(reason=error.strerror or str(error)))
             print(f"multicast_node: {options.output}: {error.strerror}", file=sys.stderr)
             return 1
-    counts = {"duplicated": assembly.duplicated, "reordered": assembly.reordered}
     whole = None if end is None or seen.lost else seen.digest.digest() == end.digest
-    seen.summary(journal, digest_ok=whole, **counts)
+    seen.summary(journal, whole, assembly.duplicated, assembly.reordered)
     return 0
 
 
@@ -178,7 +189,7 @@ def _listen(inbox: socket.socket, options: argparse.Namespace) -> None:
     inbox.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, membership)
 
 
-def _receive(inbox: socket.socket, file: int, assembly: Assembly, seen: Seen, journal: Journal) -> End | None:
+def _receive(inbox: socket.socket, file: int, assembly: Assembly, seen: Seen, journal: MemberJournal) -> End | None:
     sampled = time.monotonic()
     inbox.settimeout(SAMPLE_S)
     try:
@@ -191,7 +202,7 @@ def _receive(inbox: socket.socket, file: int, assembly: Assembly, seen: Seen, jo
                 if isinstance(one, End):
                     seen.sample(journal)
                     seen.next_seq = one.seq
-                    journal.write("end", next_seq=one.seq, sha256=one.digest.hex())
+                    journal.write(StreamEnd(next_seq=one.seq, sha256=one.digest.hex()))
                     return one
                 _note(one, file, seen, journal)
             if time.monotonic() - sampled >= SAMPLE_S:
@@ -201,14 +212,14 @@ def _receive(inbox: socket.socket, file: int, assembly: Assembly, seen: Seen, jo
         return None
 
 
-def _note(one: Record | Lost, file: int, seen: Seen, journal: Journal) -> None:
+def _note(one: Record | Lost, file: int, seen: Seen, journal: MemberJournal) -> None:
     if isinstance(one, Lost):
         seen.lost += one.after - one.first
         seen.next_seq = one.after
-        journal.write("lost", from_seq=one.first, to_seq=one.after)
+        journal.write(RecordsLost(from_seq=one.first, to_seq=one.after))
         return
     if seen.records == 0:
-        journal.write("fed", parent=1)
+        journal.write(Fed(parent=1))
     seen.count(one.seq, one.payload, max(0.0, time.time() * 1000 - one.time_us / 1000))
     os.write(file, one.payload)
 
@@ -241,12 +252,12 @@ def main(argv: Sequence[str]) -> int:
     options = _options(argv)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _stop)
-    journal = Journal(options.journal)
+    journal = MemberJournal(options.journal)
     role = "source" if options.role == "send" else "peer"
-    journal.write("start", role=role, name=options.name, pid=os.getpid(), group=options.group)
+    journal.write(Started(pid=os.getpid(), role=role, name=options.name, group=options.group))
     if options.role == "join":
         return join(options, journal)
-    journal.write("welcome", member=options.member)
+    journal.write(Welcomed(member=options.member))
     try:
         return send(options, journal)
     except Stopped:

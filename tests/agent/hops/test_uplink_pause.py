@@ -7,6 +7,7 @@ import random
 from overlaycast.agent.hops.uplink import Uplink
 from overlaycast.agent.records.ring import Ring
 from overlaycast.wire.group import GroupSettings
+from overlaycast.wire.journal import Entry
 from overlaycast.wire.messages import MemberMessage
 
 
@@ -16,7 +17,7 @@ class Nobody:
     def received(self, arrival: object) -> float | None:
         return None
 
-    def journal(self, kind: str, **fields: object) -> None: ...
+    def journal(self, entry: Entry) -> None: ...
 
     def tell(self, message: MemberMessage) -> None: ...
 

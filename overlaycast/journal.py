@@ -1,0 +1,77 @@
+"""Files of JSON lines: appended to, one write a line, and given up rather than ending the program.
+
+Owns: the file. Refuses: the shape of the lines (``wire.journal`` for members, ``coordinator.journal`` for groups).
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from overlaycast.errors import ConfigError
+from overlaycast.wire.journal import Entry, encode
+
+
+class LineFile:
+    """Appends lines to a file. Without a path it does nothing.
+
+    Args:
+        path: the file; None: nowhere.
+        given_up: called once with the reason when the file takes no more, such as when the disk is full.
+
+    Raises:
+        ConfigError: the file cannot be opened for appending.
+    """
+
+    def __init__(self, path: Path | None, given_up: Callable[[str], None]) -> None:
+        self._file: int | None = None
+        self._given_up = given_up
+        if path is not None:
+            try:
+                self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            except OSError as error:
+                raise ConfigError(f"journal: {path}: {error.strerror}") from None
+
+    @property
+    def closed(self) -> bool:
+        """Return whether lines go nowhere."""
+        return self._file is None
+
+    def write(self, line: str) -> None:
+        """Append one line; its end is added here."""
+        if self._file is None:
+            return
+        try:
+            os.write(self._file, line.encode() + b"\n")
+        except OSError as error:
+            self.close()
+            self._given_up(error.strerror or str(error))
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
+
+
+class MemberJournal:
+    """A member's journal: ``lab`` and tests read from it what happened; nobody parses logs."""
+
+    def __init__(self, path: Path | None) -> None:
+        self._file = LineFile(path, _complain)
+
+    def write(self, entry: Entry) -> None:
+        """Append one entry, dated now."""
+        if not self._file.closed:
+            self._file.write(encode(entry, time.time()))
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+def _complain(reason: str) -> None:
+    print(f"overlaycast: journal given up: {reason}", file=sys.stderr)
