@@ -44,5 +44,5 @@ format: setup  ## let ruff lay out the code
 	@$(RUN)ruff check --fix .
 
 docs: setup  ## build the docs as one site: build/site/index.html
-	@NO_MKDOCS_2_WARNING=1 $(RUN)mkdocs build --quiet --clean
+	@NO_MKDOCS_2_WARNING=1 $(RUN)mkdocs build --clean
 	@echo build/site/index.html

@@ -19,7 +19,7 @@ TOP: Final = {
     "README.md": "index.md",
     **{f"{name}.md": f"{name}.md" for name in ("SECURITY", "CODE_OF_CONDUCT", "CHANGELOG")},
 }
-LINK: Final = re.compile(r"(?<=\]\()([^)#\s:]+)(#[^)\s]*)?(?=\))")
+LINK: Final = re.compile(r"\[([^\]]*)\]\(([^)#\s:]+)(#[^)\s]*)?\)")
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
@@ -34,8 +34,10 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     source = next((top for top, name in TOP.items() if name == page.file.src_uri), f"docs/{page.file.src_uri}")
 
     def lead(link: re.Match[str]) -> str:
-        target = (ROOT / source).parent.joinpath(link[1]).resolve()
-        return _in_site(target.relative_to(ROOT), config, files) + (link[2] or "")
+        words, target, anchor = link.groups(default="")
+        path = (ROOT / source).parent.joinpath(target).resolve().relative_to(ROOT)
+        # a site has no page for a folder
+        return words if (ROOT / path).is_dir() else f"[{words}]({_in_site(path, config, files)}{anchor})"
 
     return LINK.sub(lead, markdown)
 
