@@ -14,10 +14,11 @@ from __future__ import annotations
 import argparse
 import re
 import tomllib
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, NoReturn, TypeVar, cast
+from typing import Annotated, Any, Final, NoReturn, TypeAlias, TypeVar, cast
 
-from pydantic import ValidationError
+from pydantic import AfterValidator, ValidationError
 from pydantic_settings import (
     BaseSettings,
     CliSettingsSource,
@@ -45,6 +46,45 @@ class Settings(BaseSettings):
         cli_hide_none_type=True,
         cli_avoid_json=True,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where to listen; an empty host means all addresses."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+ENDPOINT: Final = "accepted is HOST:PORT or [IPV6]:PORT with a port from 0 to 65535"
+
+
+def parse_endpoint(text: str) -> Endpoint:
+    """Return the endpoint that ``HOST:PORT`` or ``[IPV6]:PORT`` names; port 0 is any free one.
+
+    Raises:
+        ValueError: neither of those.
+    """
+    host, colon, port = text.rpartition(":")
+    if host.startswith("[") and host.endswith("]"):
+        host = host[1:-1]
+    elif ":" in host:
+        raise ValueError(ENDPOINT)
+    if not colon or not port.isdecimal() or int(port) > 65535:
+        raise ValueError(ENDPOINT)
+    return Endpoint(host, int(port))
+
+
+def _endpoint_text(text: str) -> str:
+    parse_endpoint(text)
+    return text
+
+
+EndpointText: TypeAlias = Annotated[str, AfterValidator(_endpoint_text)]
+"""An option that ``parse_endpoint`` can read."""
 
 
 class _Environment(EnvSettingsSource):

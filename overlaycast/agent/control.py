@@ -17,6 +17,7 @@ from websockets.exceptions import ConnectionClosed, InvalidURI, WebSocketExcepti
 from websockets.uri import parse_uri
 
 from overlaycast.agent.dial import dial
+from overlaycast.discovery.unpaced import unpaced
 from overlaycast.errors import ConfigError, RefusedError, RemoteProtocolError
 from overlaycast.wire.messages import (
     MAX_MESSAGE,
@@ -120,6 +121,7 @@ class ControlLink:
             RefusedError: the coordinator does not want us.
         """
         pause = FIRST_PAUSE_S
+        # not ``async for link in connect(...)``: that pauses for up to 90 s, which only the environment can change
         while True:
             began = asyncio.get_running_loop().time()
             try:
@@ -145,7 +147,8 @@ class ControlLink:
     async def _one_connection(self) -> None:
         uri = parse_uri(self._url)
         async with asyncio.timeout(OPEN_S):
-            sock = await dial(uri.host, uri.port)
+            # before it connects: pacing that has once begun does not end with another congestion control
+            sock = await dial(uri.host, uri.port, unpaced)
         async with connect(
             self._url,
             sock=sock,

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_settings import CliPositionalArg
 
-from overlaycast.settings import Settings
+from overlaycast.settings import EndpointText, Settings
 from overlaycast.wire.frames import MAX_RECORD
 from overlaycast.wire.group import GroupName, Mode
 from overlaycast.wire.messages import Name, Token
@@ -60,7 +60,9 @@ class NodeOptions(Settings):
     coordinator: Annotated[str, AfterValidator(_resolvable)] = Field(description="the coordinator, as http://HOST:PORT")
     token: Token = Field(description="the group's join token; better given as OVERLAYCAST_TOKEN")
     name: Name = Field(default_factory=_default_name, description="this member's name in logs and reports")
-    listen: str | None = Field(None, description="data port, HOST:PORT; default: the first free port of 8471 to 8570")
+    listen: EndpointText | None = Field(
+        None, description="data port, HOST:PORT; default: the first free port of 8471 to 8570"
+    )
     advertise: str | None = Field(
         None,
         max_length=64,

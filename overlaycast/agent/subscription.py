@@ -5,8 +5,8 @@ Owns: the first message of each control connection. Refuses: sockets. Pure.
 
 from __future__ import annotations
 
-from overlaycast.agent.hops.sockets import split_host_port
 from overlaycast.agent.options import NodeOptions
+from overlaycast.settings import parse_endpoint
 from overlaycast.wire.group import MemberLimits
 from overlaycast.wire.messages import VERSION, Address, Resume, Role, Subscribe
 
@@ -40,5 +40,5 @@ def bound_host(options: NodeOptions) -> str:
     """Return the host that the data port is bound to; empty: all of them."""
     if options.listen is None:
         return ""
-    host = split_host_port(options.listen, "listen")[0]
+    host = parse_endpoint(options.listen).host
     return "" if host in ("0.0.0.0", "::", "*") else host

@@ -13,10 +13,10 @@ import sys
 
 from overlaycast.coordinator.folder import StateFolder, open_folder
 from overlaycast.coordinator.listeners import listen_local, listen_tcp
-from overlaycast.coordinator.settings import CoordinatorSettings, Endpoint
+from overlaycast.coordinator.settings import CoordinatorSettings
 from overlaycast.discovery.tracer import need_raw_sockets
 from overlaycast.errors import MissingError, OverlaycastError
-from overlaycast.settings import load
+from overlaycast.settings import Endpoint, load
 
 log = logging.getLogger(__name__)
 

@@ -11,9 +11,9 @@ from ipaddress import IPv6Address, ip_address
 from pathlib import Path
 from typing import Final
 
-from overlaycast.coordinator.settings import Endpoint
 from overlaycast.discovery.unpaced import unpaced
 from overlaycast.errors import ConfigError
+from overlaycast.settings import Endpoint
 
 BACKLOG: Final = 1024
 _USER_TIMEOUT_MS: Final = 20_000

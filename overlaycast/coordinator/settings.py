@@ -1,57 +1,30 @@
 """The coordinator's options and bounds, declared once.
 
-Owns: names, defaults, and how ``HOST:PORT`` is read. Refuses: a group's settings; those are ``wire.group``.
+Owns: names and defaults. Refuses: a group's settings; those are ``wire.group``.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Final
 
 from pydantic import AfterValidator, Field
 
-from overlaycast.settings import Settings
+from overlaycast.settings import ENDPOINT, Endpoint, EndpointText, Settings, parse_endpoint
 
 DEFAULT_STATE: Final = Path("~/.local/state/overlaycast")
 
 
-@dataclass(frozen=True, slots=True)
-class Endpoint:
-    """Where to listen."""
-
-    host: str
-    port: int
-
-    def __str__(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
-
-
-def parse_endpoint(text: str) -> Endpoint:
-    """Return the endpoint that ``HOST:PORT`` or ``[IPv6]:PORT`` names; port 0 is any free one.
-
-    Raises:
-        ValueError: neither of those.
-    """
-    host, colon, port = text.rpartition(":")
-    if host.startswith("[") and host.endswith("]"):
-        host = host[1:-1]
-    elif ":" in host:
-        raise ValueError("accepted: HOST:PORT or [IPv6]:PORT")
-    if not colon or not host or not port.isdecimal() or int(port) > 65535:
-        raise ValueError("accepted: HOST:PORT or [IPv6]:PORT, with a port from 0 to 65535")
-    return Endpoint(host, int(port))
-
-
-def _endpoint_text(text: str) -> str:
-    parse_endpoint(text)
+def _with_host(text: EndpointText) -> EndpointText:
+    if not parse_endpoint(text).host:
+        raise ValueError(ENDPOINT)
     return text
 
 
 class CoordinatorSettings(Settings):
     """Run the control plane: authenticate, measure and place members. The stream never passes through it."""
 
-    listen: Annotated[str, AfterValidator(_endpoint_text)] = Field(
+    listen: Annotated[EndpointText, AfterValidator(_with_host)] = Field(
         "0.0.0.0:8470", description="HOST:PORT for members, HTTP and tools"
     )
     state: Path = Field(DEFAULT_STATE, description="folder for the admin token, the groups and the Unix socket")

@@ -19,7 +19,8 @@ from overlaycast.coordinator.folder import open_folder
 from overlaycast.coordinator.groups import Groups
 from overlaycast.coordinator.listeners import listen_local, listen_tcp
 from overlaycast.coordinator.serving import make_server
-from overlaycast.coordinator.settings import CoordinatorSettings, Endpoint
+from overlaycast.coordinator.settings import CoordinatorSettings
+from overlaycast.settings import Endpoint
 from overlaycast.wire.messages import (
     CoordinatorMessage,
     EchoReply,

@@ -10,7 +10,8 @@ import pytest
 
 from overlaycast.agent.dial import dial
 from overlaycast.coordinator.listeners import listen_tcp
-from overlaycast.coordinator.settings import Endpoint
+from overlaycast.discovery.unpaced import unpaced
+from overlaycast.settings import Endpoint
 
 CONTROLS = Path("/proc/sys/net/ipv4/tcp_available_congestion_control")
 HAS_RENO = CONTROLS.exists() and "reno" in CONTROLS.read_text().split()
@@ -28,7 +29,7 @@ async def test_small_messages_wait_for_nobody_and_bursts_are_not_spaced() -> Non
     listener = listen_tcp(Endpoint("127.0.0.1", 0))
     server = await asyncio.start_server(accepted, sock=listener)
     async with server, asyncio.timeout(60):
-        ours = await dial("127.0.0.1", listener.getsockname()[1])
+        ours = await dial("127.0.0.1", listener.getsockname()[1], unpaced)
         _, writer = await asyncio.open_connection(sock=ours)
         for end in (await seen.get(), ours):
             assert end.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
@@ -42,4 +43,10 @@ async def test_a_name_without_a_listener_is_an_os_error() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # bound, but nobody listens
         with pytest.raises(OSError):  # noqa: PT011
-            await dial("127.0.0.1", taken.getsockname()[1])
+            await dial("127.0.0.1", taken.getsockname()[1], unpaced)
+
+
+async def test_a_host_that_dns_could_not_hold_is_an_os_error() -> None:
+    """A member says under which host others reach it; whatever it says must not end those that dial it."""
+    with pytest.raises(OSError, match="no host name"):
+        await dial("a..b", 1, unpaced)

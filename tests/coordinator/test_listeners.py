@@ -7,7 +7,7 @@ import socket
 import pytest
 
 from overlaycast.coordinator.listeners import listen_tcp, plain_host
-from overlaycast.coordinator.settings import Endpoint
+from overlaycast.settings import Endpoint
 
 
 @pytest.mark.parametrize(

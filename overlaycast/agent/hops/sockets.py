@@ -1,23 +1,25 @@
 """TCP as a hop of ours wants it, and the data port.
 
-Owns: socket options, listening sockets and dialling. Refuses: what is said over them.
+Owns: socket options, the listening socket, and which of a peer's addresses is used. Refuses: what is said over them.
 
 Send and receive buffers are left to the kernel's autotuning on purpose: a fixed SO_SNDBUF is silently cut to
-``net.core.wmem_max`` (208 KiB as delivered), which would cap a long fat hop. What is bounded is what matters: bytes
-that wait unsent (``TCP_NOTSENT_LOWAT``), so that a heartbeat or a newer record never queues behind much.
+``net.core.wmem_max`` (208 KiB by default), which would cap a fast hop with a long round trip. The bytes that wait
+unsent are bounded (``TCP_NOTSENT_LOWAT``), so that a heartbeat or a newer record never queues behind much.
 """
 
 from __future__ import annotations
 
 import asyncio
 import errno
-import ipaddress
 import socket
 import struct
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Final
 
+from overlaycast.agent.dial import dial
 from overlaycast.errors import ConfigError
+from overlaycast.settings import parse_endpoint
 from overlaycast.wire.messages import Address
 
 FIRST_PORT: Final = 8471
@@ -65,19 +67,6 @@ def set_congestion(sock: socket.socket, name: str) -> None:
             raise ConfigError(f"congestion: no {name!r} here; accepted: {', '.join(file.read().split())}") from None
 
 
-def split_host_port(text: str, field: str) -> tuple[str, int]:
-    """Return host and port of ``HOST:PORT``, ``[HOST]:PORT``; an empty host means all addresses.
-
-    Raises:
-        ConfigError: it is something else.
-    """
-    host, colon, port = text.rpartition(":")
-    host = host.strip("[]")
-    if not colon or not port.isdigit() or int(port) > 65535 or (":" in host and not text.startswith("[")):
-        raise ConfigError(f"{field}: accepted is HOST:PORT or [IPV6]:PORT with a port from 0 to 65535 (got {text!r})")
-    return host, int(port)
-
-
 def open_data_port(listen: str | None) -> socket.socket:
     """Return the listening socket: what ``listen`` says, else the first free port of the usual range.
 
@@ -85,8 +74,11 @@ def open_data_port(listen: str | None) -> socket.socket:
         ConfigError: the port is taken or the address is not one of this host.
     """
     if listen is not None:
-        host, port = split_host_port(listen, "listen")
-        return _listen(host, port, listen)
+        try:
+            endpoint = parse_endpoint(listen)
+            return _bound(endpoint.host, endpoint.port)
+        except OSError as error:
+            raise ConfigError(f"listen: {listen}: {error.strerror or error}") from None
     for port in range(FIRST_PORT, LAST_PORT + 1):
         try:
             return _bound("", port)
@@ -94,13 +86,6 @@ def open_data_port(listen: str | None) -> socket.socket:
             if error.errno != errno.EADDRINUSE:
                 raise ConfigError(f"listen: port {port}: {error.strerror}") from None
     raise ConfigError(f"listen: all ports from {FIRST_PORT} to {LAST_PORT} are taken; give --listen HOST:PORT")
-
-
-def _listen(host: str, port: int, text: str) -> socket.socket:
-    try:
-        return _bound(host, port)
-    except OSError as error:
-        raise ConfigError(f"listen: {text}: {error.strerror or error}") from None
 
 
 def _bound(host: str, port: int) -> socket.socket:
@@ -123,45 +108,10 @@ def _bound(host: str, port: int) -> socket.socket:
     return sock
 
 
-def family_of(host: str) -> socket.AddressFamily | None:
-    """Return the family of a literal address, None for a name."""
-    try:
-        return socket.AF_INET6 if ipaddress.ip_address(host).version == 6 else socket.AF_INET
-    except ValueError:
-        return None
-
-
 async def connect_any(addresses: Iterable[Address]) -> socket.socket | None:
     """Return a connection to the first address that accepts one, None if none does."""
     for address in addresses:
-        sock = await _connect(address)
-        if sock is not None:
-            return sock
+        with suppress(OSError, TimeoutError):
+            async with asyncio.timeout(CONNECT_S):
+                return await dial(address.host, address.port, tune)
     return None
-
-
-async def _connect(address: Address) -> socket.socket | None:
-    sock: socket.socket | None = None
-    try:
-        async with asyncio.timeout(CONNECT_S):
-            family, target = await _resolve(address)
-            sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
-            tune(sock)
-            await asyncio.get_running_loop().sock_connect(sock, target)
-            return sock
-    except (OSError, TimeoutError):
-        if sock is not None:
-            sock.close()
-        return None
-    except asyncio.CancelledError:
-        if sock is not None:
-            sock.close()
-        raise
-
-
-async def _resolve(address: Address) -> tuple[socket.AddressFamily, tuple[str, int]]:
-    family = family_of(address.host)
-    if family is not None:
-        return family, (address.host, address.port)
-    found = await asyncio.get_running_loop().getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
-    return found[0][0], (str(found[0][4][0]), address.port)
