@@ -63,7 +63,7 @@ class FullMap:
 
     def _spanning(self) -> dict[int, int]:
         """Return per place the one before it in a minimum spanning tree, from the source outwards."""
-        graph = nx.Graph()
+        graph: nx.Graph[int] = nx.Graph()
         graph.add_node(0)
         for one, ways in enumerate(self._links):
             graph.add_weighted_edges_from((one, other, ways[other]) for other in range(one))

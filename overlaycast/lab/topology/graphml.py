@@ -20,7 +20,7 @@ import xml.etree.ElementTree as ET
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import networkx as nx
 
@@ -75,10 +75,10 @@ def _parse(path: Path) -> nx.MultiGraph[str]:
     for edge in root.iter(f"{_NAMESPACE}edge"):
         edge.attrib.pop("id", None)  # two links with one id are two links still
     try:
-        graph: nx.MultiGraph[str] = nx.parse_graphml(ET.tostring(root, encoding="unicode"), force_multigraph=True)
+        graph = nx.parse_graphml(ET.tostring(root, encoding="unicode"), force_multigraph=True)
     except nx.NetworkXException as error:
         raise ConfigError(f"{path}: not GraphML: {error}") from None
-    return graph
+    return cast("nx.MultiGraph[str]", graph)
 
 
 def _guarded(path: Path) -> ET.Element:
@@ -270,7 +270,7 @@ def _numbered(graph: nx.Graph[str]) -> nx.Graph[int]:
         latitude, longitude = data["spot"] or (None, None)
         attributes: dict[str, Any] = {"name": data["name"], "label": data["label"]}
         result.add_node(number[node], **attributes, latitude=latitude, longitude=longitude)
-    links = sorted((*sorted((number[a], number[b])), data) for a, b, data in graph.edges(data=True))
-    for a, b, data in links:
+    links = [(min(number[a], number[b]), max(number[a], number[b]), data) for a, b, data in graph.edges(data=True)]
+    for a, b, data in sorted(links, key=lambda link: link[:2]):
         result.add_edge(a, b, delay_ms=data["delay_ms"], rate_mbit=data["rate_mbit"])
     return result
