@@ -247,6 +247,7 @@ class Agent:
             self._build(message.settings)  # where our input or output does not fit the group, that is all we say
         elif self.uplink:
             self.uplink.machine.new_identity()
+            self._down().new_identity()
             self.epoch = 0
         self.say(f"member {message.member} of {self.options.group}")
 
@@ -313,8 +314,10 @@ class Agent:
     # --- orders ------------------------------------------------------------------------------------------------
 
     def _assign(self, order: Assign) -> None:
-        if order.epoch < self.epoch:
-            return
+        if order.epoch >= self.epoch:
+            self._down().assign(order, self._obey)
+
+    def _obey(self, order: Assign) -> None:
         self.epoch, self._rank = order.epoch, order.rank
         self.journal(
             Assigned(

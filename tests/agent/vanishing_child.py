@@ -42,7 +42,7 @@ async def main() -> None:
         with socket.create_connection(other.getsockname()) as child:
             here, _ = other.accept()
             tune(here)
-            down.admitted(here, Decoder(), Admission(7, "k", 1, standby=False), Start(EDGE))
+            down.admitted(here, Decoder(), Admission(7, "k", 1, standby=False), 1, Start(EDGE))
             link = down.children[7]
             await asyncio.to_thread(cut, child.getsockname()[1])
             print(await closed(down, link, ring))

@@ -25,6 +25,7 @@ from overlaycast.wire.frames import (
     Decoder,
     Frame,
     Heartbeat,
+    Hello,
     Refuse,
     RefuseCode,
     Start,
@@ -46,6 +47,7 @@ class ChildLink:
     Args:
         sock: connected, tuned, its HELLO read.
         decoder: the one that read the HELLO, with what may have come after it.
+        rank: the child's, by its HELLO; it may say a higher one later, by another HELLO on this link.
         starved: tells whether nothing reaches us from above (the stalled flag).
         on_closed: told once when the link is gone.
         on_progress: told when the child says how far it is, and when it took what had been waiting.
@@ -56,6 +58,7 @@ class ChildLink:
         sock: socket.socket,
         decoder: Decoder,
         admission: Admission,
+        rank: int,
         ring: Ring,
         archive: Archive | None,
         starved: Callable[[], bool],
@@ -63,6 +66,7 @@ class ChildLink:
         on_progress: Callable[[ChildLink], None],
     ) -> None:
         self.admission = admission
+        self.rank = rank
         self.cursor: Cursor | None = None
         self.next_seq = 0
         self.bytes_out = 0
@@ -177,11 +181,14 @@ class ChildLink:
             self.close(str(error))
 
     def _hear(self, frame: Frame) -> None:
-        if not isinstance(frame, Heartbeat):
+        if not isinstance(frame, Heartbeat | Hello):  # those want no answer
             self._asked += 1
             if self._asked > MOST_ASKED:
                 raise RemoteProtocolError("it asks and takes no answer")
         match frame:
+            case Hello():  # said again: its rank has grown
+                self.rank = max(self.rank, frame.rank)
+                self._on_progress(self)
             case Start():
                 self.begin(frame.resume_from, frame.digests)
                 self._on_progress(self)

@@ -49,8 +49,8 @@ class DoorKeeper(Protocol):
     def verdict(self, admission: Admission, hello: Hello) -> RefuseCode | None:
         """None: let it in. May raise nothing."""
 
-    def admitted(self, sock: socket.socket, decoder: Decoder, admission: Admission, asked: Start) -> None:
-        """It is in and asks for this; the socket is yours."""
+    def admitted(self, sock: socket.socket, decoder: Decoder, admission: Admission, rank: int, asked: Start) -> None:
+        """It is in, has this rank and asks for this; the socket is yours."""
 
 
 @dataclass(slots=True, eq=False)
@@ -152,6 +152,9 @@ class Door:
             self._stop_timer(guest)
             guest.timer = self._loop.call_later(HOLD_S, self._dismiss, guest, RefuseCode.UNKNOWN_GRANT)
             return True
+        if guest.hello is not None and isinstance(frame, Hello) and frame.grant == guest.hello.grant:
+            guest.hello = frame  # its rank has grown
+            return True
         if guest.hello is not None and isinstance(frame, (Start, Stop, Heartbeat)):
             # said while the HELLO is still held: the last word counts
             if not isinstance(frame, Heartbeat):
@@ -191,7 +194,7 @@ class Door:
             self._dismiss(guest, code)
             return
         self._forget(guest)
-        self._keeper.admitted(guest.sock, guest.decoder, admission, guest.asked)
+        self._keeper.admitted(guest.sock, guest.decoder, admission, guest.hello.rank, guest.asked)
 
     def _forget(self, guest: _Guest) -> None:
         self._stop_timer(guest)

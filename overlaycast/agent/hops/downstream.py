@@ -20,13 +20,17 @@ from overlaycast.agent.hops.pacing import share_of
 from overlaycast.agent.hops.read_back import Archive
 from overlaycast.agent.records.ring import Ring
 from overlaycast.failover.parents import STANDBY_SLOWDOWN
+from overlaycast.failover.rise import Rise
 from overlaycast.wire.frames import Decoder, Hello, RefuseCode, Start
-from overlaycast.wire.messages import Accept, ChildReport, Revoke
+from overlaycast.wire.messages import Accept, Assign, ChildReport, Revoke
 
 BREATH: Final = 0.8
 """A silent link gets a heartbeat after this part of the group's interval: what is left is for the way."""
 REVOKED_S: Final = 3.0
 """A revoked child that is being fed may be moving: it has so long to leave by itself."""
+
+TICK_S: Final = 0.001
+"""A loop's clock may count whole milliseconds, so a timer may come a little early."""
 
 
 class Downstream:
@@ -70,13 +74,34 @@ class Downstream:
         self._upload_mbit = upload_mbit
         self._sharing = 0
         self._grants = Grants()
-        self._said: dict[int, int] = {}
         self._left_at: dict[int, int] = {}
+        self._rise = Rise()
+        self._obey: Callable[[Assign], None] = lambda order: None
         self._loop = asyncio.get_running_loop()
         self.door = Door(sock, self._grants, self, lambda: self.rank is not None, answer)
         self.calls = Calls(self, spawn, jitter)
 
     # --- orders ------------------------------------------------------------------------------------------------
+
+    def assign(self, order: Assign, obey: Callable[[Assign], None]) -> None:
+        """Have an order obeyed: now, or as soon as its rank overtakes no child, or as it has waited long enough."""
+        self._rise.offer(order, self._loop.time())
+        self._obey = obey
+        self._wait_to_rise()
+
+    def _wait_to_rise(self) -> None:
+        self._try_to_rise()
+        if (until := self._rise.next_deadline()) is not None:
+            self._loop.call_at(max(until, self._loop.time() + TICK_S), self._wait_to_rise)
+
+    def _try_to_rise(self) -> None:
+        order = self._rise.ready((child.rank for child in self.children.values()), self._loop.time())
+        if order is not None:
+            self._obey(order)
+
+    def new_identity(self) -> None:
+        """We are a new member: an order that still waits was for the former one."""
+        self._rise.forget()
 
     def accept(self, order: Accept) -> None:
         """Expect a child, and call it if it cannot come by itself."""
@@ -100,12 +125,11 @@ class Downstream:
             child.refuse(RefuseCode.UNKNOWN_GRANT)
 
     def set_rank(self, rank: int) -> None:
-        """Our own rank, from the newest order. Children whose HELLO it overtakes have to come again: else one of them,
-        warm until now, could be above us when it asks for records, and a cycle would be closed."""
+        """Our own rank, from the order that we obey. Children whose rank it overtakes have to come again: else one of
+        them, warm until now, could be above us when it asks for records, and a cycle would be closed."""
         self.rank = rank
-        for member in [member for member, said in self._said.items() if said <= rank]:
-            if (child := self.children.get(member)) is not None:
-                child.refuse(RefuseCode.RANK)
+        for child in [child for child in self.children.values() if child.rank <= rank]:
+            child.refuse(RefuseCode.RANK)
         self.door.announced()
 
     # --- calling -----------------------------------------------------------------------------------------------
@@ -128,17 +152,14 @@ class Downstream:
             return RefuseCode.RANK
         if len(self.children) >= self._most and admission.child not in self.children:
             return RefuseCode.FULL
-        self._said[admission.child] = hello.rank
         return None
 
-    def admitted(self, sock: socket.socket, decoder: Decoder, admission: Admission, asked: Start) -> None:
+    def admitted(self, sock: socket.socket, decoder: Decoder, admission: Admission, rank: int, asked: Start) -> None:
         """A child has come."""
-        before, said = self.children.get(admission.child), self._said.get(admission.child, 0)
-        if before is not None:
+        if (before := self.children.get(admission.child)) is not None:
             before.close("came again")
-        self._said[admission.child] = said
         child = ChildLink(
-            sock, decoder, admission, self._ring, self.archive, self._starved, self._closed, self._progressed
+            sock, decoder, admission, rank, self._ring, self.archive, self._starved, self._closed, self._progressed
         )
         self.children[admission.child] = child
         if self._upload_mbit is not None:
@@ -149,6 +170,7 @@ class Downstream:
     def _progressed(self, child: ChildLink) -> None:
         self._share_upload()
         self._changed()
+        self._try_to_rise()
 
     def _share_upload(self) -> None:
         """Every fed child gets the same part of what we can upload; a warm one knows the part that it would get."""
@@ -161,7 +183,6 @@ class Downstream:
     def _closed(self, child: ChildLink, why: str) -> None:
         if self.children.get(child.member) is child:
             del self.children[child.member]
-            self._said.pop(child.member, None)
         if self._grants.of_child(child.member) is not None:
             self._left_at[child.member] = child.next_seq
         self.skipped_by_gone += child.skipped
@@ -238,6 +259,7 @@ class Downstream:
 
     def close(self) -> None:
         """Close everything."""
+        self._rise.forget()
         self.calls.close()
         self.door.close()
         for child in list(self.children.values()):

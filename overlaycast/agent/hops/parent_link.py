@@ -63,6 +63,7 @@ class ParentLink:
         self._listener = listener
         self._resume = resume
         self._sock: socket.socket | None = None
+        self._rank = 0
         self._unsent = bytearray()
         self._writing = False
         self._closed = False
@@ -75,20 +76,21 @@ class ParentLink:
 
     # --- opening -----------------------------------------------------------------------------------------------
 
-    async def dial(self, rank: int) -> bool:
-        """Connect to the first address that answers and greet. False: none did."""
+    async def dial(self, rank: Callable[[], int]) -> bool:
+        """Connect to the first address that answers and greet with the rank that we have then. False: none did."""
         sock = await connect_any(self.peer.addresses)
         if sock is None:
             return self._closed
         if self._closed:
             sock.close()
         else:
-            self.adopt(sock, rank)
+            self.adopt(sock, rank())
         return True
 
     def adopt(self, sock: socket.socket, rank: int) -> None:
         """Greet over a connection that stands."""
         self._sock = sock
+        self._rank = rank
         resume = self._resume() if self._intake.feeding else IDLE
         digests = self._intake.feeding and self._intake.wants_digests
         asyncio.get_running_loop().add_reader(sock, self._readable)
@@ -106,6 +108,12 @@ class ParentLink:
         self._intake.feeding = True
         if self._sock is not None:
             self._say(Start(self._resume() if seq is None else seq, self._intake.wants_digests))
+
+    def risen(self, rank: int) -> None:
+        """Our rank has grown: say HELLO again, so that the parent's own order need not refuse us."""
+        if self._sock is not None and rank > self._rank:
+            self._rank = rank
+            self._say(Hello(bytes.fromhex(self.peer.grant), rank, IDLE))
 
     def stop(self) -> None:
         """Ask for no more records."""

@@ -107,6 +107,8 @@ class Uplink:
         """An order has come."""
         self.machine.assign(order, self._now())
         self._perform()
+        for link in list(self.links.values()):
+            link.risen(order.rank)
 
     def arrived(self, link: ParentLink, arrival: Arrival) -> None:
         """A link was read. Children first: the ring has been filled, they are pumped before anything is decided."""
@@ -187,7 +189,7 @@ class Uplink:
         """A parent has opened a connection to us and shown this grant: greet if that is awaited, else keep it."""
         for link in self.links.values():
             if not link.connected and link.called and link.peer.grant == grant.hex():
-                link.adopt(sock, self._rank)
+                link.adopt(sock, self._rank())
                 return
         peer = self._caller(grant)
         if self.called.keep(grant, sock) and peer is not None:
@@ -246,10 +248,9 @@ class Uplink:
         if not link.called:
             self._spawn(self._open(link))
         elif (sock := self.called.take(bytes.fromhex(action.peer.grant))) is not None:
-            link.adopt(sock, self._rank)
+            link.adopt(sock, self._rank())
         # else it has to call us; the machine gives it up if it does not in time
 
-    @property
     def _rank(self) -> int:
         return self.machine.order.rank if self.machine.order else 0
 

@@ -20,6 +20,8 @@ from overlaycast.overlay.state.members import Member
 TRIES: Final = 2
 MEMORY_S: Final = 120.0
 BARRED_S: Final = 600.0
+IN_COMMON: Final = 3
+"""A member that is kept away from so many parents is what these failures have in common, or it lies."""
 
 
 def failed(group: Group, parent: Member, child: Member, now: float) -> bool:
@@ -46,6 +48,11 @@ def bar(group: Group, parent: Member, child: Member, now: float) -> None:
             group.replan[child.parent.id] = None
     group.touch(child)
     group.note(now, "rift", child, parent=parent.id)
+
+
+def is_about(parent: Member, child: Member) -> bool:
+    """Whether the child is kept away from this parent and from few others: then its branch may be moved for it."""
+    return parent.id in child.barred and len(child.barred) < IN_COMMON
 
 
 def _starves_others(source: Member, child: Member) -> bool:

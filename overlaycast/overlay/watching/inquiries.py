@@ -84,7 +84,7 @@ def new_sender(group: Group, reporter: Member, parent: Member, now: float) -> No
     moves.detach(group, reporter)
     if not repair.settle(group, reporter, [one for one in wishes if one is not parent]):
         found = placement.find(group, reporter, (parent,))
-        if found is None and reporter.children and parent.id in reporter.barred:
+        if found is None and unusable_pair.is_about(parent, reporter) and reporter.children:
             _without_branch(group, reporter, now)
         else:
             if found is None:

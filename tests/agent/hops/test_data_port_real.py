@@ -26,7 +26,7 @@ from overlaycast.wire.frames import (
     Stop,
     encode,
 )
-from overlaycast.wire.messages import Accept, Report, Revoke
+from overlaycast.wire.messages import Accept, Assign, Report, Revoke
 from tests.agent.fake_coordinator import FakeCoordinator
 from tests.agent.processes import AgentProcess
 from tests.agent.raw_child import RawChild, hello
@@ -48,6 +48,8 @@ async def source(tmp_path: Path, *more: str) -> AsyncIterator[tuple[FakeCoordina
 
 
 SYNTHETIC = ("--synthetic", "30", "--rate", "8M")
+LONGER_THAN_IT_WAITS = 800
+"""Records: at 760 a second they take longer than an order waits for a child."""
 
 
 async def announce(coordinator: FakeCoordinator, child: int = CHILD, rank: int = 1 << 40) -> Hello:
@@ -90,6 +92,28 @@ async def test_rank_is_enforced(tmp_path: Path) -> None:
         child = await RawChild.knock(coordinator.members["s"])
         await child.say(hello(coordinator, "s", CHILD, EDGE, rank=0))
         assert await child.closed() == [Refuse(RefuseCode.RANK, 0)]
+        await child.close()
+
+
+async def test_an_order_that_overtakes_a_child_waits_for_its_own(tmp_path: Path) -> None:
+    async with source(tmp_path, *SYNTHETIC) as (coordinator, _):
+        greeting = await announce(coordinator, rank=10)
+        child = await RawChild.knock(coordinator.members["s"])
+        await child.say(greeting)
+        await coordinator.begin("s")
+        await child.until(lambda frames: len(payloads(frames)) > 0)
+        coordinator.epoch += 1
+        await coordinator.members["s"].send(Assign(epoch=coordinator.epoch, rank=20, depth=1))
+        await child.say(Hello(greeting.grant, 30, IDLE))  # its own order has come a moment later
+        seen = len(payloads(child.frames))
+        frames = await child.until(lambda frames: len(payloads(frames)) > seen + LONGER_THAN_IT_WAITS)
+        assert not [frame for frame in frames if isinstance(frame, Refuse)]
+        assert len(payloads(frames)) > seen + LONGER_THAN_IT_WAITS
+        coordinator.epoch += 1
+        await coordinator.members["s"].send(Assign(epoch=coordinator.epoch, rank=40, depth=1))
+        refused = (await child.closed())[-1]  # it says no more, so it has to come again
+        assert isinstance(refused, Refuse)
+        assert refused.code is RefuseCode.RANK
         await child.close()
 
 

@@ -62,7 +62,7 @@ def pace_of(sock: socket.socket) -> int:
 
 
 def admit(down: Downstream, sock: socket.socket, child: int, resume_from: int) -> None:
-    down.admitted(sock, Decoder(), Admission(child, f"k{child}", 1, standby=False), Start(resume_from))
+    down.admitted(sock, Decoder(), Admission(child, f"k{child}", 1, standby=False), 1, Start(resume_from))
 
 
 async def fed(down: Downstream, changed: asyncio.Event, children: int) -> None:
@@ -156,7 +156,7 @@ async def test_the_list_of_digests_goes_once_over_a_link() -> None:
         down.archive = Listed()
         here, there = connected()
         there.setblocking(False)
-        down.admitted(here, Decoder(), Admission(1, "k1", 1, standby=False), Start(IDLE, digests=True))
+        down.admitted(here, Decoder(), Admission(1, "k1", 1, standby=False), 1, Start(IDLE, digests=True))
         child = down.children[1]
         for _ in range(3):
             child.begin(IDLE, digests=True)

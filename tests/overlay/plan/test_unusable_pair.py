@@ -178,3 +178,16 @@ def test_who_has_no_parent_can_be_kept_from_its_standby_too() -> None:
     unusable_pair.bar(inside(scene), standby, ward, scene.now)
     ward.parent = parent
     assert not ward.standbys
+
+
+def test_who_accuses_all_others_in_turn_moves_nobody_but_itself() -> None:
+    scene = site("a", "b", "c", "d", "e", "f", heads=3, degree=2)
+    liar = next(name for name in scene.children("source") if scene.children(name))
+    before = {name: parent for name, parent in scene.parents().items() if name != liar}
+    for _ in range(40):
+        scene.now += 0.1
+        scene.overlay.tick(scene.now)
+        scene.complain(scene[liar])
+        scene.deliver()
+    assert scene.kinds().count("rift") > 2
+    assert {name: parent for name, parent in scene.parents().items() if name != liar} == before
