@@ -12,7 +12,7 @@ from importlib import import_module
 from typing import Final
 
 from overlaycast import __version__
-from overlaycast.errors import OverlaycastError
+from overlaycast.errors import exit_code
 
 # command -> (what it does, module:function). A function takes the arguments after the command and returns an exit code.
 COMMANDS: Final[dict[str, tuple[str, str]]] = {
@@ -56,18 +56,7 @@ def main(argv: list[str] | None = None) -> int:
         print(f"overlaycast: no command {words[0]!r}; accepted: {', '.join(COMMANDS)}", file=sys.stderr)
         return 2
     module, function = COMMANDS[words[0]][1].split(":")
-    try:
-        return int(getattr(import_module(module), function)(words[1:]))
-    except OverlaycastError as error:
-        said = str(error)  # of settings by the whole command's name
-        print(said if said.startswith("overlaycast ") else f"overlaycast: {said}", file=sys.stderr)
-        return error.exit_code
-    except KeyboardInterrupt:
-        return 130
-    except BrokenPipeError:
-        # the reader of our output (`| head`) has enough; Python would complain again while it closes stdout
-        sys.stderr.close()
-        return 0
+    return exit_code(lambda: int(getattr(import_module(module), function)(words[1:])))
 
 
 if __name__ == "__main__":

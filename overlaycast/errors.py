@@ -3,6 +3,9 @@
 ``exit_code`` is what the command line returns for it: 2 bad input or settings, 3 this machine lacks something.
 """
 
+import sys
+from collections.abc import Callable
+
 
 class OverlaycastError(Exception):
     """Anything that overlaycast raises on purpose."""
@@ -47,3 +50,20 @@ class MissingError(LabError):
     """This machine lacks something. The text names it and how to get it."""
 
     exit_code = 3
+
+
+def exit_code(command: Callable[[], int]) -> int:
+    """Run a command and return its exit code. An error becomes one line on standard error, Ctrl-C becomes 130."""
+    try:
+        return command()
+    except OverlaycastError as error:
+        text = str(error)
+        # an error in settings begins with the command's full name
+        print(text if text.startswith("overlaycast ") else f"overlaycast: {text}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        # the reader of our output (`| head`) closed it; Python would complain again when it closes stdout
+        sys.stderr.close()
+        return 0

@@ -9,14 +9,20 @@ whole but a minute late is no live stream.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from statistics import median
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from overlaycast.errors import LabError
+from overlaycast.lab.analysis.series import Series
+from overlaycast.lab.results import stored
+from overlaycast.lab.results.result import LinkUse, Result
 
 SAME: Final = ("experiment", "topology", "seed", "payload_bytes")
+CARRIED: Final = 0.1
+"""A link whose share of a copy is below this carried acknowledgements and control only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,16 +84,21 @@ class Figures:
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
-    """One run as it lies on the disk: its ``result.json`` and ``series.json``."""
+class StoredRun:
+    """One run as it lies on the disk."""
 
-    result: Mapping[str, Any]
-    series: Mapping[str, Any]
+    result: Result
+    series: Series
+
+    @classmethod
+    def read(cls, folder: Path) -> Self:
+        """Return the run in a folder. Raises ``ConfigError``, which names the file and the field."""
+        return cls(Result.read(folder / "result.json"), stored.read(Series, folder / "series.json"))
 
     @property
     def system(self) -> str:
         """What carried the stream."""
-        return str(self.result["system"])
+        return self.result.system
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +122,7 @@ class Comparison:
         return asdict(self)
 
 
-def compare(runs: Sequence[Run]) -> Comparison:
+def compare(runs: Sequence[StoredRun]) -> Comparison:
     """Return the runs side by side, in their order.
 
     Raises:
@@ -120,45 +131,42 @@ def compare(runs: Sequence[Run]) -> Comparison:
     first = runs[0].result
     for run in runs[1:]:
         for field in SAME:
-            if run.result[field] != first[field]:
-                raise LabError(f"compare: {field} differs: {first[field]!r} and {run.result[field]!r}")
+            asked, found = getattr(first, field), getattr(run.result, field)
+            if asked != found:
+                raise LabError(f"compare: {field} differs: {asked!r} and {found!r}")
     links = _links(runs)
     return Comparison(
-        experiment=first["experiment"],
-        title=first["title"],
-        about=first["about"],
-        topology=first["topology"],
-        seed=first["seed"],
-        faults=max(len(run.result["faults"]) for run in runs),
+        experiment=first.experiment,
+        title=first.title,
+        about=first.about,
+        topology=first.topology,
+        seed=first.seed,
+        faults=max(len(run.result.faults) for run in runs),
         systems=tuple(_figures(run, links) for run in runs),
         links=links,
         sites=_sites(links, runs),
         latencies={run.system: _latencies(run) for run in runs},
-        notes=tuple(f"{run.system}: {note}" for run in runs for note in run.result.get("notes", ())),
+        notes=tuple(f"{run.system}: {note}" for run in runs for note in run.result.notes),
     )
 
 
-def _survivors(run: Run) -> list[Mapping[str, Any]]:
-    return [one for one in run.result["delivery"] if one["survived"]]
-
-
-def _figures(run: Run, links: Sequence[Copies]) -> Figures:
-    receivers = _survivors(run)
-    expected = sum(one["expected"] for one in receivers)
+def _figures(run: StoredRun, links: Sequence[Copies]) -> Figures:
+    receivers = run.result.survivors()
+    expected = sum(one.expected for one in receivers)
     shares = _in_time(run)
     rate = _rate_mbit(run)
     name = run.system
     copies = [link.by_system.get(name, 0.0) for link in links]
-    p99 = [one["latency_ms"]["p99"] for one in receivers if one["latency_ms"]["p99"] is not None]
-    p50 = [one["latency_ms"]["p50"] for one in receivers if one["latency_ms"]["p50"] is not None]
-    gaps = [one["longest_gap_ms"] for one in receivers if one["longest_gap_ms"] is not None]
-    cpu = run.result.get("cpu_s") or {}
+    p99 = [one.latency_ms.p99 for one in receivers if one.latency_ms.p99 is not None]
+    p50 = [one.latency_ms.p50 for one in receivers if one.latency_ms.p50 is not None]
+    gaps = [one.longest_gap_ms for one in receivers if one.longest_gap_ms is not None]
+    cpu = run.result.cpu_s
     return Figures(
         system=name,
-        valid=run.result["verdict"] != "invalid",
+        valid=run.result.verdict != "invalid",
         receivers=len(receivers),
-        whole=sum(one["sha256_ok"] and one["lost"] == 0 for one in receivers),
-        lost_share=round(sum(one["lost"] for one in receivers) / expected, 4) if expected else 0.0,
+        whole=sum(one.sha256_ok and one.lost == 0 for one in receivers),
+        lost_share=round(sum(one.lost for one in receivers) / expected, 4) if expected else 0.0,
         in_time_share=round(sum(shares) / len(shares), 4) if shares else 0.0,
         in_time_worst=round(min(shares, default=0.0), 4),
         rate_mbit=round(rate * median(shares), 3) if shares else 0.0,
@@ -172,52 +180,59 @@ def _figures(run: Run, links: Sequence[Copies]) -> Figures:
         star_on_link=max((link.star for link in links), default=0),
         all_copies=round(sum(copies), 2),
         cpu_s=round(sum(cpu.values()), 2) if cpu else None,
-        control_bytes=run.result["control"]["bytes"],
+        control_bytes=run.result.control.bytes,
     )
 
 
-def _rate_mbit(run: Run) -> float:
-    seconds = run.result["stream_s"]
-    return float(run.result["payload_bytes"] * 8e-6 / seconds) if seconds else 0.0
+def _rate_mbit(run: StoredRun) -> float:
+    seconds = run.result.stream_s
+    return run.result.payload_bytes * 8e-6 / seconds if seconds else 0.0
 
 
-def _in_time(run: Run) -> list[float]:
+def _in_time(run: StoredRun) -> list[float]:
     """Return, for each surviving receiver, the share of the payload that came in time."""
-    total, step = run.result["payload_bytes"] * 8e-6, run.series["step_s"]
-    alive = {one["host"] for one in _survivors(run)}
+    total, step = run.result.payload_bytes * 8e-6, run.series.step_s
+    alive = {one.host for one in run.result.survivors()}
     return [
-        min(1.0, sum(one["rate_mbit"]) * step / total) if total else 0.0
-        for one in run.series["receivers"]
-        if one["host"] in alive
+        min(1.0, sum(one.rate_mbit) * step / total) if total else 0.0
+        for one in run.series.receivers
+        if one.host in alive
     ]
 
 
-def _links(runs: Sequence[Run]) -> tuple[Copies, ...]:
+def _links(runs: Sequence[StoredRun]) -> tuple[Copies, ...]:
     """Return every direction of a link that carried some of the stream in any of the runs."""
-    found: dict[tuple[str, str], dict[str, Any]] = {}
+    found: dict[tuple[str, str], Copies] = {}
     for run in runs:
-        for link in run.result["links"]:
-            for way, start, end in (("ab", link["a"], link["b"]), ("ba", link["b"], link["a"])):
-                entry = found.setdefault((link["name"], way), {"start": start, "end": end, "site": None, "copies": {}})
-                entry["star"] = max(entry.get("star", 0), link[f"unicast_{way}"])
-                entry["copies"][run.system] = link[f"copies_{way}"] or 0.0
-                if link["into_site"] == way:
-                    entry["site"] = link["site_uplink"]
-    rows = (
-        Copies(name, entry["start"], entry["end"], entry["site"], entry["star"], entry["copies"])
-        for (name, _), entry in found.items()
-        if max(entry["copies"].values()) >= CARRIED
-    )
+        for link in run.result.links:
+            for crossed in _directions(link, run.system):
+                key = crossed.link, crossed.start
+                found[key] = _merged(found[key], crossed) if key in found else crossed
+    rows = (row for row in found.values() if max(row.by_system.values()) >= CARRIED)
     return tuple(sorted(rows, key=lambda row: (row.site is None, row.site or "", -max(row.by_system.values()))))
 
 
-CARRIED: Final = 0.1
-"""A link whose share of a copy is below this carried acknowledgements and control only."""
+def _directions(link: LinkUse, system: str) -> tuple[Copies, Copies]:
+    ab_site = link.site_uplink if link.into_site == "ab" else None
+    ba_site = link.site_uplink if link.into_site == "ba" else None
+    return (
+        Copies(link.name, link.a, link.b, ab_site, link.unicast_ab, {system: link.copies_ab or 0.0}),
+        Copies(link.name, link.b, link.a, ba_site, link.unicast_ba, {system: link.copies_ba or 0.0}),
+    )
 
 
-def _sites(links: Sequence[Copies], runs: Sequence[Run]) -> dict[str, dict[str, float]]:
+def _merged(one: Copies, other: Copies) -> Copies:
+    return replace(
+        one,
+        site=one.site or other.site,
+        star=max(one.star, other.star),
+        by_system=one.by_system | other.by_system,
+    )
+
+
+def _sites(links: Sequence[Copies], runs: Sequence[StoredRun]) -> dict[str, dict[str, float]]:
     """Return ``{site: {system: copies that entered}}``, over all uplinks of a site, for sites with receivers."""
-    inhabited = {one["site"] for run in runs for one in run.result["delivery"] if one["site"]}
+    inhabited = {one.site for run in runs for one in run.result.delivery if one.site}
     found: dict[str, dict[str, float]] = {}
     for link in links:
         if link.site in inhabited and link.site is not None:
@@ -227,5 +242,5 @@ def _sites(links: Sequence[Copies], runs: Sequence[Run]) -> dict[str, dict[str, 
     return found
 
 
-def _latencies(run: Run) -> dict[str, tuple[float | None, float | None]]:
-    return {one["host"]: (one["latency_ms"]["p50"], one["latency_ms"]["p99"]) for one in _survivors(run)}
+def _latencies(run: StoredRun) -> dict[str, tuple[float | None, float | None]]:
+    return {one.host: (one.latency_ms.p50, one.latency_ms.p99) for one in run.result.survivors()}

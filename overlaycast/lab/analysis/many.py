@@ -6,17 +6,14 @@ experiment may expect can be seen over many runs. Runs that came to no result co
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
-from typing import Any, Final
-
-from pydantic import TypeAdapter
+from typing import Any
 
 from overlaycast.lab.results.metrics import METRICS
 from overlaycast.lab.results.result import Judged, Result
 
-_RESULT: Final[TypeAdapter[Result]] = TypeAdapter(Result)
 Point = tuple[tuple[str, Any], ...]
 """Swept fields with their values, in the order of the experiment; empty where nothing is swept."""
 
@@ -29,18 +26,18 @@ class Sample:
         point: what was swept, and to which value.
         seed: of the run.
         folder: where its files are, relative to the study's own.
-        result: its ``result.json``; None if it came to none.
+        result: what it concluded; None if it came to no result.
     """
 
     point: Point
     seed: int
     folder: str
-    result: Mapping[str, Any] | None
+    result: Result | None
 
     @property
     def verdict(self) -> str:
         """passed, failed, invalid, or none."""
-        return "none" if self.result is None else str(self.result["verdict"])
+        return "none" if self.result is None else self.result.verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,38 +115,31 @@ def study(name: str, samples: Sequence[Sample]) -> Study:
         name: the experiment's, in case that no run came to a result.
         samples: at least one run.
     """
-    known = [sample.result for sample in samples if sample.result is not None]
-    first: Mapping[str, Any] = known[0] if known else {}
+    first = next((sample.result for sample in samples if sample.result is not None), None)
     points = tuple(dict.fromkeys(sample.point for sample in samples))
     return Study(
         experiment=name,
-        title=first.get("title", name),
-        about=first.get("about", ""),
-        topology=first.get("topology", ""),
-        system=first.get("system", "overlay"),
+        title=first.title if first else name,
+        about=first.about if first else "",
+        topology=first.topology if first else "",
+        system=first.system if first else "overlay",
         fields=tuple(field for field, _ in samples[0].point),
         points=points,
         samples=tuple(samples),
-        measured=_measured(samples, points, first),
+        measured=_measured(samples, points, first.expectations if first else ()),
     )
 
 
-def _measured(samples: Sequence[Sample], points: Sequence[Point], first: Mapping[str, Any]) -> tuple[Measured, ...]:
-    read = [
-        (sample.point, sample.seed, _RESULT.validate_python(sample.result))
-        for sample in samples
-        if sample.result is not None
-    ]
-    expected = tuple(Judged(**one) for one in first.get("expectations", ()))
+def _measured(samples: Sequence[Sample], points: Sequence[Point], expected: Sequence[Judged]) -> tuple[Measured, ...]:
     found = []
     for name, metric in METRICS.items():
         values: dict[Point, list[tuple[float, int]]] = {}
         flag = False
-        for point, seed, result in read:
-            value = metric.read(result, result.faults)
+        for sample in samples:
+            value = metric.read(sample.result, sample.result.faults) if sample.result else None
             if value is not None:
                 flag = isinstance(value, bool)
-                values.setdefault(point, []).append((float(value), seed))
+                values.setdefault(sample.point, []).append((float(value), sample.seed))
         spreads = tuple(_spread(point, values[point]) for point in points if point in values)
         if spreads:
             asked = tuple(one for one in expected if one.metric == name)

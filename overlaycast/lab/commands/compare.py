@@ -10,14 +10,18 @@ import json
 import sys
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final, cast
 
 from pydantic import AfterValidator, Field
 from pydantic_settings import CliPositionalArg
 
 from overlaycast.errors import ConfigError
-from overlaycast.lab.experiment.plan import SYSTEMS
+from overlaycast.lab.commands.run_plans import RUNS, RunSettings, plans, refuse_run_folder
+from overlaycast.lab.experiment.plan import SYSTEMS, System
 from overlaycast.settings import Settings, load
+
+if TYPE_CHECKING:
+    from overlaycast.lab.experiment.plan import Plan
 
 PROG: Final = "overlaycast lab compare"
 
@@ -32,9 +36,9 @@ def _checked(text: str) -> str:
     return text
 
 
-def _listed(text: str) -> tuple[str, ...]:
+def _listed(text: str) -> tuple[System, ...]:
     """Return the systems of ``overlay,unicast``."""
-    return tuple(name.strip() for name in text.split(",") if name.strip())
+    return cast(tuple[System, ...], tuple(name.strip() for name in text.split(",") if name.strip()))
 
 
 class CompareSettings(Settings):
@@ -56,42 +60,44 @@ class CompareSettings(Settings):
 
 def main(argv: list[str]) -> int:
     """Run ``overlaycast lab compare``."""
-    from overlaycast.lab.network.isolation import run_isolated
-    from overlaycast.lab.run.programs import overlaycast
+    from overlaycast.lab.commands.inside import Inside, isolated
     from overlaycast.lab.run.writable import writable
 
     settings = load(CompareSettings, argv, PROG)
     if settings.experiment.suffix not in (".yaml", ".yml"):
         raise ConfigError(f"{PROG}: experiment: {settings.experiment}: accepted: a YAML file")
-    out = (
-        settings.out or Path("runs") / f"compare-{settings.experiment.stem}-{datetime.now():%Y%m%d-%H%M%S}"
-    ).resolve()
-    if out.is_relative_to("/run"):
-        raise ConfigError(f"{PROG}: out: {out}: a run has a /run of its own; accepted: a folder elsewhere")
+    out = settings.out or RUNS / f"compare-{settings.experiment.stem}-{datetime.now():%Y%m%d-%H%M%S}"
+    refuse_run_folder(out, PROG)
+    found = [_plan(settings, system, out) for system in _listed(settings.systems)]
     writable(out, f"{PROG}: out")
-    for system in _listed(settings.systems):
-        print(f"— {system}", file=sys.stderr)
-        words = overlaycast("lab", "run", str(settings.experiment), "--brief")
-        words += ["--variant", "1", "--system", system, "--out", str(out / system)]
-        words += ["--no-faults"] * (not settings.faults)
-        words += [] if settings.seed is None else ["--seed", str(settings.seed)]
-        code = run_isolated(words)
-        if code > 1 or not (out / system / "result.json").is_file():
-            return code  # it has said why
-    _conclude(settings, out)
+    for plan in found:
+        print(f"— {plan.system}", file=sys.stderr)
+        code = isolated(Inside(plan, tables=False))
+        if code > 1 or not (plan.out / "result.json").is_file():
+            return code  # the run has printed why
+    _conclude(settings, out.resolve())
     return 0
+
+
+def _plan(settings: CompareSettings, system: System, out: Path) -> Plan:
+    wanted = RunSettings.model_construct(
+        experiments=[settings.experiment],
+        out=out / system,
+        seed=settings.seed,
+        faults=settings.faults,
+        variant=1,
+        system=system,
+    )
+    return plans(wanted, settings.experiment)[0]
 
 
 def _conclude(settings: CompareSettings, out: Path) -> None:
     from rich.console import Console
 
-    from overlaycast.lab.analysis.compare import Run, compare
+    from overlaycast.lab.analysis.compare import StoredRun, compare
     from overlaycast.lab.report import compare_page, compare_table
 
-    runs = [
-        Run(*(json.loads((out / system / name).read_text()) for name in ("result.json", "series.json")))
-        for system in _listed(settings.systems)
-    ]
+    runs = [StoredRun.read(out / system) for system in _listed(settings.systems)]
     comparison = compare(runs)
     text = json.dumps(comparison.as_json(), indent=1)
     (out / "compare.json").write_text(text + "\n")

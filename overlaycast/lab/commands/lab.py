@@ -5,7 +5,6 @@ Owns: the dispatch, and what these print. Refuses: to run anything; ``run_comman
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
@@ -139,8 +138,11 @@ def _list(argv: list[str]) -> int:
 
 
 def _catalogue(settings: ListSettings, files: list[Path]) -> str:
+    from overlaycast.lab.analysis.compare import Comparison
     from overlaycast.lab.experiment.reading import runs
     from overlaycast.lab.report import catalogue
+    from overlaycast.lab.results import stored
+    from overlaycast.lab.results.result import Result
 
     if settings.results is None:
         raise ConfigError(f"{PROG} list: results: required with --markdown, a folder of runs")
@@ -150,9 +152,9 @@ def _catalogue(settings: ListSettings, files: list[Path]) -> str:
     for file in files:
         asked = runs(file)[0].experiment
         found = settings.results / asked.name / "result.json"
-        result = json.loads(found.read_text()) if found.is_file() else None
+        result = Result.read(found) if found.is_file() else None
         entries.append(catalogue.Entry(str(file.relative_to(settings.folder)), asked, result))
-    compared = [json.loads(file.read_text()) for file in sorted(settings.results.glob("*/compare.json"))]
+    compared = [stored.read(Comparison, file) for file in sorted(settings.results.glob("*/compare.json"))]
     return catalogue.markdown(entries, f"{PROG} list --results {settings.results} --markdown", compared)
 
 

@@ -1,18 +1,52 @@
-"""What to run, checked: the unit that commands make, systems adapt and a run carries out. Pure."""
+"""What to run, checked: the unit that commands make, systems adapt and a run carries out. Pure.
+
+A plan can be written as JSON and read back by pydantic, for the process that carries it out is another one.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal, get_args
+from typing import Annotated, Any, Final, Literal, get_args
+
+from pydantic import PlainSerializer, PlainValidator, TypeAdapter
 
 from overlaycast.lab.experiment import arrivals
 from overlaycast.lab.experiment.experiment import Cast, Experiment
 from overlaycast.lab.faults.aim import Ground, Pair, changeable
-from overlaycast.lab.topology.topology import Topology
+from overlaycast.lab.topology.graph import Link, Node
+from overlaycast.lab.topology.topology import FAMILIES, Topology
 
 System = Literal["overlay", "unicast", "multicast"]
 SYSTEMS: Final[tuple[System, ...]] = get_args(System)
+
+
+@dataclass(frozen=True, slots=True)
+class _Declared:
+    """The part of a topology that the rest is computed from."""
+
+    name: str
+    nodes: tuple[Node, ...]
+    links: tuple[Link, ...]
+    ip: str
+    notes: tuple[str, ...]
+
+
+_DECLARED: Final[TypeAdapter[_Declared]] = TypeAdapter(_Declared)
+
+
+def _to_json(topology: Topology) -> dict[str, Any]:
+    ip = next(ip for ip, families in FAMILIES.items() if families == topology.families)
+    declared = _Declared(topology.name, topology.nodes, topology.links, ip, topology.notes)
+    values: dict[str, Any] = _DECLARED.dump_python(declared, mode="json")
+    return values
+
+
+def _from_json(values: Any) -> Topology:
+    if isinstance(values, Topology):
+        return values
+    one = _DECLARED.validate_python(values)
+    return Topology.of(one.name, one.nodes, one.links, ip=one.ip, notes=one.notes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +63,7 @@ class Plan:
 
     file: Path
     experiment: Experiment
-    topology: Topology
+    topology: Annotated[Topology, PlainSerializer(_to_json), PlainValidator(_from_json)]
     cast: Cast
     out: Path
     seed: int

@@ -6,14 +6,15 @@ a run says so.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
+from overlaycast.lab.analysis.compare import Comparison, Figures
 from overlaycast.lab.experiment.experiment import Experiment
 from overlaycast.lab.report import words
 from overlaycast.lab.results.metrics import METRICS
-from overlaycast.lab.results.result import Judged
+from overlaycast.lab.results.result import FaultSeen, Judged, Result
 
 HEAD: Final = """\
 # The experiments
@@ -31,35 +32,35 @@ RIGHT: Final = "---:"
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One experiment: its file, what it asks, and the newest ``result.json`` of it."""
+    """One experiment: its file, what it asks, and its newest result."""
 
     file: str
     experiment: Experiment
-    result: Mapping[str, Any] | None
+    result: Result | None
 
 
-def markdown(entries: Sequence[Entry], command: str, comparisons: Sequence[Mapping[str, Any]] = ()) -> str:
+def markdown(entries: Sequence[Entry], command: str, comparisons: Sequence[Comparison] = ()) -> str:
     """Return the page.
 
     Args:
         entries: the experiments.
         command: what makes the page.
-        comparisons: what ``lab compare`` wrote, each as its ``compare.json`` has it.
+        comparisons: what ``lab compare`` wrote.
     """
     results = [entry.result for entry in entries if entry.result is not None]
-    machine = sorted({f"{one['versions'].get('machine')}, kernel {one['versions'].get('kernel')}" for one in results})
+    machine = sorted({f"{one.versions.get('machine')}, kernel {one.versions.get('kernel')}" for one in results})
     head = HEAD.format(
         command=command,
-        passed=sum(one["verdict"] == "passed" for one in results),
+        passed=sum(one.verdict == "passed" for one in results),
         count=len(entries),
-        minutes=sum(one["duration_s"] for one in results) / 60,
+        minutes=sum(one.duration_s for one in results) / 60,
         machine=f" ({'; '.join(machine)})" if machine else "",
     )
     sections = [line for entry in entries for line in _section(entry)]
     return "\n".join([head, *_overview(entries), "", *_comparisons(comparisons), *sections])
 
 
-def _comparisons(comparisons: Sequence[Mapping[str, Any]]) -> list[str]:
+def _comparisons(comparisons: Sequence[Comparison]) -> list[str]:
     """Return the tables of overlay, star and IP multicast on the same networks; nothing if none was made."""
     if not comparisons:
         return []
@@ -72,20 +73,20 @@ def _comparisons(comparisons: Sequence[Mapping[str, Any]]) -> list[str]:
         "",
     ]
     for one in comparisons:
-        lines += [f"**{one['title']}** (`{one['topology']}`, seed {one['seed']})", ""]
+        lines += [f"**{one.title}** (`{one.topology}`, seed {one.seed})", ""]
         lines += ["| system | receivers whole | in time | most copies into a site | on a link | median delay |"]
-        lines += [f"|---|{RIGHT}|{RIGHT}|{RIGHT}|{RIGHT}|{RIGHT}|", *map(_system, one["systems"]), ""]
+        lines += [f"|---|{RIGHT}|{RIGHT}|{RIGHT}|{RIGHT}|{RIGHT}|", *map(_system, one.systems), ""]
     return lines
 
 
-def _system(one: Mapping[str, Any]) -> str:
-    name = one["system"] if one["valid"] else f"{one['system']} (invalid: the machine did not keep up)"
-    needs = one["system"] == "unicast"
-    site = f"{one['site_copies']:.2f}" + (f" (needs {one['star_into_site']})" if needs else "")
-    link = f"{one['link_copies']:.2f}" + (f" (needs {one['star_on_link']})" if needs else "")
-    whole = f"{one['whole']} of {one['receivers']}"
-    delay = words.number(one["latency_p50_ms"], "ms")
-    return f"| {name} | {whole} | {one['in_time_share']:.0%} | {site} | {link} | {delay} |"
+def _system(one: Figures) -> str:
+    name = one.system if one.valid else f"{one.system} (invalid: the machine did not keep up)"
+    needs = one.system == "unicast"
+    site = f"{one.site_copies:.2f}" + (f" (needs {one.star_into_site})" if needs else "")
+    link = f"{one.link_copies:.2f}" + (f" (needs {one.star_on_link})" if needs else "")
+    whole = f"{one.whole} of {one.receivers}"
+    delay = words.number(one.latency_p50_ms, "ms")
+    return f"| {name} | {whole} | {one.in_time_share:.0%} | {site} | {link} | {delay} |"
 
 
 def _overview(entries: Sequence[Entry]) -> list[str]:
@@ -99,15 +100,15 @@ def _overview(entries: Sequence[Entry]) -> list[str]:
     return rows
 
 
-def _figures(result: Mapping[str, Any] | None) -> str:
+def _figures(result: Result | None) -> str:
     if result is None:
         return "not run | – | – | –"
-    survivors = [one for one in result["delivery"] if one["survived"]]
-    whole = sum(one["sha256_ok"] and not one["lost"] for one in survivors)
-    gaps = [one["longest_gap_ms"] for one in survivors if one["longest_gap_ms"] is not None]
+    survivors = result.survivors()
+    whole = sum(one.sha256_ok and not one.lost for one in survivors)
+    gaps = [one.longest_gap_ms for one in survivors if one.longest_gap_ms is not None]
     gap = words.number(max(gaps) if gaps else None, "ms")
-    took = words.number(result["duration_s"], "s")
-    return f"**{result['verdict']}** | {whole} of {len(survivors)} | {gap} | {took}"
+    took = words.number(result.duration_s, "s")
+    return f"**{result.verdict}** | {whole} of {len(survivors)} | {gap} | {took}"
 
 
 def _section(entry: Entry) -> list[str]:
@@ -115,30 +116,27 @@ def _section(entry: Entry) -> list[str]:
     lines = [f"## {one.name}", "", f"**{one.title}.** {one.about}".strip(), "", f"[`{entry.file}`](../{entry.file})"]
     if entry.result is None:
         return [*lines, "", "Not run.", ""]
-    lines += [f", seed {entry.result['seed']}, on `{entry.result['topology']}`.", ""]
+    lines += [f", seed {entry.result.seed}, on `{entry.result.topology}`.", ""]
     lines[-3:-1] = ["".join(lines[-3:-1])]
-    for note in entry.result.get("notes", ()):
+    for note in entry.result.notes:
         lines += [f"Note: {note}.", ""]
-    if entry.result["faults"]:
-        lines += [*_faults(entry.result["faults"]), ""]
-    return [*lines, *_expectations(entry.result["expectations"]), ""]
+    if entry.result.faults:
+        lines += [*_faults(entry.result.faults), ""]
+    return [*lines, *_expectations(entry.result.expectations), ""]
 
 
-def _faults(faults: Sequence[Mapping[str, Any]]) -> list[str]:
+def _faults(faults: Sequence[FaultSeen]) -> list[str]:
     rows = ["| at | what happened | how it was proven | behind it | recovered | moved |"]
     rows.append(f"|{RIGHT}|---|---|{RIGHT}|{RIGHT}|{RIGHT}|")
     for fault in faults:
-        many = "were" if ", " in fault["target"] else "was"
-        what = words.ACTIONS.get(fault["action"], fault["action"]).format(target=fault["target"], was=many)
-        figures = f"{fault['affected']} | {words.number(fault['recovered_ms'], 'ms')} | {fault['moved']}"
-        rows.append(f"| {words.number(fault['at_s'], 's')} | {what} | {fault['evidence']} | {figures} |")
+        figures = f"{fault.affected} | {words.number(fault.recovered_ms, 'ms')} | {fault.moved}"
+        rows.append(f"| {words.number(fault.at_s, 's')} | {words.fault_title(fault)} | {fault.evidence} | {figures} |")
     return rows
 
 
-def _expectations(expectations: Sequence[Mapping[str, Any]]) -> list[str]:
+def _expectations(expectations: Sequence[Judged]) -> list[str]:
     rows = ["| promise | after | asked | measured | |", f"|---|---|{RIGHT}|{RIGHT}|---|"]
-    for each in expectations:
-        one = Judged(**each)
+    for one in expectations:
         mark = "ok" if one.ok else "**failed**"
         meaning = METRICS[one.metric].words
         rows.append(f"| {meaning} | {one.fault or ''} | {words.asked(one)} | {words.measured(one)} | {mark} |")

@@ -10,8 +10,7 @@ from html import escape
 from statistics import median
 from typing import Any, Final
 
-from overlaycast.lab.analysis.compare import Comparison, Run
-from overlaycast.lab.analysis.series import Receiver, Series
+from overlaycast.lab.analysis.compare import Comparison, Copies, StoredRun
 from overlaycast.lab.report import compare_words, dots, heat
 from overlaycast.lab.report.charts import Mark
 from overlaycast.lab.report.dots import Dot
@@ -22,7 +21,7 @@ NUMBERS: Final = 46.0
 BAR: Final = 9.0
 
 
-def render(comparison: Comparison, runs: Sequence[Run], command: str) -> str:
+def render(comparison: Comparison, runs: Sequence[StoredRun], command: str) -> str:
     """Return the page."""
     systems = [run.system for run in runs]
     return page(
@@ -42,8 +41,7 @@ def render(comparison: Comparison, runs: Sequence[Run], command: str) -> str:
         maps=[{"name": compare_words.name(run.system), "svg": heat_of(run)} for run in runs],
         strips=_strips(comparison),
         runs=[
-            {"system": run.system, "verdict": run.result["verdict"], "report": f"{run.system}/report.html"}
-            for run in runs
+            {"system": run.system, "verdict": run.result.verdict, "report": f"{run.system}/report.html"} for run in runs
         ],
         result=runs[0].result,
         command=command,
@@ -51,7 +49,7 @@ def render(comparison: Comparison, runs: Sequence[Run], command: str) -> str:
     )
 
 
-def _way(link: Any) -> str:
+def _way(link: Copies) -> str:
     return f"{link.start} → {link.end}"
 
 
@@ -93,20 +91,15 @@ def _bars(
     return rows
 
 
-def heat_of(run: Run) -> str:
+def heat_of(run: StoredRun) -> str:
     """Return all receivers of a run over time."""
-    receivers = tuple(
-        Receiver(one["host"], *(tuple(one[field]) for field in ("rate_mbit", "gap_ms", "latency_ms")))
-        for one in run.series["receivers"]
-    )
-    series = Series(run.series["step_s"], tuple(run.series["source_mbit"]), receivers, {}, ())
-    delivery = run.result["delivery"]
+    delivery = run.result.delivery
     shown = heat.rows(
-        series, {one["host"]: one["site"] for one in delivery}, {one["host"]: one["survived"] for one in delivery}
+        run.series, {one.host: one.site for one in delivery}, {one.host: one.survived for one in delivery}
     )
-    sent = [rate for rate in series.source_mbit if rate > 0]
-    marks = [Mark(number, one["at_s"], one["healed_s"]) for number, one in enumerate(run.result["faults"], 1)]
-    return heat.draw(series, shown, median(sent) if sent else 0.0, marks, SILENCE_MS)
+    sent = [rate for rate in run.series.source_mbit if rate > 0]
+    marks = [Mark(number, one.at_s, one.healed_s) for number, one in enumerate(run.result.faults, 1)]
+    return heat.draw(run.series, shown, median(sent) if sent else 0.0, marks, SILENCE_MS)
 
 
 def _strips(comparison: Comparison) -> list[dict[str, Any]]:

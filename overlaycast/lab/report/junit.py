@@ -1,4 +1,4 @@
-"""Results for CI, in the XML that JUnit made common: a suite per experiment, a case per expectation. Pure.
+"""Results for CI, as JUnit XML: a suite per run, a case per expectation. Pure.
 
 Owns: the mapping. An expectation that was not met is a failure; a run that could not be judged (it did not happen, or
 its network was not what was asked for) is an error. Each suite has a case ``run`` beside the expectations, so that a
@@ -8,10 +8,11 @@ run without result shows too.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from typing import Any, Final
-from xml.etree import ElementTree
-from xml.etree.ElementTree import Element, SubElement
+from collections.abc import Sequence
+from io import BytesIO
+from typing import Final
+
+from junitparser import Attr, Error, Failure, JUnitXml, TestCase, TestSuite
 
 from overlaycast.lab.report import words
 from overlaycast.lab.results.metrics import METRICS
@@ -22,65 +23,68 @@ _FORBIDDEN: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U001
 """What XML 1.0 cannot hold (section 2.2), and a program's last words may."""
 
 
+class _Case(TestCase):
+    """A case that also names the experiment's file."""
+
+    file = Attr()
+
+
 def document(outcomes: Sequence[Outcome]) -> str:
     """Return the XML."""
-    root = Element("testsuites", name="overlaycast lab")
+    root = JUnitXml("overlaycast lab")
     for outcome in outcomes:
-        _suite(root, outcome)
-    for count in ("tests", "failures", "errors"):
-        root.set(count, str(sum(int(suite.get(count, 0)) for suite in root)))
-    root.set("time", f"{sum(float(suite.get('time', 0)) for suite in root):.3f}")
-    ElementTree.indent(root)
-    return '<?xml version="1.0" encoding="UTF-8"?>\n' + ElementTree.tostring(root, encoding="unicode") + "\n"
+        root.add_testsuite(_suite(outcome))
+    root.update_statistics()  # type: ignore[no-untyped-call]
+    text = BytesIO()
+    root.write(text, pretty=True)
+    return text.getvalue().decode()
 
 
-def _suite(root: Element, outcome: Outcome) -> None:
-    result = outcome.result or {}
-    suite = SubElement(root, "testsuite", name=_text(outcome.name))
-    seconds = float(result.get("duration_s", outcome.seconds))
-    suite.set("time", f"{seconds:.3f}")
-    if "started" in result:
-        suite.set("timestamp", str(result["started"]).replace("+00:00", ""))
-    properties = SubElement(suite, "properties")
-    for name in ("system", "seed", "topology", "command"):
-        if name in result:
-            SubElement(properties, "property", name=name, value=_text(str(result[name])))
-    run = _case(suite, outcome, "run", seconds)
-    _judge_run(run, outcome)
-    for one in result.get("expectations", ()):
-        _expectation(suite, outcome, one)
-    suite.set("tests", str(len(suite.findall("testcase"))))
-    suite.set("failures", str(len(suite.findall("testcase/failure"))))
-    suite.set("errors", str(len(suite.findall("testcase/error"))))
+def _suite(outcome: Outcome) -> TestSuite:
+    result = outcome.result
+    suite = TestSuite(_text(outcome.name))
+    if result is not None:
+        suite.timestamp = result.started.replace("+00:00", "")
+        for name in ("system", "seed", "topology", "command"):
+            suite.add_property(name, _text(str(getattr(result, name))))
+    suite.add_testcase(_run(outcome))
+    for one in result.expectations if result else ():
+        suite.add_testcase(_expectation(outcome, one))
+    return suite
 
 
-def _case(suite: Element, outcome: Outcome, name: str, seconds: float = 0.0) -> Element:
-    case = SubElement(suite, "testcase", classname=_text(outcome.name), name=_text(name), file=_text(outcome.file))
-    case.set("time", f"{seconds:.3f}")
+def _case(outcome: Outcome, name: str, seconds: float = 0.0) -> _Case:
+    case = _Case(_text(name), _text(outcome.name), round(seconds, 3))
+    case.file = _text(outcome.file)
     return case
 
 
-def _judge_run(case: Element, outcome: Outcome) -> None:
-    if outcome.result is None:
-        SubElement(case, "error", type="run", message=_text(outcome.complaint or "the run came to no result"))
-    elif outcome.result["verdict"] == "invalid":
-        why = (outcome.result.get("shaping") or {}).get("why") or "it was late"
-        message = _text(f"the emulated network did not keep up, and nothing is proven: {why}")
-        SubElement(case, "error", type="invalid", message=message)
-    troubles = (outcome.result or {}).get("troubles", ())
-    if troubles:
-        SubElement(case, "system-err").text = _text("\n".join(troubles))
+def _run(outcome: Outcome) -> _Case:
+    """Return the case that tells whether the run can be judged at all."""
+    result = outcome.result
+    if result is None:
+        case = _case(outcome, "run", outcome.seconds)
+        case.result = [Error(_text(outcome.complaint or "the run came to no result"), "run")]
+        return case
+    case = _case(outcome, "run", result.duration_s)
+    if result.verdict == "invalid":
+        why = result.shaping.get("why") or "it was late"
+        message = f"the emulated network did not keep up, and nothing is proven: {why}"
+        case.result = [Error(_text(message), "invalid")]
+    if result.troubles:
+        case.system_err = _text("\n".join(result.troubles))
+    return case
 
 
-def _expectation(suite: Element, outcome: Outcome, one: Mapping[str, Any]) -> None:
-    after = f" after {one['fault']}" if one["fault"] else ""
-    judged = Judged(**one)
-    case = _case(suite, outcome, f"{one['metric']} {one['op']} {one['limit']}{after}")
-    if not one["ok"]:
-        metric = METRICS.get(one["metric"])
-        what = metric.words if metric else one["metric"]
-        message = f"{what}{after}: asked {words.asked(judged)}, measured {words.measured(judged)}"
-        SubElement(case, "failure", type=one["metric"], message=_text(message))
+def _expectation(outcome: Outcome, one: Judged) -> _Case:
+    after = f" after {one.fault}" if one.fault else ""
+    case = _case(outcome, f"{one.metric} {one.op} {one.limit}{after}")
+    if not one.ok:
+        metric = METRICS.get(one.metric)
+        what = metric.words if metric else one.metric
+        message = f"{what}{after}: asked {words.asked(one)}, measured {words.measured(one)}"
+        case.result = [Failure(_text(message), one.metric)]
+    return case
 
 
 def _text(text: str) -> str:

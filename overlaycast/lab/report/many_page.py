@@ -102,7 +102,7 @@ def _cell(spread: Spread | None) -> tuple[str, str]:
 
 
 def _run(sample: Sample) -> dict[str, Any]:
-    failed = [] if sample.result is None else [one["metric"] for one in sample.result["expectations"] if not one["ok"]]
+    failed = [] if sample.result is None else [one.metric for one in sample.result.expectations if not one.ok]
     return {"sample": sample, "point": _label(sample.point) if sample.point else "", "failed": failed}
 
 

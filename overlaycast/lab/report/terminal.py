@@ -92,12 +92,12 @@ def roundup(outcomes: Sequence[Outcome], console: Console) -> None:
     table = _table("", "experiment", ">took", "what failed")
     passed = 0
     for one in outcomes:
-        verdict = str(one.result["verdict"]) if one.result else "failed"
+        verdict = one.result.verdict if one.result else "failed"
         passed += verdict == "passed"
-        seconds = one.result["duration_s"] if one.result else one.seconds
-        failed = [str(each["metric"]) for each in one.result["expectations"] if not each["ok"]] if one.result else []
+        seconds = one.result.duration_s if one.result else one.seconds
+        failed = [each.metric for each in words.broken(one.result)] if one.result else []
         why = ", ".join(failed) or ("" if one.result else one.complaint)
-        why = str(one.result["shaping"].get("why") or why) if one.result and verdict == "invalid" else why
+        why = str(one.result.shaping.get("why") or why) if one.result and verdict == "invalid" else why
         table.add_row(Text(verdict, style=_LOOKS[verdict]), one.name, words.number(seconds, "s"), why)
     console.print()
     console.print(table)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+
+from overlaycast.lab.results.result import Result
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,13 +14,13 @@ class Outcome:
     Attributes:
         name: the experiment, with what tells its runs apart.
         file: its file.
-        result: its ``result.json``; None if it came to none.
-        complaint: why not.
+        result: what it concluded; None if it came to no result.
+        complaint: why there is no result.
         seconds: how long it took, if there is no result that says it.
     """
 
     name: str
     file: str
-    result: Mapping[str, Any] | None
+    result: Result | None
     complaint: str = ""
     seconds: float = 0.0

@@ -1,12 +1,16 @@
-"""The shape of ``result.json``: what a run concluded. Pure values, documented field by field.
+"""``result.json``: what a run concluded, as one model that its writer and every reader share.
 
-Owns: names and units of everything that is published. Figures come from ``judge``; nothing here computes.
+Owns: names and units of everything that is published, field by field. Figures come from ``judge``; nothing here
+computes.
 """
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import Any, Self
+
+from overlaycast.lab.results import stored
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,6 +289,16 @@ class Result:
     def as_json(self) -> dict[str, Any]:
         """Return plain values, ready for ``json.dumps``."""
         return asdict(self)
+
+    @classmethod
+    def from_json(cls, text: str | bytes, where: str = "result.json") -> Self:
+        """Return the result that a JSON text holds. Raises ``ConfigError``, which names ``where`` and the field."""
+        return stored.from_json(cls, text, where)
+
+    @classmethod
+    def read(cls, file: Path) -> Self:
+        """Return the result that a file holds. Raises ``ConfigError``, which names the file and the field."""
+        return stored.read(cls, file)
 
     def survivors(self) -> tuple[Delivery, ...]:
         """Return the receivers that are promised everything."""

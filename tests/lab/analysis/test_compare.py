@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,8 +11,8 @@ from rich.console import Console
 
 from overlaycast.errors import ConfigError, LabError
 from overlaycast.lab.analysis import judge, series
-from overlaycast.lab.analysis.compare import Run, compare
-from overlaycast.lab.commands import lab as command
+from overlaycast.lab.analysis.compare import StoredRun, compare
+from overlaycast.lab.commands import lab
 from overlaycast.lab.commands.compare import CompareSettings
 from overlaycast.lab.experiment.systems import OF_FAULTS
 from overlaycast.lab.report import compare_page, compare_table
@@ -24,11 +23,10 @@ from tests.lab.made_up import Story
 from tests.lab.report.test_report import checked
 
 
-def run(system: str, story: Story | None = None, **changes: Any) -> Run:
+def run(system: str, story: Story | None = None, **changes: Any) -> StoredRun:
     """Return a made-up run over a system."""
     recording = replace(made_up.recording(story), system=system, faults=(), **changes)
-    parts = judge.build(recording).as_json(), series.build(recording).as_json()
-    return Run(*(json.loads(json.dumps(part)) for part in parts))
+    return StoredRun(judge.build(recording), series.build(recording))
 
 
 STAR = Story(copies_into={"north": 6, "east": 3, "south": 2, "west": 2})
@@ -59,7 +57,7 @@ def test_page_says_what_the_table_says(tmp_path: Path, capsys: pytest.CaptureFix
 
 
 def test_a_late_network_is_told_first() -> None:
-    late = Run({**RUNS[1].result, "verdict": "invalid"}, RUNS[1].series)
+    late = StoredRun(replace(RUNS[1].result, verdict="invalid"), RUNS[1].series)
     page = compare_page.render(compare([RUNS[0], late]), [RUNS[0], late], "x")
     assert "in the run by unicast from the source: it proves nothing" in page
     assert "proves nothing" not in compare_page.render(compare(RUNS), RUNS, "x")
@@ -67,7 +65,7 @@ def test_a_late_network_is_told_first() -> None:
 
 @pytest.mark.parametrize("field", ["experiment", "topology", "seed", "payload_bytes"])
 def test_runs_of_different_things_are_not_compared(field: str) -> None:
-    other = Run({**RUNS[1].result, field: "other"}, RUNS[1].series)
+    other = replace(RUNS[1], result=replace(RUNS[1].result, **{field: "other"}))
     with pytest.raises(LabError, match=f"{field} differs"):
         compare([RUNS[0], other])
 
@@ -83,7 +81,7 @@ def test_runs_of_different_things_are_not_compared(field: str) -> None:
 )
 def test_bad_options_are_told(words: list[str], complaint: str) -> None:
     with pytest.raises(ConfigError, match=complaint):
-        command.main(["compare", "experiments/figure-2a.yaml", *words])
+        lab.main(["compare", "experiments/figure-2a.yaml", *words])
 
 
 def test_all_three_are_compared_unless_told() -> None:

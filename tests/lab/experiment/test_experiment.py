@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from overlaycast.errors import ConfigError
-from overlaycast.lab.commands import lab as command
+from overlaycast.lab.commands import lab
 from overlaycast.lab.document import placed_yaml
 from overlaycast.lab.experiment import experiment
 from overlaycast.lab.experiment.casting import Host, cast, castable, check_faults
@@ -156,12 +156,12 @@ def test_any_text_is_read_or_refused(text: str) -> None:
 def test_check_tells_the_exit_code(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "bad.yaml"
     file.write_text(GOOD)
-    assert command.main(["check", str(file)]) == 2
+    assert lab.main(["check", str(file)]) == 2
     assert f"{file}:2: topology: {tmp_path}/net.py: no such file" in capsys.readouterr().err
-    assert command.main(["check", "experiments/figure-2a.yaml"]) == 0
+    assert lab.main(["check", "experiments/figure-2a.yaml"]) == 0
     assert "13 receivers, 2 faults" in capsys.readouterr().out
 
 
 def test_commands_are_named() -> None:
     with pytest.raises(ConfigError, match="no command 'dance'; accepted: run, check"):
-        command.main(["dance"])
+        lab.main(["dance"])

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from overlaycast.errors import ConfigError
-from overlaycast.lab.analysis import judge
-from overlaycast.lab.commands import lab as command
+from overlaycast.lab.analysis import judge, series
+from overlaycast.lab.analysis.compare import StoredRun, compare
+from overlaycast.lab.commands import lab
 from overlaycast.lab.report import catalogue
 from tests.lab import made_up
 
@@ -18,7 +19,7 @@ from tests.lab import made_up
 def page(result: bool = True) -> str:
     """Return the page for one experiment, with the made-up run's result or without any."""
     chosen, _, _ = made_up.experiment()
-    done = judge.build(made_up.recording()).as_json() if result else None
+    done = judge.build(made_up.recording()) if result else None
     return catalogue.markdown([catalogue.Entry("experiments/figure-2a.yaml", chosen, done)], "the command")
 
 
@@ -31,22 +32,25 @@ def test_figures_are_the_runs() -> None:
 
 
 def test_comparisons_are_on_the_page(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    figures = {
-        "valid": True,
-        "receivers": 13,
-        "whole": 12,
-        "in_time_share": 0.5,
-        "site_copies": 3.2,
-        "star_into_site": 6,
-        "link_copies": 7.1,
-        "star_on_link": 13,
-        "latency_p50_ms": None,
-    }
-    systems = [{**figures, "system": "unicast"}, {**figures, "system": "overlay", "valid": False}]
+    recording = made_up.recording()
+    comparison = compare([StoredRun(judge.build(recording), series.build(recording))])
+    figures = replace(
+        comparison.systems[0],
+        valid=True,
+        receivers=13,
+        whole=12,
+        in_time_share=0.5,
+        site_copies=3.2,
+        star_into_site=6,
+        link_copies=7.1,
+        star_on_link=13,
+        latency_p50_ms=None,
+    )
+    systems = (replace(figures, system="unicast"), replace(figures, system="overlay", valid=False))
+    found = replace(comparison, title="A title", topology="net", seed=4, systems=systems)
     (tmp_path / "compare-x").mkdir()
-    found = {"title": "A title", "topology": "net", "seed": 4, "systems": systems}
-    (tmp_path / "compare-x" / "compare.json").write_text(json.dumps(found))
-    assert command.main(["list", "--markdown", "--results", str(tmp_path), "--folder", str(made_up.ROOT)]) == 0
+    (tmp_path / "compare-x" / "compare.json").write_text(json.dumps(found.as_json()))
+    assert lab.main(["list", "--markdown", "--results", str(tmp_path), "--folder", str(made_up.ROOT)]) == 0
     text = capsys.readouterr().out
     assert "**A title** (`net`, seed 4)" in text
     assert "| unicast | 12 of 13 | 50% | 3.20 (needs 6) | 7.10 (needs 13) | – |" in text
@@ -63,7 +67,7 @@ def test_what_was_not_run_says_so() -> None:
 def test_a_broken_promise_shows() -> None:
     chosen, _, _ = made_up.experiment()
     story = made_up.Story(lost={"202m": 3})
-    done = judge.build(replace(made_up.recording(story))).as_json()
+    done = judge.build(made_up.recording(story))
     text = catalogue.markdown([catalogue.Entry("x.yaml", chosen, done)], "the command")
     assert "**failed** | 10 of 11" in text
     assert "| 3\u00a0records | **failed** |" in text
@@ -71,11 +75,11 @@ def test_a_broken_promise_shows() -> None:
 
 def test_results_must_be_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="results: required with --markdown"):
-        command.main(["list", "--markdown"])
+        lab.main(["list", "--markdown"])
 
 
 def test_every_experiment_is_on_the_page(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert command.main(["list", "--markdown", "--results", str(tmp_path), "--folder", str(made_up.ROOT)]) == 0
+    assert lab.main(["list", "--markdown", "--results", str(tmp_path), "--folder", str(made_up.ROOT)]) == 0
     text = capsys.readouterr().out
     for file in (made_up.ROOT / "experiments").glob("*.yaml"):
         assert f"(../experiments/{file.name})" in text

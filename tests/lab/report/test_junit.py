@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from xml.etree import ElementTree
 
 from hypothesis import given
@@ -13,8 +14,8 @@ from overlaycast.lab.results.outcome import Outcome
 from tests.lab import made_up
 from tests.lab.made_up import Story
 
-GOOD = judge.build(made_up.recording()).as_json()
-BAD = judge.build(made_up.recording(Story(lost={"202e": 3}))).as_json()
+GOOD = judge.build(made_up.recording())
+BAD = judge.build(made_up.recording(Story(lost={"202e": 3})))
 
 
 def read(*outcomes: Outcome) -> ElementTree.Element:
@@ -28,7 +29,7 @@ def test_every_expectation_is_a_case() -> None:
     assert names[0] == "run"
     assert "lost == 0.0" in names
     assert "inbound_copies_after <= 1.1 after primary-dies" in names
-    assert len(names) == 1 + len(GOOD["expectations"])
+    assert len(names) == 1 + len(GOOD.expectations)
     assert (root.get("failures"), root.get("errors"), root.get("tests")) == ("0", "0", str(len(names)))
 
 
@@ -37,7 +38,7 @@ def test_a_failure_says_what_was_asked_and_measured() -> None:
     (failure,) = (one for one in root.iter("failure") if one.get("type") == "lost")
     message = str(failure.get("message")).replace("\u00a0", " ")
     assert message == "records lost by a surviving receiver: asked = 0 records, measured 3 records"
-    assert int(root.get("failures", 0)) == len([one for one in BAD["expectations"] if not one["ok"]])
+    assert int(root.get("failures", 0)) == len([one for one in BAD.expectations if not one.ok])
 
 
 def test_a_run_without_result_is_an_error() -> None:
@@ -49,11 +50,11 @@ def test_a_run_without_result_is_an_error() -> None:
 
 
 def test_a_late_network_is_an_error_not_a_failure() -> None:
-    root = read(Outcome("x", "x.yaml", {**GOOD, "verdict": "invalid"}))
+    root = read(Outcome("x", "x.yaml", replace(GOOD, verdict="invalid")))
     assert [error.get("type") for error in root.iter("error")] == ["invalid"]
 
 
 @given(st.text(max_size=40), st.text(max_size=80))
 def test_whatever_a_program_said_is_xml(name: str, words: str) -> None:
-    root = read(Outcome(name, "x.yaml", {**GOOD, "troubles": [words]}), Outcome("n", "x", None, words))
+    root = read(Outcome(name, "x.yaml", replace(GOOD, troubles=(words,))), Outcome("n", "x", None, words))
     assert len(list(root.iter("system-err"))) == 1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
@@ -11,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from overlaycast.lab.analysis import judge, many, series
-from overlaycast.lab.analysis.compare import Run, compare
+from overlaycast.lab.analysis.compare import StoredRun, compare
 from overlaycast.lab.report import compare_page, many_page
 from overlaycast.lab.report.page import render
 from tests.lab import made_up
@@ -43,8 +42,7 @@ def comparison(folder: Path) -> Path:
     runs = []
     for system, story in (("overlay", Story()), ("unicast", Story(copies_into={"north": 6}))):
         recording = replace(made_up.recording(story), system=system)
-        parts = judge.build(recording).as_json(), series.build(recording).as_json()
-        runs.append(Run(*(json.loads(json.dumps(part)) for part in parts)))
+        runs.append(StoredRun(judge.build(recording), series.build(recording)))
     file = folder / "compare.html"
     file.write_text(compare_page.render(compare(runs), runs, "overlaycast lab compare x.yaml"))
     return file
@@ -57,7 +55,7 @@ def sweep(folder: Path) -> Path:
             (("group.default_out_degree", number % 3 + 2),),
             number,
             f"run-{number}",
-            judge.build(made_up.recording(Story(kill_gap_ms=30 + number))).as_json(),
+            judge.build(made_up.recording(Story(kill_gap_ms=30 + number))),
         )
         for number in range(9)
     ]

@@ -169,7 +169,7 @@ def samples(fields: tuple[str, ...]) -> list[many.Sample]:
     for number in range(8):
         story = Story(kill_gap_ms=30.0 + number, lost={"202e": 3} if number == 7 else {})
         point = tuple((field, number >> bit & 1) for bit, field in enumerate(fields))
-        found.append(many.Sample(point, number, f"run-{number}", judge.build(made_up.recording(story)).as_json()))
+        found.append(many.Sample(point, number, f"run-{number}", judge.build(made_up.recording(story))))
     return found
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from overlaycast.errors import ConfigError, LabError
-from overlaycast.lab.commands import lab as command
+from overlaycast.lab.commands import lab
 from overlaycast.lab.experiment.experiment import FileStream, MediaStream, SyntheticStream
 from overlaycast.lab.faults.aim import Ground
 from overlaycast.lab.faults.faults import Kill
@@ -116,7 +116,7 @@ def test_what_never_came_is_an_empty_file(tmp_path: Path) -> None:
 
 def test_results_in_run_would_be_lost() -> None:
     with pytest.raises(ConfigError, match="a run has a /run of its own"):
-        command.main(["run", "experiments/figure-2a.yaml", "--out", "/run/x"])
+        lab.main(["run", "experiments/figure-2a.yaml", "--out", "/run/x"])
 
 
 class Scripted:

@@ -1,0 +1,1 @@
+"""``result.json`` and what else runs leave behind."""
