@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
 import tempfile
 from dataclasses import dataclass
@@ -55,11 +56,14 @@ _FILE: Final[TypeAdapter[Inside]] = TypeAdapter(Inside)
 
 def isolated(inside: Inside) -> int:
     """Carry out a plan in namespaces of its own, and return the exit code. For the outer process."""
-    with tempfile.NamedTemporaryFile(prefix="overlaycast-plan-", suffix=".json") as file:
-        file.write(written(inside))
-        file.flush()
-        words = [sys.executable, "-m", "overlaycast.lab.commands.inside", file.name]
-        return run_isolated(words, interactive=inside.prompt)
+    descriptor, name = tempfile.mkstemp(prefix="overlaycast-plan-", suffix=".json")
+    file = Path(name)
+    try:
+        os.close(descriptor)
+        file.write_bytes(written(inside))
+        return run_isolated([sys.executable, "-m", "overlaycast.lab.commands.inside", name], interactive=inside.prompt)
+    finally:
+        file.unlink(missing_ok=True)
 
 
 def written(inside: Inside) -> bytes:
@@ -75,7 +79,9 @@ def read(content: bytes) -> Inside:
 
 def main(argv: list[str]) -> int:
     """Carry out a plan file. For the inner process."""
-    inside = read(Path(argv[0]).read_bytes())
+    file = Path(argv[0])
+    inside = read(file.read_bytes())
+    file.unlink()  # here already: the outer process may be killed
     if inside.prompt:
         return prompt.run(inside.plan)
     recording = asyncio.run(_run_until_stopped(inside.plan))
