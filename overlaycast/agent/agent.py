@@ -292,8 +292,7 @@ class Agent:
         if settings.mode == "file":
             self.file = FileGroup(self, self.setup.output or Spool())
         elif self.setup.output is not None:
-            descriptor = self.setup.output.open_live()
-            self.sink = Sink(self.ring, descriptor, self.departure.sink_failed, lambda: None)
+            self.sink = Sink(self.ring, self.setup.output.open_live(), self.departure.sink_failed, lambda: None)
 
     def _prepare_source(self, settings: GroupSettings) -> None:
         options, source = self.options, self.setup.source

@@ -39,7 +39,8 @@ def send(argv: list[str]) -> int:
 def join(argv: list[str]) -> int:
     """Run a peer."""
     options = load(JoinOptions, argv, "overlaycast join")
-    return _run(options, "peer", output=options.output)
+    output = Output(options.output, overwrite=options.overwrite, segment=options.segment)
+    return _run(options, "peer", output=output)
 
 
 def relay(argv: list[str]) -> int:
@@ -59,13 +60,12 @@ def _open_source(options: SendOptions) -> Input:
     return SyntheticInput(int(options.synthetic * options.rate * 125_000))
 
 
-def _run(options: NodeOptions, role: Role, output: str | None = None, source: Input | None = None) -> int:
+def _run(options: NodeOptions, role: Role, output: Output | None = None, source: Input | None = None) -> int:
     websocket_url(options.coordinator)
-    opened = Output(output) if output is not None else None
     with closing(MemberJournal(options.journal)) as journal, open_data_port(options.listen) as port:
         if options.congestion:
             set_congestion(port, options.congestion)
-        setup = Setup(options, role, journal, port, opened, source)
+        setup = Setup(options, role, journal, port, output, source)
         sys.setswitchinterval(SWITCH_INTERVAL_S)
         gc.freeze()  # what is imported stays for good: a full collection over it would be a gap of its own
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

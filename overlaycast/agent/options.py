@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_settings import CliPositionalArg
 
+from overlaycast.agent.ends.naming import Segment, read_segment
 from overlaycast.settings import EndpointText, Settings
 from overlaycast.wire.frames import MAX_RECORD
 from overlaycast.wire.group import GroupName, Mode
@@ -116,7 +117,15 @@ class SendOptions(NodeOptions):
 class JoinOptions(NodeOptions):
     """Run a peer: receive a group, write the stream out, and forward it to other members."""
 
-    output: str = Field("-", description="where to write the stream: a file, or - for standard output")
+    output: str = Field(
+        "-",
+        description="where to write the stream: a file, or - for standard output; a live recording that exists goes on;"
+        " %Y%m%dT%H%M%S in the name becomes the time of the start",
+    )
+    overwrite: bool = Field(False, description="empty or replace the output if it exists")
+    segment: Annotated[Segment | None, BeforeValidator(read_segment)] = Field(
+        None, description="begin a new file every so often (10m, 1h) or so many bytes (100M); live groups only"
+    )
     start_back: float | None = Field(
         None,
         ge=0,

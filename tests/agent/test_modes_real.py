@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import random
 import re
 import signal
@@ -211,3 +213,28 @@ async def test_file_mode_wants_regular_files(tmp_path: Path) -> None:
         code, err = await made_up.ended()
         assert code == 2
         assert "file: accepted in a file group is a regular file" in err
+
+
+async def test_a_receiver_that_starts_again_goes_on_with_its_recording(tmp_path: Path) -> None:
+    media = write_media(tmp_path, SIZE)
+    async with group(GroupSettings(rate_mbit=8, start_members=1)) as (coordinator, agents):
+        start = starter(coordinator, agents, tmp_path)
+        await start("send", "s", str(media), "--rate", "8M")
+        first = await start("join", "a")
+        await place_tree(coordinator, {"a": ("s", ())})
+        await coordinator.begin("s")
+        await until_record(coordinator, "a", 60)
+        first.signal(signal.SIGTERM)
+        await first.ended()
+        agents.remove(first)
+        before = await asyncio.to_thread(first.output.read_bytes)
+        again = await start("join", "a2", output=str(first.output))
+        await coordinator.joined("a2")
+        await coordinator.place("a2", "s")
+        await all_well(agents)
+        after = await asyncio.to_thread(first.output.read_bytes)
+        assert before
+        assert after.startswith(before)
+        parts = [json.loads(line) for line in first.output.with_name("a.out.parts").read_text().splitlines()]
+        assert [part["offset"] for part in parts] == [0, len(before)]
+        assert after[len(before) :] == media.read_bytes()[parts[1]["record"] * 7896 :]

@@ -46,6 +46,11 @@ class Counting:
         """Return where in the output the records in ``memory`` from ``start`` on belong; None: behind the others."""
         return None
 
+    def next_new(self, memory: memoryview, start: int) -> int:
+        """Return the number of the first record from ``start`` on that has not entered yet."""
+        seq: int = HEADER.unpack_from(memory, start)[4]
+        return max(seq, self.entered.next_seq or 0)
+
     def take(self, memory: memoryview, start: int, stop: int) -> list[memoryview]:
         """Return the payloads of the new records in ``[start, stop)``."""
         payloads = []

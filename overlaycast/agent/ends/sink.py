@@ -15,8 +15,10 @@ from collections.abc import Callable
 from typing import Final
 
 from overlaycast.agent.ends.entered import Counting
+from overlaycast.agent.ends.recording import Destination
 from overlaycast.agent.records.ring import Ring
 from overlaycast.agent.records.slab import Slab
+from overlaycast.errors import ConfigError
 
 FLUSH_S: Final = 0.02
 """Records are written at most so much later than they came: a batch costs two thread switches."""
@@ -33,7 +35,7 @@ class Sink:
     """The writer.
 
     Args:
-        descriptor: an open file descriptor.
+        destination: where the bytes go.
         on_failed: told in the loop, once, in one line, when writing failed.
         on_wrote: told in the loop after each batch.
         counting: what is in the output, and what enters it.
@@ -46,7 +48,7 @@ class Sink:
     def __init__(
         self,
         ring: Ring,
-        descriptor: int,
+        destination: Destination,
         on_failed: Callable[[str], None],
         on_wrote: Callable[[], None],
         counting: Counting | None = None,
@@ -60,7 +62,7 @@ class Sink:
         self.failed: str | None = None
         self._ring = ring
         self._cursor = ring.cursor_at_edge()
-        self._descriptor = descriptor
+        self._destination = destination
         self._on_failed = on_failed
         self._on_wrote = on_wrote
         self._loop = asyncio.get_running_loop()
@@ -105,23 +107,29 @@ class Sink:
             try:
                 for slab, start, stop in spans:
                     place = self.counting.place(slab.memory, start)
-                    self._write(self.counting.take(slab.memory, start, stop), place)
+                    seq = self.counting.next_new(slab.memory, start)
+                    self._write(self.counting.take(slab.memory, start, stop), place, seq)
             except OSError as error:
                 failure = error.strerror or str(error)
+            except ConfigError as error:
+                failure = str(error)
             try:
                 self._loop.call_soon_threadsafe(self._written, spans, failure)
             except RuntimeError:  # the loop is closed: nobody waits for this batch
                 return
 
-    def _write(self, payloads: list[memoryview], place: int | None) -> None:
+    def _write(self, payloads: list[memoryview], place: int | None, seq: int) -> None:
+        if not payloads:
+            return
+        descriptor = self._destination.descriptor(seq, sum(map(len, payloads)))
         for first in range(0, len(payloads), _VECTOR):
             some = payloads[first : first + _VECTOR]
             left = sum(map(len, some))
             while left:
                 if place is None:
-                    done = os.writev(self._descriptor, some)
+                    done = os.writev(descriptor, some)
                 else:
-                    done = os.pwritev(self._descriptor, some, place)
+                    done = os.pwritev(descriptor, some, place)
                     place += done
                 left -= done
                 if left:

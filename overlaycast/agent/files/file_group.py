@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Final
 from overlaycast.agent.ends.entered import FileCounting
 from overlaycast.agent.ends.media import FileInput
 from overlaycast.agent.ends.output import Output, Spool, checks_of_earlier_run
+from overlaycast.agent.ends.recording import Stream
 from overlaycast.agent.ends.sink import BATCH, FILE_FLUSH_S, Sink
 from overlaycast.agent.files.archive import FileArchive
 from overlaycast.agent.files.file_frames import FileFrames
@@ -142,7 +143,7 @@ class FileGroup:
         if kept:
             node.say(f"going on from record {kept}: {layout.bytes_before(chunks)} bytes are here and good")
         counting, eager, failed = FileCounting(layout, kept), eager_bytes(node.ring), node.departure.sink_failed
-        node.sink = sink = Sink(node.ring, descriptor, failed, self._wrote, counting, FILE_FLUSH_S, eager)
+        node.sink = sink = Sink(node.ring, Stream(descriptor), failed, self._wrote, counting, FILE_FLUSH_S, eager)
         self._archive.open(FileFrames(partial(os.preadv, descriptor), layout), checks, lambda: sink.written)
         self._pay()
         if node.uplink:

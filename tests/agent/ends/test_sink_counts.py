@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from overlaycast.agent.ends.entered import Counting, FileCounting
+from overlaycast.agent.ends.recording import Stream
 from overlaycast.agent.ends.sink import Sink
 from overlaycast.agent.records.chunks import Layout, describe
 from overlaycast.agent.records.ring import Ring
@@ -102,7 +103,7 @@ def test_a_files_spans_are_counted_whole(
 async def test_a_batch_that_failed_is_not_said_to_be_written() -> None:
     ring, failed = Ring(2), asyncio.Event()
     descriptor = os.open("/dev/full", os.O_WRONLY)
-    sink = Sink(ring, descriptor, lambda _: failed.set(), lambda: None)
+    sink = Sink(ring, Stream(descriptor), lambda _: failed.set(), lambda: None)
     ring.anchor(0)
     ring.append(b"x" * 100, 0)
     sink.wake()
@@ -117,7 +118,7 @@ async def test_a_batch_that_failed_is_not_said_to_be_written() -> None:
 async def test_the_writer_writes_what_the_ring_gets(tmp_path: Path) -> None:
     ring = Ring(4)
     descriptor = os.open(tmp_path / "out", os.O_RDWR | os.O_CREAT)
-    sink = Sink(ring, descriptor, lambda reason: None, lambda: None)
+    sink = Sink(ring, Stream(descriptor), lambda reason: None, lambda: None)
     ring.anchor(7)
     for number in range(2000):
         ring.append(b"%05d" % number * 20, 0)
@@ -135,7 +136,7 @@ async def test_what_waits_for_company_is_written_at_once_when_all_is_wanted() ->
     """The thread is at work when the last record comes: nobody waits for a timer after that."""
     ring = Ring(4)
     reader, writer = os.pipe()
-    sink = Sink(ring, writer, pytest.fail, lambda: None, flush_s=3600.0, eager=1000)
+    sink = Sink(ring, Stream(writer), pytest.fail, lambda: None, flush_s=3600.0, eager=1000)
     ring.anchor(0)
     for _ in range(2):
         ring.append(bytes(1 << 16), 0)  # in sum more than the pipe holds: the thread is stuck in it
@@ -164,7 +165,7 @@ async def test_a_full_device_is_told_once_in_one_line() -> None:
         failed.set()
 
     descriptor = os.open("/dev/full", os.O_WRONLY)
-    sink = Sink(ring, descriptor, on_failed, lambda: None)
+    sink = Sink(ring, Stream(descriptor), on_failed, lambda: None)
     ring.anchor(0)
     ring.append(b"x" * 100, 0)
     sink.wake()

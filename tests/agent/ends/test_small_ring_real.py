@@ -10,6 +10,7 @@ import pytest
 
 from overlaycast.agent.ends import sink as sinks
 from overlaycast.agent.ends.entered import FileCounting
+from overlaycast.agent.ends.recording import Stream
 from overlaycast.agent.ends.sink import Sink
 from overlaycast.agent.files.file_group import GO_ON_PART, PAUSE_PART, eager_bytes
 from overlaycast.agent.records.chunks import Layout
@@ -72,7 +73,7 @@ async def test_what_keeps_parents_from_being_read_is_written_at_once(
     )
     descriptor = os.open(tmp_path / "part", os.O_RDWR | os.O_CREAT)
     ring.anchor(0)
-    sink = Sink(ring, descriptor, pytest.fail, wrote.set, FileCounting(layout, 0), eager=eager_bytes(ring))
+    sink = Sink(ring, Stream(descriptor), pytest.fail, wrote.set, FileCounting(layout, 0), eager=eager_bytes(ring))
     try:
         for least in (ring.capacity_bytes // GO_ON_PART, ring.capacity_bytes // PAUSE_PART):
             while sink.lag_bytes <= least:  # one read brought all of it, and the next would wait for the sink

@@ -90,7 +90,7 @@ async def test_a_receiver_that_is_told_to_go_comes_back_to_its_part(tmp_path: Pa
     async with group(SETTINGS) as (coordinator, agents):
         start = starter(coordinator, agents, tmp_path)
         source = await start("send", "s", str(media), "--rate", "4M")
-        first = await start("join", "a")
+        first = await start("join", "a", "--overwrite")
         await asyncio.to_thread(first.output.write_bytes, b"an older file of this name")
         await place_tree(coordinator, {"a": ("s", ())})
         await coordinator.begin("s")
@@ -101,7 +101,7 @@ async def test_a_receiver_that_is_told_to_go_comes_back_to_its_part(tmp_path: Pa
         agents.remove(first)
         assert beside(first.output) == ["a.out", "a.out.digests", "a.out.part"]
         assert await asyncio.to_thread(first.output.read_bytes) == b"an older file of this name"
-        again = await start("join", "a2", output=str(first.output))
+        again = await start("join", "a2", "--overwrite", output=str(first.output))
         await coordinator.joined("a2")
         await coordinator.place("a2", "s")
         source.signal(signal.SIGCONT)
@@ -185,7 +185,9 @@ async def test_a_name_that_is_taken_meanwhile_is_told_in_one_line(tmp_path: Path
         await coordinator.begin("s")
         code, err = await peer.ended()
         assert code == 1
-        assert "overlaycast: output: Is a directory" in err
+        assert "overlaycast: output: File exists" in err
+        part = peer.output.with_name("a.out.part")
+        assert await asyncio.to_thread(part.read_bytes) == await asyncio.to_thread(media.read_bytes)  # nothing is lost
         assert (await source.ended())[0] == 0
 
 
