@@ -228,7 +228,7 @@ async def test_a_receiver_that_starts_again_goes_on_with_its_recording(tmp_path:
         await first.ended()
         agents.remove(first)
         before = await asyncio.to_thread(first.output.read_bytes)
-        again = await start("join", "a2", output=str(first.output))
+        await start("join", "a2", output=str(first.output))
         await coordinator.joined("a2")
         await coordinator.place("a2", "s")
         await all_well(agents)
