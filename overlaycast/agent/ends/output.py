@@ -229,12 +229,12 @@ def _check_name(path: Path) -> None:
     """Refuse what cannot be made: a folder that is missing or closed to us, a name too long for its companions."""
     folder = path.parent
     if not folder.is_dir():
-        raise ConfigError(f"output: {folder}: {os.strerror(errno.ENOENT)}")
+        raise ConfigError(f"output: {path}: {os.strerror(errno.ENOENT)}")
     most = os.pathconf(folder, "PC_NAME_MAX") - len(_NEW_DIGESTS)
     if len(os.fsencode(path.name)) > most:
         raise ConfigError(f"output: the name has {len(os.fsencode(path.name))} bytes; accepted are up to {most} here")
     if not path.exists() and not os.access(folder, os.W_OK | os.X_OK):
-        raise ConfigError(f"output: {folder}: {os.strerror(errno.EACCES)}")
+        raise ConfigError(f"output: {path}: {os.strerror(errno.EACCES)}")
 
 
 def _open(path: Path, access: int) -> int:
