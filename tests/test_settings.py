@@ -40,7 +40,7 @@ def test_flags_win_over_environment_over_file_over_defaults(toml: Path, monkeypa
 
 def test_settings_are_frozen() -> None:
     with pytest.raises(ValueError, match="frozen"):
-        sample("g", "--token", "t").rate = 9
+        sample("g", "--token", "t").rate = 9  # type: ignore[misc]
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -54,7 +54,7 @@ def starter(coordinator: FakeCoordinator, agents: list[AgentProcess], folder: Pa
     return start
 
 
-async def place_tree(coordinator: FakeCoordinator, tree: dict[str, tuple[str, tuple[str, ...]]]) -> None:
+async def place_tree(coordinator: FakeCoordinator, tree: Mapping[str, tuple[str, tuple[str, ...]]]) -> None:
     """``child: (parent, standbys)``, parents first; returns when all are fed."""
     await coordinator.joined("s", *tree)
     await coordinator.root("s")

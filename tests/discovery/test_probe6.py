@@ -6,7 +6,8 @@ from ipaddress import IPv6Address
 
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from scapy.layers.inet6 import UDP, ICMPv6DestUnreach, ICMPv6TimeExceeded, IPv6
+from scapy.layers.inet import UDP
+from scapy.layers.inet6 import ICMPv6DestUnreach, ICMPv6TimeExceeded, IPv6
 
 from overlaycast.discovery.probe import PROBE_PORT, IcmpError
 from overlaycast.discovery.probe6 import craft6, parse_icmp6

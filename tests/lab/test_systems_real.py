@@ -129,7 +129,7 @@ def run(tmp_path: Path, *words: str) -> dict[str, Any]:
 def copies(result: dict[str, Any], link: str) -> float:
     """Return copies on the busier direction of a link."""
     (found,) = (one for one in result["links"] if one["name"] == link)
-    return max(found["copies_ab"], found["copies_ba"])
+    return max(float(found["copies_ab"]), float(found["copies_ba"]))
 
 
 def test_multicast_needs_one_copy_per_link(tmp_path: Path) -> None:

@@ -106,7 +106,7 @@ class Faulty:
             group="g",
             token="t",
             name=f"{role}{self.names}",
-            role=role,  # type: ignore[arg-type]
+            role=role,
             addresses=(Address(host=f"192.0.2.{site}", port=8471) if translated else address,),
             limits=MemberLimits(out_degree=degree),
             reachable=reachable,
@@ -395,7 +395,7 @@ class Faulty:
     def check_feeds(self) -> None:
         """However orders arrive: who feeds whom has no cycle, and ranks only grow."""
         for agent in self.agents.values():
-            seen = set()
+            seen: set[int] = set()
             one: Agent | None = agent
             while one is not None and one.feeder is not None and one.feeder in one.links:
                 assert one.id not in seen, f"cycle through {sorted(seen)}"

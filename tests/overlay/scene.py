@@ -85,7 +85,7 @@ class Scene:
             group="g",
             token="t",
             name=name,
-            role=role,  # type: ignore[arg-type]
+            role=role,
             addresses=(Address(host=behind, port=8471) if behind else own,),
             limits=MemberLimits(**limits),
             reachable=reachable and behind is None,
@@ -171,7 +171,7 @@ class Scene:
             parent=actor.parent,
             next_seq=actor.next_seq,
             silent_ms=80,
-            reason=reason,  # type: ignore[arg-type]
+            reason=reason,
             now_from=now_from.id if now_from else None,
         )
         if now_from is not None:
@@ -201,7 +201,7 @@ class Scene:
             group="g",
             token="t",
             name=actor.name,
-            role=actor.role,  # type: ignore[arg-type]
+            role=actor.role,
             addresses=(Address(host=f"10.0.{actor.id}.2", port=8471),),
             resume=Resume(
                 member=actor.id,

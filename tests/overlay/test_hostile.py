@@ -51,7 +51,7 @@ def test_a_restart_finds_places_behind_silent_routers(path: tuple[str | None, ..
 @pytest.mark.parametrize("mode", ["live", "file"])
 @pytest.mark.parametrize("rate", [None, 1e-9, 1e9])
 def test_impossible_rates_are_only_rates(mode: str, rate: float | None) -> None:
-    overlay, source, member = world(("r0", "r1"), GroupSettings(mode=mode))  # type: ignore[arg-type]
+    overlay, source, member = world(("r0", "r1"), GroupSettings(mode=mode))
     for one, way in ((source, ("r0",)), (member, ("r0", "r1"))):
         overlay.measured(one, Measurement(path=way, rtt_ms=1.0, rate_mbit=rate), 1002.0)
     for reporter in (source, member):

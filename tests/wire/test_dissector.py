@@ -21,9 +21,9 @@ def read(tmp_path: Path, segments: list[tuple[bool, bytes]]) -> list[dict[str, s
     sent = {True: 1, False: 1}
     packets = []
     for from_child, data in segments:
-        ports = {"sport": 40001, "dport": 8471} if from_child else {"sport": 8471, "dport": 40001}
+        sport, dport = (40001, 8471) if from_child else (8471, 40001)
         ends = ("10.0.0.1", "10.0.0.2") if from_child else ("10.0.0.2", "10.0.0.1")
-        tcp = TCP(**ports, flags="PA", seq=sent[from_child], ack=sent[not from_child])
+        tcp = TCP(sport=sport, dport=dport, flags="PA", seq=sent[from_child], ack=sent[not from_child])
         packets.append(Ether() / IP(src=ends[0], dst=ends[1]) / tcp / data)
         sent[from_child] += len(data)
     wrpcap(str(capture), packets)

@@ -140,7 +140,7 @@ def test_a_header_stands_alone() -> None:
 def fuzz(total_bytes: int, seed: int) -> tuple[int, int]:
     """Feed mutated frame streams; return (frames decoded, links broken). Anything but the defined error escapes."""
     rng = random.Random(seed)
-    samples = [
+    samples: list[Frame] = [
         Hello(rng.randbytes(16), 5, EDGE),
         Data(1, 2, rng.randbytes(200)),
         Heartbeat(9, 3, True),

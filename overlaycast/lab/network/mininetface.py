@@ -128,6 +128,11 @@ class LabNode(MininetNode):
         self._started.append(process)
         return process
 
+    def pexec(self, *args: Any, **kwargs: Any) -> tuple[str, str, int]:
+        """Run a program in the node to its end; output, errors and exit code."""
+        out, err, code = super().pexec(*args, **kwargs)
+        return str(out), str(err), int(code)
+
     def running(self) -> list[subprocess.Popen[Any]]:
         """Return what ``popen`` started and is not over."""
         self._started = [process for process in self._started if process.poll() is None]

@@ -7,6 +7,7 @@ import os
 import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,10 @@ async def announce(coordinator: FakeCoordinator, child: int = CHILD, rank: int =
 
 def kinds(frames: list[Frame]) -> list[type]:
     return [type(frame) for frame in frames]
+
+
+def brings(payload: bytes, frames: list[Frame]) -> bool:
+    return payload in [data.payload for data in payloads(frames)]
 
 
 def payloads(frames: list[Frame]) -> list[Data]:
@@ -282,7 +287,7 @@ async def test_live_input_from_a_pipe_is_sent_as_it_comes(tmp_path: Path) -> Non
             await coordinator.begin("s")
             for word in (b"one", b"two"):
                 os.write(writing, word)
-                frames = await child.until(lambda frames, word=word: word in [d.payload for d in payloads(frames)])
+                frames = await child.until(partial(brings, word))
             os.close(writing)
             frames = await child.until(lambda frames: End in kinds(frames))
             assert b"".join(data.payload for data in payloads(frames)) == b"onetwo"

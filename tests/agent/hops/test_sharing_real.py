@@ -14,7 +14,7 @@ from overlaycast.agent.hops.grants import Admission
 from overlaycast.agent.hops.pacing import share_of
 from overlaycast.agent.hops.sockets import SO_MAX_PACING_RATE
 from overlaycast.agent.records.ring import Ring
-from overlaycast.wire.frames import EDGE, IDLE, OLDEST, Decoder, Digests, Heartbeat, Start, Stop, encode
+from overlaycast.wire.frames import EDGE, IDLE, OLDEST, Decoder, Digests, Frame, Heartbeat, Start, Stop, encode
 
 UPLOAD_MBIT = 20.0
 
@@ -160,7 +160,8 @@ async def test_the_list_of_digests_goes_once_over_a_link() -> None:
         child = down.children[1]
         for _ in range(3):
             child.begin(IDLE, digests=True)
-        decoder, loop, frames = Decoder(), asyncio.get_running_loop(), []
+        decoder, loop = Decoder(), asyncio.get_running_loop()
+        frames: list[Frame] = []
         async with asyncio.timeout(30):
             while sum(isinstance(frame, Heartbeat) for frame in frames) < 4:  # one answers each question
                 frames += decoder.feed(await loop.sock_recv(there, 65536))

@@ -276,7 +276,7 @@ def test_what_can_be_read_is_good_and_stays(
 
 def spoken(content: bytes, record_size: int, told: bytes, rng: random.Random) -> bytearray:
     """What a parent says that passes on what it gets itself: the list, and heartbeats wherever it waits."""
-    frames = [Digests(0, told), Heartbeat(0, seek=True)]
+    frames: list[Frame] = [Digests(0, told), Heartbeat(0, seek=True)]
     for frame in frames_of(content, record_size):
         frames += [frame, Heartbeat(0)] if rng.random() < 0.2 else [frame]
     return bytearray(b"".join(map(encode, frames)))

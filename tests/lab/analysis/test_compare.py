@@ -65,7 +65,8 @@ def test_a_late_network_is_told_first() -> None:
 
 @pytest.mark.parametrize("field", ["experiment", "topology", "seed", "payload_bytes"])
 def test_runs_of_different_things_are_not_compared(field: str) -> None:
-    other = replace(RUNS[1], result=replace(RUNS[1].result, **{field: "other"}))
+    changed: dict[str, Any] = {field: "other"}
+    other = replace(RUNS[1], result=replace(RUNS[1].result, **changed))
     with pytest.raises(LabError, match=f"{field} differs"):
         compare([RUNS[0], other])
 

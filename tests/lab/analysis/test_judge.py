@@ -194,7 +194,7 @@ def test_freed_target_counts_as_receiver_again() -> None:
 @settings(max_examples=60, deadline=None)
 def test_operators_mean_what_they_say(metric: str, op: str, limit: int) -> None:
     result = _GOOD
-    one = judge.expectations(result, [Expectation(metric=metric, op=op, limit=limit)])[0]  # type: ignore[arg-type]
+    one = judge.expectations(result, [Expectation(metric=metric, op=op, limit=limit)])[0]
     if one.value is None:  # nothing was healed, nobody was to say why or gave orders: not measured is not kept
         assert metric in ("back_ms", "told_why", "startup_ms", "fed_as_planned")
         assert not one.ok

@@ -5,7 +5,9 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -13,7 +15,7 @@ from overlaycast.errors import LabError
 from overlaycast.lab import injection
 from overlaycast.lab.faults.aim import Hit
 from overlaycast.lab.faults.faults import CoordinatorKill, Fault, Freeze, Kill, Leave, LinkDown
-from overlaycast.lab.injection import Stage, members
+from overlaycast.lab.injection import Cables, Stage, members
 from overlaycast.lab.injection import stage as stage_module
 from overlaycast.lab.network import processes
 from overlaycast.lab.network.processes import Program
@@ -61,14 +63,16 @@ async def program(tmp_path: Path) -> AsyncIterator[Program]:
     await one.end(0.0)
 
 
+def around(program: Program, wire: Wire | None = None) -> Stage:
+    """Return a stage on which this process is both the member and the coordinator."""
+    cables = cast(Cables, wire or Wire())  # these faults need no more of a network than its one link
+    return Stage({"h": program}, cables, lambda: program, restart)
+
+
 @pytest.fixture
 def stage(program: Program) -> Callable[..., Stage]:
     """Return a maker of stages around the process."""
-
-    def make(wire: Wire | None = None) -> Stage:
-        return Stage({"h": program}, wire or Wire(), lambda: program, restart)  # type: ignore[arg-type]
-
-    return make
+    return partial(around, program)
 
 
 async def test_kill_is_proven(stage: Callable[..., Stage], program: Program) -> None:
@@ -144,9 +148,8 @@ async def test_who_does_not_leave_is_told(
 ) -> None:
     monkeypatch.setattr(members, "LEAVE_S", 0.05)
     program = Program("h", deaf, tmp_path / "h.log")
-    stage = Stage({"h": program}, Wire(), lambda host: (host, "r"), lambda: program, restart)
     with pytest.raises(LabError, match="still there"):
-        await injection.inject(stage, Leave(action="leave", at_s=1, target="h"), HIT)
+        await injection.inject(around(program), Leave(action="leave", at_s=1, target="h"), HIT)
     assert await program.end(0.05) == -9
 
 

@@ -160,6 +160,8 @@ def test_overlaycast_trace_finds_the_routers_in_each_family() -> None:
         worker = network.host("in").popen(
             [sys.executable, "-m", "overlaycast.discovery.worker"], stdin=subprocess.PIPE, stderr=None, text=True
         )
+        assert worker.stdin is not None
+        assert worker.stdout is not None
         with worker:
             worker.stdin.write(lines)
             worker.stdin.flush()

@@ -24,7 +24,9 @@ def graphml() -> str:
     for here in range(1, ROUTERS):
         x, y = spots[here]
         pairs.append((here, min(range(here), key=lambda n: (spots[n][0] - x) ** 2 + (spots[n][1] - y) ** 2)))
-    pairs += [tuple(rng.sample(range(ROUTERS), 2)) for _ in range(CHORDS)]
+    for _ in range(CHORDS):
+        a, b = rng.sample(range(ROUTERS), 2)
+        pairs.append((a, b))
     keys = '<key id="x" for="node" attr.name="Latitude"/><key id="y" for="node" attr.name="Longitude"/>'
     nodes = "".join(
         f'<node id="{n}"><data key="x">{x}</data><data key="y">{y}</data></node>' for n, (x, y) in enumerate(spots)

@@ -13,6 +13,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from typing import Any
 
 import pytest
 
@@ -311,7 +312,7 @@ def test_hosts_are_mininet_nodes() -> None:
         assert host.shell is None, "nobody asked for a shell yet"
         assert host.cmd("ip -br addr show a-eth0").split()[2] == "10.0.0.2/24"
         assert "a-eth0" in host.cmd("ls /sys/class/net")
-        net = network.mininet
+        net: Any = network.mininet  # Mininet has no annotations
         assert net.get("a") is host
         assert net["c"].IP() == network.topology.address("c")
         assert len(net.links) == 4
@@ -326,8 +327,9 @@ def test_hosts_are_mininet_nodes() -> None:
 def test_programs_are_started_directly_and_end_with_the_network() -> None:
     with Network(small()) as network:
         process = network.host("b").popen(["sh", "-c", "sleep 600 & echo $$ $!; wait"], stderr=subprocess.DEVNULL)
-        with process.stdout as told:
-            own, child = map(int, told.readline().split())
+        assert process.stdout is not None
+        with process.stdout as said:
+            own, child = map(int, said.readline().split())
         assert own == process.pid
         network.host("c").cmd("sleep 600 &")
         with pytest.raises(ValueError, match="list of words"):
@@ -354,8 +356,9 @@ def test_http_into_a_host_without_shaped_links() -> None:
         serve = "import socket; s = socket.create_server(('127.0.0.1', 0)); print(s.getsockname()[1], flush=True); "
         serve += "c, _ = s.accept(); c.sendall(b'hello'); c.close()"
         process = network.host("c").popen([sys.executable, "-c", serve], stderr=subprocess.DEVNULL)
-        with process.stdout as told:
-            port = int(told.readline())
+        assert process.stdout is not None
+        with process.stdout as said:
+            port = int(said.readline())
         with network.in_namespace("c"), socket.create_connection(("127.0.0.1", port), 10) as client:
             assert client.recv(5, socket.MSG_WAITALL) == b"hello"
         assert network.counters() == before
@@ -373,11 +376,9 @@ def test_a_failed_start_leaves_nothing() -> None:
     def broken(*_: object) -> None:
         raise LabError("no wire today")
 
-    original, module.WireProcess = module.WireProcess, broken  # type: ignore[assignment, misc]
-    try:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "WireProcess", broken)
         with pytest.raises(LabError, match="no wire today"), Network(small(delay_ms=1)):
             raise AssertionError("must not be built")
-    finally:
-        module.WireProcess = original  # type: ignore[misc]
     with Network(small(delay_ms=1)) as network:
         assert answered(network, "a", "c")

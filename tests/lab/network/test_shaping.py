@@ -103,11 +103,11 @@ def test_what_tc_is_told() -> None:
     assert tc_commands("none", "a-eth0", PLAIN) == []
 
 
-def told(**changed: object) -> str:
+def told(**changed: str | float) -> str:
     """What tc says of the three storeys."""
     delay = changed.get("delay", 0.005)
     options = {"limit": 50_000, "delay": {"delay": delay, "jitter": 0}, "loss-random": {"loss": 0.01}}
-    rows = [
+    rows: list[dict[str, object]] = [
         {"kind": "tbf", "handle": "1:", "root": True, "options": {"rate": 5_000_000_000}},
         {"kind": changed.get("kind", "netem"), "handle": "2:", "parent": "1:1", "options": options},
         {"kind": "tbf", "handle": "3:", "parent": "2:1", "options": {"rate": changed.get("rate", 2_500_000)}},

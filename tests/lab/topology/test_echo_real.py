@@ -51,7 +51,7 @@ def test_the_rate_is_the_lines_however_far_it_is(rtt_ms: float) -> None:
         far = stack.enter_context(network.host("far").popen([*python, "return", url]))
         stack.callback(far.kill)
         stack.callback(near.kill)
-        readings = []
+        readings: list[dict[str, float]] = []
         while len(readings) < READINGS:
             found = json.loads(near.stdout.readline())
             readings.append(found)

@@ -305,7 +305,7 @@ def home(**params: object) -> Topology:
 def test_who_is_behind_a_nat_can_call_and_not_be_called() -> None:
     topology = home()
     (nat,) = topology.nats
-    assert (nat.router, nat.link, nat.inside) == ("n", "core-n", {"n", "leaf", "in", "in2"})
+    assert (nat.router, nat.link, nat.inside) == ("n", "core-n", frozenset({"n", "leaf", "in", "in2"}))
     assert topology.reaches("in", "out")
     assert topology.reaches("in", "in2")
     assert topology.reaches("out", "n")

@@ -197,7 +197,7 @@ def test_a_stray_with_children_finds_room_from_the_top_of_its_place(how: str, mo
     remote(scene, stray)
     assert stray.router is not None
     assert stray.router.inbound == 2
-    monkeypatch.setattr(gather.placement, "seek", lambda *rest, real=placement.seek: _unless(stray, real, *rest))
+    monkeypatch.setattr(placement, "seek", lambda *rest, real=placement.seek: _unless(stray, real, *rest))
     if how != "room":
         only_a_leaf_has_room(group, stray)
     if how == "lift":
