@@ -2,6 +2,9 @@
 
 Owns: connecting, subscribing, resuming, and what is said while the link is down (what must arrive is kept, what is
 only news is dropped). Refuses: to stop the data plane: streams go on without a coordinator.
+
+A newcomer that is refused ends, with the reason. A member that comes back and is refused goes on with its stream and
+asks again: the coordinator may have been started on a wrong or an empty state. Only ``Ended`` ends it.
 """
 
 from __future__ import annotations
@@ -44,7 +47,14 @@ MOST_WAITING: Final = 256
 """Messages that wait for a slow link; older news gives way."""
 WELCOME_S: Final = 10.0
 
+LONGEST_REFUSED_S: Final = 30.0
+"""Longest pause after a refusal that may pass."""
+
 _Kept = (Done, Failed, Leaving)
+
+
+class _NotNowError(Exception):
+    """The coordinator refuses, and that need not last: it was started on a wrong state, the group is full, …"""
 
 
 def websocket_url(coordinator: str) -> str:
@@ -59,12 +69,17 @@ def websocket_url(coordinator: str) -> str:
     raise ConfigError(f"coordinator: accepted is http://HOST:PORT or https://HOST:PORT (got {coordinator!r})")
 
 
+def _printable(text: str) -> str:
+    """Return a stranger's text without what would move a terminal's cursor."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
+
+
 def _what_is_wrong(error: Exception) -> str:
     """Return what people are told of a link that did not come about, or ended."""
     if isinstance(error, ConnectionClosed) and error.rcvd is not None and error.rcvd.reason:
-        # it is there, and says why it cannot have us now; a stranger's text must not move the terminal's cursor
-        reason = "".join(letter if letter.isprintable() else "?" for letter in error.rcvd.reason)
-        return f"ended the link, trying again: {reason}"
+        return f"ended the link, trying again: {_printable(error.rcvd.reason)}"
+    if isinstance(error, _NotNowError):
+        return f"refused, trying again: {error}"
     why = str(error) or type(error).__name__
     return f"not reachable, waiting: {why.splitlines()[0]}"
 
@@ -118,9 +133,9 @@ class ControlLink:
         """Stay connected.
 
         Raises:
-            RefusedError: the coordinator does not want us.
+            RefusedError: the coordinator does not want us, and we have nothing to go on with.
         """
-        pause = FIRST_PAUSE_S
+        pause, longest = FIRST_PAUSE_S, LONGEST_PAUSE_S
         # not ``async for link in connect(...)``: that pauses for up to 90 s, which only the environment can change
         while True:
             began = asyncio.get_running_loop().time()
@@ -128,7 +143,8 @@ class ControlLink:
                 await self._one_connection()
             except InvalidURI:
                 raise ConfigError(f"coordinator: {self._coordinator!r} is no address") from None
-            except (OSError, TimeoutError, WebSocketException, RemoteProtocolError) as error:
+            except (OSError, TimeoutError, WebSocketException, RemoteProtocolError, _NotNowError) as error:
+                longest = LONGEST_REFUSED_S if isinstance(error, _NotNowError) else LONGEST_PAUSE_S
                 self._remind(error)
             finally:
                 self.connected = False
@@ -136,7 +152,7 @@ class ControlLink:
             if asyncio.get_running_loop().time() - began > OPEN_S:
                 pause = FIRST_PAUSE_S
             await asyncio.sleep(pause * (0.5 + self._rng.random()))
-            pause = min(2 * pause, LONGEST_PAUSE_S)
+            pause = min(2 * pause, longest)
 
     def _remind(self, error: Exception) -> None:
         now = asyncio.get_running_loop().time()
@@ -160,11 +176,15 @@ class ControlLink:
             ping_timeout=10,
             close_timeout=1,
         ) as link:
-            await link.send(encode(self._subscribe(str(link.local_address[0]))))
+            request = self._subscribe(str(link.local_address[0]))
+            await link.send(encode(request))
             async with asyncio.timeout(WELCOME_S):
                 answer = decode_from_coordinator(await link.recv())
             if isinstance(answer, Refused):
-                raise RefusedError(answer.code, f"coordinator refused: {answer.reason}")
+                reason = _printable(answer.reason)
+                if request.resume is not None or answer.code == "full":
+                    raise _NotNowError(reason)
+                raise RefusedError(answer.code, f"coordinator refused: {reason}")
             if not isinstance(answer, Welcome):
                 raise RemoteProtocolError(f"the coordinator began with {answer.kind}")
             if self._warned_at is not None:
@@ -185,7 +205,7 @@ class ControlLink:
                 if isinstance(message, EchoRequest):
                     await link.send(encode(EchoReply(nonce=message.nonce, payload=message.payload)))
                 elif isinstance(message, Refused):
-                    raise RefusedError(message.code, f"coordinator refused: {message.reason}")
+                    raise RefusedError(message.code, f"coordinator refused: {_printable(message.reason)}")
                 else:
                     self._on_message(message)
         finally:

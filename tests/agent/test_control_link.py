@@ -9,9 +9,11 @@ import pytest
 from websockets.asyncio.server import ServerConnection, serve
 
 from overlaycast.agent.control import ControlLink
-from overlaycast.wire.messages import VERSION, Address, Subscribe
+from overlaycast.errors import RefusedError
+from overlaycast.wire.messages import VERSION, Address, RefusalCode, Refused, Resume, Subscribe, encode
 
 REQUEST = Subscribe(version=VERSION, group="g", token="t", name="a", addresses=(Address(host="", port=1),))
+RESUME = Resume(member=1, secret="s" * 32, epoch=1, rank=1, next_seq=0)
 
 
 @pytest.mark.parametrize(
@@ -37,3 +39,40 @@ async def test_why_a_link_was_ended_is_told_in_the_coordinators_words(reason: st
         await asyncio.wait({running})
     assert line.startswith(f"coordinator {url} {told}")
     assert "\x1b" not in line
+
+
+@pytest.mark.parametrize(
+    ("code", "resume", "ends"),
+    [
+        ("unknown-group", None, True),
+        ("bad-token", None, True),
+        ("full", None, False),
+        ("unknown-group", RESUME, False),
+        ("bad-token", RESUME, False),
+        ("expired-token", RESUME, False),
+        ("source-taken", RESUME, False),
+        ("version", RESUME, False),
+    ],
+)
+async def test_a_member_that_comes_back_is_not_ended_by_a_refusal(
+    code: RefusalCode, resume: Resume | None, ends: bool
+) -> None:
+    """A coordinator on a wrong or an empty state knows nobody; streams go on, and members ask again."""
+
+    async def refuse(link: ServerConnection) -> None:
+        await link.recv()
+        await link.send(encode(Refused(code=code, reason="no\x1b[2J")))
+
+    said: asyncio.Queue[str] = asyncio.Queue()
+    request = REQUEST.model_copy(update={"resume": resume})
+    async with serve(refuse, "127.0.0.1", 0) as server, asyncio.timeout(60):
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        link = ControlLink(url, lambda _: request, lambda _: None, said.put_nowait, random.Random(1))
+        running = asyncio.create_task(link.run())
+        if ends:
+            with pytest.raises(RefusedError, match=r"^coordinator refused: no\?\[2J$"):
+                await running
+            return
+        assert await said.get() == f"coordinator {url} refused, trying again: no?[2J"
+        running.cancel()
+        await asyncio.wait({running})
