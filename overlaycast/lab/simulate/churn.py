@@ -12,8 +12,8 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
+from overlaycast.lab.simulate.hop import Death
 from overlaycast.lab.simulate.member import Member
-from overlaycast.lab.simulate.node import Death
 from overlaycast.lab.simulate.world import World
 
 

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from typing import Final, Literal, Protocol
 
-from overlaycast.lab.simulate.node import RECORDS_PER_S, REPEAT_S, Node, Reason, Surroundings
+from overlaycast.failover.words import Complain, ParentChanged, State
+from overlaycast.lab.simulate.hop import RECORDS_PER_S
+from overlaycast.lab.simulate.node import Node, Surroundings
 from overlaycast.wire.messages import (
     Accept,
     Assign,
     Begin,
-    ChildReport,
     CoordinatorMessage,
     Ended,
     Leaving,
@@ -23,11 +24,22 @@ from overlaycast.wire.messages import (
     Pong,
     Released,
     Report,
+    Resume,
     Revoke,
     Role,
 )
 
 LEAVE_S: Final = 5.0  # a leaver waits so long to be released
+
+ReportState = Literal["waiting", "streaming", "stalled", "switching", "ended"]
+_STATES: Final[dict[State, ReportState]] = {
+    State.WAITING: "waiting",
+    State.CONNECTING: "waiting",
+    State.STREAMING: "streaming",
+    State.STALLED: "stalled",
+    State.SWITCHING: "switching",
+    State.ENDED: "ended",
+}
 
 
 class ControlLink(Surroundings, Protocol):
@@ -42,104 +54,122 @@ class Member(Node):
 
     def __init__(self, world: ControlLink, ident: int, seat: int, role: Role) -> None:
         super().__init__(world, ident, seat, role)
+        self.leaving = False
+        self.order: Assign | None = None
         self._control = world
-        self._answered = True  # the last error has been answered by an order
-        self._reported_at, self._reported = world.now, 0.0  # when the last report went, and the records until then
+        self._reported_at, self._reported = self.now, 0.0  # when the last report went, and the records until then
+
+    @property
+    def epoch(self) -> int:
+        """The newest order's."""
+        return self.order.epoch if self.order else 0
+
+    @property
+    def rank(self) -> int:
+        """The newest order's."""
+        return self.order.rank if self.order else 0
+
+    @property
+    def settled_parent(self) -> int | None:
+        """Who feeds us, as the coordinator is told."""
+        return self.uplink.machine.settled_parent
 
     def receive(self, message: CoordinatorMessage) -> None:
         """Do what the coordinator says."""
-        if not self.alive:
+        self.do(self._obey, message)
+
+    def _obey(self, message: CoordinatorMessage) -> None:
+        match message:
+            case Assign():
+                self._take_place(message)
+            case Accept():
+                self.downlink.accept(message)
+            case Revoke():
+                self.downlink.revoke(message)
+            case Ping():
+                self._say(Pong(nonce=message.nonce, next_seq=self.next_seq or 0, parent=self.settled_parent))
+            case Begin():
+                self.send(message.next_seq)
+            case Released() | Ended():
+                self.die("reset")
+
+    def _take_place(self, order: Assign) -> None:
+        if order.epoch < self.epoch:
             return
-        if isinstance(message, Assign):
-            self._take_place(message)
-        elif isinstance(message, Accept):
-            self._grants.setdefault(message.child, set()).add(message.grant)
-            if message.child in self._held:
-                self.hello(message.child, *self._held.pop(message.child))
-        elif isinstance(message, Revoke):
-            self.revoke(message.child)
-        elif isinstance(message, Ping):
-            self._say(Pong(nonce=message.nonce, next_seq=self.next_seq, parent=self.feeder))
-        elif isinstance(message, Begin):
-            self.flowing = True
-            self._pass_on()
-        elif isinstance(message, Released | Ended):
-            self.die("reset")
+        self.order = order
+        self.downlink.set_rank(order.rank)
+        if self.role != "source":
+            self.uplink.assign(order)
+
+    # --- what it says ----------------------------------------------------------------------------------------------
 
     def leave(self) -> None:
         """Go properly (SIGTERM)."""
         if self.alive and not self.leaving:
             self.leaving = True
             self._say(Leaving())
-            self.world.after(LEAVE_S, self.die, "reset")
+            self.after(LEAVE_S, self.die, "reset")
+
+    def resume(self) -> Resume:
+        """Return what a member that already has a place tells a coordinator that comes back."""
+        return Resume(
+            member=self.ident,
+            secret="s" * 16,
+            epoch=self.epoch,
+            rank=self.rank,
+            parent=self.settled_parent,
+            next_seq=self.next_seq or 0,
+        )
 
     def report(self) -> None:
-        """Send what Fig. 9B asks for."""
-        if not self.alive:
-            return
+        """Send what Fig. 9B asks for; also at once, when the parent changes."""
+        self.do(self._report)
+
+    def _report(self) -> None:
         settings = self.world.settings
-        interval_s, before = self.world.now - self._reported_at, self._reported
-        after = self.count()
-        self._reported_at, self._reported = self.world.now, after
-        state: Literal["waiting", "streaming", "stalled", "switching"] = "streaming"
-        if not self.flowing:
-            state = "waiting" if self.cut_at is None else "switching" if self._search else "stalled"
+        interval_s, before = self.now - self._reported_at, self._reported
+        after = 0.0 if self.began is None else self.position() - self.began - self.lost
+        self._reported_at, self._reported = self.now, after
+        machine = self.uplink.machine
         self._say(
             Report(
                 epoch=self.epoch,
-                parent=self.feeder,
-                state=state,
-                next_seq=self.next_seq,
+                parent=self.settled_parent,
+                state=self._state(),
+                next_seq=self.next_seq or 0,
                 interval_ms=interval_s * 1000,
                 bytes=int((after - before) / RECORDS_PER_S * settings.rate_mbit * 125_000),
                 records=int(after) - int(before),
                 latency_p50_ms=self.latency_ms(),
-                standbys_ready=tuple(peer.member for peer in self.standbys if self.ups.get(peer.member)),
-                children=tuple(ChildReport(child=c, next_seq=self.next_seq) for c, on in self.downs.items() if on),
+                lost=self.lost,
+                standbys_ready=machine.standbys_ready[:16],
+                children=self.downlink.reports(),
             )
         )
 
-    def complain(self, reason: Reason, now_from: int | None = None) -> None:
-        """Say it, and go on saying it until an order comes (Fig. 9A)."""
-        silent_ms = 0.0 if self.cut_at is None else (self.world.now - self.cut_at) * 1000
-        parent = self.assigned.member if self.assigned else None
-        self._answered = False
+    def _state(self) -> ReportState:
+        if self.role == "source":
+            return "streaming" if self.flowing else "waiting"
+        state = _STATES[self.uplink.machine.state]
+        return "waiting" if state == "streaming" and self.began is None else state
+
+    def complain(self, complaint: Complain) -> None:
+        """Say that the feed is broken (Fig. 9A)."""
         self._say(
             NotReceiving(
                 epoch=self.epoch,
-                parent=parent,
-                next_seq=self.next_seq,
-                silent_ms=silent_ms,
-                reason=reason,
-                now_from=now_from,
+                parent=complaint.parent,
+                next_seq=self.next_seq or 0,
+                silent_ms=complaint.silent_ms,
+                reason=complaint.reason,
+                now_from=complaint.now_from,
             )
         )
-        if now_from is not None:
-            self.world.after(REPEAT_S, self._complain_again, reason, now_from)
 
-    def _complain_again(self, reason: Reason, now_from: int) -> None:
-        if self.alive and not self._answered and self.flowing and self.feeder == now_from:
-            self.complain(reason, now_from)
+    def parent_changed(self, change: ParentChanged) -> None:
+        """The coordinator must know at once (Fig. 9B)."""
+        self.world.moved(self, change.was, change.parent)
+        self.after(0.0, self.report)
 
     def _say(self, message: MemberMessage) -> None:
         self._control.tell(self, message)
-
-    def _take_place(self, order: Assign) -> None:
-        if order.epoch < self.epoch:
-            return
-        self.epoch, self.depth, self.primary = order.epoch, order.depth, order.primary
-        self.rank = max(self.rank, order.rank)
-        self.assigned, self.standbys, self.fallbacks = order.parent, order.standbys, order.fallbacks
-        self._answered = True
-        self.look_anew()
-        wanted = {peer.member for peer in self.standbys}
-        if order.parent is not None:
-            wanted.add(order.parent.member)
-            if self.feeder != order.parent.member or order.parent.member not in self.ups:
-                self._ask(order.parent)
-        for up in [up for up in self.ups if up not in wanted and up != self.feeder]:
-            self._close(up)
-        for peer in self.standbys:
-            if peer.member not in self.ups:
-                self._dial(peer, active=False)
-        self._tidy()

@@ -18,8 +18,8 @@ from overlaycast.lab.simulate.churn import Churn, ChurnScript, kill_share
 from overlaycast.lab.simulate.draw import Draw
 from overlaycast.lab.simulate.full_map import FullMap
 from overlaycast.lab.simulate.goals import goals
+from overlaycast.lab.simulate.hop import Death
 from overlaycast.lab.simulate.metrics import percentile
-from overlaycast.lab.simulate.node import Death
 from overlaycast.lab.simulate.tally import Tally
 from overlaycast.lab.simulate.world import World
 from overlaycast.wire.group import GroupSettings
@@ -151,7 +151,8 @@ def _start(draw: Draw, wishes: Wishes, say: Say) -> tuple[World, Document]:
 def _not_fed(world: World, total: int) -> str:
     unfed = world.unfed()
     state = "has begun" if world.begun_at is not None else "was never told to begin"
-    some = ", ".join(f"{m.ident} (parent {m.assigned.member if m.assigned else None})" for m in unfed[:5])
+    orders = ((m.ident, m.order.parent if m.order else None) for m in unfed[:5])
+    some = ", ".join(f"{ident} (parent {parent.member if parent else None})" for ident, parent in orders)
     return (
         f"simulation: after {world.now:.0f} s {len(unfed)} of {total} members are not fed; the source {state};"
         f" the first: {some}"

@@ -3,8 +3,8 @@
 Owns: who is there, when messages arrive, and the count of what happens. Decides nothing: places come from
 ``Overlay``, failovers from ``Member``. Same draw, same seed, same run.
 
-For small groups every message really goes through the wire's text, both ways, so that nothing passes here that could
-not pass a socket; above ``ENCODE_LIMIT`` members the objects themselves are handed over, which is only faster.
+For small groups every message and frame really goes through its wire form, both ways, so that nothing passes here that
+could not pass a socket; above ``ENCODE_LIMIT`` members the objects themselves are handed over, which is only faster.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ from typing import Any, Final
 
 from overlaycast.lab.simulate.agenda import Agenda
 from overlaycast.lab.simulate.draw import Draw
+from overlaycast.lab.simulate.hop import Death, Network
 from overlaycast.lab.simulate.member import Member
-from overlaycast.lab.simulate.node import Death, Node
+from overlaycast.lab.simulate.node import Node
 from overlaycast.lab.simulate.tally import FOLLOW_S, Tally
 from overlaycast.overlay.overlay import Measurement, Overlay
 from overlaycast.wire.group import GroupSettings, MemberLimits
@@ -45,11 +46,13 @@ class World:
         self.draw, self.settings = draw, settings
         self.agenda = Agenda()
         self.rng = random.Random(f"world {seed}")
+        self._jitter = random.Random(f"jitter {seed}")
         self.overlay = Overlay(settings, hashlib.sha256(f"simulation {seed}".encode()).digest())
         self.members: dict[int, Member] = {}
         self.tally = Tally()
         self.begun_at: float | None = None
         self._encode = len(draw.places) <= ENCODE_LIMIT
+        self.network = Network(self.agenda, self._delay_s, self._encode)
         self._armed: float | None = None
         self._moved_at: dict[int, float] = {}
         self._asked_at: dict[int, float] = {}
@@ -69,9 +72,9 @@ class World:
         """Let something happen later."""
         self.agenda.after(delay_s, call, *args)
 
-    def delay_s(self, a: Node, b: Node) -> float:
-        """Return the delay of the path between two members."""
-        return self.draw.delay_ms(a.seat, b.seat) / 1000
+    def jitter(self) -> float:
+        """Return a number in [0, 1)."""
+        return self._jitter.random()
 
     def node(self, ident: int) -> Node:
         """Return a member, dead or alive."""
@@ -87,19 +90,23 @@ class World:
             message = decode_from_member(encode(message))
         self.agenda.after(self._control_s(sender), self._receive, sender, message)
 
-    def fed(self, member: Node, old: int | None, new: int, gap_s: float | None) -> None:
-        """Take note of a new feeder, or of data that comes again."""
-        tally = self.tally
+    def flows(self, member: Node, gap_s: float | None) -> None:
+        """Take note that data comes, or comes again."""
         if gap_s is not None:
-            tally.gaps.append(gap_s)
+            self.tally.gaps.append(gap_s)
         asked_at = self._asked_at.pop(member.ident, None)
         if asked_at is not None:
-            tally.first_waits.append(self.now - asked_at)
+            self.tally.first_waits.append(self.now - asked_at)
+
+    def moved(self, member: Node, old: int | None, new: int | None) -> None:
+        """Take note of a new feeder."""
         if old is None or old == new:
             return
+        tally = self.tally
+        gap_s = 0.0 if member.cut_at is None else self.now - member.cut_at
         tally.moves += 1
         left = self.members[old]
-        if not left.alive or left.leaving or (gap_s or 0) >= self.settings.flag_s:
+        if not left.alive or left.leaving or gap_s >= self.settings.flag_s:
             tally.moves_needed += 1
             self._moved_at[member.ident] = self.now
         elif self._improved.pop(member.ident, -FOLLOW_S) + FOLLOW_S > self.now:
@@ -141,7 +148,7 @@ class World:
         if not member.alive:
             return
         self.tally.crashes += 1
-        self.tally.forwarder_crashes += any(member.downs.values())
+        self.tally.forwarder_crashes += bool(member.downlink.feeding)
         self._asked_at.pop(member.ident, None)
         member.die(death)
         self.agenda.after(SILENT_CONTROL_S if death == "silent" else self._control_s(member), self._gone, member)
@@ -160,6 +167,9 @@ class World:
     def unfed(self) -> list[Member]:
         """Return the live members without data."""
         return [member for member in self.present() if not member.flowing]
+
+    def _delay_s(self, a: int, b: int) -> float:
+        return self.draw.delay_ms(self.members[a].seat, self.members[b].seat) / 1000
 
     # --- the coordinator's shell ----------------------------------------------------------------------------------
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
 from overlaycast.errors import LocalProtocolError
 from overlaycast.lab.simulate.agenda import Agenda
+from overlaycast.lab.simulate.downlink import HOLD_S
+from overlaycast.lab.simulate.hop import RECORDS_PER_S, Network
 from overlaycast.lab.simulate.member import Member
-from overlaycast.lab.simulate.node import HOLD_S, RECORDS_PER_S, REPEAT_S, Node
+from overlaycast.lab.simulate.node import RING_S, Node
 from overlaycast.wire.group import GroupSettings
 from overlaycast.wire.messages import (
     Accept,
@@ -31,6 +31,9 @@ PATH_S = 0.01
 S = 9  # the source; the others are 1 to 5
 SILENCE_S = GroupSettings().silence_ms / 1000
 FLAG_S = GroupSettings().flag_s
+REPEAT_S = 1.0
+RECORD_S = 1 / RECORDS_PER_S
+ADDRESSES = (Address(host="192.0.2.1", port=8471),)
 
 
 class Town:
@@ -38,22 +41,16 @@ class Town:
 
     def __init__(self) -> None:
         self.settings = GroupSettings()
-        self.agenda = Agenda()
+        self.network = Network(Agenda(), lambda a, b: PATH_S, encode=True)
         self.said: list[tuple[int, MemberMessage]] = []
-        self.feeds: list[tuple[int, int | None, int, float | None]] = []
+        self.changes: list[tuple[int, int | None, int | None]] = []
+        self.gaps: dict[int, float] = {}
         self.members: dict[int, Member] = {}
         for ident in (S, 1, 2, 3, 4, 5):
             self.members[ident] = Member(self, ident, ident, "source" if ident == S else "peer")
 
-    @property
-    def now(self) -> float:
-        return self.agenda.now
-
-    def after(self, delay_s: float, call: Any, *args: object) -> None:
-        self.agenda.after(delay_s, call, *args)
-
-    def delay_s(self, a: Node, b: Node) -> float:
-        return PATH_S
+    def jitter(self) -> float:
+        return 0.5
 
     def node(self, ident: int) -> Node:
         return self.members[ident]
@@ -61,31 +58,54 @@ class Town:
     def tell(self, sender: Member, message: MemberMessage) -> None:
         self.said.append((sender.ident, message))
 
-    def fed(self, member: Node, old: int | None, new: int, gap_s: float | None) -> None:
-        self.feeds.append((member.ident, old, new, gap_s))
+    def moved(self, member: Node, old: int | None, new: int | None) -> None:
+        self.changes.append((member.ident, old, new))
+
+    def flows(self, member: Node, gap_s: float | None) -> None:
+        if gap_s is not None:
+            self.gaps[member.ident] = gap_s
 
     # --- the test's words -----------------------------------------------------------------------------------------
 
-    def assign(self, child: int, parent: int, standbys: tuple[int, ...] = (), epoch: int = 1, rank: int = 0) -> None:
+    def assign(
+        self,
+        child: int,
+        parent: int,
+        standbys: tuple[int, ...] = (),
+        epoch: int = 1,
+        rank: int = 0,
+        called: bool = False,
+    ) -> None:
         for other in (parent, *standbys):
-            self.accept(other, child, epoch)
+            self.accept(other, child, epoch, called)
         place = Assign(
             epoch=epoch,
             rank=rank or child * 10,
             depth=1,
-            parent=peer(parent, child),
-            standbys=tuple(peer(standby, child) for standby in standbys),
+            parent=peer(parent, child, called),
+            standbys=tuple(peer(standby, child, called) for standby in standbys),
         )
         self.members[child].receive(place)
 
-    def accept(self, parent: int, child: int, epoch: int = 1) -> None:
-        self.members[parent].receive(Accept(epoch=epoch, child=child, name=f"m{child}", grant=grant(parent, child)))
+    def accept(self, parent: int, child: int, epoch: int = 1, called: bool = False) -> None:
+        addresses = ADDRESSES if called else ()
+        accept = Accept(epoch=epoch, child=child, name=f"m{child}", grant=grant(parent, child), addresses=addresses)
+        self.members[parent].receive(accept)
 
     def run(self, seconds: float) -> None:
-        self.agenda.run(self.now + seconds)
+        self.network.agenda.run(self.network.agenda.now + seconds)
 
     def begin(self) -> None:
+        self.members[S].receive(Assign(epoch=1, rank=0, depth=0))
         self.members[S].receive(Begin(epoch=1, incarnation=0, next_seq=1))
+
+    def cut(self, a: int, b: int) -> None:
+        self.network.cuts.add((a, b))
+        self.members[a].path_changed()
+
+    def heal(self, a: int, b: int) -> None:
+        self.network.cuts.remove((a, b))
+        self.members[a].path_changed()
 
     def feeder(self, ident: int) -> int | None:
         return self.members[ident].feeder
@@ -93,21 +113,23 @@ class Town:
     def complaints(self, ident: int) -> list[NotReceiving]:
         return [message for who, message in self.said if who == ident and isinstance(message, NotReceiving)]
 
-    def moves(self, ident: int) -> list[tuple[int | None, int]]:
-        return [(old, new) for who, old, new, _ in self.feeds if who == ident and old not in (None, new)]
+    def moves(self, ident: int) -> list[tuple[int | None, int | None]]:
+        return [(old, new) for who, old, new in self.changes if who == ident and old not in (None, new)]
 
-    def gap(self, ident: int) -> float:
-        return next(gap for who, _, _, gap in reversed(self.feeds) if who == ident and gap is not None)
+    def links(self, ident: int) -> dict[int, bool]:
+        """Return the parents and standbys of a member, and whether each has let it in."""
+        hops = self.members[ident].uplink.hops.values()
+        return {hop.parent.ident: hop.admitted for hop in hops}
 
 
 def grant(parent: int, child: int) -> str:
     return f"{parent:016x}{child:016x}"
 
 
-def peer(parent: int, child: int) -> Peer:
-    address = Address(host="192.0.2.1", port=8471)
+def peer(parent: int, child: int, called: bool = False) -> Peer:
+    addresses = () if called else ADDRESSES
     return Peer(
-        member=parent, name=f"m{parent}", addresses=(address,), grant=grant(parent, child), rank=parent * 10 % 90
+        member=parent, name=f"m{parent}", addresses=addresses, grant=grant(parent, child), rank=parent * 10 % 90
     )
 
 
@@ -119,11 +141,12 @@ def town() -> Town:
     made.assign(2, S)
     made.assign(3, 1, standbys=(2,))
     made.assign(4, 3)
-    made.run(0.2)
+    made.assign(5, 2)
     made.begin()
-    made.run(0.2)
+    made.run(0.4)
     assert all(made.members[ident].flowing for ident in (S, 1, 2, 3, 4))
     made.said.clear()
+    made.changes.clear()
     return made
 
 
@@ -131,14 +154,14 @@ def test_a_reset_parent_costs_one_round_trip(town: Town) -> None:
     town.members[1].die("reset")
     town.run(1.0)
     assert town.feeder(3) == 2
-    assert town.gap(3) == pytest.approx(2 * PATH_S)
+    assert town.gaps[3] == pytest.approx(2 * PATH_S)
     assert town.complaints(3)[0].now_from == 2
 
 
 def test_a_silent_parent_costs_the_silence_more(town: Town) -> None:
     town.members[1].die("silent")
     town.run(1.0)
-    assert town.gap(3) == pytest.approx(SILENCE_S + 2 * PATH_S)
+    assert town.gaps[3] == pytest.approx(SILENCE_S + 2 * PATH_S)
 
 
 def test_only_the_top_of_a_broken_branch_moves(town: Town) -> None:
@@ -147,7 +170,7 @@ def test_only_the_top_of_a_broken_branch_moves(town: Town) -> None:
     assert town.moves(3) == [(1, 2)]
     assert town.moves(4) == []
     assert town.complaints(4) == []
-    assert town.gap(4) == pytest.approx(SILENCE_S + 2 * PATH_S)
+    assert town.gaps[4] == pytest.approx(SILENCE_S + 2 * PATH_S)
 
 
 def test_a_stalled_parent_is_held_on_to(town: Town) -> None:
@@ -185,8 +208,9 @@ def test_an_ordered_move_is_seamless_and_closes_the_old_link(town: Town) -> None
     town.assign(3, 2, epoch=2)
     town.run(0.2)
     assert town.feeder(3) == 2
-    assert town.feeds[-1] == (3, 1, 2, None)
-    assert 3 not in town.members[1].downs
+    assert town.moves(3) == [(1, 2)]
+    assert 3 not in town.gaps
+    assert 3 not in town.members[1].downlink.children
     assert town.complaints(3) == []
 
 
@@ -208,6 +232,7 @@ def test_an_older_order_changes_nothing(town: Town) -> None:
 
 def test_a_child_waits_for_its_grant_and_is_refused_after_a_while() -> None:
     town = Town()
+    town.begin()
     town.members[1].receive(Assign(epoch=1, rank=10, depth=1, parent=peer(S, 1)))
     town.run(HOLD_S / 2)
     assert town.feeder(1) is None
@@ -215,9 +240,11 @@ def test_a_child_waits_for_its_grant_and_is_refused_after_a_while() -> None:
     town.run(0.1)
     assert town.feeder(1) == S
     town.members[2].receive(Assign(epoch=1, rank=20, depth=1, parent=peer(S, 2)))
-    town.run(HOLD_S + 1)
+    town.run(0.1)
+    assert town.links(2) == {S: False}  # its HELLO waits
+    town.run(HOLD_S)
     assert town.feeder(2) is None
-    assert town.complaints(2)[0].reason == "refused"
+    assert S not in town.links(2)
 
 
 def test_nobody_feeds_who_does_not_rank_below(town: Town) -> None:
@@ -228,14 +255,31 @@ def test_nobody_feeds_who_does_not_rank_below(town: Town) -> None:
     assert town.complaints(2)[0].reason == "refused"
 
 
+def test_who_is_overtaken_by_its_parents_rank_has_to_come_again(town: Town) -> None:
+    town.assign(1, S, epoch=2, rank=35)
+    town.run(0.2)
+    assert 3 not in town.members[1].downlink.children  # it said 30
+    assert town.feeder(3) == 2
+
+
 def test_a_revoked_standby_is_dialled_again(town: Town) -> None:
-    assert town.members[3].ups == {1: True, 2: True}
+    assert town.links(3) == {1: True, 2: True}
     town.members[2].receive(Revoke(epoch=2, child=3))
     town.run(2 * PATH_S)
-    assert 2 not in town.members[3].ups
+    assert 2 not in town.links(3)
     town.accept(2, 3)
     town.run(2 * REPEAT_S)
-    assert town.members[3].ups == {1: True, 2: True}
+    assert town.links(3) == {1: True, 2: True}
+
+
+def test_a_parent_calls_a_child_that_cannot_dial_it(town: Town) -> None:
+    town.network.dials = lambda child, parent: parent != 2 or child == S
+    town.assign(3, 1, standbys=(2,), epoch=2, called=True)
+    town.run(0.5)
+    assert town.links(3) == {1: True, 2: True}
+    town.members[1].die("reset")
+    town.run(0.5)
+    assert town.feeder(3) == 2
 
 
 def test_a_ping_is_answered_and_reports_tell_the_truth(town: Town) -> None:
@@ -285,6 +329,76 @@ def test_the_dead_say_nothing(town: Town) -> None:
     town.members[3].report()
     town.members[3].leave()
     assert [who for who, _ in town.said if who == 3] == []
+
+
+# --- what the network and the machines do to it -----------------------------------------------------------------
+
+
+def behind(town: Town, ident: int) -> float:
+    """Return how many records a member is behind the source."""
+    return town.members[S].position() - town.members[ident].position()
+
+
+def test_a_frozen_parent_is_left_and_nothing_is_lost(town: Town) -> None:
+    town.members[1].freeze()
+    town.run(1.0)
+    assert town.feeder(3) == 2
+    assert town.members[3].lost == 0
+    assert behind(town, 3) == pytest.approx(2 * PATH_S / RECORD_S)
+
+
+def test_a_parent_that_was_only_late_is_gone_back_to(town: Town) -> None:
+    town.members[1].freeze()
+    town.run(SILENCE_S + 5 * PATH_S)
+    assert town.feeder(3) == 2
+    town.members[1].thaw()
+    town.run(1.0)
+    assert town.moves(3) == [(1, 2), (2, 1)]
+    assert town.complaints(3) == []
+
+
+def test_a_frozen_child_reads_what_its_parent_still_holds(town: Town) -> None:
+    town.members[4].freeze()
+    town.run(RING_S / 2)
+    town.members[4].thaw()
+    town.run(0.5)
+    assert (town.feeder(4), town.members[4].lost) == (3, 0)
+    assert behind(town, 4) == pytest.approx(3 * PATH_S / RECORD_S)
+
+
+def test_what_nobody_holds_any_more_is_lost_and_counted(town: Town) -> None:
+    town.members[4].freeze()
+    town.run(RING_S + 2)
+    town.members[4].thaw()
+    town.run(0.5)
+    assert town.members[4].lost == pytest.approx(2 * RECORDS_PER_S, abs=0.1 * RECORDS_PER_S)
+
+
+def test_a_short_cut_costs_nothing_but_time(town: Town) -> None:
+    town.cut(4, 3)
+    town.run(0.5)
+    assert not town.members[4].flowing
+    town.heal(4, 3)
+    town.run(0.5)
+    assert (town.feeder(4), town.members[4].lost, town.moves(4)) == (3, 0, [])
+    assert behind(town, 4) == pytest.approx(3 * PATH_S / RECORD_S)
+
+
+def test_a_mute_parent_is_left(town: Town) -> None:
+    town.members[1].silence(True)
+    town.run(1.0)
+    assert town.moves(3) == [(1, 2)]
+    assert town.members[1].flowing
+
+
+def test_a_member_that_was_too_long_without_a_parent_takes_the_loss(town: Town) -> None:
+    town.cut(4, 3)
+    town.run(RING_S + 2)
+    town.heal(4, 3)
+    town.run(6.0)
+    assert town.members[4].flowing
+    assert town.members[4].lost >= 2 * RECORDS_PER_S
+    assert behind(town, 4) == pytest.approx(3 * PATH_S / RECORD_S)
 
 
 def test_time_never_runs_backwards() -> None:

@@ -1,0 +1,256 @@
+"""A member's children in virtual time: who is let in, and what they are told. Pure.
+
+Owns: the hops downwards. Keeps the rules of the agents' data port (``agent/hops/downstream.py``, which this room may
+not import): a HELLO waits ``HOLD_S`` for its grant; a child that does not rank below us is refused, also when it is our
+own rank that grows; a revoked child that is fed has ``REVOKED_S`` to leave by itself; one that cannot dial is called.
+
+Refuses: to choose children; the coordinator's Accepts do that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+from overlaycast.failover.redial import pause
+from overlaycast.lab.simulate.hop import USER_TIMEOUT_S, End, Hop
+from overlaycast.wire.frames import (
+    EDGE,
+    IDLE,
+    OLDEST,
+    SEQ_LIMIT,
+    Data,
+    Frame,
+    Heartbeat,
+    Hello,
+    Refuse,
+    RefuseCode,
+    Start,
+    Stop,
+)
+from overlaycast.wire.messages import Accept, ChildReport, Revoke
+
+HOLD_S: Final = 1.0
+REVOKED_S: Final = 3.0
+LONGEST_PAUSE_S: Final = 4.0
+"""Seconds between two calls, at most."""
+PER_CHILD: Final = 4
+"""Newest grants kept per child: an older one may be on its way while a newer is announced."""
+
+
+class Owner(End, Protocol):
+    """The member whose children they are."""
+
+    @property
+    def next_seq(self) -> int | None:
+        """The number of the next record; None: there has been none."""
+
+    @property
+    def oldest(self) -> int:
+        """The oldest record still held."""
+
+    @property
+    def starved(self) -> bool:
+        """Nothing comes from above."""
+
+    def after(self, delay_s: float, call: Callable[..., None], *args: Any) -> None:
+        """Do something later, if we live then; frozen, when we run again."""
+
+    def call(self, child: int, grant: str) -> None:
+        """Open a connection to a child that cannot dial us, and show this grant."""
+
+
+@dataclass(frozen=True, slots=True)
+class Child:
+    """A child that was let in, by the grant of this epoch, with the rank that it said."""
+
+    hop: Hop
+    rank: int
+    epoch: int
+
+
+class Downlink:
+    """The forwarding half of a member.
+
+    Attributes:
+        rank: our own, from the newest order; None: nobody is let in yet.
+    """
+
+    def __init__(self, owner: Owner, jitter: Callable[[], float]) -> None:
+        self.rank: int | None = None
+        self.children: dict[int, Child] = {}
+        self._owner = owner
+        self._jitter = jitter
+        self._grants: dict[bytes, Accept] = {}
+        self._held: dict[Hop, Hello] = {}
+        self._called: dict[int, Accept] = {}
+
+    @property
+    def feeding(self) -> list[int]:
+        """The children that want records."""
+        return [member for member, child in self.children.items() if child.hop.wanted]
+
+    @property
+    def hops(self) -> list[Hop]:
+        """All connections from below."""
+        return [*(child.hop for child in self.children.values()), *self._held]
+
+    def reports(self) -> tuple[ChildReport, ...]:
+        """How far each of them is, as far as we can know."""
+        ours = self._owner.next_seq or 0
+        return tuple(ChildReport(child=member, next_seq=ours) for member in self.feeding)
+
+    # --- orders --------------------------------------------------------------------------------------------------
+
+    def accept(self, order: Accept) -> None:
+        """Expect a child, and call it if it cannot come by itself."""
+        self._grants[bytes.fromhex(order.grant)] = order
+        mine = [(one.epoch, grant) for grant, one in self._grants.items() if one.child == order.child]
+        for _, grant in sorted(mine)[:-PER_CHILD]:
+            del self._grants[grant]
+        self._called.pop(order.child, None)
+        if order.addresses:
+            self._called[order.child] = order
+            self._call(order, 0)
+        self._decide_all()
+
+    def _call(self, order: Accept, tries: int) -> None:
+        if self._called.get(order.child) is order:
+            if order.child not in self.children:
+                self._owner.call(order.child, order.grant)
+            wait = pause(tries, LONGEST_PAUSE_S, self._jitter)
+            self._owner.after(wait, self._call, order, tries + 1)
+
+    def revoke(self, order: Revoke) -> None:
+        """Expect it no more; one that is fed has a moment to leave by itself."""
+        for grant, accept in list(self._grants.items()):
+            if accept.child == order.child and accept.epoch <= order.epoch:
+                del self._grants[grant]
+        if not self._is_expected(order.child):
+            self._called.pop(order.child, None)
+        child = self.children.get(order.child)
+        if child is not None and child.epoch <= order.epoch:
+            self._owner.after(REVOKED_S if child.hop.wanted else 0.0, self._evict, order.child, child)
+
+    def _is_expected(self, member: int) -> bool:
+        return any(accept.child == member for accept in self._grants.values())
+
+    def _evict(self, member: int, child: Child) -> None:
+        if self.children.get(member) is child and not self._is_expected(member):
+            self._refuse(child.hop, RefuseCode.UNKNOWN_GRANT)
+
+    def set_rank(self, rank: int) -> None:
+        """Our own rank has come: children that do not rank below it have to come again."""
+        self.rank = rank
+        for child in list(self.children.values()):
+            if child.rank <= rank:
+                self._refuse(child.hop, RefuseCode.RANK)
+        self._decide_all()
+
+    # --- who comes -----------------------------------------------------------------------------------------------
+
+    def read(self, hop: Hop, frame: Frame | None) -> None:
+        """A child, or one that wants to be, says something or has closed."""
+        match frame:
+            case Hello():
+                self._held[hop] = frame
+                self._owner.after(HOLD_S, self._give_up, hop)
+                self._decide(hop)
+            case Start() | Stop():
+                resume = frame.resume_from if isinstance(frame, Start) else IDLE
+                if hop in self._held:  # the last word counts
+                    hello = self._held[hop]
+                    self._held[hop] = Hello(hello.grant, hello.rank, resume)
+                elif hop.admitted:
+                    self._begin(hop, resume)
+            case None:
+                self._forget(hop)
+                hop.close(self._owner)
+
+    def _decide_all(self) -> None:
+        for hop in list(self._held):
+            self._decide(hop)
+
+    def _decide(self, hop: Hop) -> None:
+        hello = self._held[hop]
+        accept = self._grants.get(hello.grant)
+        if self.rank is None or accept is None:
+            return
+        del self._held[hop]
+        if hello.rank <= self.rank:
+            self._refuse(hop, RefuseCode.RANK)
+            return
+        before = self.children.get(accept.child)
+        if before is not None:
+            self._forget(before.hop)
+            before.hop.close(self._owner)
+        self.children[accept.child] = Child(hop, hello.rank, accept.epoch)
+        hop.admitted = True
+        self._begin(hop, hello.resume_from)
+
+    def _give_up(self, hop: Hop) -> None:
+        if self._held.pop(hop, None) is not None:
+            self._refuse(hop, RefuseCode.UNKNOWN_GRANT)
+
+    def _refuse(self, hop: Hop, code: RefuseCode) -> None:
+        hop.say(self._owner, Refuse(code, self._owner.oldest))
+        self._forget(hop)
+        hop.close(self._owner)
+
+    def _forget(self, hop: Hop) -> None:
+        self._held.pop(hop, None)
+        hop.wanted = False
+        member = hop.child.ident
+        if member in self.children and self.children[member].hop is hop:
+            del self.children[member]
+
+    # --- what they get -------------------------------------------------------------------------------------------
+
+    def _begin(self, hop: Hop, resume: int) -> None:
+        """Answer HELLO, START or STOP: say which record comes next, and send from there."""
+        owner, next_seq = self._owner, self._owner.next_seq
+        marks = {EDGE: next_seq, OLDEST: owner.oldest}
+        start = marks.get(resume, resume)
+        hop.wanted = resume != IDLE and (start is None or next_seq is None or start >= owner.oldest)
+        if resume != IDLE and not hop.wanted:
+            hop.say(owner, Refuse(RefuseCode.GONE, owner.oldest))
+        seek = hop.wanted and next_seq is not None and start is not None
+        number = min(start, next_seq) if seek and start is not None and next_seq is not None else next_seq or 0
+        hop.say(owner, Heartbeat(min(number, SEQ_LIMIT - 1), owner.oldest, owner.starved, seek))
+        if hop.wanted and owner.flowing:
+            self._send_record(hop)
+
+    def _send_record(self, hop: Hop) -> None:
+        """The first record that stands for all that follow."""
+        hop.say(self._owner, Data(self._owner.next_seq or 0, 1, b"\0"))
+
+    def tell_state(self) -> None:
+        """We are starved, or are no more: the children must know before they act."""
+        heartbeat = Heartbeat(self._owner.next_seq or 0, self._owner.oldest, self._owner.starved)
+        for child in list(self.children.values()):
+            child.hop.say(self._owner, heartbeat)
+
+    def flow_changed(self) -> None:
+        """Records arrive here, or do not any more."""
+        for child in list(self.children.values()):
+            if child.hop.wanted and self._owner.flowing:
+                self._send_record(child.hop)
+            elif child.hop.wanted:
+                child.hop.settle_later()
+
+    # --- the end -------------------------------------------------------------------------------------------------
+
+    def settle(self) -> None:
+        """What we can say or read has changed: it shows at the children after a while, and here at once."""
+        for hop in self.hops:
+            hop.settle_later()
+
+    def close(self) -> None:
+        """Close everything."""
+        for hop in self.hops:
+            hop.close(self._owner)
+
+    def lose_silently(self, hop: Hop) -> None:
+        """A child's host is gone without a word: its connection ends much later."""
+        self._owner.after(USER_TIMEOUT_S, hop.fail, self._owner)
