@@ -1,6 +1,6 @@
 # The commands to know: `make demo` and `make test`. Each sets up what it needs.
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-tests demo suite compare test test-slow lint format docs
+.PHONY: help setup setup-tests demo suite compare test test-slow lint format docs structure
 
 RUN := .venv/bin/
 
@@ -38,6 +38,9 @@ lint: setup-tests  ## style, types, layers, dead code, spelling
 	@$(RUN)lint-imports
 	@$(RUN)vulture
 	@$(RUN)codespell
+
+structure: setup-tests  ## print circles of imports, and the longest file, function and class of each room
+	@$(RUN)python scripts/structure.py
 
 format: setup  ## let ruff lay out the code
 	@$(RUN)ruff format .
