@@ -13,12 +13,15 @@ from typing import Final
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
+from mkdocs.utils import get_relative_url
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 TOP: Final = {
     "README.md": "index.md",
-    **{f"{name}.md": f"{name}.md" for name in ("SECURITY", "CODE_OF_CONDUCT", "CHANGELOG")},
+    **{f"{name}.md": f"{name}.md" for name in ("CONTRIBUTING", "SECURITY", "CODE_OF_CONDUCT", "CHANGELOG")},
 }
+FIGURES: Final = "background.md"
+FIGURE: Final = re.compile(r"\bFig\. \d[A-C]?")
 LINK: Final = re.compile(r"\[([^\]]*)\]\(([^)#\s:]+)(#[^)\s]*)?\)")
 
 
@@ -40,6 +43,14 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
         return words if (ROOT / path).is_dir() else f"[{words}]({_in_site(path, config, files)}{anchor})"
 
     return LINK.sub(lead, markdown)
+
+
+def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Lead what says "Fig. 7" to the page that has the figures."""
+    if page.file.src_uri == FIGURES:
+        return html
+    target = get_relative_url(str(Path(FIGURES).with_suffix(".html")), page.url)
+    return FIGURE.sub(lambda found: f'<a href="{target}#figures-code-and-experiments">{found[0]}</a>', html)
 
 
 def _in_site(path: Path, config: MkDocsConfig, files: Files) -> str:

@@ -67,6 +67,12 @@ def test_words_are_in_the_dictionary(page: Path) -> None:
     assert sorted(DICTIONARY.unknown(words)) == [], "misspelt, or to be added to docs/words.txt"
 
 
+def test_every_package_has_its_idea_told_to_contributors() -> None:
+    told = re.findall(r"^\| `([a-z/]+)` \|", (ROOT / "CONTRIBUTING.md").read_text(), re.MULTILINE)
+    packages = [path.parent.relative_to(ROOT / "overlaycast") for path in (ROOT / "overlaycast").rglob("__init__.py")]
+    assert sorted(told) == sorted(str(package) for package in packages if str(package) != ".")
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_leads_to_a_function(command: str) -> None:
     module, function = COMMANDS[command][1].split(":")
