@@ -1,8 +1,9 @@
 """A member's children in virtual time: who is let in, and what they are told. Pure.
 
 Owns: the hops downwards. Keeps the rules of the agents' data port (``agent/hops/downstream.py``, which this room may
-not import): a HELLO waits ``HOLD_S`` for its grant; a child that does not rank below us is refused, also when it is our
-own rank that grows; a revoked child that is fed has ``REVOKED_S`` to leave by itself; one that cannot dial is called.
+not import): a HELLO waits ``HOLD_S`` for its grant; a child that does not rank below us is refused; an order that would
+overtake a child waits (``failover.rise``); a revoked child that is fed has ``REVOKED_S`` to leave by itself; one that
+cannot dial is called.
 
 Refuses: to choose children; the coordinator's Accepts do that.
 """
@@ -10,10 +11,11 @@ Refuses: to choose children; the coordinator's Accepts do that.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol
 
 from overlaycast.failover.redial import pause
+from overlaycast.failover.rise import Rise
 from overlaycast.lab.simulate.hop import USER_TIMEOUT_S, End, Hop
 from overlaycast.wire.frames import (
     EDGE,
@@ -29,7 +31,7 @@ from overlaycast.wire.frames import (
     Start,
     Stop,
 )
-from overlaycast.wire.messages import Accept, ChildReport, Revoke
+from overlaycast.wire.messages import Accept, Assign, ChildReport, Revoke
 
 HOLD_S: Final = 1.0
 REVOKED_S: Final = 3.0
@@ -53,6 +55,10 @@ class Owner(End, Protocol):
     @property
     def starved(self) -> bool:
         """Nothing comes from above."""
+
+    @property
+    def now(self) -> float:
+        """Virtual time in seconds."""
 
     def after(self, delay_s: float, call: Callable[..., None], *args: Any) -> None:
         """Do something later, if we live then; frozen, when we run again."""
@@ -85,6 +91,8 @@ class Downlink:
         self._grants: dict[bytes, Accept] = {}
         self._held: dict[Hop, Hello] = {}
         self._called: dict[int, Accept] = {}
+        self._rise = Rise()
+        self._obey: Callable[[Assign], None] = lambda order: None
 
     @property
     def feeding(self) -> list[int]:
@@ -97,11 +105,24 @@ class Downlink:
         return [*(child.hop for child in self.children.values()), *self._held]
 
     def reports(self) -> tuple[ChildReport, ...]:
-        """How far each of them is, as far as we can know."""
-        ours = self._owner.next_seq or 0
-        return tuple(ChildReport(child=member, next_seq=ours) for member in self.feeding)
+        """How far each of them is, as it says itself."""
+        fed = ((member, child.hop) for member, child in self.children.items() if child.hop.wanted)
+        return tuple(ChildReport(child=member, next_seq=hop.hear_child()) for member, hop in fed)
 
     # --- orders --------------------------------------------------------------------------------------------------
+
+    def assign(self, order: Assign, obey: Callable[[Assign], None]) -> None:
+        """Have an order obeyed: now, or as soon as its rank overtakes no child, or as it has waited long enough."""
+        self._rise.offer(order, self._owner.now)
+        self._obey = obey
+        self._try_to_rise()
+        if (until := self._rise.next_deadline()) is not None:
+            self._owner.after(until - self._owner.now, self._try_to_rise)
+
+    def _try_to_rise(self) -> None:
+        order = self._rise.ready((child.rank for child in self.children.values()), self._owner.now)
+        if order is not None:
+            self._obey(order)
 
     def accept(self, order: Accept) -> None:
         """Expect a child, and call it if it cannot come by itself."""
@@ -153,6 +174,8 @@ class Downlink:
     def read(self, hop: Hop, frame: Frame | None) -> None:
         """A child, or one that wants to be, says something or has closed."""
         match frame:
+            case Hello() if hop.admitted:
+                self._said_again(hop, frame.rank)
             case Hello():
                 self._held[hop] = frame
                 self._owner.after(HOLD_S, self._give_up, hop)
@@ -167,6 +190,13 @@ class Downlink:
             case None:
                 self._forget(hop)
                 hop.close(self._owner)
+
+    def _said_again(self, hop: Hop, rank: int) -> None:
+        member = hop.child.ident
+        child = self.children.get(member)
+        if child is not None and child.hop is hop:
+            self.children[member] = replace(child, rank=max(child.rank, rank))
+            self._try_to_rise()
 
     def _decide_all(self) -> None:
         for hop in list(self._held):
@@ -204,6 +234,7 @@ class Downlink:
         member = hop.child.ident
         if member in self.children and self.children[member].hop is hop:
             del self.children[member]
+            self._try_to_rise()
 
     # --- what they get -------------------------------------------------------------------------------------------
 

@@ -98,6 +98,8 @@ class Hop:
         wanted: the parent sends records: it was asked for them.
         asking: the child takes records.
         admitted: the parent has let the child in.
+        rank: what the child has said last of its own.
+        said: how far it has said that it is.
         stalled: what the parent has said last of what is above it.
     """
 
@@ -116,6 +118,8 @@ class Hop:
         "open",
         "parent",
         "peer",
+        "rank",
+        "said",
         "stalled",
         "wanted",
     )
@@ -125,6 +129,7 @@ class Hop:
         self.delay_s = network.delay_s(child.ident, parent.ident)
         self.open = self.admitted = self.carries = self.feeds = self.wanted = False
         self.asking = self.stalled = self.loss_accepted = False
+        self.rank = self.said = 0
         self._network = network
         self._closed: set[int] = set()
         self._waiting: dict[int, deque[Frame | None]] = {}
@@ -232,6 +237,12 @@ class Hop:
         if not (self.admitted and parent.alive) or parent.frozen or parent.mute or parent.ident in self._closed:
             return False
         return self._network.passable(self.child.ident, parent.ident)
+
+    def hear_child(self) -> int:
+        """Return how far the child is, as far as the parent can know."""
+        if self.child.alive and not self.child.frozen and self._network.passable(self.child.ident, self.parent.ident):
+            self.said = int(self.child.position())
+        return self.said
 
     def reached(self) -> float:
         """Return the number of the next record that comes here to the child."""

@@ -94,8 +94,10 @@ class Member(Node):
                 self.die("reset")
 
     def _take_place(self, order: Assign) -> None:
-        if order.epoch < self.epoch:
-            return
+        if order.epoch >= self.epoch:
+            self.downlink.assign(order, self._take_it)
+
+    def _take_it(self, order: Assign) -> None:
         self.order = order
         self.downlink.set_rank(order.rank)
         if self.role != "source":

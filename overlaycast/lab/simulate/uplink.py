@@ -78,6 +78,9 @@ class Uplink:
         self._hear_until(self._agenda.now)
         self.machine.assign(order, self._agenda.now)
         self._perform()
+        for hop in self.hops.values():
+            if hop.open and hop.rank < order.rank:  # the parent's own order need not refuse us
+                self._say_hello(hop, order.rank, IDLE)
 
     def read(self, hop: Hop, frame: Frame | None) -> None:
         """A parent says something, or has closed."""
@@ -164,8 +167,11 @@ class Uplink:
     def greet(self, hop: Hop) -> None:
         """The connection stands."""
         order = self.machine.order
-        resume = self._resume_point() if hop.asking else IDLE
-        hop.say(self._owner, Hello(bytes.fromhex(hop.peer.grant), order.rank if order else 0, resume))
+        self._say_hello(hop, order.rank if order else 0, self._resume_point() if hop.asking else IDLE)
+
+    def _say_hello(self, hop: Hop, rank: int, resume: int) -> None:
+        hop.rank = rank
+        hop.say(self._owner, Hello(bytes.fromhex(hop.peer.grant), rank, resume))
 
     # --- actions -------------------------------------------------------------------------------------------------
 

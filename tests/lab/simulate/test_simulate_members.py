@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from overlaycast.errors import LocalProtocolError
+from overlaycast.failover.rise import HOLD_S as RISE_S
 from overlaycast.lab.simulate.agenda import Agenda
 from overlaycast.lab.simulate.downlink import HOLD_S
 from overlaycast.lab.simulate.hop import RECORDS_PER_S, Network
@@ -257,9 +258,20 @@ def test_nobody_feeds_who_does_not_rank_below(town: Town) -> None:
 
 def test_who_is_overtaken_by_its_parents_rank_has_to_come_again(town: Town) -> None:
     town.assign(1, S, epoch=2, rank=35)
+    town.run(RISE_S - PATH_S)
+    assert town.feeder(3) == 1  # it said 30, and its own order may be on the way
     town.run(0.2)
-    assert 3 not in town.members[1].downlink.children  # it said 30
+    assert 3 not in town.members[1].downlink.children
     assert town.feeder(3) == 2
+
+
+def test_who_says_a_higher_rank_in_time_stays(town: Town) -> None:
+    town.assign(1, S, epoch=2, rank=35)
+    town.run(0.2)
+    town.assign(3, 1, standbys=(2,), epoch=2, rank=36)
+    town.run(1.0)
+    assert town.members[1].rank == 35
+    assert town.moves(3) == []
 
 
 def test_a_revoked_standby_is_dialled_again(town: Town) -> None:
