@@ -158,8 +158,8 @@ class Bench:
         self.found["order_us_per_member"] = round(ordering / self.size * 1e6, 2)
         self.found["messages_per_member"] = round(count / self.size, 2)
         counters = self.overlay.counters()
-        self.found["depth"], self.found["waiting"] = counters["depth"], counters["waiting"]
-        self.found["placed"] = counters["placed"]
+        self.found["depth"], self.found["waiting"] = counters.depth, counters.waiting
+        self.found["placed"] = counters.placed
 
     def joins(self) -> None:
         """One at a time: subscribe, measure, place, and make the orders."""

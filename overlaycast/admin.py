@@ -12,16 +12,22 @@ import json
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import urlsplit
 
 import httpx
-from pydantic import Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 from pydantic_settings import CliPositionalArg
 
 from overlaycast.errors import ConfigError
 from overlaycast.settings import Settings, load
 from overlaycast.wire.group import GroupName, GroupSettings
+from overlaycast.wire.views import CreatedView, DeletedView, EventsView, GroupsView, GroupView, SeatView, TreeView
+
+if TYPE_CHECKING:
+    from rich.tree import Tree
+
+_V = TypeVar("_V", bound=BaseModel)
 
 _TIMEOUT_S: Final = 10.0
 
@@ -99,63 +105,50 @@ def _create(argv: list[str], prog: str) -> None:
     body: dict[str, Any] = {"name": settings.name, "settings": wanted.model_dump(exclude_unset=True)}
     if settings.token_ttl is not None:
         body["token_ttl_s"] = settings.token_ttl
-    made = _ask(settings, "POST", "/v1/groups", body)
-    print(json.dumps(made) if settings.json_output else made["token"])
+    if made := _ask(settings, CreatedView, "POST", "/v1/groups", body):
+        print(made.token)
 
 
 def _list(argv: list[str], prog: str) -> None:
     settings = load(ListSettings, argv, prog, "group")
-    answer = _ask(settings, "GET", "/v1/groups")
-    if settings.json_output:
-        print(json.dumps(answer))
-        return
-    rows: list[tuple[str, ...]] = [("NAME", "MODE", "EPOCH", "MEMBERS", "CONNECTED")]
-    rows += [tuple(str(g[key]) for key in ("name", "mode", "epoch", "members", "connected")) for g in answer["groups"]]
-    _print_columns(rows)
+    if answer := _ask(settings, GroupsView, "GET", "/v1/groups"):
+        rows: list[tuple[str, ...]] = [("NAME", "MODE", "EPOCH", "MEMBERS", "CONNECTED")]
+        rows += [(g.name, g.mode, str(g.epoch), str(g.members), str(g.connected)) for g in answer.groups]
+        _print_columns(rows)
 
 
 def _show(argv: list[str], prog: str) -> None:
     settings = load(ShowSettings, argv, prog, "group")
-    answer = _ask(settings, "GET", f"/v1/groups/{settings.name}")
-    if settings.json_output:
-        print(json.dumps(answer))
+    group = _ask(settings, GroupView, "GET", f"/v1/groups/{settings.name}")
+    if group is None:
         return
-    expires = answer.pop("token_expires")
-    answer["token"] = "does not expire" if expires is None else f"expires {_local_time(expires)}"
-    answer["created"] = _local_time(answer["created"])
-    flat = {**answer, **answer.pop("settings")}
-    _print_columns([(key, str(value)) for key, value in flat.items() if key != "settings"])
+    token = "does not expire" if group.token_expires is None else f"expires {_local_time(group.token_expires)}"
+    rows = group.model_dump(exclude={"api_version", "settings", "token_expires"})
+    rows |= {"created": _local_time(group.created), "token": token, **group.settings.model_dump()}
+    _print_columns([(key, str(value)) for key, value in rows.items()])
 
 
 def _tree(argv: list[str], prog: str) -> None:
     settings = load(TreeSettings, argv, prog, "group")
-    answer = _ask(settings, "GET", f"/v1/groups/{settings.name}/tree")
-    if settings.json_output:
-        print(json.dumps(answer))
-        return
-    from rich.console import Console
+    if tree := _ask(settings, TreeView, "GET", f"/v1/groups/{settings.name}/tree"):
+        from rich.console import Console
 
-    Console(highlight=False).print(_drawn(settings.name, answer))
+        Console(highlight=False).print(_drawn(settings.name, tree))
 
 
 def _events(argv: list[str], prog: str) -> None:
     settings = load(EventsSettings, argv, prog, "group")
     path = f"/v1/groups/{settings.name}/events?since={settings.since}&limit={settings.limit}"
-    answer = _ask(settings, "GET", path)
-    if settings.json_output:
-        print(json.dumps(answer))
-        return
-    for event in answer["events"]:
-        member = "" if event["member"] is None else f"member {event['member']}"
-        details = json.dumps(event["details"]) if event["details"] else ""
-        print(f"{event['n']:>6}  {_local_time(event['t'])}  {event['kind']:<14}  {member:<12}  {details}".rstrip())
+    answer = _ask(settings, EventsView, "GET", path)
+    for event in answer.events if answer else ():
+        member = "" if event.member is None else f"member {event.member}"
+        details = json.dumps(event.details) if event.details else ""
+        print(f"{event.n:>6}  {_local_time(event.t)}  {event.kind:<14}  {member:<12}  {details}".rstrip())
 
 
 def _delete(argv: list[str], prog: str) -> None:
     settings = load(DeleteSettings, argv, prog, "group")
-    answer = _ask(settings, "DELETE", f"/v1/groups/{settings.name}")
-    if settings.json_output:
-        print(json.dumps(answer))
+    _ask(settings, DeletedView, "DELETE", f"/v1/groups/{settings.name}")
 
 
 _COMMANDS: Final[dict[str, tuple[str, Callable[[list[str], str], None]]]] = {
@@ -171,7 +164,24 @@ _COMMANDS: Final[dict[str, tuple[str, Callable[[list[str], str], None]]]] = {
 # --- the request -----------------------------------------------------------------------------------------------
 
 
-def _ask(settings: AdminSettings, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+def _ask(
+    settings: AdminSettings, model: type[_V], method: str, path: str, body: dict[str, Any] | None = None
+) -> _V | None:
+    """Return the coordinator's answer; with ``--json`` print it as it came, and return None."""
+    said = _answer(settings, method, path, body)
+    try:
+        answer = model.model_validate(said)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise ConfigError(f"coordinator: an answer of another version: {where}: {first['msg']}") from None
+    if settings.json_output:
+        print(json.dumps(said))
+        return None
+    return answer
+
+
+def _answer(settings: AdminSettings, method: str, path: str, body: dict[str, Any] | None) -> object:
     token = _admin_token(settings.admin_token_file.expanduser())
     base, transport = _reach(settings.coordinator)
     try:
@@ -238,47 +248,44 @@ def _group_settings(pairs: list[str], prog: str) -> GroupSettings:
 # --- drawing ---------------------------------------------------------------------------------------------------
 
 
-def _drawn(name: str, answer: dict[str, Any]) -> Any:
-    """Return a group's tree for the terminal: who feeds whom, and who still waits for a place."""
+def _drawn(name: str, answer: TreeView) -> Tree:
+    """Return a group's tree for the terminal: which member feeds which, and which still wait to be attached."""
     from rich.tree import Tree
 
-    members = {member["id"]: member for member in answer["members"]}
-    children: dict[int | None, list[dict[str, Any]]] = {}
-    for member in sorted(members.values(), key=lambda m: (m.get("rank") or 0, m["id"])):
-        children.setdefault(member.get("parent"), []).append(member)
-    drawing = Tree(f"[bold]{name}[/bold]  epoch {answer['epoch']}, {len(members)} members")
+    members = {member.id: member for member in answer.members}
+    children: dict[int | None, list[SeatView]] = {}
+    for member in sorted(members.values(), key=lambda m: (m.rank, m.id)):
+        children.setdefault(member.parent, []).append(member)
+    drawing = Tree(f"[bold]{name}[/bold]  epoch {answer.epoch}, {len(members)} members")
     seen: set[int] = set()
 
     # a stack, not recursion: a chain may be as deep as the group's depth limit, and a wrong answer deeper still
-    tops = [m for m in children.get(None, [])] + [
-        m for m in members.values() if m.get("parent") not in {None, *members}
-    ]
+    tops = [*children.get(None, []), *(m for m in members.values() if m.parent not in {None, *members})]
     todo = [(drawing, member) for member in reversed(tops)]
     while todo:
         branch, member = todo.pop()
-        if member["id"] in seen:
+        if member.id in seen:
             continue
-        seen.add(member["id"])
+        seen.add(member.id)
         below = branch.add(_label(member, members))
-        todo += [(below, child) for child in reversed(children.get(member["id"], []))]
+        todo += [(below, child) for child in reversed(children.get(member.id, []))]
     return drawing
 
 
-def _label(member: dict[str, Any], members: dict[int, dict[str, Any]]) -> str:
+def _label(member: SeatView, members: dict[int, SeatView]) -> str:
     from rich.markup import escape
 
-    marks = [str(member.get("role", "?"))]
-    if member.get("primary"):
+    marks = [member.role]
+    if member.primary:
         marks.append("primary")
-    if member.get("site"):
-        marks.append(f"site {member['site']}")
-    standbys = [str(members[s]["name"]) if s in members else str(s) for s in member.get("standbys") or []]
-    if standbys:
-        marks.append("standby " + ", ".join(standbys))
-    state = str(member.get("state", ""))
-    shown = f"[red]{escape(state)}[/red]" if state.lower() in ("suspect", "dead") else f"[dim]{escape(state)}[/dim]"
-    host = f" [dim]{escape(str(member['host']))}[/dim]" if member.get("host") else ""
-    return f"[bold]{escape(str(member['name']))}[/bold]{host}  {escape(', '.join(marks))}  {shown}".rstrip()
+    if member.site:
+        marks.append(f"site {member.site}")
+    if member.standbys:
+        marks.append("standby " + ", ".join(members[s].name if s in members else str(s) for s in member.standbys))
+    colour = "red" if member.state in ("SUSPECT", "DEAD") else "dim"
+    host = f" [dim]{escape(member.host)}[/dim]" if member.host else ""
+    state = f"[{colour}]{escape(member.state)}[/{colour}]"
+    return f"[bold]{escape(member.name)}[/bold]{host}  {escape(', '.join(marks))}  {state}".rstrip()
 
 
 def _local_time(at: float) -> str:

@@ -297,7 +297,7 @@ class GroupDriver:
         return kept is not None and matches(resume.secret, kept)
 
     def _forget_secrets(self) -> None:
-        known = {int(member["id"]) for member in self.brain.members()}
+        known = {member.id for member in self.brain.members()}
         self._secrets = {member: secret for member, secret in self._secrets.items() if member in known}
         self._store.drop_secrets(self.row.name, known)
 

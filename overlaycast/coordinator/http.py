@@ -2,36 +2,40 @@
 
 Owns: paths, bodies, status codes, and the admin token's check. Refuses: state and decisions.
 
-Every error is ``{"error": "one line"}``. All of ``/v1`` needs ``Authorization: Bearer`` with the admin token.
+Every answer is a model of ``wire.views``; every error is ``{"error": "one line"}``. All of ``/v1`` needs
+``Authorization: Bearer`` with the admin token.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, FastAPI, HTTPException, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from overlaycast import __version__
+from overlaycast.coordinator.bodies import BODY_LIMIT
 from overlaycast.coordinator.driver import GroupDriver
 from overlaycast.coordinator.groups import Groups
 from overlaycast.coordinator.secret import matches
 from overlaycast.coordinator.store import StateError
 from overlaycast.errors import ConfigError
-from overlaycast.wire.group import GroupName, GroupSettings
-
-
-class NewGroup(BaseModel):
-    """The body of ``POST /v1/groups``."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    name: GroupName
-    settings: GroupSettings = GroupSettings()
-    token_ttl_s: float | None = Field(None, gt=0, le=10 * 365 * 86400)
+from overlaycast.wire.views import (
+    CreatedView,
+    DeletedView,
+    ErrorView,
+    EventsView,
+    GroupSummary,
+    GroupsView,
+    GroupView,
+    HealthView,
+    MembersView,
+    MetricsView,
+    NewGroup,
+    TreeView,
+)
 
 
 async def administrator(request: Request) -> None:
@@ -56,21 +60,35 @@ def _group(name: str, request: Request) -> GroupDriver:
 AllGroups = Annotated[Groups, Depends(_groups)]
 OneGroup = Annotated[GroupDriver, Depends(_group)]
 
-open_routes = APIRouter()
-admin_routes = APIRouter(prefix="/v1", dependencies=[Depends(administrator)])
+
+def _refusals(**meanings: str) -> dict[int | str, dict[str, Any]]:
+    """Return how OpenAPI declares refusals: ``_404="no such group"``."""
+    return {int(code[1:]): {"model": ErrorView, "description": text} for code, text in meanings.items()}
+
+
+_TOO_LARGE: Final = f"the body is too slow, or larger than {BODY_LIMIT} bytes"
+_NO_GROUP: Final = _refusals(_404="no such group")
+_NOT_KEPT: Final = _refusals(_503="the state cannot be written, such as when the disk is full")
+
+open_routes = APIRouter(responses=_refusals(_413=_TOO_LARGE))
+admin_routes = APIRouter(
+    prefix="/v1",
+    dependencies=[Depends(administrator)],
+    responses=_refusals(_401="the admin token is missing or wrong", _413=_TOO_LARGE, _422="a field is not accepted"),
+)
 
 
 @open_routes.get("/healthz")
-async def healthz() -> dict[str, str]:
+async def healthz() -> HealthView:
     """Say that the coordinator answers."""
-    return {"status": "ok", "version": __version__}
+    return HealthView(version=__version__)
 
 
-@admin_routes.post("/groups", status_code=201)
-async def create_group(new: NewGroup, groups: AllGroups) -> dict[str, str]:
+@admin_routes.post("/groups", status_code=201, responses={**_refusals(_409="such a group exists"), **_NOT_KEPT})
+async def create_group(new: NewGroup, groups: AllGroups) -> CreatedView:
     """Make a group; the answer has its join token, which is told only once."""
     try:
-        return {"name": new.name, "token": groups.create(new.name, new.settings, new.token_ttl_s)}
+        return CreatedView(name=new.name, token=groups.create(new.name, new.settings, new.token_ttl_s))
     except StateError:
         raise
     except ConfigError as error:
@@ -78,61 +96,61 @@ async def create_group(new: NewGroup, groups: AllGroups) -> dict[str, str]:
 
 
 @admin_routes.get("/groups")
-async def list_groups(groups: AllGroups) -> dict[str, Any]:
+async def list_groups(groups: AllGroups) -> GroupsView:
     """List all groups."""
-    return {"groups": [_summary(driver) for driver in groups.all()]}
+    return GroupsView(groups=tuple(GroupSummary(**_summary(driver)) for driver in groups.all()))
 
 
-@admin_routes.get("/groups/{name}")
-async def show_group(driver: OneGroup) -> dict[str, Any]:
+@admin_routes.get("/groups/{name}", responses=_NO_GROUP)
+async def show_group(driver: OneGroup) -> GroupView:
     """Show one group and its settings."""
-    return {**_summary(driver), "settings": driver.row.settings.model_dump()}
+    return GroupView(**_summary(driver), settings=driver.row.settings)
 
 
-@admin_routes.delete("/groups/{name}")
-async def delete_group(driver: OneGroup, groups: AllGroups) -> dict[str, str]:
+@admin_routes.delete("/groups/{name}", responses={**_NO_GROUP, **_NOT_KEPT})
+async def delete_group(driver: OneGroup, groups: AllGroups) -> DeletedView:
     """End a group and forget it."""
     await groups.delete(driver.row.name)
-    return {"deleted": driver.row.name}
+    return DeletedView(deleted=driver.row.name)
 
 
-@admin_routes.get("/groups/{name}/members")
-async def list_members(driver: OneGroup) -> dict[str, Any]:
+@admin_routes.get("/groups/{name}/members", responses=_NO_GROUP)
+async def list_members(driver: OneGroup) -> MembersView:
     """List a group's members (Fig. 6B)."""
-    return {"members": driver.brain.members()}
+    return MembersView(members=tuple(driver.brain.members()))
 
 
-@admin_routes.get("/groups/{name}/tree")
-async def show_tree(driver: OneGroup) -> dict[str, Any]:
-    """Show who feeds whom."""
+@admin_routes.get("/groups/{name}/tree", responses=_NO_GROUP)
+async def show_tree(driver: OneGroup) -> TreeView:
+    """Show which member feeds which."""
     return driver.brain.tree()
 
 
-@admin_routes.get("/groups/{name}/events")
+@admin_routes.get("/groups/{name}/events", responses=_NO_GROUP)
 async def list_events(
     driver: OneGroup,
     since: Annotated[int, Query(ge=0)] = 0,
     limit: Annotated[int, Query(ge=1, le=10_000)] = 1000,
-) -> dict[str, Any]:
+) -> EventsView:
     """List events from number ``since`` on; ``next`` is where to go on."""
     events = driver.log.since(since, limit)
-    return {"events": events, "next": events[-1]["n"] + 1 if events else driver.log.next_number}
+    return EventsView(events=events, next=events[-1].n + 1 if events else driver.log.next_number)
 
 
-@admin_routes.get("/groups/{name}/metrics")
-async def show_metrics(driver: OneGroup) -> dict[str, Any]:
+@admin_routes.get("/groups/{name}/metrics", responses=_NO_GROUP)
+async def show_metrics(driver: OneGroup) -> MetricsView:
     """Show what the control links have carried, and the brain's counters."""
     traffic = driver.traffic()
-    return {
-        **driver.brain.counters(),
-        "connected": driver.connected,
-        "control_bytes": traffic.bytes_in + traffic.bytes_out,
-        "control_messages": traffic.messages_in + traffic.messages_out,
-        "control_bytes_in": traffic.bytes_in,
-        "control_bytes_out": traffic.bytes_out,
-        "control_messages_in": traffic.messages_in,
-        "control_messages_out": traffic.messages_out,
-    }
+    return MetricsView(
+        **driver.brain.counters().model_dump(),
+        connected=driver.connected,
+        control_bytes=traffic.bytes_in + traffic.bytes_out,
+        control_messages=traffic.messages_in + traffic.messages_out,
+        control_bytes_in=traffic.bytes_in,
+        control_bytes_out=traffic.bytes_out,
+        control_messages_in=traffic.messages_in,
+        control_messages_out=traffic.messages_out,
+    )
 
 
 def _summary(driver: GroupDriver) -> dict[str, Any]:
@@ -140,10 +158,10 @@ def _summary(driver: GroupDriver) -> dict[str, Any]:
     return {
         "name": driver.row.name,
         "mode": driver.row.settings.mode,
-        "epoch": counts["epoch"],
+        "epoch": counts.epoch,
         "created": driver.row.created,
         "token_expires": driver.row.expires,
-        "members": counts["members"],
+        "members": counts.members,
         "connected": driver.connected,
     }
 
@@ -162,6 +180,6 @@ def say_errors_in_one_line(app: FastAPI) -> None:
     @app.exception_handler(RequestValidationError)
     async def malformed(_: Request, error: RequestValidationError) -> JSONResponse:
         first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"][1:]) or "body"
+        where = ".".join(str(part) for part in first["loc"][1:]) or "body"
         given = "" if first["type"] in ("missing", "json_invalid") else f" (got {first['input']!r:.80})"
-        return JSONResponse({"error": f"{place}: {first['msg']}{given}"}, 422)
+        return JSONResponse({"error": f"{where}: {first['msg']}{given}"}, 422)

@@ -10,12 +10,12 @@ from __future__ import annotations
 import json
 import logging
 from collections import deque
-from collections.abc import Iterable
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
 from overlaycast.journal import LineFile
+from overlaycast.wire.views import EventView
 
 log = logging.getLogger(__name__)
 
@@ -39,19 +39,19 @@ class EventLog:
     def __init__(self, group: str, file: LineFile, first: int = 0) -> None:
         self._group = group
         self._file = file
-        self._kept: deque[dict[str, Any]] = deque(maxlen=CAPACITY)
+        self._kept: deque[EventView] = deque(maxlen=CAPACITY)
         self.next_number = first
 
     def add(self, at: float, kind: str, member: int | None, details: dict[str, Any]) -> None:
         """Record one event; ``at`` is wall time in seconds."""
-        event = {"n": self.next_number, "t": round(at, 6), "kind": kind, "member": member, "details": details}
+        event = EventView(n=self.next_number, t=round(at, 6), kind=kind, member=member, details=details)
         self.next_number += 1
         self._kept.append(event)
         if not self._file.closed:
-            self._file.write(json.dumps({"group": self._group, **event}, separators=(",", ":"), default=str))
+            line = {"group": self._group, **event.model_dump()}
+            self._file.write(json.dumps(line, separators=(",", ":"), default=str))
 
-    def since(self, number: int, limit: int) -> list[dict[str, Any]]:
+    def since(self, number: int, limit: int) -> tuple[EventView, ...]:
         """Return up to ``limit`` events from ``number`` on, oldest first."""
         skip = max(0, number - (self.next_number - len(self._kept)))
-        found: Iterable[dict[str, Any]] = islice(self._kept, skip, skip + limit)
-        return list(found)
+        return tuple(islice(self._kept, skip, skip + limit))

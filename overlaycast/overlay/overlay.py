@@ -34,6 +34,7 @@ from overlaycast.wire.messages import (
     Report,
     Subscribe,
 )
+from overlaycast.wire.views import CountersView, MemberView, TreeView
 
 EPOCH_LEAP = 1 << 20
 """A member that comes back may know of so many epochs more than we do."""
@@ -215,15 +216,15 @@ class Overlay:
         snapshots.load(overlay._group, snapshot, now)
         return overlay
 
-    def members(self) -> list[dict[str, Any]]:
+    def members(self) -> list[MemberView]:
         """Return all members for people: Fig. 6B, in order of id."""
         return views.members(self._group)
 
-    def tree(self) -> dict[str, Any]:
+    def tree(self) -> TreeView:
         """Return the tree for people: epoch, root, and every member's place."""
         return views.tree(self._group)
 
-    def counters(self) -> dict[str, Any]:
+    def counters(self) -> CountersView:
         """Return how often what has happened, and how many there are."""
         return views.counters(self._group)
 

@@ -1,4 +1,4 @@
-"""The group as people and tools see it (HTTP, reports). Owns: shapes and names. Refuses: secrets, changes."""
+"""The group as people and tools see it (HTTP, reports). Owns: filling in the views. Refuses: secrets, changes."""
 
 from __future__ import annotations
 
@@ -7,30 +7,33 @@ from typing import Any
 from overlaycast.overlay.state.group import Group
 from overlaycast.overlay.state.members import Member
 from overlaycast.overlay.state.tree import depth
+from overlaycast.wire.views import CountersView, MemberView, PerformanceView, SeatView, TreeView
 
 
-def members(group: Group) -> list[dict[str, Any]]:
+def members(group: Group) -> list[MemberView]:
     """Return Fig. 6B of every member, in order of id."""
-    return [_record(group, group.members[member_id]) for member_id in sorted(group.members)]
+    return [_member(group, group.members[member_id]) for member_id in sorted(group.members)]
 
 
-def _record(group: Group, member: Member) -> dict[str, Any]:
-    return {
+def _member(group: Group, member: Member) -> MemberView:
+    return MemberView(
         **_seat(group, member),
-        "connected": member.connected,
-        "reachable": member.reachable,
-        "addresses": [f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in member.addresses],
-        "performance": {"rtt_ms": member.rtt_ms, "rate_mbit": member.rate_mbit},
-        "transmit_mbit": _rounded(member.transmit_mbit),
-        "receive_mbit": _rounded(member.receive_mbit),
-        "routers": [router.name for router in member.router.up() if router.parent is not None] if member.router else [],
-        "children": sorted(child.id for child in member.children),
-        "degree": member.degree,
-        "next_seq": member.next_seq,
-        "fed_by": member.fed_by or None,
-        "status": member.status,
-        "failures": member.failures,
-    }
+        connected=member.connected,
+        reachable=member.reachable,
+        addresses=tuple(f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in member.addresses),
+        performance=PerformanceView(rtt_ms=member.rtt_ms, rate_mbit=member.rate_mbit),
+        transmit_mbit=_rounded(member.transmit_mbit),
+        receive_mbit=_rounded(member.receive_mbit),
+        routers=tuple(router.name for router in member.router.up() if router.parent is not None)
+        if member.router
+        else (),
+        children=tuple(sorted(child.id for child in member.children)),
+        degree=member.degree,
+        next_seq=member.next_seq,
+        fed_by=member.fed_by or None,
+        status=member.status,
+        failures=member.failures,
+    )
 
 
 def _rounded(value: float | None) -> float | None:
@@ -48,7 +51,7 @@ def _seat(group: Group, member: Member) -> dict[str, Any]:
         "rank": member.rank,
         "depth": depth(member),
         "primary": member.primary,
-        "standbys": [standby.id for standby in member.standbys],
+        "standbys": tuple(standby.id for standby in member.standbys),
         "state": _state(member),
     }
 
@@ -59,28 +62,28 @@ def _state(member: Member) -> str:
     return "LEAVING" if member.leaving else member.state.name
 
 
-def tree(group: Group) -> dict[str, Any]:
-    """Return who is fed by whom: epoch, the root's id, and every member's seat in order of id."""
+def tree(group: Group) -> TreeView:
+    """Return which member feeds which: epoch, the root's id, and every member's seat in order of id."""
     root = group.source
-    return {
-        "epoch": group.epoch,
-        "root": root.id if root else None,
-        "members": [_seat(group, group.members[member_id]) for member_id in sorted(group.members)],
-    }
+    return TreeView(
+        epoch=group.epoch,
+        root=root.id if root else None,
+        members=tuple(SeatView(**_seat(group, group.members[member_id])) for member_id in sorted(group.members)),
+    )
 
 
-def counters(group: Group) -> dict[str, Any]:
+def counters(group: Group) -> CountersView:
     """Return counts of what has happened since this coordinator started, and of what there is."""
     root = group.source
-    return {
-        "events": dict(sorted(group.counts.items())),
-        "epoch": group.epoch,
-        "members": len(group.members),
-        "placed": root.size if root else 0,
-        "waiting": len(group.waiting),
-        "primaries": sum(child.role != "backup" for child in root.children) if root else 0,
-        "depth": root.height if root else 0,
-        "started": group.started,
-        "begun": group.begun,
-        "incarnation": group.incarnation,
-    }
+    return CountersView(
+        events=dict(sorted(group.counts.items())),
+        epoch=group.epoch,
+        members=len(group.members),
+        placed=root.size if root else 0,
+        waiting=len(group.waiting),
+        primaries=sum(child.role != "backup" for child in root.children) if root else 0,
+        depth=root.height if root else 0,
+        started=group.started,
+        begun=group.begun,
+        incarnation=group.incarnation,
+    )

@@ -7,6 +7,7 @@ from typing import Any
 
 from overlaycast.wire.group import GroupSettings
 from overlaycast.wire.messages import Assign, CoordinatorMessage, Leaving, MemberMessage, Ping, Released, Subscribe
+from overlaycast.wire.views import CountersView, MemberView, SeatView, TreeView
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,14 +105,14 @@ class FakeBrain:
     def snapshot(self) -> dict[str, Any]:
         return {"epoch": self.epoch, "last": self.last, "records": {str(k): v for k, v in self.records.items()}}
 
-    def members(self) -> list[dict[str, Any]]:
-        return list(self.records.values())
+    def members(self) -> list[MemberView]:
+        return [MemberView.model_validate(record) for record in self.records.values()]
 
-    def tree(self) -> dict[str, Any]:
-        return {"epoch": self.epoch, "root": None, "members": self.members()}
+    def tree(self) -> TreeView:
+        return TreeView(epoch=self.epoch, members=tuple(SeatView.model_validate(r) for r in self.records.values()))
 
-    def counters(self) -> dict[str, Any]:
-        return {"epoch": self.epoch, "members": len(self.records)}
+    def counters(self) -> CountersView:
+        return CountersView(epoch=self.epoch, members=len(self.records))
 
 
 class FakeMaker:

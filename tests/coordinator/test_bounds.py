@@ -142,9 +142,9 @@ async def test_strangers_do_not_push_out_what_members_did(start: Start, monkeypa
             async with member_link(running) as stranger:
                 await stranger.say(subscription("wrong"))
                 assert isinstance(await stranger.hear(), Refused)
-        refused = [event for event in driver.log.since(0, 1000) if event["kind"] == "refused"]
+        refused = [event for event in driver.log.since(0, 1000) if event.kind == "refused"]
         assert len(refused) == 50
-        assert driver.log.since(0, 1)[0]["kind"] == "created"
+        assert driver.log.since(0, 1)[0].kind == "created"
 
 
 async def test_a_member_that_comes_back_to_a_full_group_is_let_in(start: Start) -> None:

@@ -48,15 +48,15 @@ async def test_a_group_from_its_creation_to_its_end(start: Start) -> None:
     async with start() as running, running.http() as http:
         made = await http.post("/v1/groups", json={"name": "demo", "settings": {"rate_mbit": 4}, "token_ttl_s": 60})
         assert made.status_code == 201
-        assert set(made.json()) == {"name", "token"}
+        assert set(made.json()) == {"api_version", "name", "token"}
         [listed] = (await http.get("/v1/groups")).json()["groups"]
         assert (listed["name"], listed["members"], listed["connected"]) == ("demo", 0, 0)
         shown = (await http.get("/v1/groups/demo")).json()
         assert shown["settings"]["rate_mbit"] == 4
         assert shown["token_expires"] == pytest.approx(shown["created"] + 60)
         assert made.json()["token"] not in (await http.get("/v1/groups/demo")).text
-        assert (await http.delete("/v1/groups/demo")).json() == {"deleted": "demo"}
-        assert (await http.get("/v1/groups")).json() == {"groups": []}
+        assert (await http.delete("/v1/groups/demo")).json() == {"api_version": 1, "deleted": "demo"}
+        assert (await http.get("/v1/groups")).json() == {"api_version": 1, "groups": []}
 
 
 async def test_members_tree_and_metrics_are_the_brains(start: Start) -> None:

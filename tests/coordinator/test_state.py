@@ -163,9 +163,9 @@ def test_an_event_log_is_bounded_and_goes_on_where_it_is_told_to(tmp_path: Path)
     for number in range(CAPACITY + 10):
         log.add(1.0, "tick", None, {"number": number})
     assert len(log.since(0, CAPACITY * 2)) == CAPACITY
-    assert log.since(0, 1)[0]["n"] == 510
-    assert [event["n"] for event in log.since(600, 2)] == [600, 601]
-    assert log.since(log.next_number, 5) == []
+    assert log.since(0, 1)[0].n == 510
+    assert [event.n for event in log.since(600, 2)] == [600, 601]
+    assert log.since(log.next_number, 5) == ()
 
 
 def test_a_journal_that_cannot_be_opened_is_said_in_one_line(tmp_path: Path) -> None:

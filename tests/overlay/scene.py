@@ -224,10 +224,8 @@ class Scene:
 
     def parents(self) -> dict[str, str | None]:
         """Return the plan: each member's name and its parent's."""
-        seats = {seat["id"]: seat for seat in self.overlay.tree()["members"]}
-        return {
-            seat["name"]: seats[seat["parent"]]["name"] if seat["parent"] in seats else None for seat in seats.values()
-        }
+        seats = {seat.id: seat for seat in self.overlay.tree().members}
+        return {seat.name: seats[seat.parent].name if seat.parent in seats else None for seat in seats.values()}
 
     def children(self, name: str) -> list[str]:
         """Return the names of a member's children, by name."""

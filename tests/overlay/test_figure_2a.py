@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import random
-from typing import Any
 
 import pytest
 
 from overlaycast.overlay import Overlay
 from overlaycast.wire.messages import Leaving, Released
+from overlaycast.wire.views import SeatView
 from tests.overlay.scene import FIGURE_2A, KEY, Scene, figure_2a
 
 SITES = {name: name[0] if name[0] > "b" else "B" for name in FIGURE_2A}
@@ -119,7 +119,7 @@ def test_errors_from_inside_a_broken_branch_are_set_aside() -> None:
     scene.complain(scene["a2"])
     epoch = scene.overlay.epoch
     scene.complain(scene[below])
-    assert scene.overlay.counters()["events"]["set-aside"] == 1
+    assert scene.overlay.counters().events["set-aside"] == 1
     scene.overlay.messages_to_send()
     assert scene.overlay.epoch == epoch
 
@@ -135,21 +135,21 @@ def test_a_leaver_is_released_when_its_children_are_elsewhere() -> None:
     assert "d1" not in scene.parents()
 
 
-def _seat(scene: Scene, name: str) -> dict[str, Any]:
-    return next(seat for seat in scene.overlay.tree()["members"] if seat["name"] == name)
+def _seat(scene: Scene, name: str) -> SeatView:
+    return next(seat for seat in scene.overlay.tree().members if seat.name == name)
 
 
 def test_the_source_is_active_once_it_has_been_told_to_begin() -> None:
     scene = Scene(start_members=2)
     scene.join("source", ("gw",), role="source")
     scene.join("one", ("gw", "a"))
-    assert _seat(scene, "source")["state"] == "JOINING"
+    assert _seat(scene, "source").state == "JOINING"
     scene.join("two", ("gw", "a"))
-    assert _seat(scene, "source")["state"] == "ACTIVE"
+    assert _seat(scene, "source").state == "ACTIVE"
     scene.kill(scene["source"])
     scene.join("source", ("gw",), role="source")
     scene.pass_time(1.0)
-    assert _seat(scene, "source")["state"] == "ACTIVE"
+    assert _seat(scene, "source").state == "ACTIVE"
 
 
 def test_a_restart_moves_nobody() -> None:

@@ -45,7 +45,7 @@ def test_a_restart_finds_places_behind_silent_routers(path: tuple[str | None, ..
     assert json.loads(json.dumps(again.snapshot()))["places"] == kept["places"]
     other = again.join(subscription("b"), 1003.0)
     again.measured(other, Measurement(path=path, rtt_ms=1.0, rate_mbit=None), 1003.0)
-    assert {one["id"] for one in again.members()} >= {member, other}
+    assert {one.id for one in again.members()} >= {member, other}
 
 
 @pytest.mark.parametrize("mode", ["live", "file"])
@@ -73,8 +73,8 @@ def test_only_its_parent_speaks_for_a_child() -> None:
     claim = (ChildReport(child=member, next_seq=1 << 62),)
     report = Report(epoch=0, state="waiting", next_seq=0, interval_ms=1, bytes=0, records=0, children=claim)
     overlay.receive(stranger, report, 1003.0)
-    (seen,) = [one for one in overlay.members() if one["id"] == member]
-    assert seen["next_seq"] < 1 << 62
+    (seen,) = [one for one in overlay.members() if one.id == member]
+    assert seen.next_seq < 1 << 62
 
 
 def test_an_epoch_beyond_all_measure_is_not_taken_over() -> None:

@@ -66,7 +66,7 @@ def test_what_is_said_twice_counts_once() -> None:
     scene.say(scene["a2"], done)
     scene.say(scene["d1"], Leaving())
     scene.say(scene["d1"], Leaving())
-    events = scene.overlay.counters()["events"]
+    events = scene.overlay.counters().events
     assert (events["done"], events["leaving"]) == (1, 1)
 
 
@@ -252,7 +252,7 @@ def test_errors_set_aside_twice_count_and_are_looked_at_when_the_flag_ends() -> 
     scene.complain(scene["a2"])
     scene.complain(below)
     scene.complain(below)
-    assert scene.overlay.counters()["events"]["set-aside"] == 2
+    assert scene.overlay.counters().events["set-aside"] == 2
     before = len(scene["a2"].heard)
     scene.now += 10
     scene.overlay.tick(scene.now)
@@ -311,7 +311,7 @@ def test_a_snapshot_before_the_start_starts() -> None:
     scene = Scene(start_members=9)
     scene.join("one", ("gw",))
     empty = Overlay.restore(scene.settings, KEY, scene.overlay.snapshot(), scene.now)
-    assert empty.tree()["root"] is None
+    assert empty.tree().root is None
     scene.join("source", ("gw",), role="source")
     again = Overlay.restore(scene.settings, KEY, scene.overlay.snapshot(), scene.now)
     assert again._group.timers.armed("start")
@@ -331,7 +331,7 @@ def test_a_file_s_source_with_unknown_rates_feeds_a_chain() -> None:
     scene.join("source", ("gw",), role="source", rate_mbit=None, rtt_ms=None)
     for number in range(4):
         scene.join(f"m{number}", ("gw", "core", f"s{number}"), rate_mbit=None, rtt_ms=None)
-    assert scene.overlay.counters()["placed"] == 5
+    assert scene.overlay.counters().placed == 5
 
 
 def test_the_unreachable_are_fed_by_who_can_be_dialled() -> None:
@@ -435,10 +435,10 @@ def test_the_source_begins_once() -> None:
     scene = figure_2a()
     group = inside(scene)
     start.begin(group, scene.now)
-    assert scene.overlay.counters()["events"]["begin"] == 1
+    assert scene.overlay.counters().events["begin"] == 1
     group.begin_wanted = True
     start.begin(group, scene.now)
-    assert scene.overlay.counters()["events"]["begin"] == 2
+    assert scene.overlay.counters().events["begin"] == 2
     assert record(scene, "source").state is State.ACTIVE
 
 

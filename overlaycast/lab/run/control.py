@@ -8,16 +8,20 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Final, Self, TypeVar
 
 import httpx
+from pydantic import BaseModel, ValidationError
 
 from overlaycast.errors import LabError
 from overlaycast.lab.faults.tree import Seat, Tree
 from overlaycast.lab.run.programs import Folders
+from overlaycast.wire.views import GroupView, MetricsView, SeatView, TreeView
 
 PATIENCE_S: Final = 2.0
 RETRY_S: Final = 0.05
+
+_V = TypeVar("_V", bound=BaseModel)
 
 
 class Control:
@@ -56,56 +60,60 @@ class Control:
                 await asyncio.sleep(RETRY_S)
 
     async def tree(self) -> Tree:
-        """Return who feeds whom now."""
-        answer = await self._get(f"/v1/groups/{self._group}/tree")
-        return parse_tree(answer, self._site_of)
+        """Return which member feeds which now."""
+        return parse_tree(await self._get("/tree"), self._site_of)
 
     async def connected(self) -> int:
         """Return how many members have a control link."""
-        return int((await self._get(f"/v1/groups/{self._group}")).get("connected", 0))
+        return _read(GroupView, await self._get()).connected
 
     async def traffic(self) -> tuple[int | None, int | None]:
         """Return bytes and messages of the control links so far."""
-        answer = await self._get(f"/v1/groups/{self._group}/metrics")
-        return answer.get("control_bytes"), answer.get("control_messages")
+        metrics = _read(MetricsView, await self._get("/metrics"))
+        return metrics.control_bytes, metrics.control_messages
 
-    async def _get(self, path: str) -> dict[str, Any]:
+    async def _get(self, below: str = "") -> object:
+        path = f"/v1/groups/{self._group}{below}"
         try:
             token = self._folders.admin_token.read_text().strip()
             answer = await self._client.get(path, headers={"Authorization": f"Bearer {token}"})
             answer.raise_for_status()
-            found = answer.json()
+            return answer.json()
         except (OSError, httpx.HTTPError, ValueError) as error:
             raise LabError(f"the coordinator did not answer {path}: {type(error).__name__}: {error}") from None
-        if not isinstance(found, dict):
-            raise LabError(f"the coordinator answered {path} with something else than an object")
-        return found
 
 
-def parse_tree(answer: dict[str, Any], site_of: Callable[[str], str | None]) -> Tree:
+def parse_tree(answer: object, site_of: Callable[[str], str | None]) -> Tree:
     """Return the tree in the coordinator's answer.
 
     Raises:
         LabError: it lacks a field.
     """
+    view = _read(TreeView, answer)
+    # a host whose link broke while it joined is there twice until the first is given up: the newest counts
+    newest = {seat.name: seat for seat in sorted(view.members, key=lambda seat: seat.id)}
+    return Tree(view.epoch, tuple(_seat(seat, site_of(seat.name)) for seat in newest.values()))
+
+
+def _seat(view: SeatView, site: str | None) -> Seat:
+    return Seat(
+        id=view.id,
+        host=view.name,
+        role=view.role,
+        site=site,
+        parent=view.parent,
+        primary=view.primary,
+        depth=view.depth,
+        rank=view.rank,
+        standbys=view.standbys,
+        state=view.state,
+    )
+
+
+def _read(model: type[_V], answer: object) -> _V:
     try:
-        # a host whose link broke while it joined is there twice until the first is given up: the newest counts
-        newest = {str(one["name"]): one for one in sorted(answer["members"], key=lambda one: int(one["id"]))}
-        seats = tuple(
-            Seat(
-                id=int(one["id"]),
-                host=str(one["name"]),
-                role=str(one["role"]),
-                site=site_of(str(one["name"])),
-                parent=one.get("parent"),
-                primary=bool(one.get("primary", False)),
-                depth=int(one.get("depth") or 0),
-                rank=one.get("rank"),
-                standbys=tuple(one.get("standbys") or ()),
-                state=str(one.get("state", "")),
-            )
-            for one in newest.values()
-        )
-        return Tree(int(answer["epoch"]), seats)
-    except (KeyError, TypeError, ValueError) as error:
-        raise LabError(f"the coordinator's tree lacks something: {type(error).__name__}: {error}") from None
+        return model.model_validate(answer)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        what, where = model.__name__.removesuffix("View").lower(), ".".join(str(part) for part in first["loc"])
+        raise LabError(f"the coordinator's {what} lacks something: {where}: {first['msg']}") from None

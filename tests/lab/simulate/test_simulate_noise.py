@@ -51,7 +51,7 @@ def tree(draw: Draw, rng: random.Random | None, **settings: object) -> list[tupl
             hops_ms=tuple(delay(ms) for _, ms in trace),
         )
         overlay.measured(ids[host], found, 0.0)
-    return [(seat["id"], seat["parent"], seat["rank"]) for seat in overlay.tree()["members"]]
+    return [(seat.id, seat.parent, seat.rank) for seat in overlay.tree().members]
 
 
 def _request(draw: Draw, host: int) -> Subscribe:

@@ -50,7 +50,7 @@ def test_a_cluster_is_large_enough_or_a_whole_site(where: list[tuple[int, int]],
         assert found in list(member.router.up())
         assert group.routers.site(member.router) in list(found.up())
         assert found.count >= least or found.depth <= group.routers.core.depth + 1
-    assert scene.overlay.counters()["placed"] == len(where) + 1
+    assert scene.overlay.counters().placed == len(where) + 1
     tree.check(group.tree, iter(group.members.values()))
 
 
@@ -65,7 +65,7 @@ def test_further_primaries_are_few_and_ever_better(rates: list[float], most: int
         assert primary.rate_mbit >= 8 * copies * 2**number
     assert {one.router for one in found} == {found[0].router}
     tree.check(group.tree, iter(group.members.values()))
-    assert scene.overlay.counters()["waiting"] == 0
+    assert scene.overlay.counters().waiting == 0
 
 
 @given(st.integers(1, 40), st.integers(1, 40), st.integers(2, 10), st.floats(0.5, 100))

@@ -67,7 +67,7 @@ def sites(source: float, *mbit: float | None, each: int = 2, start: bool = True,
 
 def feeders_of(scene: Scene, count: int) -> list[int]:
     """Return per site the one that feeds it; each is fed once."""
-    assert scene.overlay.counters()["waiting"] == 0
+    assert scene.overlay.counters().waiting == 0
     found = [0] * (count + 1)
     entered: list[int] = []
     for name, parent in scene.parents().items():

@@ -19,13 +19,13 @@ def six_sites(mode: str, members: int = 8, uplink: float = 20.0, **settings: obj
 
 def crossings(scene: Scene) -> tuple[dict[str, int], dict[str, int]]:
     """Return copies into and out of each site and, as "server", out of the source's place."""
-    seats = {seat["id"]: seat for seat in scene.overlay.tree()["members"]}
+    seats = {seat.id: seat for seat in scene.overlay.tree().members}
     into: dict[str, int] = {}
     out: dict[str, int] = {}
     for seat in seats.values():
-        if seat["parent"] and seats[seat["parent"]]["site"] != seat["site"]:
-            into[seat["site"]] = into.get(seat["site"], 0) + 1
-            feeder = seats[seat["parent"]]["site"]
+        if seat.parent and seats[seat.parent].site != seat.site:
+            into[seat.site] = into.get(seat.site, 0) + 1
+            feeder = seats[seat.parent].site
             out[feeder] = out.get(feeder, 0) + 1
     return into, out
 
@@ -48,8 +48,8 @@ def test_a_chain_that_would_be_too_deep_branches() -> None:
     for number in range(20):
         scene.join(f"m{number}", ("server", "core", f"site {number}"), rate_mbit=20)
     counters = scene.overlay.counters()
-    assert (counters["waiting"], counters["placed"]) == (0, 21)
-    assert counters["depth"] <= 5
+    assert (counters.waiting, counters.placed) == (0, 21)
+    assert counters.depth <= 5
 
 
 def test_a_planted_server_feeds_its_place_and_a_backup_feeds_nobody() -> None:
@@ -87,19 +87,19 @@ def test_stated_upload_limits_the_degree() -> None:
         scene.join(name, ("server", f"site {name}"), upload_mbit=8)
     # 0.8 * 25 / 8 is two, 0.8 * 8 / 8 is none: one of the three has to wait
     assert len(scene.children("source")) == 2
-    assert scene.overlay.counters()["waiting"] == 1
+    assert scene.overlay.counters().waiting == 1
     scene.join("dan", ("server", "site dan"), upload_mbit=25)
     waiting = [name for name, parent in scene.parents().items() if parent is None]
     assert len(waiting) == 3  # the source, and the two for whom nobody has room
     scene.kill(scene[scene.children("source")[0]])
     scene.pass_time(10)
-    assert scene.overlay.counters()["waiting"] == 0
+    assert scene.overlay.counters().waiting == 0
 
 
 @pytest.mark.parametrize("strategy", ["location", "performance", "both"])
 def test_every_strategy_feeds_everybody(strategy: str) -> None:
     scene = figure_2a(strategy=strategy)
-    assert scene.overlay.counters()["placed"] == 16
+    assert scene.overlay.counters().placed == 16
 
 
 def test_by_performance_alone_the_best_are_primaries() -> None:
@@ -124,10 +124,10 @@ def test_enough_are_measured_before_all_are() -> None:
     actors = [scene.join(f"m{number}", measure=False) for number in range(5)]
     for actor in actors[:2]:
         scene.measure(actor, ("server", "site"))
-    assert scene.overlay.counters()["started"]
+    assert scene.overlay.counters().started
     for actor in actors[2:]:
         scene.measure(actor, ("server", "site"))
-    assert scene.overlay.counters()["placed"] == 6
+    assert scene.overlay.counters().placed == 6
 
 
 def test_a_newcomer_on_probation_is_no_primary_until_it_has_received_for_long() -> None:
@@ -155,7 +155,7 @@ def test_without_a_timeout_the_start_waits_for_all_and_then_no_longer() -> None:
     scene.join("source", ("server",), "source")
     scene.join("ann", ("server", "site"))
     scene.pass_time(15, reports=False)
-    assert not scene.overlay.counters()["started"]
+    assert not scene.overlay.counters().started
     scene.pass_time(10, reports=False)
     assert scene.parents()["ann"] == "source"
 
@@ -173,8 +173,8 @@ def test_a_source_that_comes_back_goes_on_where_its_children_are() -> None:
     scene.deliver()
     begin = next(message for message in source.heard if isinstance(message, Begin))
     assert (begin.incarnation, begin.next_seq) == (1, furthest)
-    seats = {seat["name"]: seat for seat in scene.overlay.tree()["members"] if seat["id"] != source.id}
-    assert {name for name in before if seats[name]["parent"] == source.id} == before
+    seats = {seat.name: seat for seat in scene.overlay.tree().members if seat.id != source.id}
+    assert {name for name in before if seats[name].parent == source.id} == before
 
 
 def test_one_that_fails_is_treated_like_one_that_leaves() -> None:
@@ -215,7 +215,7 @@ def test_thirty_percent_at_once_are_repaired_within_everybodys_limits() -> None:
             scene.deliver()
     scene.pass_time(30)
     group = scene.overlay._group
-    assert scene.overlay.counters()["placed"] == 42
+    assert scene.overlay.counters().placed == 42
     assert all(len(one.children) + one.promised <= one.degree for one in group.members.values())
 
 

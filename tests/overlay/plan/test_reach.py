@@ -109,7 +109,7 @@ def test_neighbours_behind_one_translator_dial_each_other_inside_and_one_copy_co
             assert parent is not None
             assert parent.addresses[0].host.startswith("10.0.")
             assert accepts(scene, above or "", name)[0].addresses == ()
-    assert {seat["site"] for seat in scene.overlay.tree()["members"] if seat["name"] != "source"} == {BOX}
+    assert {seat.site for seat in scene.overlay.tree().members if seat.name != "source"} == {BOX}
 
 
 def test_who_forwards_by_calling_feeds_those_whom_nobody_else_can_feed() -> None:

@@ -160,9 +160,9 @@ def test_people_see_every_member() -> None:
     scene = figure_2a()
     scene.pass_time(2)
     members = scene.overlay.members()
-    assert [one["name"] for one in members if one["primary"]] == ["a1", "c1", "d1", "e1"]
-    one = next(one for one in members if one["name"] == "a1")
-    assert one["routers"] == ["A", "B", "core", "srv"]
-    assert one["receive_mbit"] == pytest.approx(8.4)
-    assert one["transmit_mbit"] == pytest.approx(8.4)
-    assert {seat["site"] for seat in scene.overlay.tree()["members"]} >= {"B", "C", "D", "E"}
+    assert [one.name for one in members if one.primary] == ["a1", "c1", "d1", "e1"]
+    one = next(one for one in members if one.name == "a1")
+    assert one.routers == ("A", "B", "core", "srv")
+    assert one.receive_mbit == pytest.approx(8.4)
+    assert one.transmit_mbit == pytest.approx(8.4)
+    assert {seat.site for seat in scene.overlay.tree().members} >= {"B", "C", "D", "E"}
