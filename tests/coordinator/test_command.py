@@ -96,7 +96,7 @@ def test_from_start_to_sigterm(tmp_path: Path) -> None:
         )
         assert "demo" in over_socket.stdout
         assert group(state, port, "delete", "demo").returncode == 0
-        assert json.loads(group(state, port, "list", "--json").stdout) == {"groups": []}
+        assert json.loads(group(state, port, "list", "--json").stdout) == {"api_version": 1, "groups": []}
         process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=30) == 0
         assert process.stderr is not None

@@ -18,14 +18,14 @@ def six_sites(mode: str, members: int = 8, uplink: float = 20.0, **settings: obj
 
 
 def crossings(scene: Scene) -> tuple[dict[str, int], dict[str, int]]:
-    """Return copies into and out of each site and, as "server", out of the source's place."""
+    """Return copies into and out of each site and, as "server", out of the source's site."""
     seats = {seat.id: seat for seat in scene.overlay.tree().members}
     into: dict[str, int] = {}
     out: dict[str, int] = {}
     for seat in seats.values():
-        if seat.parent and seats[seat.parent].site != seat.site:
-            into[seat.site] = into.get(seat.site, 0) + 1
-            feeder = seats[seat.parent].site
+        site, feeder = str(seat.site), str(seats[seat.parent].site) if seat.parent else None
+        if feeder is not None and feeder != site:
+            into[site] = into.get(site, 0) + 1
             out[feeder] = out.get(feeder, 0) + 1
     return into, out
 
