@@ -172,7 +172,7 @@ def repeated(repeat: int) -> dict[str, Any]:
     return {"benchmark": "lab_fidelity", "machine": described(), "goals": GOALS, "runs": runs}
 
 
-def _told(values: list[float], digits: int = 2) -> str:
+def _spread(values: list[float], digits: int = 2) -> str:
     return f"{statistics.median(values):.{digits}f} ({min(values):.{digits}f} to {max(values):.{digits}f})"
 
 
@@ -182,57 +182,59 @@ def _step_row(each: dict[str, Any]) -> list[object]:
     return [*counts, *shares, "yes" if each["valid"] else "no"]
 
 
-def _loss_row(losses: list[dict[str, float]]) -> list[str]:
-    shares = [_told([each[name] for each in losses], 4) for name in ("measured", "sigmas")]
-    return [*shares, _told([each.get("unexplained", math.nan) for each in losses], 0)]
+def _delay_row(asked: str, runs: list[dict[str, Any]]) -> list[str]:
+    figures = [run["delay"][asked] for run in runs]
+    return [f"{float(asked):g} ms", *(_spread([each[name] for each in figures]) for name in ("p50_ms", "p99_ms"))]
+
+
+def _loss_row(asked: str, runs: list[dict[str, Any]]) -> list[str]:
+    figures = [run["loss"][asked] for run in runs]
+    shares = [_spread([each[name] for each in figures], 4) for name in ("measured", "sigmas")]
+    return [f"{float(asked):.0%}", *shares, _spread([each.get("unexplained", math.nan) for each in figures], 0)]
+
+
+def _rate_row(asked: str, runs: list[dict[str, Any]]) -> list[str]:
+    rate, how = asked.split(" ", 1)
+    return [f"{rate} Mbit/s, {how}", _spread([run["rate"][asked]["off"] * 100 for run in runs])]
+
+
+def _held_row(number: int, runs: list[dict[str, Any]]) -> list[str]:
+    figures = [run["ceiling"][number] for run in runs]
+    held = [_spread([each[name] for each in figures], 0) for name in ("held_per_s", "mbit_per_s")]
+    return [f"{figures[0]['frame_bytes']} bytes", *held]
 
 
 def text(found: dict[str, Any]) -> str:
     """Return the section of the page."""
     runs = found["runs"]
-    delays = [
-        [f"{float(a):g} ms", *(_told([run["delay"][a][name] for run in runs]) for name in ("p50_ms", "p99_ms"))]
-        for a in runs[0]["delay"]
-    ]
-    loss_heads = [
-        "loss asked",
-        f"lost of {LOSS_PROBES}",
-        "off by (standard deviations)",
-        "frames the seed did not choose",
-    ]
-    losses = [[f"{float(a):.0%}", *_loss_row([run["loss"][a] for run in runs])] for a in runs[0]["loss"]]
-    rates = [
-        [f"{a.split(' ', 1)[0]} Mbit/s, {a.split(' ', 1)[1]}", _told([run["rate"][a]["off"] * 100 for run in runs])]
-        for a in runs[0]["rate"]
-    ]
-    tops = []
-    for number, top in enumerate(runs[0]["ceiling"]):
-        each = [run["ceiling"][number] for run in runs]
-        held = [_told([one[name] for one in each], 0) for name in ("held_per_s", "mbit_per_s")]
-        tops.append([f"{top['frame_bytes']} bytes", *held])
+    delay_heads = ["one-way delay asked", "median off by (ms)", "99 of 100 off by at most (ms)"]
+    loss_heads = ["loss asked", f"lost of {LOSS_PROBES}", "off by (standard deviations)"]
+    loss_heads += ["frames the seed did not choose"]
+    held_heads = ["frames of", "held (frames/s)", "held (Mbit/s)"]
+    step_heads = ["frame bytes", "offered/s", "delivered/s", "overrun", "late p50 (ms)", "late p99 (ms)", "busy"]
+    step_heads += ["valid"]
     steps = [_step_row(each) for top in runs[-1]["ceiling"] for each in top["steps"]]
-    heads = ["frame bytes", "offered/s", "delivered/s", "overrun", "late p50 (ms)", "late p99 (ms)", "busy", "valid"]
     return f"""## Fidelity of emulated links
 
 Links with delay or loss were shaped by: {runs[0]["means"]} (priority: {runs[0]["priority"] or "-"}); {len(runs)} runs,
 each figure the median of them (least to most).
 
-{page.table(["one-way delay asked", "median off by (ms)", "99 of 100 off by at most (ms)"], delays)}
+{page.table(delay_heads, [_delay_row(asked, runs) for asked in runs[0]["delay"]])}
 
-{page.table(loss_heads, losses)}
+{page.table(loss_heads, [_loss_row(asked, runs) for asked in runs[0]["loss"]])}
 
-{page.table(["rate asked", "off by (%)"], rates)}
+{page.table(["rate asked", "off by (%)"], [_rate_row(asked, runs) for asked in runs[0]["rate"]])}
 
 "With delay" is the wire or netem, "alone" the kernel's tbf.
 
 ### The ceiling of one wire process
 
-{page.table(["frames of", "held (frames/s)", "held (Mbit/s)"], tops)}
+{page.table(held_heads, [_held_row(number, runs) for number in range(len(runs[0]["ceiling"]))])}
 
 A pace is held if the network's own account calls it valid; a run whose account does not is marked invalid. The steps
 of the last run:
 
-{page.table(heads, steps)}"""
+{page.table(step_heads, steps)}"""
 
 
 def main() -> int:

@@ -55,7 +55,7 @@ def run_isolated(
 
     Args:
         argv: the whole command, such as ``[sys.executable, "-m", "overlaycast", "lab", "run", …]``.
-        env: its environment; ours unless told.
+        env: its environment; ours by default.
         grace_s: patience after the wish to stop.
         interactive: the inside reads the terminal, and Ctrl-C there is for it; else it is a wish to stop.
 
@@ -68,12 +68,9 @@ def run_isolated(
     flags = _flags()
     _probe(flags)
     inner, outer = os.pipe()
-    environment = dict(os.environ if env is None else env)
-    environment[_STOP_FD] = str(inner)
-    environment[_OUTSIDE] = _network()
-    command = ["setpriv", "--pdeathsig", "KILL", "--", "unshare", *flags, "--kill-child=KILL", "--mount-proc", "--"]
     stderr = os.dup(2)
-    command += [sys.executable, "-ISc", _OWN_STDERR, str(stderr), "sh", "-c", _INSIDE, "sh", *argv]
+    environment = {**(os.environ if env is None else env), _STOP_FD: str(inner), _OUTSIDE: _network()}
+    command = _command(flags, stderr, argv)
     stopper = _Stopper(outer, interactive)
     try:
         with stopper:
@@ -86,7 +83,7 @@ def run_isolated(
             os.close(stderr)
             code = _wait(process, stopper, grace_s)
     finally:
-        stopper.tell()
+        stopper.stop_inside()
     code = _exit_code(process, code)
     if stopper.signal is not None:
         return 128 + stopper.signal
@@ -95,8 +92,15 @@ def run_isolated(
     return code
 
 
+def _command(flags: Sequence[str], stderr: int, argv: Sequence[str]) -> list[str]:
+    """Return the command that runs ``argv`` in new namespaces, its standard error on our own descriptor."""
+    unshare = ["unshare", *flags, "--kill-child=KILL", "--mount-proc", "--"]
+    inside = [sys.executable, "-ISc", _OWN_STDERR, str(stderr), "sh", "-c", _INSIDE, "sh", *argv]
+    return ["setpriv", "--pdeathsig", "KILL", "--", *unshare, *inside]
+
+
 def _exit_code(process: subprocess.Popen[bytes], code: int) -> int:
-    """Return the inside's exit code as a shell would tell it."""
+    """Return the inside's exit code as a shell would give it."""
     assert process.stderr is not None
     with process.stderr as complaint:
         said = complaint.read()
@@ -140,9 +144,9 @@ class _Stopper:
     def _on_signal(self, number: int, _: FrameType | None) -> None:
         self.again = self.signal is not None
         self.signal = number
-        self.tell()
+        self.stop_inside()
 
-    def tell(self) -> None:
+    def stop_inside(self) -> None:
         """Close our end of the pipe: the inside reads its end."""
         if self._pipe >= 0:
             os.close(self._pipe)
@@ -229,7 +233,7 @@ def stop_fd() -> int:
     """
     text = os.environ.get(_STOP_FD)
     if text is None or not is_isolated():
-        raise LabError("not inside run_isolated: there is nobody who could ask to stop")
+        raise LabError("not inside run_isolated: no process outside could ask it to stop")
     return int(text)
 
 
@@ -239,7 +243,7 @@ def stop_requested(loop: asyncio.AbstractEventLoop | None = None) -> asyncio.Eve
     As process 1 we only get signals that we handle; so call this early. Outside ``run_isolated`` only signals count.
 
     Args:
-        loop: the running loop unless told.
+        loop: the running loop by default.
     """
     loop = loop or asyncio.get_running_loop()
     event = asyncio.Event()

@@ -1,9 +1,8 @@
 """Network namespaces of the calling thread: make one, enter it, come back.
 
-Owns: the file descriptors of namespaces. Invariant: a thread that left its own namespace is back when the
-``with`` ends, whatever happened in it; where that is impossible the process ends, for it would touch the
-wrong network. See setns(2), network_namespaces(7): a namespace lives as long as a descriptor, socket or
-process holds it.
+Owns: the file descriptors of namespaces. Invariant: a thread that left its own namespace is back when the ``with``
+ends, whatever happened in it. If it cannot go back, the process ends, because it would change the wrong network.
+A namespace lives as long as a descriptor, a socket or a process holds it: see setns(2), network_namespaces(7).
 """
 
 from __future__ import annotations
@@ -22,6 +21,8 @@ _MS_BIND: Final = 4096
 _MNT_DETACH: Final = 2
 _OWN: Final = "/proc/thread-self/ns/net"
 _libc = ctypes.CDLL(None, use_errno=True)
+# unshare and setns: the standard library has os.unshare and os.setns from Python 3.12 only.
+# mount and umount2: no version has them, and mount(8) would be a process per node.
 
 
 class Namespace:
@@ -45,7 +46,7 @@ class Namespace:
 
     @contextmanager
     def entered(self) -> Iterator[None]:
-        """Have the calling thread in the namespace: sockets made and programs started inside the ``with`` belong to it.
+        """Move the calling thread into the namespace: what it opens or starts inside the ``with`` belongs there.
 
         Nothing may be awaited inside; another task would run in the wrong network.
         """
@@ -88,7 +89,7 @@ class Namespace:
             return Path("/proc/sys/net", key).read_text().strip()
 
     def close(self) -> None:
-        """Let go; the kernel removes the namespace when nobody else holds it."""
+        """Let go; the kernel removes the namespace when nothing else holds it."""
         if self.fd >= 0:
             os.close(self.fd)
             self.fd = -1
@@ -96,9 +97,9 @@ class Namespace:
 
 @contextmanager
 def names(folder: Path) -> Iterator[None]:
-    """Have a folder for names of namespaces, on a mount of its own, which goes with all binds below it in one step.
+    """Make a folder for the names of namespaces, on a mount of its own: to unmount it removes all names at once.
 
-    Only in a mount namespace of our own: binds outlive a crash.
+    Use it only in a mount namespace of our own, because names outlive a crash.
     """
     folder.mkdir(exist_ok=True)
     path = str(folder).encode()
@@ -111,7 +112,7 @@ def names(folder: Path) -> Iterator[None]:
 
 def _return(home: int) -> None:
     if _libc.setns(home, _CLONE_NEWNET) != 0:
-        os._exit(70)  # this thread would go on in another network: worse than dying
+        os._exit(70)  # this thread would go on in the wrong network, which is worse than an end
     os.close(home)
 
 

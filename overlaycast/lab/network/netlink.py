@@ -4,6 +4,10 @@ Owns: the encoding of the few requests the lab needs (links, addresses, routes, 
 rtnetlink(7)) and the reading of the answers. Refuses: nothing on its own account; what the kernel refuses is
 a ``LabError`` that names the request. A socket stays in the namespace it was made in, so it can be used from
 any thread later.
+
+Why not pyroute2: with it, a network of 100 nodes took 6 to 13 times as long to come up, one of 300 nodes 14 to 17
+times (docs/benchmarks.md). A large map needs a route per subnet in every router, and pyroute2 takes some hundred times
+as long to encode one.
 """
 
 from __future__ import annotations

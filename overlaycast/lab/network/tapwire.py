@@ -33,7 +33,7 @@ EARLY_NS: Final = 200_000
 _FRAME_LIMIT: Final = 65_550
 _READS_IN_A_ROW: Final = 16
 _BIN_NS: Final = 10_000
-_BINS: Final = 10_000  # lateness is told in steps of 10 µs up to 100 ms; the maximum is exact
+_BINS: Final = 10_000  # lateness is counted in steps of 10 µs up to 100 ms; the maximum is exact
 _PR_SET_TIMERSLACK: Final = 29
 _LINE_LIMIT: Final = 1 << 20
 _SECOND: Final = 1_000_000_000
@@ -213,7 +213,7 @@ class Wire:
 
 def take_priority() -> str:
     """Take the best scheduling class we are allowed, and return what it is."""
-    ctypes.CDLL(None).prctl(_PR_SET_TIMERSLACK, 1, 0, 0, 0)
+    ctypes.CDLL(None).prctl(_PR_SET_TIMERSLACK, 1, 0, 0, 0)  # the standard library has no prctl in any version
     try:
         os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(20))
     except OSError:

@@ -1,4 +1,4 @@
-"""timerfd_create(2) through ctypes; Python has it from 3.13 only. Owns one timer on the monotonic clock."""
+"""One timer on the monotonic clock, as a descriptor. Through ctypes: os.timerfd_create comes with Python 3.13 only."""
 
 from __future__ import annotations
 

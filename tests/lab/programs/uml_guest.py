@@ -20,7 +20,7 @@ _FINIT_MODULE = 313  # x86_64
 _POWER_OFF = 0x4321FEDC
 _MODULES = "sch_netem sch_tbf veth bridge tun"
 _MOUNTS = ("proc /proc", "sysfs /sys", "tmpfs /run")
-_libc = ctypes.CDLL(None, use_errno=True)
+_libc = ctypes.CDLL(None, use_errno=True)  # finit_module(2) and reboot(2): the standard library has neither
 
 
 def load_modules() -> None:
