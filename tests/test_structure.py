@@ -24,7 +24,7 @@ def test_a_circle_is_found() -> None:
 
 
 def test_modules_are_in_their_rooms() -> None:
-    assert room_of("overlaycast.lab.run.crew") == "overlaycast.lab.run"
+    assert room_of("overlaycast.lab.run.members") == "overlaycast.lab.run"
     assert room_of("overlaycast.lab.run") == "overlaycast.lab.run"
     assert len(MODULES) > 250
     assert longest(ROOT / "overlaycast" / "wire")["file"].lines > 100

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ValidationError
 from overlaycast.errors import LabError
 from overlaycast.lab.faults.tree import Seat, Tree
 from overlaycast.lab.run.programs import Folders
-from overlaycast.wire.views import GroupView, MetricsView, SeatView, TreeView
+from overlaycast.wire.views import MetricsView, SeatView, TreeView
 
 PATIENCE_S: Final = 2.0
 RETRY_S: Final = 0.05
@@ -63,16 +63,12 @@ class Control:
         """Return which member feeds which now."""
         return parse_tree(await self._get("/tree"), self._site_of)
 
-    async def connected(self) -> int:
-        """Return how many members have a control link."""
-        return _read(GroupView, await self._get()).connected
-
     async def traffic(self) -> tuple[int | None, int | None]:
         """Return bytes and messages of the control links so far."""
         metrics = _read(MetricsView, await self._get("/metrics"))
         return metrics.control_bytes, metrics.control_messages
 
-    async def _get(self, below: str = "") -> object:
+    async def _get(self, below: str) -> object:
         path = f"/v1/groups/{self._group}{below}"
         try:
             token = self._folders.admin_token.read_text().strip()

@@ -33,7 +33,6 @@ from overlaycast.lab.recording.observe import network_seen
 from overlaycast.lab.recording.recording import FileSeen, Recording
 from overlaycast.lab.run import media
 from overlaycast.lab.run.course import Run
-from overlaycast.lab.run.multicast_run import MulticastRun
 from overlaycast.lab.run.progress import Progress
 
 CHECK_AGAIN_S: Final = (1.0, 3.0)
@@ -56,7 +55,7 @@ async def run(plan: Plan, progress: Progress) -> Recording:
         plan = _forewarned(plan, network, progress)
         progress.step("checking that it is the network that was asked for")
         checked = await _checked(network, progress)
-        one = (MulticastRun if plan.system == "multicast" else Run)(plan, network, progress)
+        one = Run(plan, network, progress)
         one.folders.make(plan.members)
         capture = _capture(stack, plan, network)
         with _one_error():
@@ -127,7 +126,7 @@ async def _files(one: Run, file: Path, is_media: bool) -> tuple[FileSeen, dict[s
             return replace(seen, fits=await asyncio.to_thread(media.fits, path, file))
 
     peers = one.plan.cast.peers
-    sent, *received = await asyncio.gather(look(file), *(look(one.crew.output(host)) for host in peers))
+    sent, *received = await asyncio.gather(look(file), *(look(one.members.output(host)) for host in peers))
     return sent, dict(zip(peers, received, strict=True))
 
 

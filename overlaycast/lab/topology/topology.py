@@ -108,6 +108,10 @@ class Topology:
             raise ConfigError(f"topology {self.name}: no link {name!r}; accepted: {', '.join(self._links)}")
         return self._links[name]
 
+    def site_of(self, node: str) -> str | None:
+        """Return the site of a node; None if it has none or does not exist."""
+        return self._nodes[node].site if node in self._nodes else None
+
     def links_between(self, a: str, b: str) -> tuple[Link, ...]:
         """Return the links of a pair, in either order of names. Raises ``ConfigError`` if there is none."""
         found = tuple(link for link in self.links if {link.a, link.b} == {a, b})

@@ -1,7 +1,7 @@
-"""The members' programs in their hosts, and what they stand on: gates, readers, disks, clocks, rogues.
+"""The members' programs in their hosts, with what faults need of them: gates, readers, disks, clocks, rogues.
 
-Owns: every process that is a member or serves one; how it is started, and started again. Refuses: when; the course
-says. The commands are those that a user would type (``programs``); around some of them stands what a fault needs.
+Owns: every process that is a member or serves one, and how it is started. Refuses: when (``course``), and with which
+command (``carrier``). Around some commands stands what a fault needs.
 
 A *gate* makes the order of joining the plan's own: a member is started with ``--config`` naming a FIFO that will hold
 its token, does all its loading meanwhile, and becomes a member when the FIFO is written. So members start together,
@@ -30,11 +30,10 @@ from overlaycast.lab.run.watch import Seen, Watch
 
 FAKETIME: Final = ("/usr/lib/*/faketime/libfaketime.so.1", "/usr/lib/faketime/libfaketime.so.1")
 LOOK_S: Final = 0.01
-AGAIN_S: Final = 20.0
 DISK: Final = "75%"
 
 
-class Crew:
+class Members:
     """All members of one run.
 
     Attributes:
@@ -51,18 +50,16 @@ class Crew:
         folders: Folders,
         watch: Watch,
         fixtures: Fixtures,
-        command: Callable[[str], list[str]],
         started: Callable[[Program], None],
     ) -> None:
-        """Prepare what the members stand on.
+        """Take the parts of a run; nothing is started yet.
 
         Args:
             network: the hosts.
             folders: where output goes.
-            watch: tells when somebody has become a member.
+            watch: says when a host has joined.
             fixtures: which hosts need what.
-            command: host -> the words of its member.
-            started: told of each new process of a member.
+            started: called with each new process of a member.
         """
         self.programs: dict[str, Program] = {}
         self.readers: dict[str, Program] = {}
@@ -70,8 +67,8 @@ class Crew:
         self.clocks = {host: folders.state / f"clock-{host}" for host in fixtures.clocks}
         self.rogues = {host: folders.state / f"rogue-{host}" for host in fixtures.rogues}
         self.fixtures = fixtures
-        self._network, self._folders, self._watch = network, folders, watch
-        self._command, self._started = command, started
+        self.folders, self.watch = folders, watch
+        self._network, self._started = network, started
         self._library = _faketime() if fixtures.clocks else ""
 
     def prepare(self) -> None:
@@ -91,11 +88,10 @@ class Crew:
 
     def output(self, host: str) -> Path:
         """Return the file that a receiver's stream ends in."""
-        return self.disks[host] / host if host in self.disks else self._folders.output(host)
+        return self.disks[host] / host if host in self.disks else self.folders.output(host)
 
-    def start(self, host: str) -> None:
-        """Start the member of a host."""
-        words = self._command(host)
+    def start(self, host: str, words: list[str]) -> None:
+        """Start the member of a host by its command."""
         if host in self.rogues:
             rogue = [
                 sys.executable,
@@ -107,7 +103,7 @@ class Crew:
             words = [*rogue, "--", *words]
         pipe = self._reader(host) if host in self.fixtures.readers else None
         program = processes.start(
-            self._network.host(host), host, words, self._folders.log(host), extra=self._environment(host), output=pipe
+            self._network.host(host), host, words, self.folders.log(host), extra=self._environment(host), output=pipe
         )
         if pipe is not None:
             os.close(pipe)
@@ -120,7 +116,7 @@ class Crew:
         with self.output(host).open("wb") as file:
             reader = self._network.host(host).popen(["cat"], stdin=inner, stdout=file, stderr=subprocess.DEVNULL)
         os.close(inner)
-        self.readers[host] = Program(host, reader, self._folders.log(f"{host}-reader"))
+        self.readers[host] = Program(host, reader, self.folders.log(f"{host}-reader"))
         return outer
 
     def _environment(self, host: str) -> Mapping[str, str]:
@@ -141,7 +137,7 @@ class Crew:
 
     def gate(self, host: str) -> Path:
         """Return the FIFO that a member of this host reads its token from."""
-        path = self._folders.state / f"gate-{host}"
+        path = self.folders.state / f"gate-{host}"
         if not path.exists():
             os.mkfifo(path, 0o600)
         return path
@@ -154,7 +150,7 @@ class Crew:
         """
         deadline = time.monotonic() + patience_s
         await self._write(host, text, deadline)
-        while not self._watch.look(host).joined:
+        while not self.watch.look(host).joined:
             await self._patience(host, deadline, "was not welcomed")
 
     async def _write(self, host: str, text: str, deadline: float) -> None:
@@ -180,13 +176,13 @@ class Crew:
     # -- again ---------------------------------------------------------------------------------------------------
 
     def forget(self, host: str) -> None:
-        """Take no notice any more of what a host's member said in an earlier life."""
-        self._watch.look(host)
-        self._watch.seen[host] = Seen()
+        """Forget what an earlier process of a host's member wrote in its journal."""
+        self.watch.look(host)
+        self.watch.seen[host] = Seen()
 
-    def newest(self, host: str) -> float | None:
+    def last_sample_at(self, host: str) -> float | None:
         """Return the wall clock of the newest sample of a host's member, as its own clock has it."""
-        samples = self._watch.seen[host].samples
+        samples = self.watch.seen[host].samples
         return samples[-1].t if samples else None
 
 
