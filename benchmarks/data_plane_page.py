@@ -43,15 +43,17 @@ def fanout(results: dict[str, Any]) -> str:
                 with_spread(goodput["ratio"]),
             ]
         )
-    heads = ["run", "s/GB", "s/GB in C", "ratio", "Mbit/s a child", "the same in C", "ratio"]
+    heads = ["run", "s/GB", "s/GB in C", "ratio", "Mbit/s per child", "the same in C", "ratio"]
     return f"""## A relay beside one written in C
 
-Processor seconds of the relay per GB delivered, and goodput of the slowest child; `x4` is four children. Runs
-alternate, the ratio is that of pairs: median, least and most. Bulk: as fast as it goes; the whole run fits into both
-rings, as a live relay does not hold its parent back, so both also pay for filling fresh memory once. Paced: at so many
-Mbit/s; the rings go round. What is paid there is the wake-up for each record: about 10 µs of Python while the caches
-are warm, several times that after a pause of a millisecond. More than 4000 records a second (1300 B, 8192 B here) share
-wake-ups.
+The table shows the relay's processor seconds per GB delivered, and the goodput of its slowest child; `x4` means four
+children. The runs of the two relays alternate. Ratios are those of pairs: median (minimum to maximum).
+
+- Bulk: as fast as possible. A live relay does not slow its parent down, so the whole run fits into both ring
+  buffers, and both relays also fill fresh memory once.
+- Paced: at this many Mbit/s; the ring buffers wrap around. The cost here is the wake-up for each record: about 10
+  µs of Python while the caches are warm, several times that after a pause of a millisecond. Above 4000 records per
+  second (1300 B and 8192 B here) records share wake-ups.
 
 {page.table(heads, rows)}"""
 
@@ -67,12 +69,12 @@ def failover(results: dict[str, Any]) -> str:
             gap = one[level]
             deaths.append([f"{name}, {level}", one["kills"], gap["p50"], gap["p99"], gap["max"], delivery["lost"]])
             deaths[-1] += [delivery["duplicated"], "yes" if one["ran_first"] else "no", one["load"]]
-    heads = ["death", "kills", "gap p50 (ms)", "p99", "max", "lost", "written twice", "ran first", "load"]
-    text = f"""## The gap when a forwarder dies
+    heads = ["failure", "count", "gap p50 (ms)", "p99", "max", "lost", "written twice", "real-time", "load"]
+    text = f"""## The gap when a forwarder fails
 
-A forwarder with four children and eight grandchildren, 8 Mbit/s live, a record every 7.9 ms: the longest time between
-two records at each of the twelve after each death. Ran first: with real-time priority, so that what else ran on this
-machine did not count; else at ordinary priority. Load: of the machine, when it was struck.
+A forwarder with four children and eight grandchildren fails during a live stream of 8 Mbit/s, a record every 7.9
+ms. The gap is the longest time between two records after a failure, at each of the twelve. Real-time: the programs
+had real-time priority, so other programs on this machine did not count. Load: the machine's load at the failure.
 
 {page.table(heads, deaths)}"""
     watched = []
@@ -83,14 +85,23 @@ machine did not count; else at ordinary priority. Load: of the machine, when it 
             row += [one["longest_gap_per_200ms"]["p99"], one["complaints"]]
             watched.append([*row, one["delivery"]["lost"], one["delivery"]["duplicated"]])
     if watched:
-        heads = ["machine", "seconds", "busy loops", "standby asked", "switched", "came back", "gap p99 (ms)", "told"]
+        heads = [
+            "machine",
+            "seconds",
+            "busy loops",
+            "standby asked",
+            "switched",
+            "came back",
+            "gap p99 (ms)",
+            "complaints",
+        ]
         text += f"""
 
-Nothing dies; who is suspected? A standby that is asked in vain costs a few doubles, which are discarded. A switch that
-is not taken back is told to the coordinator, which then moves members: that is a false alarm with consequences. Told:
-messages, one a second and switch, as the scripted coordinator never answers. The gap: the longest of each 200 ms at
-each of the twelve, so what the machine itself held up. Quiet ran first, loaded at ordinary priority beside whatever
-else ran.
+The next table shows false alarms: no program fails. A needless request to a standby costs a few duplicate records,
+which are dropped. A switch that is not taken back makes the child complain to the coordinator, which then moves
+members; that is a false alarm with consequences. The scripted coordinator never answers, so a child repeats its
+complaint every second. The gap is the longest in each 200 ms, at each of the twelve: the delays of the machine
+itself. "Quiet" ran with real-time priority, "fully loaded" at ordinary priority beside other programs.
 
 {page.table([*heads, "lost", "written twice"], watched)}"""
     return text
@@ -105,22 +116,22 @@ def chain(results: dict[str, Any]) -> str:
             *(with_spread(results[f"{side} x{hops}"][key], 0) for hops in (1, 10) for key in ("p50_us", "p99_us")),
         ]
         rows.append([*row, *(with_spread(results[f"{side} per hop {key}"], 0) for key in ("p50_us", "p99_us"))])
-    heads = ["relays", "one: p50 (µs)", "one: p99", "ten: p50", "ten: p99", "a hop: p50", "a hop: p99"]
+    heads = ["relays", "one: p50 (µs)", "one: p99", "ten: p50", "ten: p99", "per hop: p50", "per hop: p99"]
     return f"""## What a hop adds
 
-Ten relays in a row, 20 Mbit/s of 1.3 KB records, against one relay: latency at the sink, median (least to most of the
-runs). A hop is what ten add over one, by nine.
+Latency at the receiver behind ten relays in a row, and behind one relay, at 20 Mbit/s of 1.3 KB records: median
+(minimum to maximum) of the runs. A hop is the difference between ten relays and one, divided by nine.
 
 {page.table(heads, rows)}"""
 
 
 def memory(results: dict[str, Any]) -> str:
     """Flat or not."""
-    heads = ["ring (MiB)", "seconds", "before (MB)", "ring full", "least after", "most after"]
+    heads = ["ring (MiB)", "seconds", "before (MB)", "ring full (MB)", "minimum after (MB)", "maximum after (MB)"]
     keys = ["ring_mb", "seconds", "before_the_stream_mb", "ring_full_mb", "least_after_mb", "most_after_mb"]
     return f"""## Children that read nothing
 
-A relay with eight children, four of which say HELLO and never read; its resident memory.
+Resident memory of a relay with eight children, four of which send `HELLO` and never read.
 
 {page.table(heads, [[results[key] for key in keys]])}"""
 

@@ -30,7 +30,7 @@ def thin(results: dict[str, Any]) -> str:
             row += [with_spread(one["of_bound"]), one["depth"]["median"], one["slowest_s"]["runs"]]
             rows.append([*row, one["queue_overflow"]["median"], f"{one['read_before_s']['median']:.2f}"])
     heads = ["receivers", "delay of an uplink (ms)", "`send --rate` (Mbit/s)", "bound (s)", "slowest (s)"]
-    heads += ["of the bound", "depth", "runs", "frames that found a queue full", "reading before (s)"]
+    heads += ["of the bound", "depth", "runs", "frames dropped at a full queue", "reading before (s)"]
     return page.table(heads, rows)
 
 
@@ -44,7 +44,7 @@ def lan(results: dict[str, Any]) -> str:
         line += [f"{one['busy_share']['median']:.0%}", with_spread(one["cpu_s_per_gb"])]
         lines.append([*line, one["ratio"]["runs"]])
     heads = ["lines", "MiB", "slowest of 8 (Mbit/s)", "iperf3 hop (Mbit/s)", "ratio", "processors busy"]
-    heads += ["a receiver's s/GB", "runs"]
+    heads += ["s/GB per receiver", "runs"]
     return page.table(heads, lines)
 
 
@@ -52,23 +52,24 @@ def section(results: dict[str, Any]) -> str:
     """Return the page's section."""
     return f"""## Files
 
-{THIN_MIB} MiB to receivers in six sites, {UPLINK_MBIT} Mbit/s at each uplink and at the source. The bound is size by
-uplink, without headers; those of Ethernet, IP and TCP alone are 4.6 % on top of full segments. From the order to begin
-until the slowest receiver has the file under its own name; each chunk was checked at each hop before it
-went on. What the source needs to read and digest the file beforehand is beside it. A hop that is held up once stays
-behind, as its uplink is full from then on. Congestion control is {CONGESTION}. Delay is emulated by the lab's wire, a
-process of its own that takes more than half a processor here: with 48 receivers two processors are short of time then,
-and every hop is held up. Without delay the kernel alone shapes the uplinks. What comes behind a frame that found a
-queue full, and was lost, waits a round trip for it, at all hops below as well. Runs with and without `--rate`
-alternate.
+A file of {THIN_MIB} MiB goes to receivers in six sites. Each uplink, and the source's, has {UPLINK_MBIT} Mbit/s.
+The time is from the coordinator's order to begin until the slowest receiver has the file under its own name; each
+member checks each chunk before it forwards it. The source reads and digests the file before; that time is in the
+last column. The bound is the file's size ÷ the uplink's rate, without headers; the headers of Ethernet, IP and TCP
+alone add 4.6 % to full segments. Congestion control is {CONGESTION}. Runs with and without `--rate` alternate.
+
+How to read the differences: a hop that was delayed once stays behind, because its uplink is full from then on. The
+data behind a frame that was dropped at a full queue waits one round trip, on all hops below too. The lab's wire
+emulates the delay; it takes more than half a processor here, so with 48 receivers two processors are too few and
+every hop is delayed. Without delay, the kernel alone shapes the uplinks.
 
 {thin(results)}
 
-A file to eight receivers on one bridge, in a row, against one TCP stream of iperf3 between two of the same hosts before
-and after. All nine processes, their kernels' copying and eight files in memory share this machine's processors: where
-those are busy throughout, they are the limit and not the line. The memory for the files is there beforehand
-(`benchmarks/reserve.py`): this machine's hypervisor takes back what is free, and getting it again costs 1 to 2.4 s/GB.
-What this machine gives differs by a third between one hour and another; so do these figures.
+A file goes to eight receivers on one bridge, each fed by the one before, compared with one TCP stream of iperf3
+between two of the same hosts before and after. All nine processes and eight files in memory share this machine's
+processors. Where those are always busy, they are the limit, not the line. The memory for the files is reserved
+before (`benchmarks/reserve.py`), because this machine's hypervisor takes free memory back, and getting it again
+costs 1 to 2.4 s/GB. The speed of this machine varies by a third from hour to hour, and so do these figures.
 
 {lan(results)}"""
 

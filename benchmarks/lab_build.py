@@ -1,10 +1,10 @@
 """How long a network takes to come up and to go, beside the same network through Mininet's stock API with TCLink.
 
-Both are measured in one run, alternating, each time in a fresh process in namespaces of its own. The network: N nodes,
-half of them routers, and 1.5 N links, every one with a rate (no delay: stock Mininet needs netem for that, and goes on
-without it where the kernel has none). Stock Mininet is spared what ours does besides: it sets no routes and no
-neighbours. A third row is ours with a delay on every link, carried by netem or the wire. "Again" is a second build
-straight after the first one's end: whatever an end leaves to the kernel to do later would show there.
+Both are measured in one run, alternating, each time in a fresh process in namespaces of its own. The network: N
+nodes, half of them routers, and 1.5 N links, every one with a rate (no delay: stock Mininet needs netem for that,
+and goes on without it where the kernel has none). Stock Mininet is spared what ours does besides: it sets no routes
+and no neighbours. A third row is ours with a delay on every link, carried by netem or the wire. "Again" is a second
+build straight after the first one's end: whatever an end leaves to the kernel to do later would show there.
 
     python -m benchmarks.lab_build [--sizes 20,100,300] [--repeat 3] [--json FILE] [--docs]
 """
@@ -144,9 +144,10 @@ def text(found: dict[str, Any]) -> str:
 
 {page.table(heads, rows)}
 
-Median (least to most) of runs that alternate. Every link has a rate of {RATE_MBIT} Mbit/s in both directions. Up and
-down together, overlaycast is faster than Mininet's stock API with TCLink: {factors}. It also sets all routes and
-neighbours, which the stock network is spared. "Up again" is a second build straight after the first one's end."""
+Median (minimum to maximum); the runs of the three builders alternate. Every link has a rate of {RATE_MBIT} Mbit/s
+in both directions. For up and down together, overlaycast is faster than Mininet's stock API with TCLink: {factors}.
+overlaycast also sets all routes and neighbours, which Mininet does not. "Up again" is a second build directly after
+the first one was removed."""
 
 
 def _seconds(values: dict[str, float] | None) -> str:

@@ -207,17 +207,17 @@ def _held_row(number: int, runs: list[dict[str, Any]]) -> list[str]:
 def text(found: dict[str, Any]) -> str:
     """Return the section of the page."""
     runs = found["runs"]
-    delay_heads = ["one-way delay asked", "median off by (ms)", "99 of 100 off by at most (ms)"]
+    delay_heads = ["one-way delay asked", "median off by (ms)", "99th percentile off by (ms)"]
     loss_heads = ["loss asked", f"lost of {LOSS_PROBES}", "off by (standard deviations)"]
-    loss_heads += ["frames the seed did not choose"]
+    loss_heads += ["lost frames that the seed did not choose"]
     held_heads = ["frames of", "held (frames/s)", "held (Mbit/s)"]
     step_heads = ["frame bytes", "offered/s", "delivered/s", "overrun", "late p50 (ms)", "late p99 (ms)", "busy"]
     step_heads += ["valid"]
     steps = [_step_row(each) for top in runs[-1]["ceiling"] for each in top["steps"]]
     return f"""## Fidelity of emulated links
 
-Links with delay or loss were shaped by: {runs[0]["means"]} (priority: {runs[0]["priority"] or "-"}); {len(runs)} runs,
-each figure the median of them (least to most).
+Links with delay or loss were shaped by: {runs[0]["means"]} (priority: {runs[0]["priority"] or "-"}).
+Each figure is the median (minimum to maximum) of {len(runs)} runs.
 
 {page.table(delay_heads, [_delay_row(asked, runs) for asked in runs[0]["delay"]])}
 
@@ -225,14 +225,14 @@ each figure the median of them (least to most).
 
 {page.table(["rate asked", "off by (%)"], [_rate_row(asked, runs) for asked in runs[0]["rate"]])}
 
-"With delay" is the wire or netem, "alone" the kernel's tbf.
+"With delay" is shaped by the wire or netem, "alone" by the kernel's tbf.
 
 ### The ceiling of one wire process
 
 {page.table(held_heads, [_held_row(number, runs) for number in range(len(runs[0]["ceiling"]))])}
 
-A pace is held if the network's own account calls it valid; a run whose account does not is marked invalid. The steps
-of the last run:
+A pace is held if the network reports itself valid at that pace. In an experiment, a network that does not makes the run
+`invalid`. The steps of the last run:
 
 {page.table(step_heads, steps)}"""
 

@@ -32,18 +32,18 @@ PER_SITE = 40
 """Members behind one leaf router; thirty leaf routers share one further up, and thirty of those one more."""
 SAMPLES = 300
 ROWS = (
-    ("subscribe and measure one before the start, µs", "subscribe_us"),
-    ("place all in one go (Fig. 5), µs a member", "place_us_per_member"),
-    ("make the orders for all, µs a member", "order_us_per_member"),
-    ("messages a member", "messages_per_member"),
-    ("one join (Fig. 4), µs, median", "join_us"),
-    ("one join, µs, 99 %", "join_p99_us"),
+    ("subscribe and measure one member before the start, µs", "subscribe_us"),
+    ("place all members together (Figure 5), µs per member", "place_us_per_member"),
+    ("make the orders for all, µs per member", "order_us_per_member"),
+    ("messages per member", "messages_per_member"),
+    ("one join (Figure 4), µs, median", "join_us"),
+    ("one join, µs, 99th percentile", "join_p99_us"),
     ("its orders, µs, median", "join_orders_us"),
-    ("one report (Fig. 7), µs, median", "report_us"),
-    ("one repair (Fig. 8) with orders, µs a child, median", "repair_us_per_child"),
-    ("resident bytes a member", "bytes_per_member"),
+    ("one report (Figure 7), µs, median", "report_us"),
+    ("one repair (Figure 8) with orders, µs per child, median", "repair_us_per_child"),
+    ("resident bytes per member", "bytes_per_member"),
     ("depth of the tree", "depth"),
-    ("members without a place", "waiting"),
+    ("members without a parent", "waiting"),
 )
 
 
@@ -226,11 +226,11 @@ def section(results: list[dict[str, Any]]) -> str:
         before, last = values[-2:] if len(values) > 1 else (None, None)
         rows.append([text, *values, f"{last / before:.2f}" if before and last is not None else ""])
     text = (
-        "One core, processor time; a shell's work (sockets, text) is not in it. All members are behind leaf routers of "
-        f"{PER_SITE}, thirty of which share one further up, and so on. "
-        "Sizes may come from separate runs."
+        "Processor time of the decisions on one core, without sockets and JSON. Each leaf router has "
+        f"{PER_SITE} members, thirty leaf routers share a router above them, and so on. "
+        "The sizes may come from separate runs."
     )
-    return f"## The brain's costs by size of the group\n\n{text}\n\n{page.table(heads, rows)}"
+    return f"## The coordinator's costs by size of the group\n\n{text}\n\n{page.table(heads, rows)}"
 
 
 def keep(results: list[dict[str, Any]], path: Path | None, on_page: bool) -> None:

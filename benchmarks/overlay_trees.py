@@ -135,12 +135,13 @@ def section(trees: list[list[object]], stormy: list[list[object]], seeds: int) -
     ]
     goals = ", ".join(f"{metric.replace('_', ' ')} ≤ {limit}" for metric, limit in GOALS.items())
     return (
-        f"## The brain's trees on maps\n\nMedian of {seeds} seeds (the worst); whole numbers are the worst. "
-        f"Goals: {goals}. `missed`: at least one seed missed it. Together: placed in one go (Fig. 5). "
-        "One by one: by Fig. 4, 50 a second, measured after ten minutes of local improvement.\n\n"
+        f"## Trees on maps\n\nMedian of {seeds} seeds, with the worst in brackets; single numbers are the worst. "
+        f"Goals: {goals}. `missed`: at least one seed missed a goal. Together: all placed at once (Figure 5). "
+        "One by one: placed as they join (Figure 4), 50 per second, and measured after ten minutes of improvement.\n\n"
         f"{page.table(heads, trees)}\n\n### Under churn\n\n"
-        "Virtual time: 5 % of the members a minute come, mean lifetime 10 minutes, half of those who go crash; two "
-        f"minutes. Measured at the end, in the middle of it.\n\n{page.table(churned, stormy)}"
+        "In virtual time, members numbering 5 % of the group join per minute for two minutes. They stay 10 minutes on "
+        f"average, and half of the departures are crashes. Measured at the end, while churn goes on.\n\n"
+        f"{page.table(churned, stormy)}"
     )
 
 

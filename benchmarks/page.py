@@ -13,8 +13,8 @@ from typing import Any
 PAGE = Path(__file__).parent.parent / "docs" / "benchmarks.md"
 _HEAD = """# Benchmarks
 
-Every figure here was written by the command that its section names, on the machine that the section describes. Other
-things ran on that machine too, so factors within a section say more than seconds.
+The command at the end of each section wrote its figures, on the machine named there. Other programs ran on that machine
+too. So ratios within a section mean more than seconds.
 """
 
 
