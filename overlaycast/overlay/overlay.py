@@ -66,7 +66,7 @@ class Overlay:
         member.heard_at = now
         member.degree = capacity.degree(group, member)
         if member.role in SERVERS:
-            group.planted[member.id] = member
+            group.start.planted[member.id] = member
         if member.role == "backup":
             group.servers.append(member)
         if member.role == "source":
@@ -127,10 +127,10 @@ class Overlay:
         _locate(group, member, measurement)
         if not first:
             return
-        group.measured_peers += member.role == "peer"
+        group.start.measured_peers += member.role == "peer"
         if member.role == "source":
             moves.enter(group, member)
-        if not group.started:
+        if not group.start.started:
             start.maybe_start(group, now)
         else:
             repair.place_orphan(group, member)
@@ -175,7 +175,7 @@ class Overlay:
 
     def next_deadline(self) -> float | None:
         """Return when ``tick`` is wanted next; in the past while there are more messages than one batch."""
-        return 0.0 if self._group.dirty else self._group.timers.next()
+        return 0.0 if self._group.orders.dirty else self._group.timers.next()
 
     def messages_to_send(self) -> list[tuple[int, CoordinatorMessage]]:
         """Return, and forget, what has to be sent, in order."""
@@ -184,8 +184,8 @@ class Overlay:
         promises.plan_all(group)
         out: list[tuple[int, CoordinatorMessage]] = []
         orders.flush(group, out)
-        out += group.outbox
-        group.outbox = []
+        out += group.orders.outbox
+        group.orders.outbox = []
         return out
 
     # --- what else the shell drains and shows ------------------------------------------------------------------
@@ -255,7 +255,7 @@ class Overlay:
             repair.may_forward(group, member, now)
         elif kind == "release":
             self._release(member)
-        elif kind == "inquiry" and (inquiry := group.inquiries.get(member.id)) is not None:
+        elif kind == "inquiry" and (inquiry := group.watch.inquiries.get(member.id)) is not None:
             inquiries.conclude(group, inquiry, now)
 
     def _leave(self, member: Member, now: float, kind: str, reason: str) -> None:
@@ -269,19 +269,19 @@ class Overlay:
             self._release(member)
             return
         moved = repair.regraft(group, member, now, leaving=True)
-        group.waiting.pop(member.id, None)
-        group.releasing[member.id] = {child.id for child in moved if not child.done}
-        if group.releasing[member.id]:
+        group.repair.waiting.pop(member.id, None)
+        group.repair.releasing[member.id] = {child.id for child in moved if not child.done}
+        if group.repair.releasing[member.id]:
             group.timers.arm(now + RELEASE_S, "release", member.id)
         else:
             self._release(member)
 
     def _let_go(self, child: Member) -> None:
         """A report shows whom a leaver need not wait for; or that a leaver has not heard that it may go."""
-        if child.leaving and child.id not in self._group.releasing:
+        if child.leaving and child.id not in self._group.repair.releasing:
             self._release(child)
-        for leaver_id in list(self._group.releasing):
-            children = self._group.releasing[leaver_id]
+        for leaver_id in list(self._group.repair.releasing):
+            children = self._group.repair.releasing[leaver_id]
             if child.id in children and child.fed_by != leaver_id:
                 children.discard(child.id)
                 leaver = self._group.living(leaver_id)
@@ -289,9 +289,9 @@ class Overlay:
                     self._release(leaver)
 
     def _release(self, member: Member) -> None:
-        self._group.releasing.pop(member.id, None)
+        self._group.repair.releasing.pop(member.id, None)
         self._group.timers.cancel("release", member.id)
-        self._group.outbox.append((member.id, Released()))
+        self._group.orders.outbox.append((member.id, Released()))
 
 
 def _describe(member: Member, request: Subscribe) -> bool:

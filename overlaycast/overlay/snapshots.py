@@ -13,7 +13,7 @@ import math
 from typing import Any
 
 from overlaycast.errors import ConfigError
-from overlaycast.overlay.plan import candidates, capacity, moves
+from overlaycast.overlay.plan import capacity, moves
 from overlaycast.overlay.state import credit
 from overlaycast.overlay.state.group import Group
 from overlaycast.overlay.state.members import NO_MEMBERS, SERVERS, Member, State
@@ -46,18 +46,18 @@ def dump(group: Group) -> dict[str, Any]:
         "next_id": group.next_id,
         "epoch": group.epoch,
         "order": group.tree.order,
-        "started": group.started,
-        "begun": group.begun,
-        "begin_wanted": group.begin_wanted,
-        "incarnation": group.incarnation,
-        "next_seq": max(group.next_seq, _furthest(group)),
-        "nonces": group.nonces,
-        "contents": group.contents.model_dump() if group.contents else None,
+        "started": group.start.started,
+        "begun": group.start.begun,
+        "begin_wanted": group.start.begin_wanted,
+        "incarnation": group.start.incarnation,
+        "next_seq": max(group.start.next_seq, _furthest(group)),
+        "nonces": group.watch.nonces,
+        "contents": group.start.contents.model_dump() if group.start.contents else None,
         "source": source.id if source else None,
         "places": [_place(router, number) for router in dict.fromkeys(routers)],
         "members": [_member(member, number) for member in group.members.values()],
-        "waiting": list(group.waiting),
-        "leaves": list(group.leaves),
+        "waiting": list(group.repair.waiting),
+        "leaves": list(group.repair.leaves),
         "timers": [
             [kind, member, at]
             for kind in KEPT_TIMERS
@@ -103,11 +103,12 @@ def load(group: Group, snapshot: dict[str, Any], now: float) -> None:
     """
     if snapshot.get("version") != VERSION:
         raise ConfigError(f"snapshot of version {snapshot.get('version')}; accepted: {VERSION}")
-    for name in ("next_id", "epoch", "started", "begun", "begin_wanted", "incarnation", "next_seq", "nonces"):
-        setattr(group, name, snapshot[name])
+    group.next_id, group.epoch, group.watch.nonces = snapshot["next_id"], snapshot["epoch"], snapshot["nonces"]
+    for name in ("started", "begun", "begin_wanted", "incarnation", "next_seq"):
+        setattr(group.start, name, snapshot[name])
     kept_contents = snapshot.get("contents")
-    group.leaves = dict.fromkeys(snapshot.get("leaves", ()))
-    group.contents = None if kept_contents is None else Contents.model_validate(kept_contents)
+    group.repair.leaves = dict.fromkeys(snapshot.get("leaves", ()))
+    group.start.contents = None if kept_contents is None else Contents.model_validate(kept_contents)
     group.tree.order = snapshot["order"]
     routers = _load_places(group, snapshot["places"])
     for kept in snapshot["members"]:
@@ -155,9 +156,9 @@ def _load_member(group: Group, kept: dict[str, Any], routers: list[Router], now:
     member.sent = (parent, rank, tuple(standbys), tuple(fallbacks), primary) if kept["sent"] else ()
     member.heard_at = now
     group.members[member.id] = member
-    group.measured_peers += member.measured and member.role == "peer"
+    group.start.measured_peers += member.measured and member.role == "peer"
     if member.role in SERVERS:
-        group.planted[member.id] = member
+        group.start.planted[member.id] = member
     if member.role == "backup":
         group.servers.append(member)
     if member.measured:
@@ -175,7 +176,7 @@ def _link(group: Group, kept: dict[str, Any]) -> None:
         standby.promised += counts
     member.fallbacks = tuple(group.members[one] for one in kept["fallbacks"] if one in group.members)
     for one in member.fallbacks:
-        group.fallback_load[one.id] = group.fallback_load.get(one.id, 0) + 1
+        group.orders.fallback_load[one.id] = group.orders.fallback_load.get(one.id, 0) + 1
     if kept["parent"] is not None:
         parent = group.members[kept["parent"]]
         member.parent = parent
@@ -201,18 +202,18 @@ def _finish(group: Group, snapshot: dict[str, Any], now: float) -> None:
     grace = RETURN_FACTOR * group.settings.lost_after_s
     for member in group.members.values():
         if member.degree and (member.parent is not None or member is group.source):
-            candidates.offer(member)
+            group.candidates.offer(member)
         if member is not group.source:
             group.timers.arm(now + grace, "lost", member.id)
-    group.waiting = dict.fromkeys(snapshot["waiting"])
-    for leaf in group.leaves:
+    group.repair.waiting = dict.fromkeys(snapshot["waiting"])
+    for leaf in group.repair.leaves:
         group.timers.arm(now + SHUNNED_S, "leaf", leaf)  # snapshots of before do not say until when
     for kind, member_id, at in snapshot.get("timers", ()):
         group.timers.arm(at, kind, member_id)
-    if group.begin_wanted:
+    if group.start.begin_wanted:
         group.timers.arm(now + group.settings.lost_after_s, "begin")
-    if group.source is not None and not group.started:
+    if group.source is not None and not group.start.started:
         group.timers.arm(now + group.settings.start_timeout_s, "start")
     group.timers.arm(now + SWEEP_S, "sweep")
-    if group.started and group.settings.improve_s > 0:
+    if group.start.started and group.settings.improve_s > 0:
         group.timers.arm(now + grace, "improve")

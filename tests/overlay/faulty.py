@@ -367,11 +367,11 @@ class Faulty:
         settled = (
             member.parent is not None
             or member.role == "source"
-            or member.id in group.waiting
+            or member.id in group.repair.waiting
             or member.leaving
             or member.done
             or member.state is State.SUSPECT
-            or not group.started
+            or not group.start.started
             or not member.measured
         )
         assert settled, f"{member}: neither fed nor queued"

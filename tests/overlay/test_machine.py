@@ -184,7 +184,7 @@ class Group(RuleBasedStateMachine):
         self.world.crash(source)
         self.world.join(0, "source")
 
-    @precondition(lambda self: self.world.group.started)
+    @precondition(lambda self: self.world.group.start.started)
     @rule()
     def restart_the_brain(self) -> None:
         kept = json.loads(json.dumps(self.world.overlay.snapshot()))
@@ -223,20 +223,20 @@ class Group(RuleBasedStateMachine):
             world.check_plan()
             world.check_feeds()
         world.exchange()
-        starving = [member for member in world.unfed() if member not in world.group.waiting]
+        starving = [member for member in world.unfed() if member not in world.group.repair.waiting]
         assert not [one for one in starving if not world.walls or world.could_be_fed(one)], f"not fed after {BOUND_S} s"
-        guests = {one for one in world.note_stray() if one not in world.group.waiting}
+        guests = {one for one in world.note_stray() if one not in world.group.repair.waiting}
         for _ in range(SETTLE_S if world.walls and guests else 0):  # improvement has run into a wall
             world.second()
             guests &= set(world.note_stray())
         assert not [one for one in guests if not world.walls or world.could_be_fed(one)], "not where the plan has them"
-        if world.group.waiting:
+        if world.group.repair.waiting:
             self._nobody_has_room()
 
     def _nobody_has_room(self) -> None:
         """Whoever waits does so because nobody of any rank could take it."""
         group = self.world.group
-        for member_id in group.waiting:
+        for member_id in group.repair.waiting:
             member = group.members[member_id]
             for other in group.members.values():
                 free = other.trusted and len(other.children) < other.degree and top(other) is group.source

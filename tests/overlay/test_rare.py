@@ -210,9 +210,9 @@ def test_a_child_s_progress_is_told_by_its_parent() -> None:
 def test_a_source_that_sent_nothing_tells_no_rate() -> None:
     scene = Scene(start_members=2)
     source = scene.join("source", ("gw",), role="source")
-    inside(scene).stream_mbit = None
+    inside(scene).watch.stream_mbit = None
     scene.say(source, Report(epoch=0, state="waiting", next_seq=0, interval_ms=0, bytes=0, records=0))
-    assert inside(scene).stream_mbit is None
+    assert inside(scene).watch.stream_mbit is None
 
 
 def test_a_member_that_waits_is_not_slow() -> None:
@@ -241,9 +241,9 @@ def test_an_error_of_one_that_waits_makes_it_looked_at_again() -> None:
     scene.join("one", ("gw", "a"))
     scene.join("two", ("gw", "a"))
     waiting = next(name for name in ("one", "two") if scene.parents()[name] is None)
-    inside(scene).room_changed = False
+    inside(scene).repair.room_changed = False
     scene.complain(scene[waiting])
-    assert inside(scene).room_changed
+    assert inside(scene).repair.room_changed
 
 
 def test_errors_set_aside_twice_count_and_are_looked_at_when_the_flag_ends() -> None:
@@ -263,10 +263,10 @@ def test_errors_set_aside_twice_count_and_are_looked_at_when_the_flag_ends() -> 
 def test_a_pong_nobody_asked_for_is_no_answer() -> None:
     scene = figure_2a()
     scene.complain(scene["c2"])
-    open_before = dict(inside(scene).inquiries)
+    open_before = dict(inside(scene).watch.inquiries)
     assert open_before
     scene.say(scene["c2"], Pong(nonce=123_456, next_seq=9))
-    assert inside(scene).inquiries == open_before
+    assert inside(scene).watch.inquiries == open_before
 
 
 def test_a_silent_link_is_asked_and_then_given_up() -> None:
@@ -285,13 +285,13 @@ def test_a_conclusion_about_one_that_is_gone_is_none() -> None:
     scene = figure_2a()
     group = inside(scene)
     scene.complain(scene["c2"])
-    inquiry = next(iter(group.inquiries.values()))
+    inquiry = next(iter(group.watch.inquiries.values()))
     inquiry.reporters[9999] = 1
     inquiry.answered |= {inquiry.parent, scene["c2"].id}
     inquiries.conclude(group, inquiry, scene.now)
     inquiry.parent = 9998
     inquiries.conclude(group, inquiry, scene.now)
-    assert not group.inquiries
+    assert not group.watch.inquiries
     sound(scene)
 
 
@@ -355,7 +355,7 @@ def test_a_named_standby_that_took_over_is_not_accused() -> None:
         epoch=scene["c2"].epoch, parent=parent.id, next_seq=1, silent_ms=50, reason="silence", now_from=parent.id
     )
     scene.say(scene["c2"], message)
-    assert not inside(scene).inquiries
+    assert not inside(scene).watch.inquiries
 
 
 # --- batches, queues, and what is dropped on the way ---------------------------------------------
@@ -379,18 +379,18 @@ def test_queues_go_on_where_they_were_and_skip_the_dead() -> None:
     for number in range(150):
         scene.join(f"m{number}", ("gw", "core", f"s{number % 5}"))
     group = inside(scene)
-    group.improve_queue, group.sweep_queue = [], []
+    group.improvement.queue, group.watch.queue = [], []
     improve.step(group, scene.now + 20)
-    group.improve_queue[0] = 9999
-    left = len(group.improve_queue)
+    group.improvement.queue[0] = 9999
+    left = len(group.improvement.queue)
     improve.step(group, scene.now + 40)
-    assert len(group.improve_queue) == max(left - improve.LOOKED_AT, 0)
+    assert len(group.improvement.queue) == max(left - improve.LOOKED_AT, 0)
     watch.sweep(group, scene.now)
-    left = len(group.sweep_queue)
+    left = len(group.watch.queue)
     assert left > 0
-    group.sweep_queue[0] = 9999
+    group.watch.queue[0] = 9999
     watch.sweep(group, scene.now)
-    assert len(group.sweep_queue) < left
+    assert len(group.watch.queue) < left
     sound(scene)
 
 
@@ -424,10 +424,10 @@ def test_those_who_no_longer_wait_are_not_housed() -> None:
     scene = figure_2a()
     group = inside(scene)
     before = scene.parents()
-    group.waiting[scene["a2"].id] = None
-    group.room_changed = True
+    group.repair.waiting[scene["a2"].id] = None
+    group.repair.room_changed = True
     scene.deliver()
-    assert not group.waiting
+    assert not group.repair.waiting
     assert scene.parents() == before
 
 
@@ -436,7 +436,7 @@ def test_the_source_begins_once() -> None:
     group = inside(scene)
     start.begin(group, scene.now)
     assert scene.overlay.counters().events["begin"] == 1
-    group.begin_wanted = True
+    group.start.begin_wanted = True
     start.begin(group, scene.now)
     assert scene.overlay.counters().events["begin"] == 2
     assert record(scene, "source").state is State.ACTIVE
@@ -497,7 +497,7 @@ def test_promises_to_orphans_end_without_a_new_plan() -> None:
     standby.rank = 6
     promises.drop_overtaken(group, standby)
     assert ward.standbys == ()
-    assert not group.replan
+    assert not group.orders.replan
 
 
 def test_a_branch_with_nowhere_to_go_waits() -> None:
@@ -506,7 +506,7 @@ def test_a_branch_with_nowhere_to_go_waits() -> None:
     moved = next(one for one in group.members.values() if one.children and one.role == "peer")
     moves.detach(group, moved)
     assert not placement.attach_to_best(group, moved, list(group.members.values()))
-    assert moved.id in group.waiting
+    assert moved.id in group.repair.waiting
 
 
 def test_an_unmeasured_member_outlives_a_restart() -> None:
@@ -519,4 +519,4 @@ def test_an_unmeasured_member_outlives_a_restart() -> None:
 def test_a_flag_that_ends_for_one_whose_error_was_not_set_aside_changes_nothing() -> None:
     scene = figure_2a()
     watch.look_again(inside(scene), inside(scene).members[scene["c2"].id], scene.now)
-    assert not inside(scene).inquiries
+    assert not inside(scene).watch.inquiries

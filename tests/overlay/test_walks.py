@@ -68,7 +68,7 @@ def walk(seed: int) -> None:
     )
     for _ in range(rng.randint(10, 60)):
         name = rng.choice(list(RULES))
-        if name == "restart_the_brain" and not group.world.group.started:
+        if name == "restart_the_brain" and not group.world.group.start.started:
             continue
         getattr(group, name)(**RULES[name](rng))
         group.the_plan_holds()

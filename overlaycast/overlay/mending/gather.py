@@ -1,7 +1,7 @@
 """Branches that a death has scattered are gathered: one copy enters a router, not one for each orphan.
 
-Owns: ``Group.strays``, members that turned to somebody further away because nobody near had promised them a slot, and
-``Group.remote``, those of them for whom the usual search found nobody. Refuses: moving anybody else, but for a small
+Owns: ``Repair.strays``, members that turned to somebody further away because nobody near had promised them a slot, and
+``Repair.remote``, those of them for whom the usual search found nobody. Refuses: moving anybody else, but for a small
 branch that makes room; moving a stray to where data is in doubt.
 
 A family's heir has slots for its siblings; after an heir's death, or a second one in the same family, nobody there may
@@ -44,28 +44,28 @@ IN_VIEW: Final = 512
 def note_stray(group: Group, member: Member) -> None:
     """Take note of an orphan that was attached in haste; it is looked at when its parent's failure is settled."""
     if member.parent is not None and member.parent.router is not member.router:
-        group.strays[member.id] = None
+        group.repair.strays[member.id] = None
 
 
 def gather_strays(group: Group, now: float) -> None:
     """Send the strays to members nearer to them, where there are such."""
-    for member_id in list(group.strays)[:AT_ONCE]:
-        del group.strays[member_id]
+    for member_id in list(group.repair.strays)[:AT_ONCE]:
+        del group.repair.strays[member_id]
         member = group.living(member_id)
         if member is not None and _stays(member) and not _bring(group, member, now):
-            group.remote[member_id] = 0
+            group.repair.remote[member_id] = 0
 
 
 def look_for_room(group: Group, now: float) -> None:
     """The same, and a few of those who found nobody are looked at again, with all of their router's tree in view."""
     gather_strays(group, now)
-    for member_id, looks in list(group.remote.items())[:REMOTE_AT_ONCE]:
-        del group.remote[member_id]
+    for member_id, looks in list(group.repair.remote.items())[:REMOTE_AT_ONCE]:
+        del group.repair.remote[member_id]
         member = group.living(member_id)
         if member is None or not _stays(member):
             continue
         if not _bring(group, member, now, thorough=True) and looks + 1 < LOOKS:
-            group.remote[member_id] = looks + 1
+            group.repair.remote[member_id] = looks + 1
 
 
 def _stays(member: Member) -> bool:
@@ -90,7 +90,8 @@ def _bring(group: Group, member: Member, now: float, thorough: bool = False) -> 
     if feeder is None or not _sound(group, feeder):
         moves.put_back(group, member, parent, edge)
         if feeder is not None:
-            group.strays[member.id] = None  # another failure there is being looked into: again when that is settled
+            # another failure is being looked into there: again when that is settled
+            group.repair.strays[member.id] = None
         return feeder is not None
     placement.lift(group, member, feeder)
     moves.attach(group, member, feeder)
@@ -141,7 +142,7 @@ def _neighbour(group: Group, member: Member, avoid: Member) -> Member | None:
 
 def _from_the_top(group: Group, inside: Router) -> Iterator[Member]:
     """Yield the members of a router (or of all routers below it), those whom others feed there last."""
-    row = [one for one in map(group.living, list(group.heads)) if one is not None and _enters(one, inside)]
+    row = [one for one in map(group.living, list(group.improvement.heads)) if one is not None and _enters(one, inside)]
     for seen, one in enumerate(row):
         if seen == IN_VIEW:
             return
@@ -167,6 +168,6 @@ def _doubled(group: Group, member: Member) -> Router | None:
 def _sound(group: Group, feeder: Member) -> bool:
     """Whether nobody on the way from the source to the feeder is accused, out of reach or known to lack data."""
     return all(
-        one.connected and one.id not in group.inquiries and one.status != "stalled"
+        one.connected and one.id not in group.watch.inquiries and one.status != "stalled"
         for one in (feeder, *ancestors(feeder))
     )

@@ -50,7 +50,7 @@ def step(group: Group, now: float) -> None:
     if settings.improve_s <= 0:
         return
     group.timers.arm(now + settings.improve_s, "improve")
-    if not group.begun or group.waiting:
+    if not group.start.begun or group.repair.waiting:
         return
     left = 1 + len(group.members) // MOVED_PER_STEP
     for member in _in_turn(group):
@@ -75,14 +75,14 @@ def _exchange(group: Group, now: float, most: int) -> None:
 def _in_turn(group: Group) -> Iterator[Member]:
     for server in group.servers:
         yield from [child for child in server.children if child.role != "backup"][:LOOKED_AT]
-    hinted, group.hinted = group.hinted, {}
+    hinted, group.improvement.hinted = group.improvement.hinted, {}
     yield from _living(group, hinted)
-    group.heads_queue = group.heads_queue or list(group.heads)
-    share = min(max(LOOKED_AT, len(group.heads) // ROUND), MOST)
-    batch, group.heads_queue = group.heads_queue[:share], group.heads_queue[share:]
+    group.improvement.heads_queue = group.improvement.heads_queue or list(group.improvement.heads)
+    share = min(max(LOOKED_AT, len(group.improvement.heads) // ROUND), MOST)
+    batch, group.improvement.heads_queue = group.improvement.heads_queue[:share], group.improvement.heads_queue[share:]
     yield from _living(group, batch)
-    group.improve_queue = group.improve_queue or list(group.members)
-    batch, group.improve_queue = group.improve_queue[:LOOKED_AT], group.improve_queue[LOOKED_AT:]
+    group.improvement.queue = group.improvement.queue or list(group.members)
+    batch, group.improvement.queue = group.improvement.queue[:LOOKED_AT], group.improvement.queue[LOOKED_AT:]
     yield from _living(group, batch)
 
 
@@ -99,7 +99,7 @@ def _well(group: Group, member: Member, now: float) -> bool:
         and not (member.leaving or member.done)
         and member.status in ("streaming", "waiting")
         and now - member.moved_at >= REST_S
-        and member.id not in group.revocations
+        and member.id not in group.orders.revocations
         and _calm(group, member, now)
         and all(now - child.mended_at >= CALM_S for child in member.children)
     )
@@ -108,7 +108,7 @@ def _well(group: Group, member: Member, now: float) -> bool:
 def _calm(group: Group, member: Member, now: float) -> bool:
     """Whether nothing on the way from the source to the member is accused, or was mended a moment ago."""
     return all(
-        now - one.mended_at >= CALM_S and one.flag_until <= now and one.id not in group.inquiries
+        now - one.mended_at >= CALM_S and one.flag_until <= now and one.id not in group.watch.inquiries
         for one in (member, *ancestors(member))
     )
 

@@ -83,7 +83,7 @@ def _wishes(
 
 def make_leaf(group: Group, member: Member, now: float, seconds: float) -> list[Member]:
     """Let a member that stays feed nobody for so long; return the children that were attached elsewhere."""
-    group.leaves[member.id] = None
+    group.repair.leaves[member.id] = None
     group.timers.arm(now + seconds, "leaf", member.id)
     moved = regraft(group, member, now)
     member.degree = capacity.degree(group, member)
@@ -99,7 +99,7 @@ def may_forward(group: Group, member: Member, now: float) -> None:
     if member.slow_since is not None:
         group.timers.arm(now + LEAF_S, "leaf", member.id)
         return
-    group.leaves.pop(member.id, None)
+    group.repair.leaves.pop(member.id, None)
     member.degree = capacity.degree(group, member)
     moves.enter(group, member)
 
@@ -110,7 +110,7 @@ def suspect(group: Group, member: Member, now: float, reason: str) -> None:
         member.become(State.SUSPECT)
     member.failures += 1
     moved = regraft(group, member, now)
-    group.waiting.pop(member.id, None)
+    group.repair.waiting.pop(member.id, None)
     group.note(now, "suspect", member, reason=reason, moved=[child.id for child in moved])
 
 
@@ -125,7 +125,7 @@ def place_orphan(group: Group, member: Member) -> None:
     """Find a place for a member without one, if it is to have one."""
     if member.parent is not None or member.role == "source" or member.leaving or member.done:
         return
-    if not group.started or not member.measured:
+    if not group.start.started or not member.measured:
         return
     if member.role == "backup":
         placement.attach_server(group, member)
@@ -158,14 +158,14 @@ def bury(group: Group, member: Member, state: State, now: float) -> None:
 
 def place_waiting(group: Group) -> None:
     """Those who wait for a place are looked at again when somebody may have one."""
-    if not group.waiting or not group.room_changed:
+    if not group.repair.waiting or not group.repair.room_changed:
         return
-    group.room_changed = False
+    group.repair.room_changed = False
     # forwarders first: they bring room for the others
-    first = sorted(list(group.waiting)[:WAITING_AT_ONCE], key=lambda one: not group.members[one].degree)
+    first = sorted(list(group.repair.waiting)[:WAITING_AT_ONCE], key=lambda one: not group.members[one].degree)
     for member_id in first:
         member = group.living(member_id)
         if member is None or member.state is State.SUSPECT or member.parent is not None:
-            group.waiting.pop(member_id, None)
+            group.repair.waiting.pop(member_id, None)
             continue
         place_orphan(group, member)

@@ -75,7 +75,7 @@ def exchange(group: Group, leave: Leave, most: int) -> list[Move]:
 def _heads(group: Group) -> list[Member]:
     """Return each router's head, in an order that is the same whoever was measured first."""
     found: dict[int, Member] = {}
-    for member in map(group.living, group.heads):
+    for member in map(group.living, group.improvement.heads):
         if member is None or member.router is None or member.role == "backup" or not member.degree:
             continue
         other = found.get(member.router.order)

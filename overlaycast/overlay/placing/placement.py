@@ -23,7 +23,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from overlaycast.overlay.plan import candidates, mass_failure, moves, promises, unusable_pair
+from overlaycast.overlay.plan import mass_failure, moves, promises, unusable_pair
 from overlaycast.overlay.plan.capacity import UNLIMITED, room, slowed, uplink_copies
 from overlaycast.overlay.plan.reach import linked
 from overlaycast.overlay.state.group import Group
@@ -136,7 +136,7 @@ class _Search:
 
     def as_planned(self) -> Found | None:
         """Return a member of the router that is to feed this one, if it has room."""
-        own = candidates.near(self.planned, self.accepts, 1) if self.planned is not None else []
+        own = self.group.candidates.near(self.planned, self.accepts, 1) if self.planned is not None else []
         return self.judge(own[0], SITE_STRETCH) if own else None
 
     def _shallow(self) -> list[Member] | None:
@@ -157,7 +157,7 @@ class _Search:
 
     def _outwards(self) -> list[Found]:
         router = self.member.router or self.group.routers.root
-        own = candidates.near(router, self.accepts, 1)
+        own = self.group.candidates.near(router, self.accepts, 1)
         if own:
             return [self._judge(own[0], router)]  # the list is in order of delay, and neighbours are equally near
         site = self.group.routers.site(router)
@@ -199,7 +199,8 @@ class _Search:
         """Whether the copy from ``feeder`` to ``follower`` should come by way of the member, and may."""
         group, member = self.group, self.member
         passed = links_between(feeder.router, follower.router)
-        if links_between(feeder.router, member.router) >= passed or not group.begun or not group.settings.improve_s:
+        improves = group.start.begun and group.settings.improve_s > 0
+        if not improves or links_between(feeder.router, member.router) >= passed:
             return False
         saved = self._follower_saves(feeder, follower)
         level = max((feeder.rank >> LEVEL_BITS) + 1, moves.rank_level(group, member))
@@ -218,6 +219,7 @@ class _Search:
 
     def _at(self, above: Router, searched: Router | None, further: bool) -> list[Member]:
         """Return candidates at a router, and, if those may be near enough, at the routers beyond it."""
+        candidates = self.group.candidates
         found = candidates.below(above, self.accepts, searched) if further else []
         return found if searched is None else found + candidates.near(above, self.accepts)
 
@@ -273,7 +275,7 @@ def choose(group: Group, member: Member, avoid: Iterable[Member] = (), rules: Ru
         best = search.run()
     if best is not None:
         if search.follower is not None:
-            group.hinted[search.follower.id] = None
+            group.improvement.hinted[search.follower.id] = None
         return best
     for server in sorted(group.servers, key=lambda one: (len(one.children), one.id)):
         if search.accepts(server):
@@ -387,7 +389,7 @@ def attach_to_best(group: Group, member: Member, avoid: Iterable[Member] = (), r
     if member.barred:
         unusable_pair.forgive(member)
         return attach_to_best(group, member, avoid, rules)
-    group.waiting[member.id] = None
+    group.repair.waiting[member.id] = None
     return False
 
 
@@ -415,7 +417,7 @@ def attach_server(group: Group, server: Member) -> None:
 
     Where the source has no place left, another backup server feeds it, or whoever feeds a peer there.
     """
-    group.waiting.pop(server.id, None)
+    group.repair.waiting.pop(server.id, None)
     if not server.rank:
         server.rank = group.tree.fresh_rank(0)
     for parent in (group.source, *group.servers):

@@ -33,7 +33,7 @@ SITE_LEVELS: Final = 3
 def degree(group: Group, member: Member) -> int:
     """Return how many children the member may have; who they can be is for ``reach``."""
     settings = group.settings
-    if not (member.reachable or member.dials) or member.id in group.leaves:
+    if not (member.reachable or member.dials) or member.id in group.repair.leaves:
         return 0
     limit = member.out_degree
     if limit is None:
@@ -44,7 +44,7 @@ def degree(group: Group, member: Member) -> int:
     if member.upload_mbit is not None:
         least = int(member.role == "source" and settings.mode == "file")  # a file has no rate that it must have
         limit = min(limit, max(int(HOST_SHARE * member.upload_mbit / settings.rate_mbit + ROUNDING), least))
-    seen = group.hosts.get(member.id)
+    seen = group.watch.hosts.get(member.id)
     upper = seen.upper(group.clock) if seen is not None else None
     return limit if upper is None else min(limit, int(upper + ROUNDING))
 

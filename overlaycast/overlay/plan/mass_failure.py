@@ -6,12 +6,10 @@ did not answer: a member whose control link ends is known to be gone at once, an
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from overlaycast.overlay.state.group import Group
 from overlaycast.overlay.state.members import Member
-
-if TYPE_CHECKING:
-    from overlaycast.overlay.state.group import Group
 
 MASS: Final = 2
 """So many silent members, each within ``APART_S`` of the one before, are a mass failure."""
@@ -22,20 +20,20 @@ LONG_S: Final = 0.5
 
 def fell_silent(group: Group, since: float, now: float) -> None:
     """A member that had children was asked at ``since`` and has not answered."""
-    if now - group.silent_at > APART_S:
-        group.silent_since, group.silent_count = since, 0
-    group.silent_since = min(group.silent_since, since)
-    group.silent_at = now
-    group.silent_count += 1 + sum(
-        one.parent not in one.answered and now - one.asked_at >= LONG_S for one in group.inquiries.values()
+    if now - group.watch.silences.at > APART_S:
+        group.watch.silences.since, group.watch.silences.count = since, 0
+    group.watch.silences.since = min(group.watch.silences.since, since)
+    group.watch.silences.at = now
+    group.watch.silences.count += 1 + sum(
+        one.parent not in one.answered and now - one.asked_at >= LONG_S for one in group.watch.inquiries.values()
     )
 
 
 def under_way(group: Group) -> bool:
     """Whether there is a mass failure."""
-    return group.silent_count >= MASS and group.clock - group.silent_at <= APART_S
+    return group.watch.silences.count >= MASS and group.clock - group.watch.silences.at <= APART_S
 
 
 def known_alive(group: Group, member: Member) -> bool:
     """Whether the member may be given children as far as a mass failure goes: there is none, or it was heard since."""
-    return not under_way(group) or member.role == "source" or member.heard_at > group.silent_since
+    return not under_way(group) or member.role == "source" or member.heard_at > group.watch.silences.since

@@ -5,7 +5,7 @@ Owns: that tree, link counts, lists of candidates, promises and pending orders c
 
 from __future__ import annotations
 
-from overlaycast.overlay.plan import candidates, promises
+from overlaycast.overlay.plan import promises
 from overlaycast.overlay.state.group import Group
 from overlaycast.overlay.state.locality import distance_ms
 from overlaycast.overlay.state.members import Member, State
@@ -36,7 +36,7 @@ def attach(group: Group, member: Member, parent: Member) -> None:
     group.tree.attach(member, parent, distance_ms(parent, member) + HOP_MS, rank_level(group, member))
     group.routers.carry(parent.router, member.router, 1)
     mark(group, member)
-    group.waiting.pop(member.id, None)
+    group.repair.waiting.pop(member.id, None)
     if member.state is State.JOINING:
         member.become(State.ACTIVE)
     if member.rank != before:
@@ -44,8 +44,8 @@ def attach(group: Group, member: Member, parent: Member) -> None:
     promises.join(group, member)
     group.touch(member)
     if member.degree:
-        candidates.offer(member)
-        group.room_changed = True  # for those whom nobody could reach who was here before
+        group.candidates.offer(member)
+        group.repair.room_changed = True  # for those whom nobody could reach who was here before
 
 
 def put_back(group: Group, member: Member, parent: Member, edge_ms: float) -> None:
@@ -57,9 +57,9 @@ def put_back(group: Group, member: Member, parent: Member, edge_ms: float) -> No
 def mark(group: Group, member: Member) -> None:
     """Take note of whether the member's copy passes links."""
     if member.parent is not None and member.parent.router is not member.router:
-        group.heads[member.id] = None
+        group.improvement.heads[member.id] = None
     else:
-        group.heads.pop(member.id, None)
+        group.improvement.heads.pop(member.id, None)
 
 
 def detach(group: Group, member: Member, alone: bool = True) -> Member | None:
@@ -71,16 +71,16 @@ def detach(group: Group, member: Member, alone: bool = True) -> Member | None:
     if parent is None:
         return None
     group.routers.carry(parent.router, member.router, -1)
-    group.heads.pop(member.id, None)
+    group.improvement.heads.pop(member.id, None)
     group.tree.detach(member)
     promises.part(group, member, parent, alone)
-    candidates.offer(parent)
-    group.room_changed = True
+    group.candidates.offer(parent)
+    group.repair.room_changed = True
     return parent
 
 
 def enter(group: Group, member: Member) -> None:
     """Make known that a member may have children from now on, or again."""
     if member.degree and (member.parent is not None or member.role == "source"):
-        candidates.offer(member)
-        group.room_changed = True
+        group.candidates.offer(member)
+        group.repair.room_changed = True

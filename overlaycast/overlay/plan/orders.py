@@ -43,14 +43,14 @@ def grant(group: Group, parent: Member, child: Member) -> str:
 
 def flush(group: Group, out: Outbox) -> None:
     """Append the orders of members whose place may have changed, as one epoch; at most ``BATCH`` of them at a time."""
-    if not group.dirty:
+    if not group.orders.dirty:
         return
-    pending = list(islice(group.dirty.items(), BATCH))
-    if len(pending) == len(group.dirty):
-        group.dirty = {}  # a new one: an emptied dict is walked from its former first entry on
+    pending = list(islice(group.orders.dirty.items(), BATCH))
+    if len(pending) == len(group.orders.dirty):
+        group.orders.dirty = {}  # a new one: an emptied dict is walked from its former first entry on
     else:
         for member_id, _ in pending:
-            del group.dirty[member_id]
+            del group.orders.dirty[member_id]
     pending.sort()
     teller: _Teller | None = None
     for member_id, force in pending:
@@ -86,9 +86,9 @@ class _Teller:
             if force or before.get(target) != standby:
                 self.out.append((target, accept(group, feeder, member, standby, opener)))
         gone = [target for target in before if target not in after]
-        pending = [target for target in group.revocations.pop(member.id, ()) if target not in after]
+        pending = [target for target in group.orders.revocations.pop(member.id, ()) if target not in after]
         if gone or pending:
-            group.revocations[member.id] = list(dict.fromkeys((*pending, *gone)))
+            group.orders.revocations[member.id] = list(dict.fromkeys((*pending, *gone)))
         member.sent = order
         member.order_epoch = group.epoch
         self.out.append((member.id, self._assign(member, grants)))
@@ -191,7 +191,7 @@ def _choose_fallbacks(group: Group, member: Member) -> None:
         if one is None or one is parent or one is member or one in member.standbys or one in found:
             continue
         known = one in member.fallbacks
-        full = group.fallback_load.get(one.id, 0) >= FALLBACK_LIMIT
+        full = group.orders.fallback_load.get(one.id, 0) >= FALLBACK_LIMIT
         # who would have to call cannot know when: it is dialled only in need
         if (
             one.alive
@@ -205,7 +205,7 @@ def _choose_fallbacks(group: Group, member: Member) -> None:
             found.append(one)
     if tuple(found) == member.fallbacks:
         return
-    load = group.fallback_load
+    load = group.orders.fallback_load
     for one in member.fallbacks:
         load[one.id] = load.get(one.id, 1) - 1
     for one in found:
@@ -215,19 +215,19 @@ def _choose_fallbacks(group: Group, member: Member) -> None:
 
 def settle(group: Group, child: Member) -> None:
     """The child is where it was ordered to be: its former parents may forget it."""
-    for target in group.revocations.pop(child.id, ()):
+    for target in group.orders.revocations.pop(child.id, ()):
         if group.living(target) is not None:
-            group.outbox.append((target, Revoke(epoch=group.epoch, child=child.id)))
+            group.orders.outbox.append((target, Revoke(epoch=group.epoch, child=child.id)))
 
 
 def dismiss(group: Group, member: Member) -> None:
     """The member is gone: all who were told to expect it forget it."""
-    targets = [*_doors(member.sent), *group.revocations.pop(member.id, ())]
+    targets = [*_doors(member.sent), *group.orders.revocations.pop(member.id, ())]
     for target in dict.fromkeys(targets):
         if group.living(target) is not None and target != member.id:
-            group.outbox.append((target, Revoke(epoch=group.epoch, child=member.id)))
+            group.orders.outbox.append((target, Revoke(epoch=group.epoch, child=member.id)))
     for one in member.fallbacks:
-        group.fallback_load[one.id] = group.fallback_load.get(one.id, 1) - 1
+        group.orders.fallback_load[one.id] = group.orders.fallback_load.get(one.id, 1) - 1
     member.fallbacks = ()
     member.sent = ()
 
@@ -237,4 +237,4 @@ def repeat(group: Group, member: Member) -> None:
     group.touch(member, force=True)
     for child in (*member.children, *member.wards):
         standby = child.parent is not member
-        group.outbox.append((member.id, accept(group, member, child, standby, grant(group, member, child))))
+        group.orders.outbox.append((member.id, accept(group, member, child, standby, grant(group, member, child))))

@@ -13,7 +13,6 @@ against the degree of who gave it, except the grandparent's for one child, for t
 
 from __future__ import annotations
 
-from overlaycast.overlay.plan import candidates
 from overlaycast.overlay.plan.capacity import room
 from overlaycast.overlay.plan.reach import linked
 from overlaycast.overlay.state.group import Group
@@ -40,7 +39,7 @@ def release(group: Group, ward: Member) -> None:
         standby.wards.remove(ward)
         if counts:
             standby.promised -= 1
-            candidates.offer(standby)
+            group.candidates.offer(standby)
     if ward.standbys:
         ward.standbys, ward.counted = (), ()
         group.touch(ward)
@@ -51,7 +50,7 @@ def withdraw(group: Group, standby: Member) -> None:
     for ward in list(standby.wards):
         release(group, ward)
         if ward.parent is not None:
-            group.replan[ward.parent.id] = None
+            group.orders.replan[ward.parent.id] = None
 
 
 def join(group: Group, child: Member) -> None:
@@ -59,9 +58,9 @@ def join(group: Group, child: Member) -> None:
     parent = child.parent
     assert parent is not None
     trim(group, parent)
-    group.replan[parent.id] = None
+    group.orders.replan[parent.id] = None
     if child.children:
-        group.replan[child.id] = None
+        group.orders.replan[child.id] = None
     if parent.role == "source" or child.standbys:
         return
     heir = _heir_for(group, parent, child)
@@ -72,7 +71,7 @@ def join(group: Group, child: Member) -> None:
 def part(group: Group, child: Member, parent: Member, alone: bool) -> None:
     """Take note that a child has left its parent; ``alone``: if it was the heir, its siblings need another."""
     release(group, child)
-    group.replan[parent.id] = None
+    group.orders.replan[parent.id] = None
     for ward in list(child.wards) if alone else ():
         if ward.parent is parent:
             release(group, ward)
@@ -86,7 +85,7 @@ def trim(group: Group, member: Member) -> None:
         if any(one is member and counts for one, counts in zip(ward.standbys, ward.counted, strict=True)):
             release(group, ward)
             if ward.parent is not None:
-                group.replan[ward.parent.id] = None
+                group.orders.replan[ward.parent.id] = None
 
 
 def drop_overtaken(group: Group, standby: Member) -> None:
@@ -95,7 +94,7 @@ def drop_overtaken(group: Group, standby: Member) -> None:
         if ward.rank <= standby.rank:
             release(group, ward)
             if ward.parent is not None:
-                group.replan[ward.parent.id] = None
+                group.orders.replan[ward.parent.id] = None
 
 
 def families(group: Group, forwarder: Member) -> list[list[Member]]:
@@ -140,13 +139,13 @@ def _site(group: Group, member: Member) -> Router | None:
 
 def plan_all(group: Group) -> None:
     """Plan for every forwarder whose children or place have changed since the last call."""
-    while group.replan:
-        pending, group.replan = group.replan, {}
+    while group.orders.replan:
+        pending, group.orders.replan = group.orders.replan, {}
         forwarders = [one for one in map(group.living, pending) if one is not None and one.children]
         # the source last: its children need a standby only where the way to the source breaks, heirs need it more
         for forwarder in sorted(forwarders, key=lambda one: (one.role == "source", one.rank)):
             # while a forwarder is accused its children's plan is being carried out: it must not change under them
-            if forwarder.id not in group.inquiries:
+            if forwarder.id not in group.watch.inquiries:
                 plan(group, forwarder)
 
 
@@ -265,7 +264,7 @@ def _elsewhere(group: Group, forwarder: Member, child: Member) -> Member | None:
     start = site.parent if site is not None and site.parent is not None else group.routers.root
     searched = site
     for router in start.up():
-        found = candidates.near(router, accept, 1) or candidates.below(router, accept, searched)
+        found = group.candidates.near(router, accept, 1) or group.candidates.below(router, accept, searched)
         if found:
             return min(found, key=lambda member: (member.promised, member.rank))
         searched = router

@@ -1,6 +1,6 @@
 """Pairs between which no link comes to be, or none that carries, though both ends live.
 
-Owns: ``Group.pair_failures``, how often a child's link to a parent has failed so, and ``Member.barred``, the parents
+Owns: ``Watch.pair_failures``, how often a child's link to a parent has failed so, and ``Member.barred``, the parents
 that a child is kept away from for it. Refuses: finding out that both live (``watch``), and choosing anybody else.
 
 Nobody tells the coordinator of a firewall between two hosts, of a wrong address, or of a call that its child never
@@ -14,8 +14,9 @@ from __future__ import annotations
 from typing import Final
 
 from overlaycast.overlay.plan import promises
-from overlaycast.overlay.state.group import Group, PairFailures
+from overlaycast.overlay.state.group import Group
 from overlaycast.overlay.state.members import Member
+from overlaycast.overlay.state.processes import PairFailures
 
 TRIES: Final = 2
 MEMORY_S: Final = 120.0
@@ -26,7 +27,7 @@ IN_COMMON: Final = 3
 
 def failed(group: Group, parent: Member, child: Member, now: float) -> bool:
     """Take note that both live and the link between them does not; True: they are kept apart from now on."""
-    known = group.pair_failures.setdefault(child.id, {})
+    known = group.watch.pair_failures.setdefault(child.id, {})
     before = known.get(parent.id)
     failures = before.failures + 1 if before is not None and now - before.at <= MEMORY_S else 1
     known[parent.id] = PairFailures(failures, now)
@@ -45,7 +46,7 @@ def bar(group: Group, parent: Member, child: Member, now: float) -> None:
     if parent in child.standbys:
         promises.release(group, child)
         if child.parent is not None:
-            group.replan[child.parent.id] = None
+            group.orders.replan[child.parent.id] = None
     group.touch(child)
     group.note(now, "rift", child, parent=parent.id)
 

@@ -15,15 +15,12 @@ receives more than the stream.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from overlaycast.overlay.state.account import Account, Direction
-
-if TYPE_CHECKING:
-    from overlaycast.overlay.state.group import Group
-    from overlaycast.overlay.state.members import Member
-    from overlaycast.overlay.state.router import Router
-
+from overlaycast.overlay.state.group import Group
+from overlaycast.overlay.state.members import Member
+from overlaycast.overlay.state.router import Router
 
 WINDOW: Final = 1.2
 """Report intervals to an account's window: everybody has said something in it."""
@@ -33,14 +30,14 @@ QUIET: Final = 0.5
 
 def account(group: Group, router: Router, direction: Direction) -> Account | None:
     """Return the account of the link above a router, if there is one."""
-    return group.carried.get((router.order, direction))
+    return group.watch.carried.get((router.order, direction))
 
 
 def note(group: Group, member: Member, parent: Member, now: float) -> None:
     """Take a receiver's report, counted already, to the accounts of the uplinks that its copy crosses."""
     settings = group.settings
-    got, given = member.receive_mbit, group.stream_mbit if parent.role == "source" else parent.receive_mbit
-    if settings.mode != "live" or not group.begun or got is None or given is None:
+    got, given = member.receive_mbit, group.watch.stream_mbit if parent.role == "source" else parent.receive_mbit
+    if settings.mode != "live" or not group.start.begun or got is None or given is None:
         return
     given = min(given, settings.rate_mbit)
     if given < QUIET * settings.rate_mbit or member.router is None or parent.router is None:
@@ -48,14 +45,14 @@ def note(group: Group, member: Member, parent: Member, now: float) -> None:
     out, into = group.routers.site(parent.router), group.routers.site(member.router)
     share, lacks = min(got / given, 1.0), got < settings.rate_threshold * given
     window_s = WINDOW * settings.report_ms / 1000
-    if lacks and parent.id not in group.hosts:
-        group.hosts[parent.id] = Account(now)
+    if lacks and parent.id not in group.watch.hosts:
+        group.watch.hosts[parent.id] = Account(now)
     accounts: list[tuple[Account, int]] = []
-    if (host := group.hosts.get(parent.id)) is not None:
+    if (host := group.watch.hosts.get(parent.id)) is not None:
         accounts.append((host, -member.id if out is into else into.order))  # a LAN's ends are its members
     if out is not into:
-        accounts.append((group.carried.setdefault((out.order, "out"), Account(now)), into.order))
-        accounts.append((group.carried.setdefault((into.order, "in"), Account(now)), out.order))
+        accounts.append((group.watch.carried.setdefault((out.order, "out"), Account(now)), into.order))
+        accounts.append((group.watch.carried.setdefault((into.order, "in"), Account(now)), out.order))
     for kept, other_end in accounts:
         kept.turn(window_s, now)
         kept.hear(member.id, share, other_end, lacks)
@@ -63,11 +60,11 @@ def note(group: Group, member: Member, parent: Member, now: float) -> None:
 
 def settled(group: Group, host: Member, now: float) -> None:
     """Keep no account of a host that carries what it is given."""
-    kept = group.hosts.get(host.id)
+    kept = group.watch.hosts.get(host.id)
     if (
         kept is not None
         and kept.upper(now) is None
         and not kept.lacking
         and not any(one[2] for one in kept.heard.values())
     ):
-        del group.hosts[host.id]
+        del group.watch.hosts[host.id]

@@ -10,12 +10,10 @@ twice the fastest pace that the source has shown, or that the planned rate could
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from overlaycast.overlay.state.account import Progress
-
-if TYPE_CHECKING:
-    from overlaycast.overlay.state.group import Group
+from overlaycast.overlay.state.group import Group
 
 SMALLEST: Final = 188
 """Bytes of the smallest usual record: one MPEG-TS packet."""
@@ -26,16 +24,16 @@ FASTER: Final = 2.0
 
 def on_source_report(group: Group, next_seq: int, now: float) -> None:
     """The source reports how far it is."""
-    before = group.progress
+    before = group.watch.progress
     pace = None
     if before is not None:
         pace = max(before.pace or 0.0, (next_seq - before.next_seq) / max(now - before.at, SHORTEST_S))
-    group.progress = Progress(next_seq, now, pace)
+    group.watch.progress = Progress(next_seq, now, pace)
 
 
 def believed(group: Group, next_seq: int) -> int:
     """Return a member's claim, or as much of it as can be true by now."""
-    known = group.progress
+    known = group.watch.progress
     if known is None or known.pace is None:
         return next_seq
     planned = group.settings.rate_mbit * 125_000 / SMALLEST

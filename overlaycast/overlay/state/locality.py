@@ -16,14 +16,11 @@ from __future__ import annotations
 import ipaddress
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from overlaycast.overlay.state.measurement import Measurement
+from overlaycast.overlay.state.members import Member
 from overlaycast.overlay.state.router import Key, Router, meeting
-
-if TYPE_CHECKING:
-    from overlaycast.overlay.state.measurement import Measurement
-    from overlaycast.overlay.state.members import Member
-
 
 UNKNOWN_MS: Final = 1.0
 """One router further, where nothing was measured."""

@@ -10,12 +10,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from overlaycast.errors import LocalProtocolError
-
-if TYPE_CHECKING:
-    from overlaycast.overlay.state.router import Router
+from overlaycast.overlay.state.router import Router
 
 
 class State(IntEnum):

@@ -3,23 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from overlaycast.overlay.state.members import Member
-
 
 Key = str | tuple[object, ...]
 
 
 class Router:
-    """A router, or a wildcard, and what is known of the link above it.
-
-    ``near`` and ``below`` are placement's lists of members with room, kept here because they belong to the router.
-    """
+    """A router, or a wildcard, and what is known of the link above it."""
 
     __slots__ = (
-        "below",
         "children",
         "count",
         "delay_ms",
@@ -27,9 +18,7 @@ class Router:
         "heard",
         "inbound",
         "key",
-        "listed",
         "name",
-        "near",
         "order",
         "outbound",
         "parent",
@@ -50,9 +39,6 @@ class Router:
         self.rate_mbit: float | None = None
         self.inbound = 0
         self.outbound = 0
-        self.near: list[tuple[float, str, int, Member]] = []
-        self.below: list[tuple[float, str, int, Router]] = []
-        self.listed = False
         self.order = order
         if parent:
             parent.children.append(self)

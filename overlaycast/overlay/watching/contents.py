@@ -13,14 +13,14 @@ from overlaycast.wire.messages import Contents, Refused
 
 def on_contents(group: Group, source: Member, contents: Contents, now: float) -> None:
     """Take what the source announces; from anybody else it counts for nothing."""
-    if source is not group.source or group.settings.mode != "file" or contents == group.contents:
+    if source is not group.source or group.settings.mode != "file" or contents == group.start.contents:
         return
-    if group.contents is not None and any(one.alive and one.next_seq for one in group.members.values()):
+    if group.start.contents is not None and any(one.alive and one.next_seq for one in group.members.values()):
         reason = "the group is about another file; accepted: that one, or a new group"
-        group.outbox.append((source.id, Refused(code="other-contents", reason=reason)))
+        group.orders.outbox.append((source.id, Refused(code="other-contents", reason=reason)))
         return
-    group.contents = contents
-    group.next_seq = 0
+    group.start.contents = contents
+    group.start.next_seq = 0
     group.note(now, "contents", source, size=contents.size, sha256=contents.sha256)
     for member in group.members.values():
         if member is not source and member.alive:
@@ -29,5 +29,5 @@ def on_contents(group: Group, source: Member, contents: Contents, now: float) ->
 
 def pass_on(group: Group, member: Member) -> None:
     """Tell one who comes, or comes back."""
-    if group.contents is not None and member.role != "source":
-        group.outbox.append((member.id, group.contents))
+    if group.start.contents is not None and member.role != "source":
+        group.orders.outbox.append((member.id, group.start.contents))

@@ -1,6 +1,6 @@
 """Who passes on what the source did not announce is not to forward again for long (file groups: digests tell).
 
-Owns: who has been accused of it by whom, ``Group.accusations``. Refuses: to believe a single witness, and to convict
+Owns: who has been accused of it by whom, ``Watch.accusations``. Refuses: to believe a single witness, and to convict
 the source.
 
 Every forwarder checks a chunk before it passes it on, so a child that gets a bad one has found the forger, or their
@@ -29,16 +29,16 @@ SHUNNED_S: Final = 3600.0
 def accused(group: Group, forger: Member, witness: Member, now: float) -> bool:
     """Take a child's word that its feeder forges; True: it is convicted, and its children are attached elsewhere."""
     unusable_pair.bar(group, forger, witness, now)
-    if forger.role == "source" or forger.id in group.leaves:
+    if forger.role == "source" or forger.id in group.repair.leaves:
         return False
     host = _host(witness)
-    heard = {one: at for one, at in group.accusations.get(forger.id, {}).items() if now - at <= MEMORY_S}
+    heard = {one: at for one, at in group.watch.accusations.get(forger.id, {}).items() if now - at <= MEMORY_S}
     if host in heard or _unconfirmed(group, host, now) < CREDIT:
         heard[host] = now
-    group.accusations[forger.id] = heard
+    group.watch.accusations[forger.id] = heard
     if len(heard) < WITNESSES:
         return False
-    del group.accusations[forger.id]
+    del group.watch.accusations[forger.id]
     moved = repair.make_leaf(group, forger, now, SHUNNED_S)
     group.note(now, "forger", forger, moved=[child.id for child in moved])
     return True
@@ -52,4 +52,4 @@ def _host(member: Member) -> str:
 
 
 def _unconfirmed(group: Group, host: str, now: float) -> int:
-    return sum(now - heard[host] <= MEMORY_S for heard in group.accusations.values() if host in heard)
+    return sum(now - heard[host] <= MEMORY_S for heard in group.watch.accusations.values() if host in heard)

@@ -1,6 +1,6 @@
 """Fig. 8, 808 to 814: which of two has failed, the one who accuses or its parent, and what follows.
 
-Owns: ``Group.inquiries``. Refuses: deciding who accuses whom (``watch``), and choosing parents but through ``repair``
+Owns: ``Watch.inquiries``. Refuses: deciding who accuses whom (``watch``), and choosing parents but through ``repair``
 and ``placement``. Invariant: an accused parent is asked whether it lives before its other children are moved, unless
 its control link is gone as well.
 """
@@ -12,8 +12,9 @@ from typing import Final
 from overlaycast.overlay.mending import repair
 from overlaycast.overlay.placing import placement
 from overlaycast.overlay.plan import mass_failure, moves, unusable_pair
-from overlaycast.overlay.state.group import Group, Inquiry
+from overlaycast.overlay.state.group import Group
 from overlaycast.overlay.state.members import Member
+from overlaycast.overlay.state.processes import Inquiry
 from overlaycast.wire.messages import Ping
 
 PING_S: Final = 1.0
@@ -27,21 +28,21 @@ def accuse(group: Group, parent: Member, reporter: Member, now: float) -> None:
     if not parent.connected:
         repair.suspect(group, parent, now, "its child is not fed and its control link is gone")
         return
-    inquiry = group.inquiries.get(parent.id)
+    inquiry = group.watch.inquiries.get(parent.id)
     if inquiry is None:
-        inquiry = Inquiry(parent.id, now, group.nonce())
-        group.inquiries[parent.id] = inquiry
-        group.outbox.append((parent.id, Ping(nonce=inquiry.nonce)))
+        inquiry = Inquiry(parent.id, now, group.watch.nonce())
+        group.watch.inquiries[parent.id] = inquiry
+        group.orders.outbox.append((parent.id, Ping(nonce=inquiry.nonce)))
         group.timers.arm(now + PING_S, "inquiry", parent.id)
     if reporter.id not in inquiry.reporters:
-        nonce = group.nonce()
+        nonce = group.watch.nonce()
         inquiry.reporters[reporter.id] = nonce
-        group.outbox.append((reporter.id, Ping(nonce=nonce)))
+        group.orders.outbox.append((reporter.id, Ping(nonce=nonce)))
 
 
 def answered(group: Group, member: Member, nonce: int, now: float) -> None:
     """Take the answer of one who accuses or is accused; the last one concludes."""
-    for inquiry in list(group.inquiries.values()):
+    for inquiry in list(group.watch.inquiries.values()):
         if nonce == inquiry.nonce:
             inquiry.answered.add(inquiry.parent)
         elif inquiry.reporters.get(member.id) == nonce:
@@ -54,12 +55,12 @@ def answered(group: Group, member: Member, nonce: int, now: float) -> None:
 
 def conclude(group: Group, inquiry: Inquiry, now: float) -> None:
     """All have answered, or time is up: whoever has not has failed."""
-    group.inquiries.pop(inquiry.parent, None)
+    group.watch.inquiries.pop(inquiry.parent, None)
     group.timers.cancel("inquiry", inquiry.parent)
     parent = group.living(inquiry.parent)
     if parent is None:
         return
-    group.replan[parent.id] = None
+    group.orders.replan[parent.id] = None
     if inquiry.parent not in inquiry.answered and parent.role != "source":
         mass_failure.fell_silent(group, inquiry.asked_at, now)
         repair.suspect(group, parent, now, "accused and silent")

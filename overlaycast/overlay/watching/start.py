@@ -25,7 +25,7 @@ def source_came(group: Group, source: Member, now: float) -> None:
     former = group.source
     source.degree = capacity.degree(group, source)
     group.timers.arm(now + group.settings.start_timeout_s, "start")
-    group.incarnation += 1
+    group.start.incarnation += 1
     if former is None:
         group.tree.plant(source)
     else:
@@ -34,6 +34,7 @@ def source_came(group: Group, source: Member, now: float) -> None:
 
 
 def _take_over(group: Group, former: Member, source: Member, now: float) -> None:
+    state = group.start
     source.router = source.router or former.router
     source.degree = max(source.degree, len(former.children))
     children = sorted(former.children, key=lambda child: child.rank)
@@ -45,53 +46,55 @@ def _take_over(group: Group, former: Member, source: Member, now: float) -> None
         if linked(source, child):
             moves.attach(group, child, source)
         else:
-            group.waiting[child.id] = None  # the former source could be dialled, or could call; this one cannot
+            group.repair.waiting[child.id] = None  # the former source could be dialled, or could call; this one cannot
     for member in group.members.values():
         if former in member.fallbacks:
             group.touch(member)
     orders.dismiss(group, former)
     group.forget(former, State.DEAD)
-    group.note(now, "source-back", source, former=former.id, incarnation=group.incarnation)
-    if not group.begun:
+    group.note(now, "source-back", source, former=former.id, incarnation=state.incarnation)
+    if not state.begun:
         return
-    group.begun = False
+    state.begun = False
     for child in children:
-        nonce = group.nonce()
-        group.asked[nonce] = child.id
-        group.outbox.append((child.id, Ping(nonce=nonce)))
-    group.begin_wanted = True
+        nonce = group.watch.nonce()
+        state.asked[nonce] = child.id
+        group.orders.outbox.append((child.id, Ping(nonce=nonce)))
+    state.begin_wanted = True
     group.timers.arm(now + ASK_S, "begin")
 
 
 def on_pong(group: Group, nonce: int, next_seq: int, now: float) -> bool:
     """Take a former child's answer; False: the nonce was not for this."""
-    if group.asked.pop(nonce, None) is None:
+    state = group.start
+    if state.asked.pop(nonce, None) is None:
         return False
-    group.next_seq = max(group.next_seq, next_seq)
-    if not group.asked and group.begin_wanted:
+    state.next_seq = max(state.next_seq, next_seq)
+    if not state.asked and state.begin_wanted:
         begin(group, now)
     return True
 
 
 def maybe_start(group: Group, now: float, at_last: bool = False) -> bool:
     """Place all that are measured, once enough of them are, or ``at_last`` with whoever is there."""
+    state = group.start
     source = group.source
-    if group.started or source is None:
+    if state.started or source is None:
         return False
     if not at_last and not _complete(group, source):
         return False
-    group.started = True
+    state.started = True
     group.timers.cancel("start")
     ready = [one for one in group.members.values() if one.measured and one.role != "source"]
     moves.enter(group, source)
     many.attach_all(group, ready)
-    group.note(now, "placed", None, members=len(ready), waiting=len(group.waiting))
+    group.note(now, "placed", None, members=len(ready), waiting=len(group.repair.waiting))
     if group.settings.improve_s > 0:
         group.timers.arm(now + group.settings.improve_s, "improve")
-    group.unconfirmed = {one.id for one in ready if one.parent is not None}
-    group.begin_wanted = True
+    state.unconfirmed = {one.id for one in ready if one.parent is not None}
+    state.begin_wanted = True
     group.timers.arm(now + BEGIN_AFTER_S, "begin")
-    if not group.unconfirmed:
+    if not state.unconfirmed:
         begin(group, now)
     return True
 
@@ -100,36 +103,39 @@ def _complete(group: Group, source: Member) -> bool:
     wanted = group.settings.start_members
     if group.settings.evaluate == "enough":
         wanted = min(wanted, source.degree)
-    if not source.measured or group.measured_peers < wanted:
+    if not source.measured or group.start.measured_peers < wanted:
         return False
-    return all(one.measured or not one.connected for one in group.planted.values())
+    return all(one.measured or not one.connected for one in group.start.planted.values())
 
 
 def confirmed(group: Group, member: Member, now: float) -> None:
     """A member reports that it is where it was placed; the last one lets the source begin."""
-    if member.id in group.unconfirmed:
-        group.unconfirmed.discard(member.id)
+    if member.id in group.start.unconfirmed:
+        group.start.unconfirmed.discard(member.id)
         gone_ahead(group, now)
 
 
 def gone_ahead(group: Group, now: float) -> None:
     """Begin if nobody is awaited any more."""
-    if group.begin_wanted and not group.unconfirmed and not group.asked:
+    state = group.start
+    if state.begin_wanted and not state.unconfirmed and not state.asked:
         begin(group, now)
 
 
 def begin(group: Group, now: float) -> None:
     """Let the source send; from now on it is a member like those that have their place."""
+    state = group.start
     source = group.source
     group.timers.cancel("begin")
-    group.unconfirmed.clear()
-    group.asked.clear()
-    if source is None or not group.begin_wanted:
+    state.unconfirmed.clear()
+    state.asked.clear()
+    if source is None or not state.begin_wanted:
         return
-    group.begin_wanted = False
-    group.begun = True
+    state.begin_wanted = False
+    state.begun = True
     if source.state is State.JOINING:
         source.become(State.ACTIVE)
-    first = group.next_seq
-    group.outbox.append((source.id, Begin(epoch=group.epoch, incarnation=group.incarnation, next_seq=first)))
-    group.note(now, "begin", source, incarnation=group.incarnation, next_seq=first)
+    first = state.next_seq
+    incarnation = state.incarnation
+    group.orders.outbox.append((source.id, Begin(epoch=group.epoch, incarnation=incarnation, next_seq=first)))
+    group.note(now, "begin", source, incarnation=incarnation, next_seq=first)

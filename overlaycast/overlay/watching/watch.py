@@ -15,8 +15,9 @@ from overlaycast.overlay.mending import gather, repair
 from overlaycast.overlay.placing import placement
 from overlaycast.overlay.plan import capacity, moves, orders, promises, reach, unusable_pair
 from overlaycast.overlay.state import carried, credit
-from overlaycast.overlay.state.group import Complaint, Group
+from overlaycast.overlay.state.group import Group
 from overlaycast.overlay.state.members import Member, State
+from overlaycast.overlay.state.processes import Complaint
 from overlaycast.overlay.state.tree import ancestors
 from overlaycast.overlay.watching import forgers, inquiries, start
 from overlaycast.wire.messages import NotReceiving, Ping, Pong, Report
@@ -63,11 +64,11 @@ def on_report(group: Group, member: Member, message: Report, now: float) -> None
 def _not_told(group: Group, member: Member, epoch: int, now: float) -> bool:
     """Whether the member speaks without having its newest order; one that goes on so is told again."""
     if epoch >= member.order_epoch:
-        if group.overdue:
-            group.overdue.pop(member.id, None)
+        if group.watch.overdue:
+            group.watch.overdue.pop(member.id, None)
         return False
-    if now - group.overdue.setdefault(member.id, now) > DRIFT_S:
-        group.overdue[member.id] = now
+    if now - group.watch.overdue.setdefault(member.id, now) > DRIFT_S:
+        group.watch.overdue[member.id] = now
         group.touch(member, force=True)
     return True
 
@@ -75,18 +76,18 @@ def _not_told(group: Group, member: Member, epoch: int, now: float) -> bool:
 def _source_report(group: Group, message: Report) -> None:
     if message.interval_ms > 0 and message.bytes:
         rate = _rate_mbit(message)
-        before = group.stream_mbit
-        group.stream_mbit = rate if before is None else before + RATE_MEMORY * (rate - before)
+        before = group.watch.stream_mbit
+        group.watch.stream_mbit = rate if before is None else before + RATE_MEMORY * (rate - before)
 
 
 def _in_place(group: Group, member: Member, parent: Member, message: Report, now: float) -> None:
-    if member.id in group.revocations:
+    if member.id in group.orders.revocations:
         orders.settle(group, member)
-    if group.unconfirmed:
+    if group.start.unconfirmed:
         start.confirmed(group, member, now)
     if message.state == "streaming":
         member.flag_until = 0.0  # mended: errors from below are its members' own from now on
-        group.set_aside.pop(member.id, None)
+        group.watch.set_aside.pop(member.id, None)
     if message.interval_ms <= 0 or message.state in ("waiting", "ended", "switching"):
         member.slow_since = None
         return
@@ -94,7 +95,7 @@ def _in_place(group: Group, member: Member, parent: Member, message: Report, now
     member.receive_mbit = _blend(member.receive_mbit, rate)
     parent.transmit_mbit = _blend(parent.transmit_mbit, rate)
     carried.note(group, member, parent, now)
-    if parent.id in group.hosts and capacity.learn(group, parent):
+    if parent.id in group.watch.hosts and capacity.learn(group, parent):
         promises.trim(group, parent)
     if not _too_slow(group, member, parent, rate, message.latency_p50_ms):
         member.slow_since = None
@@ -114,7 +115,7 @@ def _blend(before: float | None, rate: float) -> float:
 
 
 def _too_slow(group: Group, member: Member, parent: Member, rate: float, latency_ms: float | None) -> bool:
-    if not group.begun or parent.slow_since is not None:
+    if not group.start.begun or parent.slow_since is not None:
         # what the parent does not get it cannot give: only the top of a slow branch is moved
         return False
     settings = group.settings
@@ -122,7 +123,8 @@ def _too_slow(group: Group, member: Member, parent: Member, rate: float, latency
         return rate == 0 and parent.next_seq > member.next_seq
     if settings.measure == "latency":
         return latency_ms is not None and latency_ms > settings.latency_threshold_ms
-    expected = settings.rate_mbit if group.stream_mbit is None else min(settings.rate_mbit, group.stream_mbit)
+    sent = group.watch.stream_mbit
+    expected = settings.rate_mbit if sent is None else min(settings.rate_mbit, sent)
     return rate < settings.rate_threshold * expected
 
 
@@ -149,8 +151,8 @@ def _site_has_leaf(group: Group, member: Member) -> bool:
     if member.router is None:
         return False
     site = group.routers.site(member.router)
-    leaves = [one.router for one in map(group.living, group.leaves) if one is not None and one.router is not None]
-    return any(group.routers.site(router) is site for router in leaves)
+    leaves = map(group.living, group.repair.leaves)
+    return any(one is not None and one.router and group.routers.site(one.router) is site for one in leaves)
 
 
 def _drifted(group: Group, member: Member, fed_by: int, now: float) -> None:
@@ -182,7 +184,7 @@ def on_not_receiving(group: Group, member: Member, message: NotReceiving, now: f
     member.fed_by = message.now_from or 0
     member.status = "streaming" if message.now_from else "stalled"
     if parent is None:
-        group.room_changed = True
+        group.repair.room_changed = True
         return
     if message.reason == "damaged" and _forged(group, member, message.parent, now):
         return
@@ -229,8 +231,8 @@ def _flagged(member: Member, now: float) -> bool:
 
 
 def _set_aside(group: Group, member: Member, parent: Member, now: float) -> None:
-    if member.id not in group.set_aside:
-        group.set_aside[member.id] = Complaint(member.id, parent.id, now)
+    if member.id not in group.watch.set_aside:
+        group.watch.set_aside[member.id] = Complaint(member.id, parent.id, now)
         until = max(above.flag_until for above in ancestors(member))
         group.timers.arm(until, "aside", member.id)
     group.counts["set-aside"] = group.counts.get("set-aside", 0) + 1
@@ -238,7 +240,7 @@ def _set_aside(group: Group, member: Member, parent: Member, now: float) -> None
 
 def look_again(group: Group, member: Member, now: float) -> None:
     """A flag has run out: an error that was set aside counts now, unless data flows again."""
-    complaint = group.set_aside.pop(member.id, None)
+    complaint = group.watch.set_aside.pop(member.id, None)
     if complaint is None or member.parent is None or member.status == "streaming":
         return
     member.flag_until = now + group.settings.flag_s
@@ -325,18 +327,18 @@ def sweep(group: Group, now: float) -> None:
     """Ask those who have said nothing for long, give up those who did not answer, and gather the strays."""
     group.timers.arm(now + SWEEP_S, "sweep")
     gather.look_for_room(group, now)
-    if not group.sweep_queue:
-        group.sweep_queue = list(group.members)
+    if not group.watch.queue:
+        group.watch.queue = list(group.members)
     share = max(64, len(group.members) // SWEEP_SHARE)
-    batch, group.sweep_queue = group.sweep_queue[:share], group.sweep_queue[share:]
+    batch, group.watch.queue = group.watch.queue[:share], group.watch.queue[share:]
     limit = max(group.settings.lost_after_s, SILENT_REPORTS * group.settings.report_ms / 1000)
     for member_id in batch:
         member = group.living(member_id)
-        if member is not None and member_id in group.hosts:
+        if member is not None and member_id in group.watch.hosts:
             _look_at_host(group, member, now)
         if member is None or not member.connected or member.role == "source" or now - member.heard_at < limit:
             continue
         if now - member.heard_at < 2 * limit + SWEEP_SHARE * SWEEP_S:
-            group.outbox.append((member.id, Ping(nonce=group.nonce())))
+            group.orders.outbox.append((member.id, Ping(nonce=group.watch.nonce())))
         elif member.state is State.ACTIVE and member.parent is not None and not _data_seen(group, member, now):
             repair.suspect(group, member, now, "silent for too long")

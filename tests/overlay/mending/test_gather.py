@@ -10,8 +10,9 @@ import pytest
 from overlaycast.overlay.mending import gather
 from overlaycast.overlay.placing import placement
 from overlaycast.overlay.plan import moves
-from overlaycast.overlay.state.group import Group, Inquiry
+from overlaycast.overlay.state.group import Group
 from overlaycast.overlay.state.members import Member
+from overlaycast.overlay.state.processes import Inquiry
 from overlaycast.overlay.state.tree import ceiling, check
 from tests.overlay.scene import Actor, Scene, inside, record
 
@@ -52,7 +53,7 @@ def test_a_stray_comes_home_and_one_copy_enters_its_site() -> None:
     assert leaf.parent is not None
     assert leaf.parent.router is leaf.router
     assert leaf.router.inbound == 1
-    assert not group.strays
+    assert not group.repair.strays
     check(group.tree, iter(group.members.values()))
 
 
@@ -66,16 +67,16 @@ def test_a_stray_stays_where_it_is_fed_while_its_neighbours_are_in_doubt(why: st
     edge = leaf.edge_ms
     head = next(one for one in source.children if one.router is leaf.router)
     if why == "accused":
-        group.inquiries[head.id] = Inquiry(head.id, scene.now, group.nonce())
+        group.watch.inquiries[head.id] = Inquiry(head.id, scene.now, group.watch.nonce())
     elif why == "unreachable":
         head.connected = False
     else:
         head.status = "stalled"
     gather.gather_strays(group, scene.now)
     assert (leaf.parent, leaf.edge_ms) == (feeder, edge)
-    assert list(group.strays) == [leaf.id]  # looked at again when that is settled
+    assert list(group.repair.strays) == [leaf.id]  # looked at again when that is settled
     head.connected, head.status = True, "streaming"
-    group.inquiries.clear()
+    group.watch.inquiries.clear()
     gather.gather_strays(group, scene.now)
     assert leaf.parent is not feeder
     assert leaf.router is not None
@@ -89,11 +90,11 @@ def test_the_only_copy_of_a_site_is_no_stray() -> None:
     assert source is not None
     for head in source.children:
         gather.note_stray(group, head)
-    assert group.strays
+    assert group.repair.strays
     before = scene.parents()
     gather.gather_strays(group, scene.now)
     assert scene.parents() == before
-    assert not group.strays
+    assert not group.repair.strays
 
 
 def test_who_hangs_from_nobody_or_has_no_neighbour_with_room_is_left_alone() -> None:
@@ -106,14 +107,14 @@ def test_who_hangs_from_nobody_or_has_no_neighbour_with_room_is_left_alone() -> 
         one.degree = len(one.children)
     gather.gather_strays(group, scene.now)
     assert leaf.parent is feeder
-    assert not group.strays
+    assert not group.repair.strays
     for one in neighbours:
         one.degree = degrees[one.id]
     gather.note_stray(group, leaf)
     moves.detach(group, leaf)
     gather.gather_strays(group, scene.now)
     assert leaf.parent is None
-    assert not group.strays
+    assert not group.repair.strays
 
 
 def test_a_death_that_scatters_a_family_ends_with_one_copy() -> None:
@@ -175,7 +176,7 @@ def remote(scene: Scene, stray: Member) -> None:
     assert group.source is not None
     moves.detach(group, stray)
     moves.attach(group, stray, group.source)
-    group.remote[stray.id] = 0
+    group.repair.remote[stray.id] = 0
 
 
 def forwarder(scene: Scene) -> Member:
@@ -208,7 +209,7 @@ def test_a_stray_with_children_finds_room_from_the_top_of_its_place(how: str, mo
     assert stray.parent.router is stray.router
     assert stray.router.inbound == 1
     assert {child.id for child in stray.children} == before
-    assert not group.remote
+    assert not group.repair.remote
     scene.deliver()
     assert ("made-room" in scene.kinds()) == (how == "make-room")
     check(group.tree, iter(group.members.values()))
@@ -235,13 +236,13 @@ def test_a_stray_for_whom_there_is_no_room_is_left_to_improvement_at_last() -> N
     for one in group.members.values():
         if one.router is leaf.router:
             one.degree = len(one.children)
-    group.strays.clear()
-    group.remote[leaf.id] = 0
+    group.repair.strays.clear()
+    group.repair.remote[leaf.id] = 0
     for looks in range(1, gather.LOOKS):
         gather.look_for_room(group, scene.now)
-        assert group.remote == {leaf.id: looks}
+        assert group.repair.remote == {leaf.id: looks}
     gather.look_for_room(group, scene.now)
-    assert not group.remote
+    assert not group.repair.remote
     assert leaf.parent is feeder
 
 

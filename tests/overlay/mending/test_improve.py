@@ -81,7 +81,7 @@ def test_a_repair_keeps_improvement_from_its_own_branch_only() -> None:
     assert scene.parents()["m6"] == "source"
     assert scene.parents()["x2"] == "source"
     later = scene.now + 100  # long after everybody has come
-    group.hinted = dict.fromkeys((scene["m6"].id, scene["x2"].id))
+    group.improvement.hinted = dict.fromkeys((scene["m6"].id, scene["x2"].id))
     record(scene, "m7").mended_at = later  # below m6
     assert record(scene, "m7").parent is record(scene, "m6")
     improve.step(group, later + 1)
@@ -99,7 +99,7 @@ def test_nobody_is_moved_from_or_to_a_branch_that_is_being_mended(who: str) -> N
     later = scene.now + 100
     mended = record(scene, "m6" if who == "above" else "m3")
     mended.mended_at = later
-    group.hinted = {scene["m6"].id: None}
+    group.improvement.hinted = {scene["m6"].id: None}
     improve.step(group, later + 1)
     assert scene.parents()["m6"] == "source"
 
@@ -143,10 +143,10 @@ def test_where_nobody_has_room_at_all_a_branch_waits_whole_and_nothing_is_improv
     group.source.degree = 0
     assert not placement.attach_to_best(group, m1)
     assert m1.height == 2
-    assert list(group.waiting) == [m1.id]
-    group.hinted = {m1.id: None}
+    assert list(group.repair.waiting) == [m1.id]
+    group.improvement.hinted = {m1.id: None}
     improve.step(group, scene.now)
-    assert group.hinted
+    assert group.improvement.hinted
 
 
 def test_many_near_the_source_are_searched_from_the_member_outwards() -> None:

@@ -121,4 +121,4 @@ def test_in_a_storm_nobody_is_better_than_one_who_has_no_room() -> None:
     assert mass_failure.under_way(group)
     late = scene.join("late", ("srv", "a"))
     assert scene.parents()["late"] is None
-    assert late.id in group.waiting
+    assert late.id in group.repair.waiting

@@ -156,7 +156,7 @@ def test_an_order_that_was_lost_is_told_again(says: str) -> None:
     assert len(ordered(scene, leaf)) == heard + 1
     actor.epoch = record(scene, leaf).order_epoch
     scene.report(actor)
-    assert not inside(scene).overdue
+    assert not inside(scene).watch.overdue
 
 
 def test_a_leaver_that_has_not_heard_that_it_may_go_is_told_again() -> None:

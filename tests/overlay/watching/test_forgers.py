@@ -65,7 +65,7 @@ def test_two_children_convict_and_the_branch_moves_away() -> None:
     assert again._group.timers.armed("leaf", bad.id)
     scene.pass_time(forgers.SHUNNED_S)
     assert record(scene, bad).degree == 3
-    assert not inside(scene).leaves
+    assert not inside(scene).repair.leaves
 
 
 def test_one_liar_shuns_nobody_and_is_believed_no_more() -> None:
@@ -78,17 +78,17 @@ def test_one_liar_shuns_nobody_and_is_believed_no_more() -> None:
         damaged(scene, liar)
         damaged(scene, liar)
     assert len(accused) > forgers.CREDIT
-    assert not group.leaves
-    assert sum(bool(heard) for heard in group.accusations.values()) == forgers.CREDIT
+    assert not group.repair.leaves
+    assert sum(bool(heard) for heard in group.watch.accusations.values()) == forgers.CREDIT
     assert scene.parents()[liar.name] is not None
     honest = next(
         one
         for one in group.members.values()
-        if one.children and one.role == "peer" and not group.accusations.get(one.id)
+        if one.children and one.role == "peer" and not group.watch.accusations.get(one.id)
     )
     victim = honest.children[0]
     damaged(scene, scene.actors[victim.id])
-    assert not group.leaves  # the liar's words about others prove nothing about this one
+    assert not group.repair.leaves  # the liar's words about others prove nothing about this one
 
 
 def test_members_of_one_host_are_one_witness() -> None:
@@ -108,7 +108,7 @@ def test_witnesses_long_ago_and_words_about_strangers_do_not_count() -> None:
     other.parent = stranger.id
     scene.complain(other, reason="damaged")
     other.parent = before
-    assert not inside(scene).accusations
+    assert not inside(scene).watch.accusations
     damaged(scene, one)
     scene.now += forgers.MEMORY_S + 1
     damaged(scene, other)
@@ -119,5 +119,5 @@ def test_the_source_is_never_convicted() -> None:
     scene = two_sites()
     for name in scene.children("source")[:2]:
         damaged(scene, scene[name])
-    assert not inside(scene).leaves
-    assert not inside(scene).accusations
+    assert not inside(scene).repair.leaves
+    assert not inside(scene).watch.accusations

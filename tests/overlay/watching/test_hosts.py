@@ -41,7 +41,7 @@ def test_a_host_whose_children_lack_together_gets_fewer() -> None:
     children = scene.children(above)
     assert len(children) == 4
     lives(scene, 8, dict.fromkeys(children, 4.0))
-    account = inside(scene).hosts[scene[above].id]
+    account = inside(scene).watch.hosts[scene[above].id]
     upper = account.upper(scene.now)
     assert upper is not None
     assert 2 <= upper < 2.5
@@ -54,7 +54,7 @@ def test_a_host_whose_children_lack_together_gets_fewer() -> None:
     assert scene.parents()["late"] != above
     lives(scene, LACKING_S + 12, {})
     assert record(scene, above).degree == 4
-    assert not inside(scene).hosts
+    assert not inside(scene).watch.hosts
 
 
 def test_one_child_that_lacks_says_nothing_of_the_host() -> None:
@@ -64,7 +64,7 @@ def test_one_child_that_lacks_says_nothing_of_the_host() -> None:
     lives(scene, 20, {scene.children(above)[0]: 1.0})
     assert record(scene, above).degree == 4
     lives(scene, 20, {})
-    assert not inside(scene).hosts
+    assert not inside(scene).watch.hosts
 
 
 def thin(scene: Scene) -> str:
@@ -121,4 +121,4 @@ def test_of_files_nothing_is_learned_so() -> None:
     for number in range(4):
         scene.join(f"m{number}", ("srv", "core", "S"))
     lives(scene, 6, {"m1": 1.0, "m2": 1.0})
-    assert not inside(scene).hosts
+    assert not inside(scene).watch.hosts

@@ -1,0 +1,173 @@
+"""What each process keeps of one group: the start (Fig. 5), the watch (Fig. 7 and 8), repair, improvement, the orders.
+
+Owns: the shapes, and ``forget``: a member that is gone is nowhere in them. Refuses: rules; each room changes its own
+part. Times are seconds of the caller's clock.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from overlaycast.overlay.state.account import Account, Direction, Progress
+from overlaycast.overlay.state.members import Member
+from overlaycast.wire.messages import Contents, CoordinatorMessage
+
+
+@dataclass(slots=True)
+class Start:
+    """Fig. 5: how the group begins, and begins again when its source comes back. Changed by ``watching.start``."""
+
+    started: bool = False
+    begun: bool = False
+    begin_wanted: bool = False
+    incarnation: int = -1
+    next_seq: int = 0
+    contents: Contents | None = None
+    """What the source of a file group has announced."""
+    measured_peers: int = 0
+    planted: dict[int, Member] = field(default_factory=dict)
+    """Relays and backup servers: the start waits for their measurements."""
+    unconfirmed: set[int] = field(default_factory=set)
+    """Members placed at the start that have not said yet that they are there."""
+    asked: dict[int, int] = field(default_factory=dict)
+    """Nonces of the pings that ask a returned source's former children how far they are."""
+
+    def forget(self, member: int) -> None:
+        """Wait for this member no more."""
+        self.planted.pop(member, None)
+        self.unconfirmed.discard(member)
+
+
+@dataclass(slots=True)
+class Complaint:
+    """An error that was set aside (Fig. 8, 818), to be looked at again."""
+
+    reporter: int
+    parent: int
+    at: float
+
+
+@dataclass(slots=True)
+class Inquiry:
+    """Fig. 8, 808: a parent was accused, and has been asked whether it lives."""
+
+    parent: int
+    asked_at: float
+    nonce: int
+    reporters: dict[int, int] = field(default_factory=dict)
+    """The members that accused it, each with the nonce of its own ping."""
+    answered: set[int] = field(default_factory=set)
+
+
+@dataclass(slots=True)
+class PairFailures:
+    """How often in a row the link between a child and one parent has failed though both live, and when last."""
+
+    failures: int
+    at: float
+
+
+@dataclass(slots=True)
+class Silences:
+    """Members that fell silent one after the other (``mass_failure``): since when, the last one's time, how many."""
+
+    since: float = 0.0
+    at: float = -1e18
+    count: int = 0
+
+
+@dataclass(slots=True)
+class Watch:
+    """Fig. 7 and 8: what members report, and what follows. Changed by ``watching``, and by its parts in ``plan``."""
+
+    stream_mbit: float | None = None
+    """The rate at which the source really sends, as it reports."""
+    progress: Progress | None = None
+    """How far the source said that it was."""
+    nonces: int = 0
+    inquiries: dict[int, Inquiry] = field(default_factory=dict)
+    set_aside: dict[int, Complaint] = field(default_factory=dict)
+    silences: Silences = field(default_factory=Silences)
+    pair_failures: dict[int, dict[int, PairFailures]] = field(default_factory=dict)
+    """Per child and parent: links that failed though both live."""
+    accusations: dict[int, dict[str, float]] = field(default_factory=dict)
+    """Per forwarder: hosts of children that got forged data from it, and when they said so last."""
+    carried: dict[tuple[int, Direction], Account] = field(default_factory=dict)
+    """What uplinks were seen to carry, by router and direction."""
+    hosts: dict[int, Account] = field(default_factory=dict)
+    """What hosts are seen to send in all, of those of whose children one lacks, or did a while ago."""
+    overdue: dict[int, float] = field(default_factory=dict)
+    """Members that do not know their newest order, and since when, or when it was told again."""
+    queue: list[int] = field(default_factory=list)
+    """Members that the present round of sweeps has still to look at."""
+
+    def nonce(self) -> int:
+        """Return a number for a ping that nobody has had."""
+        self.nonces += 1
+        return self.nonces
+
+    def forget(self, member: int) -> None:
+        """Keep nothing of what this member said, or others said of it."""
+        for table in (self.inquiries, self.set_aside, self.pair_failures, self.accusations, self.hosts, self.overdue):
+            table.pop(member, None)
+
+
+@dataclass(slots=True)
+class Repair:
+    """Fig. 8, 810 to 814: members without a parent, and those that were attached in haste. Changed by ``mending``."""
+
+    waiting: dict[int, None] = field(default_factory=dict)
+    """Members without a parent that want one, in the order in which they lost or never had it."""
+    room_changed: bool = False
+    """A member may have room that had none: those that wait are looked at again."""
+    leaves: dict[int, None] = field(default_factory=dict)
+    """Members that feed nobody for a while: convicted of forging, or too thin themselves (``repair.make_leaf``)."""
+    strays: dict[int, None] = field(default_factory=dict)
+    """Orphans that turned to a member further away, to be brought nearer (``gather``)."""
+    remote: dict[int, int] = field(default_factory=dict)
+    """Strays for which nobody was found, and in how many sweeps since they were looked at in vain."""
+    releasing: dict[int, set[int]] = field(default_factory=dict)
+    """Per leaver: the children that have not said yet that they are fed by others."""
+
+    def forget(self, member: int) -> None:
+        """Mend nothing for this member any more."""
+        for table in (self.waiting, self.leaves, self.strays, self.remote, self.releasing):
+            table.pop(member, None)
+
+
+@dataclass(slots=True)
+class Improvement:
+    """Fig. 4, 410, again while the group runs: which members are to be looked at. Changed by ``mending.improve``."""
+
+    heads: dict[int, None] = field(default_factory=dict)
+    """Members that are fed from another router: their copies pass links."""
+    hinted: dict[int, None] = field(default_factory=dict)
+    """Members that may have a better place now, to be looked at first."""
+    heads_queue: list[int] = field(default_factory=list)
+    queue: list[int] = field(default_factory=list)
+
+    def forget(self, member: int) -> None:
+        """Do not look at this member any more."""
+        self.heads.pop(member, None)
+        self.hinted.pop(member, None)
+
+
+@dataclass(slots=True)
+class Orders:
+    """What has to be planned anew and to be told. Changed by ``plan``."""
+
+    dirty: dict[int, bool] = field(default_factory=dict)
+    """Members whose order has to be looked at; True: it is sent even if nothing has changed."""
+    outbox: list[tuple[int, CoordinatorMessage]] = field(default_factory=list)
+    replan: dict[int, None] = field(default_factory=dict)
+    """Forwarders whose death has to be planned anew."""
+    revocations: dict[int, list[int]] = field(default_factory=dict)
+    """Per child: former parents that are told to forget it once it has settled."""
+    fallback_load: dict[int, int] = field(default_factory=dict)
+    """Per member: on how many predefined lists it is."""
+
+    def forget(self, member: int) -> None:
+        """Tell this member nothing any more."""
+        self.dirty.pop(member, None)
+        self.revocations.pop(member, None)
+        self.fallback_load.pop(member, None)
