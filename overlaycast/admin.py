@@ -9,6 +9,7 @@ the coordinator said. Everything else is for people.
 from __future__ import annotations
 
 import json
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -21,6 +22,7 @@ from pydantic_settings import CliPositionalArg
 
 from overlaycast.errors import ConfigError
 from overlaycast.settings import Settings, load
+from overlaycast.streams import OutputError
 from overlaycast.wire.group import GroupName, GroupSettings
 from overlaycast.wire.views import CreatedView, DeletedView, EventsView, GroupsView, GroupView, SeatView, TreeView
 
@@ -105,8 +107,14 @@ def _create(argv: list[str], prog: str) -> None:
     body: dict[str, Any] = {"name": settings.name, "settings": wanted.model_dump(exclude_unset=True)}
     if settings.token_ttl is not None:
         body["token_ttl_s"] = settings.token_ttl
-    if made := _ask(settings, CreatedView, "POST", "/v1/groups", body):
-        print(made.token)
+    try:
+        if made := _ask(settings, CreatedView, "POST", "/v1/groups", body):
+            print(made.token)
+        sys.stdout.flush()
+    except (OutputError, BrokenPipeError) as error:
+        # the token is shown once: a group that nobody can open is not left behind
+        _answer(settings, "DELETE", f"/v1/groups/{settings.name}", None)
+        raise OutputError(f"{error}; the group was deleted again, as nobody would have its token") from None
 
 
 def _list(argv: list[str], prog: str) -> None:

@@ -13,6 +13,7 @@ from typing import Final
 
 from overlaycast import __version__
 from overlaycast.errors import exit_code
+from overlaycast.streams import careful_stdout, reserve
 
 # command -> (what it does, module:function). A function takes the arguments after the command and returns an exit code.
 COMMANDS: Final[dict[str, tuple[str, str]]] = {
@@ -45,7 +46,16 @@ def usage() -> str:
 
 def main(argv: list[str] | None = None) -> int:
     """Run one command and return its exit code."""
-    words = sys.argv[1:] if argv is None else argv
+    reserve()
+    return exit_code(lambda: _main(sys.argv[1:] if argv is None else argv))
+
+
+def _main(words: list[str]) -> int:
+    with careful_stdout():
+        return _run(words)
+
+
+def _run(words: list[str]) -> int:
     if not words or words[0] in ("-h", "--help", "help"):
         print(usage())
         return 0 if words else 2
@@ -56,7 +66,7 @@ def main(argv: list[str] | None = None) -> int:
         print(f"overlaycast: no command {words[0]!r}; accepted: {', '.join(COMMANDS)}", file=sys.stderr)
         return 2
     module, function = COMMANDS[words[0]][1].split(":")
-    return exit_code(lambda: int(getattr(import_module(module), function)(words[1:])))
+    return int(getattr(import_module(module), function)(words[1:]))
 
 
 if __name__ == "__main__":

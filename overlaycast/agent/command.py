@@ -24,6 +24,7 @@ from overlaycast.agent.options import TS_RECORD, JoinOptions, NodeOptions, Relay
 from overlaycast.errors import ConfigError
 from overlaycast.journal import MemberJournal
 from overlaycast.settings import load
+from overlaycast.streams import patient_stderr
 from overlaycast.wire.messages import Role
 
 SWITCH_INTERVAL_S: Final = 0.0005
@@ -68,7 +69,7 @@ def _run(options: NodeOptions, role: Role, output: Output | None = None, source:
         setup = Setup(options, role, journal, port, output, source)
         sys.setswitchinterval(SWITCH_INTERVAL_S)
         gc.freeze()  # what is imported stays for good: a full collection over it would be a gap of its own
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        with patient_stderr(), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             return runner.run(_main(setup))
 
 

@@ -17,6 +17,7 @@ from overlaycast.coordinator.settings import CoordinatorSettings
 from overlaycast.discovery.tracer import need_raw_sockets
 from overlaycast.errors import MissingError, OverlaycastError
 from overlaycast.settings import Endpoint, load
+from overlaycast.streams import patient_stderr
 
 log = logging.getLogger(__name__)
 
@@ -26,12 +27,16 @@ def main(argv: list[str]) -> int:
 
     Raises:
         ConfigError: an option, the state folder or the address cannot be used.
-        MissingError: no raw sockets, and ``--no-trace`` was not given.
+        MissingError: no raw sockets, and ``--trace`` was given.
     """
     settings = load(CoordinatorSettings, argv, "overlaycast coordinator")
+    with patient_stderr():
+        return _main(settings)
+
+
+def _main(settings: CoordinatorSettings) -> int:
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
-    if settings.trace:
-        _need_tracing()
+    settings = _with_tracing(settings)
     folder = open_folder(settings.state)
     try:
         return _serve(settings, folder)
@@ -39,11 +44,18 @@ def main(argv: list[str]) -> int:
         folder.close()
 
 
-def _need_tracing() -> None:
+def _with_tracing(settings: CoordinatorSettings) -> CoordinatorSettings:
+    """Return the settings, without tracing if it cannot be done and nobody has asked for it."""
+    if not settings.trace:
+        return settings
     try:
         need_raw_sockets()
     except MissingError as error:
-        raise MissingError(f"{error}; or start with --no-trace, and members' places stay unknown") from None
+        if "trace" in settings.model_fields_set:
+            raise
+        print(f"coordinator: no traceroute, members are located by their addresses alone: {error}", file=sys.stderr)
+        return settings.model_copy(update={"trace": False})
+    return settings
 
 
 def _serve(settings: CoordinatorSettings, folder: StateFolder) -> int:
