@@ -155,7 +155,7 @@ def patient_stderr() -> Iterator[None]:
         yield
         return
     before = sys.stderr
-    text = sys.stderr = _PatientText(2)  # type: ignore[assignment]  # all of TextIO that print and logging use
+    text = sys.stderr = _PatientText(2)
     try:
         yield
     finally:

@@ -135,15 +135,42 @@ def test_a_folder_in_use_is_refused(tmp_path: Path) -> None:
         assert "another coordinator" in line
 
 
-def test_without_raw_sockets_it_says_so_and_ends_with_3(tmp_path: Path) -> None:
-    prefix: tuple[str, ...] = ()
-    if os.geteuid() == 0:
-        if shutil.which("setpriv") is None:
-            pytest.skip("setpriv (util-linux) takes the privilege away")
-        prefix = ("setpriv", "--bounding-set=-net_raw", "--inh-caps=-net_raw")
-    line = complaint(run("coordinator", "--listen", "127.0.0.1:0", "--state", tmp_path, prefix=prefix), 3)
-    assert "CAP_NET_RAW" in line
-    assert "--no-trace" in line
+def without_raw_sockets() -> tuple[str, ...]:
+    """Return what takes the privilege away from a command."""
+    if os.geteuid() != 0:
+        return ()
+    if shutil.which("setpriv") is None:
+        pytest.skip("setpriv (util-linux) takes the privilege away")
+    return ("setpriv", "--bounding-set=-net_raw", "--inh-caps=-net_raw")
+
+
+def test_without_raw_sockets_it_goes_on_without_traces_and_says_so(tmp_path: Path) -> None:
+    words = [*without_raw_sockets(), *command("coordinator", "--listen", "127.0.0.1:0", "--state", tmp_path)]
+    with subprocess.Popen(words, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        assert "no traceroute, members are located by their addresses alone" in process.stderr.readline()
+        assert "traceroute off" in process.stderr.readline()
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=30) == 0
+
+
+def test_without_raw_sockets_tracing_that_is_asked_for_is_refused(tmp_path: Path) -> None:
+    words = ("coordinator", "--trace", "--listen", "127.0.0.1:0", "--state", tmp_path)
+    assert "CAP_NET_RAW" in complaint(run(*words, prefix=without_raw_sockets()), 3)
+
+
+@pytest.mark.parametrize("stdout", ["/dev/full", "&-"])
+def test_a_token_that_cannot_be_shown_leaves_no_group_behind(tmp_path: Path, stdout: str) -> None:
+    state = tmp_path / "state"
+    with coordinator(state) as (_, port):
+        words = command("group", "create", "demo", "--coordinator", f"http://127.0.0.1:{port}")
+        words += ["--admin-token-file", str(state / "admin.token")]
+        made = subprocess.run(
+            ["bash", "-c", f'"$@" >{stdout}', "_", *words], capture_output=True, text=True, timeout=60, check=False
+        )
+        assert made.returncode == 1
+        assert "the group was deleted again" in made.stderr
+        assert json.loads(group(state, port, "list", "--json").stdout)["groups"] == []
 
 
 def test_administration_says_what_is_wrong_in_one_line(tmp_path: Path) -> None:
