@@ -1,10 +1,9 @@
-"""uvicorn, set up for a control plane: bounded patience, and signals that end it cleanly.
+"""uvicorn, set up for a control plane: every wait has a limit, and signals end it cleanly.
 
 Owns: the server's life. Refuses: what is served, and where it listens (``listeners``).
 
 Invariants: a connection that asks nothing, or has not asked in full, at first or later, is closed after
-``REQUEST_LIMIT`` seconds; from a signal to the end it
-takes no longer than about ``_GRACE_S``.
+``REQUEST_LIMIT`` seconds; from a signal to the end it takes no longer than about ``_GRACE_S``.
 """
 
 from __future__ import annotations
@@ -14,11 +13,12 @@ import contextlib
 import signal
 import socket
 from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from typing import Any, Final
 
 import uvicorn
 from fastapi import FastAPI
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from overlaycast.coordinator.listeners import BACKLOG
 from overlaycast.wire.messages import MAX_MESSAGE
@@ -29,41 +29,75 @@ _PING_EVERY_S: Final = 5.0
 _PING_LIMIT_S: Final = 10.0
 
 
-class _Patient(H11Protocol):
-    """uvicorn's HTTP, but a request's head must come in time; uvicorn would wait for ever once its first byte is there.
+class _HeadTimer:
+    """Closes a connection whose next request's head is not complete in time; uvicorn would wait for ever."""
 
-    Between two requests uvicorn's own limit for idle connections holds, and for a request's body ``bodies``'s.
+    __slots__ = ("_timer", "_transport")
+
+    def __init__(self, transport: asyncio.BaseTransport) -> None:
+        self._transport: asyncio.BaseTransport | None = transport
+        self._timer: asyncio.TimerHandle | None = None
+
+    def start(self) -> None:
+        """From now on the next head may take so long."""
+        self.stop()
+        if self._transport is not None:
+            self._timer = asyncio.get_running_loop().call_later(REQUEST_LIMIT, self._transport.close)
+
+    def stop(self) -> None:
+        """The head is complete."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def end(self) -> None:
+        """The connection is gone."""
+        self.stop()
+        self._transport = None
+
+
+_HEAD: Final[ContextVar[_HeadTimer | None]] = ContextVar("head", default=None)
+
+
+class _TimedHttp(asyncio.Protocol):
+    """Goes in front of uvicorn's own HTTP protocol and knows nothing of its inside.
+
+    A head is complete when uvicorn calls the application (``_timed``). An idle connection is closed by uvicorn's own
+    limit, a slow body by that of ``bodies``.
     """
 
-    _patience: asyncio.TimerHandle | None = None
+    _head: _HeadTimer
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
-        self._patience = self.loop.call_later(REQUEST_LIMIT, self._close_if_silent, transport)
+        self._head = _HeadTimer(transport)
+        self._head.start()
 
     def data_received(self, data: bytes) -> None:
+        _HEAD.set(self._head)  # the application's task, which uvicorn makes in here, inherits it
         super().data_received(data)
-        if not self._between_requests():
-            self._relax()
-        elif self._patience is None:  # more bytes of the same head are no reason to wait longer
-            self._patience = self.loop.call_later(REQUEST_LIMIT, self._close_if_silent, self.transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._relax()
+        self._head.end()
         super().connection_lost(exc)
 
-    def _between_requests(self) -> bool:
-        return self.cycle is None or self.cycle.response_complete
 
-    def _relax(self) -> None:
-        if self._patience is not None:
-            self._patience.cancel()
-            self._patience = None
+def _timed(app: ASGIApp) -> ASGIApp:
+    """Return ``app`` between a head that is complete and the wait for the next."""
 
-    def _close_if_silent(self, transport: asyncio.Transport) -> None:
-        self._patience = None
-        if self._between_requests() and transport.get_protocol() is self:
-            transport.close()
+    async def serve(scope: Scope, receive: Receive, send: Send) -> None:
+        head = _HEAD.get()
+        if head is None:  # not called by a connection: lifespan
+            await app(scope, receive, send)
+            return
+        head.stop()
+        try:
+            await app(scope, receive, send)
+        finally:
+            if scope["type"] == "http":
+                head.start()
+
+    return serve
 
 
 class _Server(uvicorn.Server):
@@ -95,7 +129,7 @@ def make_server(app: FastAPI, before_shutdown: Callable[[], None]) -> uvicorn.Se
     ``before_shutdown`` is called when it begins to close its connections.
     """
     options: dict[str, Any] = {
-        "http": _Patient,
+        "http": "h11",
         "ws": "websockets-sansio",  # a quarter cheaper than uvicorn's older one
         "ws_max_size": MAX_MESSAGE,
         "ws_per_message_deflate": False,  # 127 KB a link with, 38 KB without
@@ -109,4 +143,7 @@ def make_server(app: FastAPI, before_shutdown: Callable[[], None]) -> uvicorn.Se
         "server_header": False,
         "timeout_graceful_shutdown": _GRACE_S,
     }
-    return _Server(uvicorn.Config(app, **options), before_shutdown)
+    config = uvicorn.Config(_timed(app), **options)
+    config.load()
+    config.http_protocol_class = type("TimedHttp", (_TimedHttp, config.http_protocol_class), {})
+    return _Server(config, before_shutdown)
