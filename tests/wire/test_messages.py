@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import get_args
 
 import pytest
 from hypothesis import given
@@ -97,6 +98,11 @@ FROM_COORDINATOR: list[CoordinatorMessage] = [
     Ended(reason="deleted"),
     CONTENTS,
 ]
+
+
+def test_every_kind_has_an_example() -> None:
+    assert {*map(type, FROM_MEMBER)} == {*get_args(MemberMessage)}
+    assert {*map(type, FROM_COORDINATOR)} == {*get_args(CoordinatorMessage)}
 
 
 @pytest.mark.parametrize("message", FROM_MEMBER, ids=lambda m: m.kind)

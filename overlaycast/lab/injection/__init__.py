@@ -18,7 +18,7 @@ from overlaycast.lab.injection.stage import Cables, Injected, Stage
 
 __all__ = ["Cables", "Injected", "Stage", "heal", "inject"]
 
-_DO: Final[dict[str, Callable[[Stage, Any, Hit], Awaitable[Injected]]]] = {
+DO: Final[dict[str, Callable[[Stage, Any, Hit], Awaitable[Injected]]]] = {
     "kill": members.kill,
     "leave": members.leave,
     "freeze": members.freeze,
@@ -41,7 +41,7 @@ _DO: Final[dict[str, Callable[[Stage, Any, Hit], Awaitable[Injected]]]] = {
     "lie": machines.start_rogue,
 }
 
-_UNDO: Final[dict[str, Callable[[Stage, Any, Hit], Awaitable[None]]]] = {
+UNDO: Final[dict[str, Callable[[Stage, Any, Hit], Awaitable[None]]]] = {
     "freeze": members.thaw,
     "restart": members.start_again,
     "coordinator-kill": members.start_coordinator,
@@ -69,7 +69,7 @@ async def inject(stage: Stage, fault: Fault, hit: Hit) -> Injected:
     Raises:
         LabError: it did not happen.
     """
-    return await _DO[fault.action](stage, fault, hit)
+    return await DO[fault.action](stage, fault, hit)
 
 
 async def heal(stage: Stage, fault: Fault, hit: Hit) -> float:
@@ -78,7 +78,7 @@ async def heal(stage: Stage, fault: Fault, hit: Hit) -> float:
     Raises:
         LabError: it did not work, or there is no such thing.
     """
-    undo = _UNDO.get(fault.action)
+    undo = UNDO.get(fault.action)
     if undo is None:
         raise LabError(f"fault {fault.action} has no heal")
     await undo(stage, fault, hit)

@@ -7,8 +7,10 @@ from typing import get_args
 import pytest
 from pydantic import BaseModel
 
+from overlaycast.lab import injection
 from overlaycast.lab.experiment import experiment
 from overlaycast.lab.faults import aim, faults, targets
+from overlaycast.lab.report import words
 from overlaycast.lab.results.metrics import METRICS
 from tests.lab.made_up import ROOT
 
@@ -33,9 +35,15 @@ def test_every_field_is_named(model: type[BaseModel]) -> None:
     assert [name for name in model.model_fields if f"`{name}`" not in GUIDE] == []
 
 
+NAMES = [get_args(model.model_fields["action"].annotation)[0] for model in ACTIONS]
+
+
 def test_every_action_is_explained_in_a_row() -> None:
-    names = [get_args(model.model_fields["action"].annotation)[0] for model in ACTIONS]
-    assert [name for name in names if f"\n| `{name}` |" not in GUIDE] == []
+    assert [name for name in NAMES if f"\n| `{name}` |" not in GUIDE] == []
+
+
+def test_every_action_is_done_and_can_be_said() -> None:
+    assert sorted(injection.DO) == sorted(words.ACTIONS) == sorted(NAMES)
 
 
 def test_every_target_is_named() -> None:
