@@ -86,7 +86,7 @@ class Hello:
     """Child to parent, first: who I am (by grant), my rank, and from which record number I go on.
 
     ``resume_from`` is a record number, or ``IDLE``, ``EDGE``, ``OLDEST`` or ``BACK + n``. A parent whose own rank is
-    not below ``rank`` refuses: that check is what makes a cycle impossible (DESIGN: ranks).
+    not below ``rank`` refuses: that check is what makes a cycle impossible.
     """
 
     grant: bytes

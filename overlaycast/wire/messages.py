@@ -107,7 +107,7 @@ class Contents(_Message):
 
 
 class Resume(_Message):
-    """What a member that already has a place tells a coordinator that comes back (DESIGN 6)."""
+    """What a member that already has a place tells a coordinator that comes back."""
 
     member: MemberId
     secret: Secret

@@ -246,7 +246,7 @@ FIGURE_2A = {
 
 
 def figure_2a(backup: bool = True, **settings: Any) -> Scene:
-    """Return the seed's Figure 2A, all subscribed and measured: 14 clients in 4 sites, uplinks of 20 Mbit/s."""
+    """Return Figure 2A, all subscribed and measured: 14 clients in 4 sites, uplinks of 20 Mbit/s."""
     scene = Scene(**({"rate_mbit": 8.4, "default_out_degree": 3, "start_members": len(FIGURE_2A)} | settings))
     scene.join("source", ("srv",), "source", rtt_ms=0.2, rate_mbit=300)
     if backup:

@@ -1,4 +1,4 @@
-"""What issue 3 asks of the overlay's tree on a draw, and whether it holds. Pure.
+"""What is asked of the overlay's tree on a draw, and whether it holds. Pure.
 
 On a map: copies per link and per site, and stretch. Where uplinks have rates: that they carry what is planned, for a
 live stream by the load of the fullest link, for a file by what the slowest member gets.
