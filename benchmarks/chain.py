@@ -15,7 +15,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from benchmarks.relay_fanout import NOBODY, end, free_port
+from benchmarks.relay_fanout import NO_GRANT, end, free_port
 from benchmarks.stage import (
     build_yardstick,
     enter,
@@ -67,7 +67,7 @@ class Chain:
             relays.append(await self.yardstick("relay", str(port), "127.0.0.1", str(above), "1", "8"))
             above = port
         try:
-            sink = await self.sink(above, NOBODY)
+            sink = await self.sink(above, NO_GRANT)
             self.first = go_first(sink.pid, source.pid, *(relay.pid for relay in relays))
             return await self.figures(sink)
         finally:
@@ -87,7 +87,7 @@ class Chain:
                 sink = await self.connect(coordinator, names)
                 go_first(sink.pid)
                 parent = Peer(
-                    member=99, name="s", addresses=(Address(host="127.0.0.1", port=above),), grant=NOBODY, rank=0
+                    member=99, name="s", addresses=(Address(host="127.0.0.1", port=above),), grant=NO_GRANT, rank=0
                 )
                 await coordinator.members[names[0]].send(Assign(epoch=99, rank=10, depth=1, parent=parent))
                 return await self.figures(sink)
@@ -95,7 +95,7 @@ class Chain:
                 await end(source, *relays)
 
     async def connect(self, coordinator: FakeCoordinator, names: list[str]) -> asyncio.subprocess.Process:
-        """Everybody but the first is placed, the sink at the last; nothing flows yet."""
+        """Place all but the first, with the sink at the last; nothing flows yet."""
         for n, name in enumerate(names):
             coordinator.members[name].rank = 10 * (n + 1)
         await coordinator.members[names[0]].send(Assign(epoch=1, rank=10, depth=1))

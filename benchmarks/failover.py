@@ -1,4 +1,4 @@
-"""How long viewers wait when a forwarder dies, by the way it dies; and how often nobody died and we thought so.
+"""How long viewers wait when a forwarder dies, by the way it dies; and how often a living forwarder is suspected.
 
 A live stream of 8 Mbit/s: source -> forwarder -> 4 children -> 8 grandchildren, a backup server beside them. The first
 child is the heir (its standby is the backup), the others' standby is the heir, the grandchildren's the backup. The
@@ -126,7 +126,7 @@ class Tree:
         self.running[name] = await started("chrt", "--other", "0", *words, errors=self.folder / f"{name}.err")
 
     async def grow(self, stream_s: float) -> None:
-        """Start everybody; the stream runs when this returns."""
+        """Start all programs; the stream runs when this returns."""
         await self.start(
             "send", "s", "--synthetic", str(stream_s), "--rate", f"{RATE_MBIT}M", "--record-size", str(RECORD)
         )
@@ -181,7 +181,7 @@ class Tree:
         raise RuntimeError(f"{name} gets nothing any more")
 
     def alarms(self, since: float) -> dict[str, int]:
-        """Return what was suspected since then: standbys asked, switches, and what the coordinator was told."""
+        """Return what was suspected since then: standbys asked, switches, and complaints to the coordinator."""
         names = CHILDREN + GRANDCHILDREN + [self.forwarder, "b"]
         lines = [line for name in names for line in journal_lines(self.journal(name), "silent", "switch")]
         lines = [line for line in lines if line["t"] > since]
@@ -191,7 +191,7 @@ class Tree:
             "came_back": sum(line["kind"] == "switch" and line["reason"] == "return" for line in lines),
         }
 
-    def told(self) -> int:
+    def complaints(self) -> int:
         """Return how many complaints the coordinator has heard."""
         return sum(len(self.coordinator.complaints(name)) for name in self.coordinator.members)
 
@@ -228,12 +228,12 @@ async def deaths(tree: Tree, kind: str, rounds: int) -> dict[str, Any]:
         await tree.end_forwarder()
         if number + 1 < rounds:
             await tree.new_forwarder()
-    everybody = gaps["children"] + gaps["grandchildren"]
+    all_members = gaps["children"] + gaps["grandchildren"]
     return {
         "kills": rounds,
         "load": round(sum(loads) / len(loads), 1),
         **{level: figures(values) for level, values in gaps.items()},
-        "all": figures(everybody),
+        "all": figures(all_members),
     }
 
 
@@ -245,9 +245,14 @@ def figures(gaps: list[float]) -> dict[str, float]:
 async def watching(tree: Tree, seconds: float, load: int) -> dict[str, Any]:
     await asyncio.sleep(WARM_UP_S)
     hogs = [await started("sh", "-c", "while :; do :; done", errors=Path("/dev/null")) for _ in range(load)]
-    since, told = time.time(), tree.told()
+    since, before = time.time(), tree.complaints()
     await asyncio.sleep(seconds)
-    found: dict[str, Any] = {"seconds": seconds, "hogs": load, **tree.alarms(since), "complaints": tree.told() - told}
+    found: dict[str, Any] = {
+        "seconds": seconds,
+        "hogs": load,
+        **tree.alarms(since),
+        "complaints": tree.complaints() - before,
+    }
     samples = [
         line["gap_ms"]
         for name in CHILDREN + GRANDCHILDREN

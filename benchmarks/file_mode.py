@@ -1,4 +1,4 @@
-"""How long a file takes to reach everybody: behind thin uplinks against an uplink's rate, on a LAN against iperf3.
+"""How long a file takes to reach all receivers: behind thin uplinks against an uplink's rate, on a LAN against iperf3.
 
 Thin: ``topologies/six_sites.py``, 20 Mbit/s at the source and at each of six sites, as an experiment of the lab with
 its real coordinator, 12 receivers (two a site) or 48; with 5 ms of delay at each uplink (emulated by the lab's wire,
@@ -9,7 +9,7 @@ size by the uplink's rate, without any header. The source's reading of the file 
 beside it.
 
 LAN: a namespace for the source and for each of eight receivers, on one bridge, each host sends at most ``--line``
-Mbit/s (tbf; what it gets comes from one other, so that is bounded as well); everybody is fed by a tree that this
+Mbit/s (tbf; what it gets comes from one other, so that is bounded as well); all are fed by a tree that this
 benchmark orders (its coordinator is scripted): the source feeds one, each of the others one more. Before and after each
 file one TCP stream of iperf3 runs between two of the same hosts. Goodput is the file's size by the time of the slowest
 receiver.

@@ -111,7 +111,7 @@ def spread(values: list[float]) -> dict[str, float]:
 
 
 def row(kind: str, size: int, runs: list[dict[str, float]]) -> dict[str, Any]:
-    """Return what is told of the runs of one kind and size."""
+    """Return the figures of the runs of one kind and size."""
     parts = {name: spread([run[name] for run in runs]) for name in runs[0]}
     return {"kind": kind, "nodes": size, "links": size * 3 // 2, "runs": len(runs), **parts}
 

@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks.relay_fanout import NOBODY, Run, end
+from benchmarks.relay_fanout import NO_GRANT, Run, end
 from benchmarks.stage import build_yardstick, enter, overlaycast, scratch, started, write_result
 from overlaycast.wire.frames import OLDEST, Hello, encode
 from overlaycast.wire.messages import Accept, Address, Assign, Peer, Report
@@ -49,7 +49,7 @@ async def watched(
     stuck = [stuck_child(port, grant) for grant in grants[4:]]
     await coordinator.said("r", Report, lambda report: len(report.children) == 8)
     above = Address(host="127.0.0.1", port=run.source_port)
-    parent = Peer(member=99, name="s", addresses=(above,), grant=NOBODY, rank=0)
+    parent = Peer(member=99, name="s", addresses=(above,), grant=NO_GRANT, rank=0)
     await member.send(Assign(epoch=2, rank=10, depth=1, parent=parent))
     before = resident_mb(relay.pid)
     await asyncio.sleep(FULL_S)

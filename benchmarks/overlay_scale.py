@@ -105,7 +105,7 @@ class Bench:
         before = resident_bytes()
         self.fill()
         self.place()
-        self.overlay.tick(self.now + 6)  # the source begins; nobody is awaited any more
+        self.overlay.tick(self.now + 6)  # the source begins; no more members are awaited
         self.drain()
         gc.collect()
         self.found["bytes_per_member"] = round((resident_bytes() - before) / self.size)
@@ -117,7 +117,7 @@ class Bench:
         return self.found
 
     def fill(self) -> None:
-        """All but the last one subscribe and are measured; nobody is placed yet."""
+        """All but the last one subscribe and are measured; no member is placed yet."""
         overlay = self.overlay
         source = overlay.join(request(0, "source"), self.now)
         overlay.measured(source, Measurement(("gw",), 0.2, 1000.0), self.now)

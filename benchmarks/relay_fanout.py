@@ -5,7 +5,7 @@ scripted) or the yardstick's. Runs alternate, each with fresh processes. Only th
 first order to be fed to the last sink's END, out of the scheduler's books.
 
 Bulk: as fast as it goes. A live relay does not hold its parent back, so the whole run fits into the ring of both
-relays: nobody is skipped, nothing is refused, memory is touched alike. Paced: at a given rate, as live streams come.
+relays: no child is skipped, nothing is refused, both touch memory alike. Paced: at a given rate, as live streams come.
 
     python -m benchmarks.relay_fanout [--degrees 1 2 4 8] [--records 1300 8192 65536] [--pairs 5] [--rate MBIT]
 """
@@ -26,7 +26,7 @@ from overlaycast.wire.messages import Accept, Address, Assign, Peer, Report
 from tests.agent.fake_coordinator import FakeCoordinator
 
 GIGABYTE = 1e9
-NOBODY = "0" * 32
+NO_GRANT = "0" * 32
 
 
 def free_port() -> int:
@@ -91,7 +91,7 @@ class Run:
         words = ["relay", str(port), "127.0.0.1", str(self.source_port), str(self.degree), str(self.ring_mb)]
         relay = await started(self.program, *words, errors=self.folder / "relay.err")
         try:
-            return await self.figures(relay, await self.sinks(port, [NOBODY] * self.degree))
+            return await self.figures(relay, await self.sinks(port, [NO_GRANT] * self.degree))
         finally:
             await end(relay, source)
 
@@ -111,7 +111,7 @@ class Run:
                 sinks = await self.sinks(member.subscribe.addresses[0].port, grants)
                 await coordinator.said("r", Report, lambda report: len(report.children) == self.degree)
                 above = Address(host="127.0.0.1", port=self.source_port)
-                parent = Peer(member=99, name="s", addresses=(above,), grant=NOBODY, rank=0)
+                parent = Peer(member=99, name="s", addresses=(above,), grant=NO_GRANT, rank=0)
                 await member.send(Assign(epoch=2, rank=10, depth=1, parent=parent))
                 return await self.figures(relay, sinks)
             finally:

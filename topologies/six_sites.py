@@ -1,6 +1,6 @@
 """Six sites of eight members behind slow uplinks, and a source with an equally slow uplink.
 
-An uplink carries 20 Mbit/s in each direction, so a source cannot feed everybody, and a site cannot receive a copy per
+An uplink carries 20 Mbit/s in each direction, so a source cannot feed all members, and a site cannot receive a copy per
 member. For a file, one copy in and one copy out per site is the best plan; a live stream of 8 Mbit/s leaves room for
 two.
 """

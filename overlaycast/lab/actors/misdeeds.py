@@ -1,7 +1,7 @@
-"""What a rogue member does to what passes through it: other bytes, nothing at all, lies. Pure.
+"""What a rogue member does to the frames and messages that pass it: it changes, drops or falsifies them. Pure.
 
 Owns: the misdeeds, frame by frame and message by message, and their count. Refuses: to carry anything; ``rogue`` does.
-A misdeed is a valid frame or message: what breaks the protocol is refused by everybody anyway.
+A misdeed is a valid frame or message: every program refuses what breaks the protocol anyway.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Misdeeds:
     count: int = 0
 
     def forwarded(self, frame: Frame) -> Frame | None:
-        """Return what a child gets in place of a frame from its parent; None: nothing."""
+        """Return the frame that a child gets instead of its parent's; None: nothing."""
         if not self.active or self.kind == "lie" or not isinstance(frame, Data | End):
             return frame
         if self.kind == "mute":
@@ -42,7 +42,7 @@ class Misdeeds:
         return Data(frame.seq, frame.time_us, bytes([frame.payload[0] ^ 0xFF]) + frame.payload[1:], frame.incarnation)
 
     def said(self, message: MemberMessage) -> tuple[MemberMessage, ...]:
-        """Return what the coordinator hears in place of a message."""
+        """Return the message that the coordinator gets instead."""
         if not self.active or self.kind != "lie" or not isinstance(message, Report):
             return (message,)
         self.count += 1

@@ -39,7 +39,7 @@ SAMPLE_S: Final = 0.2
 HOPS: Final = 64
 BUFFER: Final = 8 << 20
 ENDS, ENDS_EVERY_S = 20, 0.05
-"""END may get lost as anything else: it is said so many times."""
+"""END may get lost like any datagram, so it is sent so many times."""
 LATEST_S: Final = 0.25
 """A sender that was stopped for longer does not make up for it by a burst, as overlaycast's own does not."""
 

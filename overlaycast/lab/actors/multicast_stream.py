@@ -1,8 +1,8 @@
 """A stream in multicast datagrams, and records put together from them again. Pure.
 
 Owns: the datagram (a record's frame header as on the overlay's links, an offset, a piece that fits an Ethernet frame)
-and the rule when a record is given up. Multicast has no one to ask again: a record of which a piece is missing when
-``WINDOW`` later ones have begun is lost.
+and the rule when a record is given up. Multicast does not repeat: a record of which a piece is missing when ``WINDOW``
+later ones have begun is lost.
 
 Invariants: records leave in order of their numbers, each once; what is held is bounded by the window.
 """
@@ -86,7 +86,7 @@ class Assembly:
     _held: dict[int, _Unfinished] = field(default_factory=dict)
 
     def take(self, datagram: bytes) -> list[Record | Lost | End]:
-        """Return what a datagram makes known; of something else than ours nothing."""
+        """Return the records and losses that a datagram completes; nothing for a datagram that is not ours."""
         if len(datagram) < DATAGRAM_HEADER or self.ended:
             return []
         kind, _, _, length, seq, time_us = HEADER.unpack_from(datagram)
@@ -108,7 +108,7 @@ class Assembly:
         if seq < self.next_seq:
             self.duplicated += offset == 0
             return []
-        told = self._up_to(seq - WINDOW)
+        settled = self._up_to(seq - WINDOW)
         one = self._held.get(seq)
         if one is None:
             one = self._held[seq] = _Unfinished(time_us, bytearray(length), set(range(0, length, PIECE)))
@@ -117,7 +117,7 @@ class Assembly:
         one.missing.discard(offset)
         if not one.missing and not was_whole:
             self.reordered += seq != self.next_seq and any(self._held[other].missing for other in self._before(seq))
-        return told + self._ready()
+        return settled + self._ready()
 
     def _before(self, seq: int) -> list[int]:
         return [other for other in self._held if other < seq]

@@ -1,8 +1,8 @@
-"""A member that does not play by the rules: an honest one, with a man in the middle on both of its links.
+"""A rogue member: an honest one, with a proxy on each of its links that changes what passes.
 
 ``python -m overlaycast.lab.actors.rogue KIND COUNT-FILE -- COMMAND…`` starts the command of an honest member, which
 then knows the coordinator and its children only through us. SIGUSR1 begins the misdeeds, SIGUSR2 ends them; the count
-goes into the file. Speaks ``wire`` and nothing else of overlaycast, as any stranger could.
+goes into the file. It uses ``wire`` and nothing else of overlaycast, as any stranger could.
 
 Owns: the two proxies and the process between them. Refuses: to decide what is done; ``misdeeds`` does. Invariant: the
 honest member dies with us, and we end as it does.
@@ -33,12 +33,12 @@ CONTROL: Final = 8470
 INNER: Final = 8471
 """Its data port; on loopback."""
 OUTER: Final = 8571
-"""Ours, which the world is told."""
+"""Our own data port, the one that others are given."""
 PORTION: Final = 1 << 16
 
 
 class Rogue:
-    """The man in the middle."""
+    """The proxies on both links of an honest member."""
 
     def __init__(self, misdeeds: Misdeeds, report: Path, coordinator: str) -> None:
         """Take what to do, where to count it, and the coordinator's address as ``http://HOST:PORT``."""
@@ -52,7 +52,7 @@ class Rogue:
         self._misdeeds.active = True
 
     def behave(self) -> None:
-        """Be honest again. Links on which something was held back are closed: children come back to honest ones."""
+        """Be honest again. Links on which data was withheld are closed, so that children dial again."""
         self._misdeeds.active = False
         for writer in self._links if self._misdeeds.kind == "mute" else ():
             writer.close()

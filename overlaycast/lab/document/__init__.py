@@ -1,1 +1,1 @@
-"""YAML that remembers where each value stands, so that an error can name the line."""
+"""YAML that remembers the line of each value, so that an error can name the line."""

@@ -1,4 +1,4 @@
-"""The common ground of everything that an experiment's YAML file is made of: strict parts and their plain types. Pure.
+"""The base of all models that an experiment's YAML file is made of, and their plain types. Pure.
 
 Owns: how an unknown or missing field is reported. Invariant: a complaint names what is accepted.
 """
@@ -26,7 +26,7 @@ def only_known(model: type[BaseModel], values: Any) -> Any:
 
 
 def field_error(complaint: str, field: str | None = None) -> PydanticCustomError:
-    """Return a complaint in our own words, about a field of the mapping that is being checked."""
+    """Return an error with our own text, about a field of the mapping that is being checked."""
     where = {} if field is None else {"field": field}
     return PydanticCustomError("field_error", "{complaint}", {"complaint": complaint, **where})
 

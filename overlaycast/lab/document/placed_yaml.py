@@ -1,4 +1,4 @@
-"""YAML whose every value still knows its line, so that a wrong one can be named by file and line.
+"""YAML that keeps the line of every value, so that an error can name file and line.
 
 Owns: reading one YAML document and turning a validation error into ``file:line: field: what is accepted``.
 Refuses: several documents, tags that would build objects, aliases, duplicate keys, and files of more than a megabyte.

@@ -1,7 +1,7 @@
-"""Who comes when, and who goes again: the plan of a run, drawn by its seed. Pure.
+"""Which peers join and leave during a run, and when; drawn from the seed. Pure.
 
-Owns: the draw. Invariants: the same arrival, peers and seed give the same plan; nobody comes who is there, nobody goes
-who is not; with churn at least one peer is there from the beginning and stays.
+Owns: the draw. Invariants: the same arrival, peers and seed give the same plan; no peer joins twice without leaving in
+between; with churn, at least one peer joins at the beginning and stays.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from typing import Final, Literal
 from overlaycast.lab.experiment.experiment import Arrival
 
 QUIET_S: Final = 3.0
-"""Nobody comes or goes in the last seconds of a stream: nothing could be seen of it."""
+"""No peer joins or leaves in the last seconds of a stream: the effect could not be seen."""
 
 Going = Literal["come", "leave", "kill"]
 
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """Somebody comes or goes, so many seconds after the source began."""
+    """A peer joins or leaves, ``at_s`` seconds after the source began."""
 
     at_s: float
     host: str
@@ -32,20 +32,20 @@ class Passage:
 
 @dataclass(frozen=True, slots=True)
 class Arrivals:
-    """``first``: who is there when the stream begins, in the order of joining; ``later``: in the order of time."""
+    """``first``: the peers that join before the stream begins, in order; ``later``: all changes after that, by time."""
 
     first: tuple[str, ...]
     later: tuple[Passage, ...] = ()
 
 
 def plan(arrival: Arrival, peers: Sequence[str], seed: int, stream_s: float | None) -> Arrivals:
-    """Return who comes and goes.
+    """Return which peers join and leave, and when.
 
     Args:
         arrival: as the experiment says.
-        peers: all that may come.
+        peers: all that may join.
         seed: of the draw.
-        stream_s: how long the stream lasts; churn needs it to be known, else nobody comes or goes.
+        stream_s: how long the stream lasts; churn needs it to be known, otherwise no peer joins or leaves.
     """
     draw = Random(f"arrivals {seed}")
     if arrival.kind == "at-once":
@@ -64,7 +64,7 @@ def _churn(arrival: Arrival, order: list[str], count: int, draw: Random, until_s
     found: list[Passage] = []
     leaving: list[tuple[float, str]] = []
     away = order[count:]
-    for host in order[1:count]:  # the first stays, so that somebody sees all of it
+    for host in order[1:count]:  # the first stays, so that one peer sees all of it
         heappush(leaving, (draw.expovariate(1 / arrival.lifetime_s), host))
     comes_s = draw.expovariate(arrival.per_minute / 60)
     while min(comes_s, leaving[0][0] if leaving else comes_s) < until_s:

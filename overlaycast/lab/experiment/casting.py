@@ -1,7 +1,7 @@
-"""Which hosts of a network play which part in an experiment. Pure.
+"""Which host of a network runs which program of an experiment: source, peers, backups, coordinator. Pure.
 
-Owns: members by role or by name, and the check that targets exist. Refuses: a part that nobody or too many could play,
-by file, line and field.
+Owns: the choice by role or by name, and the check that targets exist. Refuses: a part for which there is no host or no
+single one, by file, line and field.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from overlaycast.lab.topology.topology import Topology
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """What casting needs to know of a host."""
+    """A host, as far as casting needs to know it."""
 
     name: str
     role: str | None
@@ -27,7 +27,7 @@ class Host:
 
 
 def cast(document: PlacedYaml, experiment: Experiment, hosts: Sequence[Host]) -> Cast:
-    """Return who plays what.
+    """Return which host has which part.
 
     Raises:
         ConfigError: a host that does not exist, a part without a host, a host with two parts.
@@ -41,7 +41,7 @@ def cast(document: PlacedYaml, experiment: Experiment, hosts: Sequence[Host]) ->
         backups=members.backups if members.backups is not None else roles.get("backup", ()),
     )
     if not found.peers:
-        raise document.error(("members", "peers"), "nobody joins; name hosts, or give hosts the role client")
+        raise document.error(("members", "peers"), "no member joins; name hosts, or give hosts the role client")
     _check_distinct(document, found, {host.name for host in hosts})
     for host in members.upload_mbit:
         if host not in found.members:
@@ -79,7 +79,7 @@ def _check_distinct(document: PlacedYaml, cast: Cast, known: set[str]) -> None:
 
 
 def check_faults(document: PlacedYaml, experiment: Experiment, cast: Cast, topology: Topology) -> None:
-    """Say what is wrong with what faults aim at, on this network.
+    """Check that this network has the targets of all faults.
 
     Raises:
         ConfigError: by file, line and field.

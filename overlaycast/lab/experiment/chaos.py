@@ -1,4 +1,4 @@
-"""A timeline drawn from a seed: any faults, at any time, but never so many that nothing could be promised. Pure.
+"""A timeline drawn from a seed: any faults, at any time, but not so many that no promise could be kept. Pure.
 
 Owns: the draw. Invariants: the same experiment, cast and seed give the same timeline; every fault names its host, so a
 part of a timeline means the same as before; at most ``AWAY`` of the receivers are taken away for good, and at most one
@@ -27,7 +27,7 @@ def draw(cast: Cast, uplinks: tuple[str, ...], seed: int, stream_s: float) -> li
     """Return a timeline as an experiment's file would hold it.
 
     Args:
-        cast: who takes part.
+        cast: the hosts that take part.
         uplinks: sites with an uplink.
         seed: of the draw.
         stream_s: how long the stream lasts.

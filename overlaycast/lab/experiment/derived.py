@@ -1,6 +1,6 @@
-"""Experiment files that a run writes itself: a chaos of faults, and the least part of a timeline that still fails.
+"""Experiment files that the lab writes itself: random timelines, and the smallest part of a timeline that still fails.
 
-Owns: turning a document with another timeline into a file of its own that anybody can run again. Refuses: to run it.
+Owns: turning a document with another timeline into a file of its own that can be run again. Refuses: to run it.
 Expectations about a fault of the old timeline are left out: there is no such fault any more.
 """
 
@@ -29,7 +29,7 @@ def chaotic(
     """Return a document whose timeline is drawn from a seed, to be written to ``to``.
 
     Raises:
-        ConfigError: nobody knows how long the stream lasts, or it is too short.
+        ConfigError: the length of the stream is unknown, or too short.
     """
     stream_s = experiment.stream_s
     if stream_s is None or stream_s < chaos.SHORTEST_S:

@@ -33,7 +33,7 @@ def runs(file: Path, seed: int | None = None) -> tuple[Checked, ...]:
 
     Args:
         file: an experiment.
-        seed: of the first run; the file's own unless told.
+        seed: of the first run; the file's own by default.
 
     Raises:
         ConfigError: by file, line and field.

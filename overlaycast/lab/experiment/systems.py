@@ -1,11 +1,11 @@
 """What an experiment can be run with: the overlay, a unicast star, IP multicast. Pure.
 
-Owns: how a plan changes for a baseline, so that network, stream, receivers and measurement stay the same. The star is
-the very programs of the overlay, in a group whose settings leave no other place than directly below the source;
-multicast is a pair of small programs of the lab (``multicast_node``) and routers that forward (``multicast_routes``).
+Owns: how a plan changes for a baseline, so that network, stream, receivers and measurement stay the same. The star runs
+the programs of the overlay in a group whose settings attach every member to the source; multicast is a pair of small
+programs of the lab (``multicast_node``) and routers that forward (``multicast_routes``).
 
-A fault that means somebody by a part that a baseline does not have (a primary, a forwarder, a coordinator) is left out
-and noted. What is said about such a fault in ``expect`` stays, and fails: it was not shown.
+A fault whose target a baseline does not have (a primary, a forwarder, a coordinator) is left out and noted. What
+``expect`` says about such a fault stays, and fails, because it was not shown.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ WORDS: Final[dict[str, str]] = {
 STAR: Final = {
     "depth_limit": 1,
     "source_out_degree": 4096,
-    "rate_mbit": 0.01,  # places are planned for this: no link is too thin for another copy
+    "rate_mbit": 0.01,  # the coordinator plans for this rate, so no link is too thin for another copy
     "rate_threshold": 0.0,
-    "silence_ms": 60_000,  # there is nobody else to turn to
+    "silence_ms": 60_000,  # there is no other parent to turn to
     "lost_after_s": 600.0,
     "slow_after_s": 600.0,
 }
-"""Group settings that make a star of the overlay: everybody is fed by the source, whatever the links carry."""
+"""Group settings that make the overlay a star: the source feeds every member, whatever the links carry."""
 
 _PARTS: Final = re.compile("primar|forwarder|backup")
 _ANYWHERE: Final = ("kill", "leave", "freeze", "link-", "router-", "partition")

@@ -1,8 +1,8 @@
 """One file, many runs: ``repeat`` and ``sweep`` spelled out. Pure.
 
 Owns: the order of the runs, their seeds, and the documents in which a field has another value. Refuses: fields that are
-no path into an experiment, and more runs than anybody waits for. Invariants: the same document gives the same runs;
-a variant's document still knows its lines, so what is wrong with a swept value is told by file and line.
+no path into an experiment, and too many runs. Invariants: the same document gives the same runs;
+a variant's document still knows its lines, so that an error in a swept value names file and line.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def expand(document: PlacedYaml, seed: int | None = None) -> tuple[Variant, ...]
 
     Args:
         document: an experiment as read, not yet checked.
-        seed: the first seed; the document's own, or 1, unless told. Repetitions count on from it.
+        seed: the first seed; the document's own, or 1, by default. Repetitions count on from it.
 
     Raises:
         ConfigError: a swept field is no path, has no values, or there are too many runs.

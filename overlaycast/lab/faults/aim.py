@@ -1,7 +1,8 @@
-"""From what a fault names to what it touches: members, links, routers, and who is cut off by it. Pure.
+"""From a fault's target to what it hits: members, links, routers, and the members that it cuts off. Pure.
 
-Owns: the language of links (``uplink:SITE``, ``link:A/B``), and who is away while a link, a router or a site is cut.
-Refuses: names that the network does not have (``complaint``), and faults that would hit nobody (``LabError``).
+Owns: the notation for links (``uplink:SITE``, ``link:A/B``), and which members are away while a link, a router or a
+site is cut. Refuses: names that the network does not have (``complaint``), and faults that would hit no member
+(``LabError``).
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ Pair = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """What a fault touches.
+    """What a fault hits.
 
     Attributes:
         label: what it hits, for people.
@@ -148,10 +149,10 @@ def _link_complaint(fault: Fault, ground: Ground) -> str | None:
 
 
 def aim(fault: Fault, ground: Ground, tree: Tree, gone: Mapping[str, str | None], draw: Random) -> Hit:
-    """Return what a fault touches now.
+    """Return what a fault hits now.
 
     Raises:
-        LabError: nobody fits.
+        LabError: no member fits.
     """
     match fault.aims_at:
         case "coordinator":

@@ -1,8 +1,8 @@
 """The faults that a timeline may hold: what each is called, what it needs, how long it lasts. Pure.
 
-Owns: names, bounds and defaults. Refuses: to do them (``injection``) and to choose whom they hit (``targets``).
+Owns: names, bounds and defaults. Refuses: to do them (``injection``) and to choose their targets (``targets``).
 
-Words: a fault *takes away* its members if they cannot serve while it lasts; it *silences* them if their children get
+A fault *takes away* its members if they cannot serve while it lasts; it *silences* them if their children get
 nothing from them though they are there. Only members that are away for good are owed nothing.
 """
 
@@ -136,7 +136,7 @@ class LinkRate(_Healing):
 
 
 class Partition(_Healing):
-    """Some sites are cut from everybody else, but not from each other: their routers drop what would cross."""
+    """Some sites are cut from all others, but not from each other: their routers drop what would cross."""
 
     action: Literal["partition"]
     sites: tuple[Slug, ...] = Field(min_length=1, max_length=100, description="the sites that are cut off, together")
@@ -221,12 +221,12 @@ class ClockStep(_Healing):
     def _far(cls, by_s: float) -> float:
         if abs(by_s) < LEAST_STEP_S:
             raise field_error(
-                f"{by_s:g} is too small to be told from a late sample; accepted: {LEAST_STEP_S:g} s or more"
+                f"{by_s:g} is too small to be distinguished from a late sample; accepted: {LEAST_STEP_S:g} s or more"
             )
         return by_s
 
 
-# --- members that do not play by the rules -----------------------------------------------------------------------
+# --- rogue members -----------------------------------------------------------------------------------------------
 
 
 class _Rogue(_Healing):

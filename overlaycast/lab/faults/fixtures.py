@@ -1,6 +1,7 @@
-"""What members must stand on so that a timeline can hit them: readers, disks and clocks of their own, rogues. Pure.
+"""What a run prepares so that faults can act on it later: readers, disks and clocks of members' own, rogues. Pure.
 
-Owns: which host needs what, from the faults alone; these faults name their hosts, for all this exists before the run.
+Owns: which host needs which fixture, from the faults alone. These faults name their hosts, because the fixtures must
+exist before the run.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from overlaycast.lab.faults.faults import ROGUES, Fault
 
 @dataclass(frozen=True, slots=True)
 class Fixtures:
-    """Hosts by what they need; ``rogues``: host -> its kind of misdeed."""
+    """Hosts by the fixture they need; ``rogues``: host -> its kind of misdeed."""
 
     readers: frozenset[str] = frozenset()
     disks: frozenset[str] = frozenset()
@@ -22,7 +23,7 @@ class Fixtures:
 
 
 def fixtures(faults: Iterable[Fault]) -> Fixtures:
-    """Return what the hosts of these faults need."""
+    """Return the fixtures that these faults need."""
     known = tuple(faults)
 
     def hosts(action: str) -> frozenset[str]:
@@ -33,7 +34,7 @@ def fixtures(faults: Iterable[Fault]) -> Fixtures:
 
 
 def complaint(faults: Iterable[Fault]) -> tuple[int, str] | None:
-    """Return the number of a fault and why its host cannot have what it needs beside what others need; or None."""
+    """Return the number of a fault and why its host cannot have its fixture beside that of another fault; or None."""
     seen: dict[str, str] = {}
     for number, fault in enumerate(faults):
         if fault.action not in (*ROGUES, "slow-reader", "disk-full"):

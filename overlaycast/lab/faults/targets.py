@@ -1,7 +1,7 @@
-"""Whom a fault hits: the expressions of an experiment, resolved against the tree as it is at that moment. Pure.
+"""The target expressions of faults, resolved against the tree at the moment of the fault. Pure.
 
-Owns: the language of targets. Refuses: to guess; an expression that fits nobody is an error, for a fault that hits
-nobody would prove nothing.
+Owns: the notation for targets. Refuses: to guess. An expression that fits no member is an error, because a fault that
+hits no member would prove nothing.
 
 Invariant: the same tree and the same expression give the same target (ties break by branch size, then by name).
 """
@@ -60,7 +60,7 @@ def resolve(target: str, tree: Tree, gone: Mapping[str, str | None], draw: Rando
         draw: the seed's choices.
 
     Raises:
-        LabError: nobody fits.
+        LabError: no member fits.
     """
     alive = [seat for seat in tree.seats if seat.host not in gone]
     if target == ALL_PRIMARIES:

@@ -1,4 +1,5 @@
-"""Is this the network that was asked for? Proven before every run; a wrong one is refused, not reported.
+"""The fidelity check: is the network that was built the one that was asked for? It comes before every run, and a wrong
+network is refused.
 
 Owns: what is checked, the tolerances, and the verdict; the datagrams are ``probes.py``'s. Refuses with
 ``LabError``, naming the link or the pair: hosts that do not reach each other or are reached behind a NAT,
@@ -76,7 +77,7 @@ class Fidelity:
     Attributes:
         links: per measured direction.
         hosts: how many reached each other.
-        multicast_blocked: True if nothing passed a router while every LAN's control was heard.
+        multicast_blocked: True if no multicast passed a router, and the control was heard in every LAN.
         multicast_forwarding: routers whose kernel forwards multicast.
         tolerance: what was allowed.
     """
@@ -133,7 +134,7 @@ def _refuse_unicast(found: reach.UnicastFinding) -> None:
 
 
 def _multicast(network: Network) -> MulticastFinding:
-    """Probe every family; what is found in one is found."""
+    """Probe every family; return the findings of all of them."""
     each = [reach.multicast(network, family) for family in network.topology.families]
     deaf = dict.fromkeys(router for found in each for router in found.deaf)
     return MulticastFinding(tuple(deaf), tuple(sorted({leak for found in each for leak in found.leaks})))
@@ -163,7 +164,7 @@ def measure(network: Network, tolerance: Tolerance) -> tuple[LinkFidelity, ...]:
     rows = _measure(network, representatives(network), tolerance, _AT_ONCE_MBIT)
     for _ in range(ATTEMPTS - 1):
         wrong = [number for number, row in enumerate(rows) if not row.ok]
-        if wrong:  # with little else going on: whatever the machine was busy with is no excuse any more
+        if wrong:  # again, with little else going on: the machine may have been busy
             ways = [_way(network, rows[number].link, rows[number].direction) for number in wrong]
             again = _measure(network, ways, tolerance, _ALONE_MBIT)
             for number, row in zip(wrong, again, strict=True):

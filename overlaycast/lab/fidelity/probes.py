@@ -1,9 +1,8 @@
-"""Short, bounded bursts of real datagrams that tell how a built network's links behave. Sends and receives;
-judges nothing.
+"""Short bursts of real datagrams that measure the links of a built network. They send and receive, and judge nothing.
 
 Owns: the probe sockets, each made in the namespace it speaks for, closed at the end. One thread and one
 selector serve them all, so a check of many links costs one process no more. Arrival times are the receiving
-kernel's (SO_TIMESTAMPNS), so our own scheduling is not in them.
+kernel's (SO_TIMESTAMPNS), so they do not depend on when our process runs.
 """
 
 from __future__ import annotations
@@ -60,8 +59,8 @@ class Way:
 
 
 @dataclass(slots=True)
-class Arrivals:
-    """What came in at one end: kernel time, bytes, the mark each datagram carried, and whom it came from."""
+class Received:
+    """The datagrams that one socket received: kernel time, bytes, the mark that each carried, and its sender."""
 
     times_ns: list[int] = field(default_factory=list)
     sizes: list[int] = field(default_factory=list)
@@ -118,8 +117,8 @@ def _make_room(one: socket.socket) -> None:
             one.setsockopt(socket.SOL_SOCKET, option, _BUFFER)
 
 
-def _read(one: socket.socket, into: Arrivals) -> None:
-    """Take all that is there."""
+def _read(one: socket.socket, into: Received) -> None:
+    """Read all datagrams that wait."""
     while True:
         try:
             data, extra, _, sender = one.recvmsg(1 << 16, 64)
@@ -137,7 +136,7 @@ def _read(one: socket.socket, into: Arrivals) -> None:
 
 
 def listen(
-    receivers: Mapping[socket.socket, Arrivals], until: float, enough: Callable[[], bool] = lambda: False
+    receivers: Mapping[socket.socket, Received], until: float, enough: Callable[[], bool] = lambda: False
 ) -> None:
     """Collect until the monotonic time ``until`` or until there is enough; once in any case."""
     with selectors.DefaultSelector() as selector:
@@ -165,7 +164,7 @@ def send(one: socket.socket, data: bytes, target: tuple[str | int, ...] | None =
 
 @contextmanager
 def _promptly() -> Iterator[None]:
-    """Have the calling thread run before others where that is allowed: a sender without CPU measures itself."""
+    """Give the calling thread priority where allowed: a sender that waits for CPU would measure that wait."""
     before = os.sched_getscheduler(0), os.sched_getparam(0)
     try:
         os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(10))  # below the wire's
@@ -193,7 +192,7 @@ def _pairs(network: Network, ways: Sequence[Way]) -> Iterator[list[tuple[socket.
 def delays_ms(network: Network, ways: Sequence[Way], probes: int = 9, gap_s: float = 0.01) -> list[list[float]]:
     """Return the one-way delays that small datagrams met on each way, in order of arrival; lost ones are not there."""
     with _pairs(network, ways) as pairs:
-        heard = {receiver: Arrivals() for _, receiver in pairs}
+        heard = {receiver: Received() for _, receiver in pairs}
         for _ in range(probes):
             for sender, _ in pairs:
                 send(sender, MARK.pack(0, 0, time.time_ns()))
@@ -213,7 +212,7 @@ def delays_ms(network: Network, ways: Sequence[Way], probes: int = 9, gap_s: flo
 def losses(network: Network, ways: Sequence[Way], probes: Sequence[int]) -> list[tuple[int, int]]:
     """Return per way how many different datagrams came of ``probes`` that were sent, and how many doubles."""
     with _pairs(network, ways) as pairs:
-        heard = {receiver: Arrivals() for _, receiver in pairs}
+        heard = {receiver: Received() for _, receiver in pairs}
         for number in range(max(probes, default=0)):
             for (sender, _), count in zip(pairs, probes, strict=True):
                 if number < count:
@@ -238,7 +237,7 @@ def rates_mbit(network: Network, ways: Sequence[Way], frames: Sequence[int]) -> 
     """
     trains = [count * each.payload for count, each in zip(frames, ways, strict=True)]
     with _pairs(network, ways) as pairs:
-        heard = {receiver: Arrivals() for _, receiver in pairs}
+        heard = {receiver: Received() for _, receiver in pairs}
         for each, (sender, receiver) in zip(ways, pairs, strict=True):
             sender.setsockopt(_SOL_UDP, _UDP_SEGMENT, each.payload)
             receiver.setsockopt(_SOL_UDP, _UDP_GRO, 1)
@@ -260,7 +259,7 @@ def _send_trains(
     pairs: Sequence[tuple[socket.socket, socket.socket]],
     trains: Sequence[int],
     chunks: Sequence[int],
-    heard: Mapping[socket.socket, Arrivals],
+    heard: Mapping[socket.socket, Received],
 ) -> None:
     """Send as fast as the sockets take it, reading meanwhile: neither buffer needs to hold a whole train."""
     left = list(trains)
@@ -271,7 +270,7 @@ def _send_trains(
             selector.register(receiver, selectors.EVENT_READ, heard[receiver])
         while any(left) and time.monotonic() < give_up:
             for key, _ in selector.select(0.05):
-                if isinstance(key.data, Arrivals):
+                if isinstance(key.data, Received):
                     _read(key.fileobj, key.data)  # type: ignore[arg-type]
                     continue
                 size = min(left[key.data], chunks[key.data])
@@ -281,7 +280,7 @@ def _send_trains(
                     selector.unregister(key.fileobj)
 
 
-def rate_of(heard: Arrivals, payload: int) -> float:
+def rate_of(heard: Received, payload: int) -> float:
     """Return the Mbit/s of frames at which a train arrived; 0 where too little of it did.
 
     The median of the slopes between arrivals half a train apart: an arrival that was late for want of CPU, the first

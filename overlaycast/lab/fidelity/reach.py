@@ -1,7 +1,7 @@
-"""Who reaches whom over a built network, by unicast and by multicast. Sends and receives; judges nothing.
+"""Which hosts reach which over a built network, by unicast and by multicast. Sends and receives; judges nothing.
 
-Owns: the probes that show that unicast arrives where it shall, that nobody is reached behind a NAT, that the NAT
-translates, and that multicast stays within its LAN (with a control that proves the probe could have seen it).
+Owns: the probes that show that unicast arrives where it shall, that no host behind a NAT is reached from outside, that
+the NAT translates, and that multicast stays in its LAN. A control proves that the probe could have seen multicast.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from overlaycast.lab.fidelity.probes import MARK, Arrivals, bound, family_of, listen, send
+from overlaycast.lab.fidelity.probes import MARK, Received, bound, family_of, listen, send
 from overlaycast.lab.network.network import Network
 from overlaycast.lab.topology.addressing import Family, Lan
 from overlaycast.lab.topology.topology import Topology
@@ -28,7 +28,7 @@ class UnicastFinding:
 
     Attributes:
         missing: should have reached each other and did not.
-        trespassing: reached who is behind a NAT, from outside.
+        trespassing: reached a host behind a NAT, from outside.
         untranslated: left a NAT under the sender's own address (IPv4).
     """
 
@@ -45,7 +45,7 @@ def unicast(network: Network, family: Family, rounds: int = 4) -> UnicastFinding
     pairs = {(a, b) for a in range(len(hosts)) for b in range(len(hosts)) if a != b}
     wanted = {(a, b) for a, b in pairs if topology.reaches(hosts[a], hosts[b])}
     with bound(network, [(name, topology.address(name, family)) for name in hosts]) as sockets:
-        arrivals = {one: Arrivals() for one in sockets}
+        arrivals = {one: Received() for one in sockets}
         targets = [one.getsockname() for one in sockets]
 
         def heard() -> set[tuple[int, int]]:
@@ -102,7 +102,7 @@ def multicast(network: Network, family: Family = 4) -> MulticastFinding:
     members = [(lan.hosts[0].node, (lan.hosts[0].spoken(family) or ("", 0))[0], lan.hosts[0].name) for lan in lans]
     routers = [(lan.router, lan.router_address(family)[0], lan.device) for lan in lans]
     listeners = [_joined(network, *member, family) for member in members]
-    heard = {one: Arrivals() for one in listeners}
+    heard = {one: Received() for one in listeners}
     try:
         with bound(network, [end[:2] for end in (*members, *routers)]) as senders:
             for one, (node, address, device) in zip(senders, (*members, *routers), strict=True):

@@ -1,6 +1,6 @@
 """Doing what the timeline says, and proving that it happened: a fault that did not happen fails the run.
 
-Owns: which primitive does a fault, and which heals it. Refuses: to choose whom to hit; ``aim`` does. The primitives are
+Owns: which primitive does a fault, and which heals it. Refuses: to choose the target; ``aim`` does. The primitives are
 ``members`` (processes), ``links`` (cables and routers) and ``machines`` (readers, disks, clocks, rogues).
 """
 
@@ -64,7 +64,7 @@ UNDO: Final[dict[str, Callable[[Stage, Any, Hit], Awaitable[None]]]] = {
 
 
 async def inject(stage: Stage, fault: Fault, hit: Hit) -> Injected:
-    """Do it, and return once it is proven.
+    """Inject the fault, and return once it is proven.
 
     Raises:
         LabError: it did not happen.
@@ -73,10 +73,10 @@ async def inject(stage: Stage, fault: Fault, hit: Hit) -> Injected:
 
 
 async def heal(stage: Stage, fault: Fault, hit: Hit) -> float:
-    """Undo a fault and return when that held (wall seconds).
+    """Undo a fault and return the time from which it was undone (wall seconds).
 
     Raises:
-        LabError: it did not work, or there is no such thing.
+        LabError: it did not work, or the fault has no heal.
     """
     undo = UNDO.get(fault.action)
     if undo is None:

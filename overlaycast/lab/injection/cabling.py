@@ -1,7 +1,7 @@
 """A built network as faults see it: carriers, shapes, and routers that drop. The real ``injection.Cables``.
 
 Owns: changes to a running network, each read back, and the probes that prove them. Refuses: to choose what is changed.
-A partition is made by nftables in the routers at the borders, so that hosts on either side notice nothing but silence.
+A partition is made by nftables in the routers at the borders, so that hosts on either side see only silence.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ class NetworkCables:
         return probes.way(self._network, link, "ab" if link.a == a else "ba")
 
     async def part(self, borders: Sequence[str], inside: Sequence[str]) -> None:
-        """Have the border routers drop what crosses between these hosts and all others.
+        """Make the border routers drop all packets between these hosts and all others.
 
         Raises:
             MissingError: nft is not there.
@@ -115,7 +115,7 @@ class NetworkCables:
         return "\n".join([*lines, "}", "}", ""])
 
     async def join(self, borders: Sequence[str]) -> None:
-        """Have the border routers forward everything again."""
+        """Make the border routers forward everything again."""
         for router in borders:
             await asyncio.to_thread(self._nft, router, f"delete table inet {TABLE}\n")
 
@@ -135,7 +135,7 @@ class NetworkCables:
         ends = [(node, topology.address(node)) for node in (a, b)]
         with probes.bound(self._network, ends) as sockets:
             sender, receiver = sockets
-            heard = {receiver: probes.Arrivals()}
+            heard = {receiver: probes.Received()}
             for _ in range(PASS_TRIES):
                 probes.send(sender, probes.MARK.pack(1, 2, 3), receiver.getsockname())
                 probes.listen(heard, time.monotonic() + patience, lambda: bool(heard[receiver].times_ns))

@@ -1,7 +1,7 @@
 """Faults of the network: carriers, loss, delay, rate, whole routers, and partitions.
 
 Every change is read back; delay, loss and partition are measured with real datagrams as well. A rate is read back only:
-a train of frames on a link that carries the stream would be a fault of its own.
+to measure it would fill a link that carries the stream, which would be a fault of its own.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from overlaycast.lab.faults.faults import Fault, LinkDelay, LinkFlap, LinkLoss, 
 from overlaycast.lab.injection.stage import Injected, Stage
 
 CLEAR: Final = 0.02
-"""A loss below this cannot be told from none by a few hundred probes; it is read back only."""
+"""A few hundred probes cannot distinguish a loss below this from none; it is read back only."""
 
 
 async def cut(stage: Stage, fault: Fault, hit: Hit) -> Injected:

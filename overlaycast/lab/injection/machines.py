@@ -1,4 +1,4 @@
-"""Faults of machines and of manners: a reader that stops, a full disk, a clock that jumps, a member that cheats."""
+"""Faults of machines and of honesty: a reader that stops, a full disk, a clock that jumps, a rogue member."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ ROOM: Final = "75%"
 
 
 async def stop_reader(stage: Stage, fault: Fault, hit: Hit) -> Injected:
-    """Stop whoever reads the member's output."""
+    """Stop the process that reads the member's output."""
     done = await members.stopped([stage.readers[hit.members[0]]])
     return Injected(done.at, f"the reader of {hit.label}, {done.evidence}")
 
@@ -43,7 +43,7 @@ async def resume_reader(stage: Stage, fault: Fault, hit: Hit) -> None:
 async def fill_disk(stage: Stage, fault: Fault, hit: Hit) -> Injected:
     """Shrink the file system to little more than what is on it, then fill the rest: not a byte is left.
 
-    Never to just what is on it: the member goes on writing while the size is set, and too small a one is refused.
+    Some room must stay at first: the member goes on writing while the size is set, and a size below use is refused.
     """
     disk = stage.disks[hit.members[0]]
     for _ in range(TRIES):
@@ -102,21 +102,21 @@ async def _set_clock(stage: Stage, host: str, off_s: float) -> None:
 
 
 async def start_rogue(stage: Stage, fault: Fault, hit: Hit) -> Injected:
-    """Tell a rogue to begin; proven by its own count of misdeeds."""
+    """Order a rogue to begin; proven by its own count of misdeeds."""
     host = hit.members[0]
     before = misdeeds(stage.rogues[host])
     at = time.time()
     stage.programs[host].signal(signal.SIGUSR1)
     await proven(
         lambda: misdeeds(stage.rogues[host]) > before,
-        f"{fault.action}: {host} did nothing wrong: it forwards to nobody, or is not fed",
+        f"{fault.action}: {host} did nothing wrong: it has no children, or is not fed",
         MISDEED_S,
     )
     return Injected(at, f"{host} has done it {misdeeds(stage.rogues[host]) - before} times already")
 
 
 async def stop_rogue(stage: Stage, fault: Fault, hit: Hit) -> None:
-    """Tell a rogue to behave."""
+    """Order a rogue to be honest again."""
     stage.programs[hit.members[0]].signal(signal.SIGUSR2)
 
 

@@ -1,4 +1,4 @@
-"""What faults may act on, and how a proof is awaited. Owns: no state but what it was given."""
+"""What faults may act on, and how a proof is awaited. Owns no state of its own."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ class Cables(Protocol):
         """Return whether a datagram from host a arrives at host b."""
 
 
-async def _nobody(_: str) -> None:
-    raise LabError("nobody can be started here")
+async def _no_start(_: str) -> None:
+    raise LabError("no member can be started here")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ class Stage:
         start_member: starts the member of a host again and returns once it is a member.
         source: the source's host.
         readers: host -> the process that reads the member's output.
-        disks: host -> the file system of its own that its output lies on.
+        disks: host -> the file system of its own for its output.
         clocks: host -> the file that moves its wall clock.
         last_sample_at: host -> the wall clock of its newest sample, or None.
         rogues: host -> the file where a rogue counts its misdeeds.
@@ -70,7 +70,7 @@ class Stage:
     cables: Cables
     coordinator: Callable[[], Program]
     start_coordinator: Callable[[], Awaitable[None]]
-    start_member: Callable[[str], Awaitable[None]] = _nobody
+    start_member: Callable[[str], Awaitable[None]] = _no_start
     source: str = "source"
     readers: Mapping[str, Program] = field(default_factory=dict)
     disks: Mapping[str, Path] = field(default_factory=dict)

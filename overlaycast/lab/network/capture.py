@@ -1,10 +1,10 @@
 """Packet captures of a run: a pcap file per link, which Wireshark opens, written by a process of its own.
 
-Owns: sockets (AF_PACKET, packet(7)) on one end of every link, the files' bounds, and the count of what was not kept.
-Refuses: to disturb the run: the writer is nice, empties its sockets in batches, and keeps only so much of each link.
+Owns: a socket (AF_PACKET, packet(7)) on one end of every link, the files' size limits, and the count of lost packets.
+Refuses: to disturb the run. The writer has a low priority (nice), reads its sockets in batches, and stops at a limit.
 
-What a file holds is what its interface saw: both directions, with the kernel's time stamps in nanoseconds. Where
-segments are offloaded one packet may be a whole train of them.
+A file holds what its interface saw: both directions, with the kernel's time stamps in nanoseconds. Where segmentation
+is offloaded, one packet may be a whole train of segments.
 
 The process ends when its standard input does, hence also when we are killed. Format: libpcap's, version 2.4, link type
 Ethernet.
@@ -36,7 +36,7 @@ HEADER: Final = struct.pack("<IHHiIII", 0xA1B23C4D, 2, 4, 0, 0, 262_144, 1)
 RECORD: Final = struct.Struct("<IIII")
 LONGEST: Final = 65_536 + 64
 EVERY_S: Final = 0.05
-"""Sockets are emptied so often; what comes meanwhile waits in the kernel."""
+"""How often the sockets are read; until then packets wait in the kernel."""
 BUFFER: Final = 8 << 20
 NICE: Final = 5
 _ETH_P_ALL, _SOL_PACKET, _PACKET_STATISTICS = 0x0003, 263, 6
@@ -46,14 +46,14 @@ _END_S: Final = 10.0
 
 
 @dataclass(slots=True)
-class Tap:
+class LinkCapture:
     """One link's socket and file.
 
     Attributes:
-        link: whose.
+        link: its name.
         inbox: closed once the file is full, so that the rest of the run costs nothing.
         file: the capture.
-        most: bytes that it may have.
+        most: bytes that the file may have.
         size: bytes that it has.
         seen: packets written.
         missed: packets that came faster than they were read.
@@ -70,7 +70,7 @@ class Tap:
     full: bool = False
 
     def drain(self, room: bytearray) -> None:
-        """Write what waits; ``room`` holds one packet."""
+        """Write the packets that wait; ``room`` is a buffer for one of them."""
         view = memoryview(room)
         while not self.full:
             try:
@@ -87,20 +87,20 @@ class Tap:
             self.seen += 1
 
     def close(self) -> None:
-        """Count what was missed, and listen no more. Safe to call twice."""
+        """Count the packets that were lost, and close the socket. Safe to call twice."""
         if self.inbox.fileno() >= 0:
             _, missed = struct.unpack("@II", self.inbox.getsockopt(_SOL_PACKET, _PACKET_STATISTICS, 8))
             self.missed += missed
             self.inbox.close()
 
     def count(self) -> dict[str, Any]:
-        """Return what became of this link's packets, as JSON."""
+        """Return the counts of this link, as JSON."""
         self.close()
         return {"link": self.link, "packets": self.seen, "bytes": self.size, "missed": self.missed, "cut": self.full}
 
 
 def stamp(notes: Sequence[tuple[int, int, bytes]]) -> tuple[int, int]:
-    """Return the kernel's time of a packet; ours where it gave none."""
+    """Return the kernel's time of a packet, or the time now if it gave none."""
     for level, kind, data in notes:
         if level == socket.SOL_SOCKET and kind == _SO_TIMESTAMPNS and len(data) >= _TIMESPEC.size:
             seconds, nanos = _TIMESPEC.unpack_from(data)
@@ -109,7 +109,7 @@ def stamp(notes: Sequence[tuple[int, int, bytes]]) -> tuple[int, int]:
 
 
 def file_name(link: str) -> str:
-    """Return a link's file; what a file's name should not hold becomes a dash."""
+    """Return the name of a link's file; unusual characters become dashes."""
     return re.sub(r"[^A-Za-z0-9_.#-]", "-", link) + ".pcap"
 
 
@@ -143,7 +143,7 @@ class Capture:
 
 
 def summary(folder: str, counts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return what a result says of captures."""
+    """Return the part of a result that is about captures."""
     return {
         "folder": folder,
         "links": {one["link"]: {"packets": one["packets"], "bytes": one["bytes"]} for one in counts},
@@ -195,7 +195,7 @@ def _socket(network: Network, node: str, device: str) -> socket.socket:
         inbox.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
         try:
             inbox.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, BUFFER)
-        except PermissionError:  # in a user namespace: as much as everybody may have
+        except PermissionError:  # in a user namespace: as much as any user may have
             inbox.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER)
         inbox.bind((device, _ETH_P_ALL))
         inbox.setblocking(False)
@@ -208,7 +208,7 @@ def _socket(network: Network, node: str, device: str) -> socket.socket:
 
 
 def main(argv: Sequence[str]) -> int:
-    """Write until standard input ends, then tell what was written."""
+    """Write until standard input ends, then print what was written."""
     most, specs = int(argv[0]), json.loads(argv[1])
     os.nice(NICE)
     with ExitStack() as stack:
@@ -217,7 +217,7 @@ def main(argv: Sequence[str]) -> int:
             inbox = stack.enter_context(socket.socket(fileno=spec["fd"]))
             file = stack.enter_context(open(spec["file"], "wb", buffering=1 << 20))
             file.write(HEADER)
-            taps.append(Tap(spec["link"], inbox, file, most, len(HEADER)))
+            taps.append(LinkCapture(spec["link"], inbox, file, most, len(HEADER)))
         over, room = False, bytearray(LONGEST)
         while not over:
             over = bool(select.select([sys.stdin], [], [], EVERY_S)[0])

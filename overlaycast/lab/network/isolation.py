@@ -1,16 +1,14 @@
-"""A run lives in namespaces of its own, and dies with the command that started it, however that ends.
+"""A run has namespaces of its own, and ends with the command that started it, however that command ends.
 
-Owns: the second start of a command inside fresh mount, pid and net namespaces (and a user namespace where we
-are not root), and the way it is asked to stop. Refuses: machines that forbid it, by ``MissingError`` that says
-which switch helps.
+Owns: the second start of a command inside new mount, pid and net namespaces (and a user namespace if we are not root),
+and the way to ask it to stop. The second start is called the inside, the process that made it the outside.
+Refuses: machines that forbid namespaces, by a ``MissingError`` that says which setting helps.
 
-Invariants: inside, the command is process 1, so the kernel kills everything in there with it; it has a
-private ``/run`` (so ``ip netns`` is empty and its own) and a live ``lo``; the outer process never leaves
-before the inside is gone; if the outer one is killed with SIGKILL, the kernel kills ``unshare``, and
-``unshare``'s child with it (PR_SET_PDEATHSIG twice).
+Invariants: inside, the command is process 1, so everything there ends with it; it has a private ``/run`` (so
+``ip netns`` lists its own names only) and a working ``lo``. The outside never ends before the inside. If the outside is
+killed with SIGKILL, the kernel kills ``unshare``, and with it ``unshare``'s child (PR_SET_PDEATHSIG twice).
 
-The wish to stop crosses as the end of a pipe: it cannot be missed, and comes true also when the outer process
-dies.
+The request to stop is the end of a pipe: it cannot be missed, and it also arrives when the outside dies.
 """
 
 from __future__ import annotations
@@ -32,7 +30,7 @@ from overlaycast.errors import LabError, MissingError
 _STOP_FD: Final = "OVERLAYCAST_LAB_STOP_FD"
 _OUTSIDE: Final = "OVERLAYCAST_LAB_OUTSIDE"
 GRACE_S: Final = 15.0
-"""What the inside gets to clean up after it was asked to stop, before it is killed."""
+"""The time that the inside has to clean up after a request to stop, before it is killed."""
 
 _INSIDE: Final = 'mount -t tmpfs -o mode=0755 tmpfs /run && ip link set lo up && exec "$@"'
 _OWN_STDERR: Final = "import os, sys; os.dup2(int(sys.argv[1]), 2); os.execvp(sys.argv[2], sys.argv[2:])"
@@ -56,8 +54,8 @@ def run_isolated(
     Args:
         argv: the whole command, such as ``[sys.executable, "-m", "overlaycast", "lab", "run", …]``.
         env: its environment; ours by default.
-        grace_s: patience after the wish to stop.
-        interactive: the inside reads the terminal, and Ctrl-C there is for it; else it is a wish to stop.
+        grace_s: how long to wait after the request to stop.
+        interactive: the inside reads the terminal and gets Ctrl-C itself; otherwise Ctrl-C asks it to stop.
 
     Returns:
         The command's exit code, 128 and the signal's number if one ended it; 130 or 143 after SIGINT or SIGTERM to us.
@@ -74,7 +72,7 @@ def run_isolated(
     stopper = _Stopper(outer, interactive)
     try:
         with stopper:
-            # a session of its own: Ctrl-C at the terminal reaches us alone, and we pass it on in our way
+            # in a session of its own, Ctrl-C at the terminal reaches only us, and we ask the inside to stop
             own = not interactive
             process = subprocess.Popen(
                 command, env=environment, pass_fds=(inner, stderr), start_new_session=own, stderr=subprocess.PIPE
@@ -226,7 +224,7 @@ def _advice() -> str:
 
 
 def stop_fd() -> int:
-    """Return the descriptor that becomes readable (its end) when the inside shall stop.
+    """Return the descriptor that becomes readable (at its end) when the inside shall stop.
 
     Raises:
         LabError: we are not inside.
@@ -251,10 +249,10 @@ def stop_requested(loop: asyncio.AbstractEventLoop | None = None) -> asyncio.Eve
         loop.add_signal_handler(number, event.set)
     if is_isolated():
         fd = stop_fd()
-        os.set_inheritable(fd, False)  # the programs of the experiment have no business with it
+        os.set_inheritable(fd, False)  # the programs of the experiment shall not have it
 
         def on_stop() -> None:
-            loop.remove_reader(fd)  # the end of a pipe stays readable for ever
+            loop.remove_reader(fd)  # the end of a pipe stays readable
             event.set()
 
         loop.add_reader(fd, on_stop)

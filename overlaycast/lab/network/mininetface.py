@@ -1,14 +1,15 @@
-"""Mininet's face on a network that we built ourselves: nodes with ``cmd``, a ``Mininet`` object, its command
-line.
+"""Our network as Mininet's objects: hosts and routers as ``Node``, links as ``Link``, all of it as ``Mininet``.
 
-Owns: the one place where Mininet's classes are derived from. Invariants: making these objects runs no program
-and touches no interface; a node's shell starts when somebody first needs one (``cmd``, ``pid``); ``popen``
-starts the program itself, with no wrapper between, so that its pid is the program's; nothing here ever calls
-Mininet's ``cleanup``.
+So users can type at Mininet's command line, and programs can call ``popen`` and ``cmd`` as in any Mininet script. The
+network itself is built without Mininet (``network.py``), because that is faster.
+
+Owns: the classes that derive from Mininet's. Invariants: making these objects starts no program and changes no
+interface; a node's shell starts on first use (``cmd``, ``pid``); ``popen`` starts the program directly, so that the pid
+is the program's; Mininet's ``cleanup`` is never called, because it ends processes that are not ours.
 """
 
 # mypy: disable-error-code="no-untyped-call"
-# Mininet has no annotations; only this file and its neighbour call it.
+# Mininet has no annotations; only this file and topology/routedtopo.py call it.
 
 from __future__ import annotations
 
@@ -42,18 +43,18 @@ _OWN_SYS: Final = 'mount -t sysfs sysfs /sys; exec "$@"'
 _STOP_S: Final = 3.0
 
 
-class Switchboard(Protocol):
-    """What Mininet's command line may ask of the network behind it."""
+class Links(Protocol):
+    """The network, as far as Mininet's command line changes it."""
 
     def link_down(self, a: str, b: str) -> None:
-        """Cut."""
+        """Take the links between two nodes down."""
 
     def link_up(self, a: str, b: str) -> None:
-        """Mend."""
+        """Bring them up again."""
 
 
 def check_programs(*, nat: bool = False) -> None:
-    """Raise ``MissingError`` for a program that the lab or Mininet needs; Mininet itself would exit."""
+    """Raise ``MissingError`` for a program that the lab or Mininet needs. Mininet itself would end the process."""
     needed = [("mnexec", "mininet"), ("ifconfig", "net-tools"), ("tc", "iproute2"), ("ip", "iproute2")]
     for program, package in [*needed, ("nft", "nftables")] if nat else needed:
         if shutil.which(program) is None:
@@ -64,7 +65,7 @@ class LabNode(MininetNode):
     """A host or router: a namespace, and a Mininet node on it whose shell starts when it is first needed."""
 
     def __init__(self, name: str, namespace: Namespace, **params: Any) -> None:
-        """Take over a namespace that is set up already."""
+        """Take a namespace that is set up already."""
         self._namespace = namespace
         self._shell_pid: int | None = None
         self._started: list[subprocess.Popen[Any]] = []
@@ -72,10 +73,10 @@ class LabNode(MininetNode):
         self._ready = True
 
     def startShell(self, mnopts: str | None = None) -> None:
-        """Start the shell, but not while Mininet's constructor wants it: most nodes never need one."""
+        """Start the shell, except when Mininet's constructor asks for it: most nodes never need one."""
         if not getattr(self, "_ready", False):
             return
-        self.inNamespace = False  # mnexec must not make another namespace; the one we start it in is right
+        self.inNamespace = False  # else mnexec would make another namespace
         try:
             super().startShell(mnopts)
         finally:
@@ -83,7 +84,7 @@ class LabNode(MininetNode):
 
     @property
     def pid(self) -> int | None:
-        """The pid of the node's shell, which is started for it: outside tools find the namespace by it."""
+        """The pid of the node's shell; it is started if need be, because outside tools find the namespace by it."""
         if getattr(self, "_ready", False) and self._shell_pid is None and self.shell is None:
             self.startShell()
         return self._shell_pid
@@ -115,7 +116,7 @@ class LabNode(MininetNode):
 
         Args:
             args: one list of words, or the words (Mininet passes one string: split at blanks; no shell is involved).
-            kwargs: as of ``subprocess.Popen``; output goes to pipes unless told.
+            kwargs: as of ``subprocess.Popen``; output goes to pipes by default.
         """
         words = args[0] if len(args) == 1 else args
         argv = words.split() if isinstance(words, str) else [str(word) for word in words]
@@ -134,7 +135,7 @@ class LabNode(MininetNode):
         return str(out), str(err), int(code)
 
     def running(self) -> list[subprocess.Popen[Any]]:
-        """Return what ``popen`` started and is not over."""
+        """Return the programs of ``popen`` that still run."""
         self._started = [process for process in self._started if process.poll() is None]
         return self._started
 
@@ -145,7 +146,7 @@ class LabNode(MininetNode):
 
 
 def stop_all(nodes: Mapping[str, LabNode]) -> None:
-    """Kill what is still running of what ``popen`` started, each with its process group, and the shells."""
+    """Kill the programs of ``popen`` that still run, with their process groups, and end the shells."""
     left = [process for node in nodes.values() for process in node.running()]
     for process in left:
         with suppress(ProcessLookupError, PermissionError):
@@ -158,7 +159,7 @@ def stop_all(nodes: Mapping[str, LabNode]) -> None:
 
 
 class BuiltLink(Link):
-    """A Mininet link over two interfaces that are there already."""
+    """A Mininet link over two interfaces that exist already."""
 
     def __init__(self, ends: tuple[tuple[LabNode, Interface], tuple[LabNode, Interface]], family: Family) -> None:
         self.fast = True
@@ -174,10 +175,10 @@ class BuiltLink(Link):
 class BuiltMininet(Mininet):
     """A ``Mininet`` whose nodes and links are ours; for its command line and for people who know its API."""
 
-    def __init__(self, topology: Topology, nodes: Mapping[str, LabNode], switchboard: Switchboard) -> None:
+    def __init__(self, topology: Topology, nodes: Mapping[str, LabNode], links: Links) -> None:
         Mininet.inited = True  # its init() would raise limits of the whole machine
         super().__init__(topo=None, controller=None, build=False)
-        self._switchboard = switchboard
+        self._links = links
         self.hosts = list(nodes.values())
         self.nameToNode = dict(nodes)
         for link in topology.links:
@@ -186,11 +187,11 @@ class BuiltMininet(Mininet):
         self.built = True
 
     def configLinkStatus(self, src: str, dst: str, status: str) -> None:
-        """The command line's ``link a b up|down``: both ends, and what hangs on them."""
-        (self._switchboard.link_up if status == "up" else self._switchboard.link_down)(src, dst)
+        """The command line's ``link a b up|down``: both ends, with their routes and neighbours."""
+        (self._links.link_up if status == "up" else self._links.link_down)(src, dst)
 
     def stop(self) -> None:
-        """Nothing: the network's context manager ends it."""
+        """Do nothing: the network's context manager ends it."""
 
 
 def prompt(network: BuiltMininet) -> None:

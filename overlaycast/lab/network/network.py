@@ -1,8 +1,8 @@
-"""A topology as a running network of namespaces, with Mininet's face.
+"""A topology as a running network of namespaces; also usable as Mininet's objects.
 
-Owns: building (one netlink message per thing, batched per node; no program per node but tc), the faults on
-links, the counters, and the end of everything it started. Refuses: to build outside ``run_isolated``, where a
-crash would leave namespaces' names behind; machines without what the lab needs (``MissingError``).
+Owns: building (netlink messages in batches per node; tc is the only program started per node), changes of links, the
+counters, and the end of everything it started. Refuses: to build outside ``run_isolated``, where a crash would leave
+names of namespaces behind; machines that lack what the lab needs (``MissingError``).
 
 Invariants: routers forward unicast and no multicast; no first packet waits for ARP; a link that was down and
 is up again has its routes and neighbours back; reading counters sends nothing over any link.
@@ -120,7 +120,7 @@ class Network:
         self.close()
 
     def close(self) -> None:
-        """Stop what was started in the nodes, and let everything go. Safe to call twice."""
+        """Stop what was started in the nodes, and remove the network. Safe to call twice."""
         stop_all(self._nodes)
         self._stack.close()
         self._nodes, self._mininet = {}, None
@@ -161,7 +161,7 @@ class Network:
         }
 
     def _make_links(self, means: dict[str, Means]) -> list[WireLink]:
-        """Make every link's two interfaces; return what the wire shall carry."""
+        """Make every link's two interfaces; return the links that the wire shall carry."""
         pairs: list[Request] = []
         wired: list[WireLink] = []
         for link in self.topology.links:
@@ -222,7 +222,7 @@ class Network:
 
     @contextmanager
     def in_namespace(self, name: str) -> Iterator[None]:
-        """Have the calling thread in a node's network: sockets made within belong to it. Await nothing within."""
+        """Move the calling thread into a node's network: sockets opened in the ``with`` belong there. Await nothing."""
         with self.namespace(name).entered():
             yield
 
@@ -248,7 +248,7 @@ class Network:
         Args:
             a: a node.
             b: a node.
-            direction: only this one, "ab" from ``a`` to ``b`` as named here; both unless told.
+            direction: only this one, "ab" from ``a`` to ``b`` as named here; both by default.
             wishes: fields of ``Shape``, such as ``loss=0.1, rate_mbit=2, delay_ms=50``; None means not asked.
 
         Raises:
@@ -296,7 +296,7 @@ class Network:
     def account(self) -> dict[str, Any]:
         """Return how the shaping went since the last ``reset_account``, for the result.
 
-        ``means`` per link; ``wire``: lateness, load, priority, frames by fate (None without a wire); ``overrun``:
+        ``means`` per link; ``wire``: lateness, load, priority, counts of frames (None without a wire); ``overrun``:
         frames that the wire did not take in time; ``valid``: False if the machine was too slow for this network;
         ``why``: in a line, what it was too slow for, empty if valid.
         """
@@ -311,7 +311,7 @@ class Network:
         self._overruns_before = self._overruns()
 
     def _overruns(self) -> int:
-        # only the wire's: what a cut cable or a full tbf drops is as asked
+        # only the wire's: a cut link and a full tbf drop frames as they should
         wired = {name for name, means in self.shaper.means.items() if means == "wire"}
         counters = self.counters() if wired else {}
         return sum(way.overrun for name in wired for way in (counters[name].ab, counters[name].ba))
@@ -344,7 +344,7 @@ def _segments(wish: Shape) -> int | None:
 
 
 def _requests(plan: NodePlan, indices: dict[str, int]) -> Iterator[Request]:
-    """Yield what a node's plan asks of the kernel, in an order that works."""
+    """Yield the requests that carry out a node's plan, in an order that works."""
     yield netlink.set_device(indices["lo"], up=True)
     for end in plan.interfaces:
         master = indices[end.bridge] if end.bridge else None

@@ -1,12 +1,11 @@
-"""One direction of a wire: when does which frame come out? Pure: time comes in as a number, chance as a
-generator.
+"""One direction of an emulated link: it decides when each frame comes out. Pure: the caller gives the time as a number,
+and the random generator.
 
-Owns: the queue of a direction. Invariants: frames come out in the order they went in; the rate is never
-exceeded from a frame's start to the next one's; what waits for the rate is never more than the queue holds;
-every frame that was offered is counted once, as sent, lost, overflowed, or dropped while the direction was
-down.
+Owns: the queue of a direction. Invariants: frames leave in the order in which they came; from the start of one frame to
+the start of the next, the rate is kept; no more waits than the queue holds; every frame is counted once, as sent, lost,
+overflowed, or dropped while the direction was down.
 
-The order of effects is a real line's: loss, queue with tail drop, serialisation at the rate, propagation with
+Effects come in the order of a real line: loss, a queue with tail drop, serialisation at the rate, propagation with
 jitter.
 """
 
@@ -20,7 +19,7 @@ from overlaycast.lab.topology.shape import Shape
 
 _NS_PER_MS: Final = 1_000_000
 FRAMES_IN_FLIGHT: Final = 50_000
-"""A direction never holds more, whatever delay was asked: memory is bounded (75 MB of full frames)."""
+"""The most that a direction holds at any delay, so that memory is bounded (75 MB of full frames)."""
 
 
 class Pipe:
@@ -40,8 +39,8 @@ class Pipe:
         self._chance = chance.random
         self.queue: deque[tuple[int, int, bytes]] = deque()
         self.down = False
-        self._free = 0  # when the line has sent what it was given
-        self._last = 0  # latest release so far: nobody overtakes
+        self._free = 0  # when the line has sent all that it was given
+        self._last = 0  # latest release so far: no frame overtakes another
         self.frames = self.bytes = 0
         self.dropped_loss = self.dropped_queue = self.dropped_down = self.duplicated = 0
         self._take(wish)
@@ -86,14 +85,14 @@ class Pipe:
         self.queue.append((release, departure, frame))
 
     def take(self) -> bytes:
-        """Take the head out; the caller has seen to it that its time has come."""
+        """Remove and return the first frame; the caller has checked that its time has come."""
         frame = self.queue.popleft()[2]
         self.frames += 1
         self.bytes += len(frame)
         return frame
 
     def change(self, wish: Shape, now: int) -> None:
-        """Give it another shape. What waits for the rate is sent at the new one; what is on its way stays."""
+        """Change the shape. Frames that wait are sent at the new rate; frames already sent keep their times."""
         waiting = []
         while self.queue and self.queue[-1][1] > now:
             waiting.append(self.queue.pop()[2])
@@ -104,7 +103,7 @@ class Pipe:
             self._enqueue(now, frame)
 
     def set_down(self, down: bool) -> None:
-        """Cut it, losing what is on its way, or mend it."""
+        """Cut the direction, which loses all frames on their way, or mend it."""
         if down and not self.down:
             self.dropped_down += len(self.queue)
             self.queue.clear()
@@ -112,6 +111,6 @@ class Pipe:
         self.down = down
 
     def counts(self) -> dict[str, int]:
-        """What became of the frames: sent (and their bytes), doubled, and dropped by cause."""
+        """Return the counts of frames: sent (with their bytes), duplicated, and dropped by cause."""
         names = ("frames", "bytes", "duplicated", "dropped_loss", "dropped_queue", "dropped_down")
         return {name: getattr(self, name) for name in names}

@@ -1,7 +1,7 @@
 """The programs of a run as processes in their hosts: started, awaited, signalled by pid, ended.
 
-Owns: what was started. Refuses: any process that it did not start. Invariant: nobody polls; the kernel tells of an exit
-through a pidfd.
+Owns: what was started. Refuses: any process that it did not start. Invariant: nothing polls; the kernel reports
+an exit through a pidfd.
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ def start(
 ) -> Program:
     """Start a program in a host; what it prints goes to ``log``.
 
-    The environment's ``OVERLAYCAST_*`` would set its options behind the experiment's back, so they are left out.
+    The environment's ``OVERLAYCAST_*`` are left out: they would set options that the experiment does not know of.
 
     Args:
         opener: the host.

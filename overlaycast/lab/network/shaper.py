@@ -1,5 +1,4 @@
-"""The shaping of a built network: one interface over all means. Apply, change, cut, read back, tell how it
-went.
+"""The shaping of a built network, whatever shapes each link: apply, change, cut, read back, and account for it.
 
 Owns: which means each link has, and the shape it has now. Refuses: a change that the link's means cannot make
 (``LabError`` that says how to ask for it beforehand), and tc's refusals. The decisions are ``shaping.py``'s.
@@ -89,7 +88,7 @@ class Shaper:
         return wish
 
     def set_down(self, link: str, down: bool) -> None:
-        """Lose what is on its way on a cut wire. The interfaces are the network's."""
+        """Cut or mend a link of the wire; frames on their way are lost. The interfaces are the network's business."""
         if self.means[link] == "wire" and self._wire is not None:
             self._wire.set_down(link, down)
 
@@ -150,7 +149,7 @@ class Shaper:
         return {"means": dict(self.means), "wire": wire, "valid": not why, "why": why}
 
     def reset(self) -> None:
-        """Start the wire's account of lateness and load anew (after the fidelity check, whose bursts are no run)."""
+        """Start the wire's account of lateness and load anew (the fidelity check is no part of the run)."""
         if self._wire is not None:
             self._wire.reset()
 

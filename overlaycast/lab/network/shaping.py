@@ -1,15 +1,14 @@
-"""How a link is asked to behave, and which means can do it. Pure.
+"""Which means can shape a link as asked, and the tc commands for it. Pure.
 
-Owns: ``Shape`` (one direction of a link), the choice of the means per link, the text of tc commands and the
-reading of what tc says back. Refuses: values that no means can honour, by ``ConfigError``.
+Owns: the choice of the means per link, the text of tc commands, and the comparison of tc's output with what was asked.
 
 Invariants: both directions of a link use the same means; a delay, jitter, loss or duplication is never given
 to the kernel's ``tbf`` alone, which knows none of them; a link that may change while it runs gets a means that can
 change everything; rate, loss and delay act on single packets, never on the trains (GSO) that hosts hand over.
 
-netem is used in three storeys: a ``tbf`` too fast to matter, whose burst of one packet makes it cut trains up; netem
-for loss, duplication and delay; and a ``tbf`` for the rate, because its queue is counted in bytes, where netem's own
-would count packets, those in flight too.
+With netem, three qdiscs are stacked: a ``tbf`` too fast to matter, whose burst of one packet makes it cut trains into
+packets; netem for loss, duplication and delay; and a ``tbf`` for the rate, because its queue is counted in bytes, while
+netem's counts packets, those in flight included.
 """
 
 from __future__ import annotations
@@ -98,7 +97,7 @@ def tc_differences(means: Means, interface: str, wish: Shape, shown: str) -> lis
 
     Args:
         means: netem or tbf.
-        interface: whose qdiscs.
+        interface: the one that has the qdiscs.
         wish: what was asked.
         shown: the output of ``tc -j qdisc show`` in the interface's namespace.
 

@@ -22,7 +22,7 @@ def open_tap(name: str) -> int:
     """Make the TAP interface ``name`` in the calling thread's namespace; return its non-blocking descriptor.
 
     Raises:
-        MissingError: no ``/dev/net/tun``, or not for us.
+        MissingError: there is no ``/dev/net/tun``, or we may not open it.
         LabError: the kernel refused the interface.
     """
     try:

@@ -1,14 +1,14 @@
 """The wire: one process that carries the frames of all links that the kernel cannot shape (no netem).
 
 Run as ``python -m overlaycast.lab.network.tapwire CONTROL_FD``. Owns: both ends of every link, as descriptors
-inherited from the builder (TAPs, or datagram sockets in tests), and one ``Pipe`` per direction. Told on the
-control socket, one JSON object a line: first the links, then changes; each is acknowledged. Refuses: unknown
-links and operations, by an answer; it never dies of a frame. It ends when the control socket does.
+inherited from the builder (TAPs, or datagram sockets in tests), and one ``Pipe`` per direction. Orders come
+on the control socket, one JSON object per line: first the links, then changes; each gets an answer. Refuses: unknown
+links and operations, by an answer; no frame can end it. It ends when the control socket does.
 
-What makes it exact: real-time priority where allowed, a timer of 1 ns slack, no garbage collection, one heap
-with the head of every pipe. Frames are released ``EARLY_NS`` before their time, for waking up and handing
-over takes about as long. Lateness, load and drops are recorded, because above the ceiling of one process
-(some 45 thousand frames a second) delays grow, and a run in which they did must be known as such.
+What makes it exact: real-time priority where allowed, a timer with 1 ns of slack, no garbage collection, one heap with
+the head of every pipe. Frames are released ``EARLY_NS`` before their time, because to wake up and to hand over take
+about as long. It records lateness, load and drops: above what one process can carry (some 45 thousand frames a second)
+delays grow, and such a run must be marked as invalid.
 """
 
 from __future__ import annotations
@@ -124,7 +124,7 @@ class Wire:
             self._roll(now)
 
     def _begin_account(self) -> None:
-        """Start lateness and load anew: what was due before, and what was computed for it, belongs to no account."""
+        """Start to count lateness and load anew; frames that were due before do not count."""
         self._late, self._late_max = [0] * (_BINS + 1), 0
         self._since = time.monotonic_ns()
         self._window_start, self._window_cpu, self._window_frames = self._since, time.process_time_ns(), 0
@@ -187,7 +187,7 @@ class Wire:
         return {"ok": True, "shape": pipe.shape.as_dict(), "down": pipe.down}
 
     def status(self) -> dict[str, Any]:
-        """Lateness, load and what became of the frames."""
+        """Return lateness, load and the counts of frames."""
         links: dict[str, dict[str, Any]] = {}
         for (name, direction), number in self._by_name.items():
             pipe = self._pipes[number]
@@ -212,7 +212,7 @@ class Wire:
 
 
 def take_priority() -> str:
-    """Take the best scheduling class we are allowed, and return what it is."""
+    """Take the best scheduling class that is allowed, and return its name."""
     ctypes.CDLL(None).prctl(_PR_SET_TIMERSLACK, 1, 0, 0, 0)  # the standard library has no prctl in any version
     try:
         os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(20))

@@ -56,7 +56,7 @@ class WireProcess:
                 [sys.executable, "-m", "overlaycast.lab.network.tapwire", str(theirs.fileno())],
                 pass_fds=(theirs.fileno(), *descriptors),
                 stdin=subprocess.DEVNULL,
-                start_new_session=True,  # a Ctrl-C is for us; the wire ends after we have
+                start_new_session=True,  # Ctrl-C is for us; the wire ends after us
             )
         for fd in descriptors:
             os.close(fd)
@@ -106,7 +106,7 @@ class WireProcess:
         return answer
 
     def reset(self) -> None:
-        """Forget lateness and load so far; counts go on."""
+        """Start to count lateness and load anew; the counts of frames go on."""
         self.order({"op": "reset"})
 
     def close(self) -> None:

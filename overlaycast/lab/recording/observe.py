@@ -17,7 +17,7 @@ def network_seen(topology: Topology, cast: Cast, means: Mapping[str, str]) -> Ne
 
     Args:
         topology: what was built.
-        cast: who takes part; paths are noted between them only.
+        cast: the hosts that take part; paths are noted between these only.
         means: link name -> what shapes it.
     """
     members = (cast.source, *cast.peers, *cast.backups)

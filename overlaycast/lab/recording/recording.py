@@ -1,4 +1,4 @@
-"""Everything that was observed in one run, and nothing that was concluded from it. Pure values.
+"""All that was observed in one run, and no conclusions. Pure values.
 
 Owns: the shapes between the runner, which fills them, and ``result.build``, which judges them. Times are wall seconds.
 """
@@ -146,7 +146,7 @@ class Recording:
         cpu_s: host -> processor seconds that its member used since the stream began.
         captures: how much was captured per link; None: nothing was asked for.
         overflowed: link -> frames that found its queue full since the stream began, from a to b and back.
-        left: who was away at the end, by faults or by the plan of arrivals; None: by the faults alone.
+        left: members that were away at the end, by faults or by the plan of arrivals; None: by the faults alone.
     """
 
     experiment: Experiment
@@ -177,7 +177,7 @@ class Recording:
     left: frozenset[str] | None = None
 
     def absent(self) -> frozenset[str]:
-        """Return who was away at the end, and so is owed nothing."""
+        """Return the members that were away at the end, to which nothing was promised."""
         if self.left is not None:
             return self.left
         return frozenset(host for fault in self.faults if fault.healed_at is None for host in fault.away)

@@ -32,7 +32,7 @@ Family = Literal[4, 6]
 
 
 def in_family(family: Family, address: str, prefix: int) -> tuple[str, int]:
-    """Return what an IPv4 address of a subnet is in a family, with the length of the subnet's prefix there."""
+    """Return the address in a family that stands for an IPv4 address of a subnet, with the length of its prefix."""
     if family == 4:
         return address, prefix
     number = int(IPv4Address(address))
@@ -45,11 +45,11 @@ class Interface:
     """One end of a link.
 
     Attributes:
-        node: where it lives.
+        node: the node that has it.
         name: as the kernel knows it.
         mac: locally administered, unique in the topology.
         link: the name of its link.
-        address: IPv4, or None for the port of a bridge. In a network of IPv6 alone, only what its own follows from.
+        address: IPv4, or None for the port of a bridge. In a network of IPv6 alone, its IPv6 address follows from it.
         prefix: length of the IPv4 subnet's prefix.
         bridge: the bridge it is a port of, or None.
     """
@@ -72,7 +72,7 @@ class Lan:
     """A router and the hosts linked to it, in one subnet.
 
     Attributes:
-        router: whose LAN.
+        router: its name.
         network: the subnet, ``10.0.0.0``.
         prefix: its length.
         gateway: the router's address in it.
@@ -102,7 +102,7 @@ class Lan:
 
 @dataclass(frozen=True, slots=True)
 class Addressing:
-    """All of it. ``interfaces`` has two per link, end a first, in order of the links."""
+    """All addresses of a network. ``interfaces`` has two per link, end a first, in order of the links."""
 
     interfaces: tuple[Interface, ...]
     lans: tuple[Lan, ...]

@@ -37,7 +37,7 @@ class Node:
         kind: ``host`` or ``router``.
         site: the site whose uplink it sits behind, or None.
         role: one of ``ROLES`` for a host, None for a router.
-        nat: a router that translates: who is behind it can call out, and nobody can call in.
+        nat: a router that translates addresses: hosts behind it can open connections, and none can be opened to them.
     """
 
     name: str
@@ -49,14 +49,14 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """A cable between ``a`` and ``b``.
+    """A link between two nodes.
 
     Attributes:
         a: one end.
         b: the other.
-        ab: what a frame from a to b meets.
-        ba: the way back.
-        uplink_of: the site that hangs on this link, or None.
+        ab: how it treats a frame from a to b.
+        ba: how it treats a frame from b to a.
+        uplink_of: the site whose uplink this is, or None.
         name: ``a-b``, with ``#2`` and so on for further links of the same pair.
     """
 
@@ -72,7 +72,7 @@ class Link:
         return self.b if node == self.a else self.a
 
     def egress(self, node: str) -> Shape:
-        """Return what a frame meets that ``node`` sends over this link."""
+        """Return how the link treats a frame that ``node`` sends."""
         return self.ab if node == self.a else self.ba
 
 
@@ -81,7 +81,7 @@ class Uplink:
     """A site's link to the rest.
 
     Attributes:
-        site: whose.
+        site: its name.
         link: the link's name.
         inside: the end that belongs to the site.
         inbound: which direction of the link enters the site.
@@ -98,8 +98,8 @@ class Nat:
     """A router that translates addresses.
 
     Attributes:
-        router: which.
-        link: its uplink; what leaves by it has the router's address there as its source.
+        router: its name.
+        link: its uplink; packets that leave there have the router's address as their source.
         inside: the nodes behind it, itself included.
     """
 

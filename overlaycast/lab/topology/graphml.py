@@ -1,8 +1,9 @@
 """Maps of the Internet Topology Zoo, read as found: GraphML in, a checked map of routers and links out.
 
-Owns: what a GraphML file may hold, what is mended in it, and how a link's delay follows from the distance. Every mend
-is said in ``RouterMap.notes``, so that no reader of a result takes it for the map itself. Refuses: files that are no
-GraphML, larger than ``MAX_BYTES``, or with a value out of bounds: a ``ConfigError`` in one line with file and field.
+Owns: what a GraphML file may hold, what is mended in it, and how a link's delay follows from the distance. networkx
+reads the file, once it is known to declare no entities. Every mend is listed in ``RouterMap.notes``, so that a reader
+of a result knows what is not in the map itself. Refuses: files that are no GraphML, larger than ``MAX_BYTES``, or with
+a value out of bounds: a ``ConfigError`` in one line with file and field.
 
 What is mended: nodes outside of the network (``Internal`` 0) are left out; loops are dropped; parallel links become
 one (their rates, where all are given, add up as in a bundle); only the largest connected part is kept; a router
@@ -232,7 +233,7 @@ def _locate_unknown(graph: nx.Graph[str], notes: list[str]) -> None:
 
 
 def _middle(spots: list[tuple[float, float]]) -> tuple[float, float]:
-    """Return the mean of points on the globe (as vectors, so that the date line does no harm)."""
+    """Return the mean of points on the globe (as vectors, so that the date line needs no special case)."""
     x = y = z = 0.0
     for latitude, longitude in spots:
         phi, lam = math.radians(latitude), math.radians(longitude)

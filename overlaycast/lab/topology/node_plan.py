@@ -1,9 +1,9 @@
 """What each node's namespace must hold: interfaces, addresses, routes, neighbours, kernel settings. Pure.
 
-Owns: ``NodePlan``, written once, read by two: the fast builder (netlink) and the stock Mininet (``ip -batch``
-lines). Invariants: every LAN and every transfer subnet has a route at every router, but IPv4 behind a NAT has
-none outside of it; a host has a default route; whoever can be an Ethernet neighbour has its permanent entry, so that no
-first packet waits for ARP or neighbour discovery.
+Owns: ``NodePlan``, which has two readers: our own builder (netlink) and the stock Mininet (``ip -batch`` lines).
+Invariants: every router has a route to every LAN and every subnet between routers, but none outside of a NAT to IPv4
+subnets behind it; a host has a default route; all possible Ethernet neighbours have permanent entries, so that no first
+packet waits for ARP or neighbour discovery.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ class KernelSettings:
     def _six(self, router: bool) -> dict[str, str]:
         values = {"ipv6/conf/all/disable_ipv6": "0", "ipv6/conf/default/disable_ipv6": "0"}
         for name, value in _SIX_SILENT.items():
-            # the first acts on what is there already (lo), the second on every interface to come
+            # the first acts on what exists already (lo), the second on every later interface
             values |= {f"ipv6/conf/all/{name}": value, f"ipv6/conf/default/{name}": value}
         if router:
             values |= {"ipv6/conf/all/forwarding": "1", "ipv6/icmp/ratelimit": str(self.icmp_ratelimit)}
@@ -113,8 +113,8 @@ class KernelSettings:
 _NO_SIX: Final = {"ipv6/conf/all/disable_ipv6": "1", "ipv6/conf/default/disable_ipv6": "1"}
 _SIX_SILENT: Final = {
     "accept_ra": "0",
-    "accept_dad": "0",  # addresses are unique by construction, and shall be usable at once
-    "router_solicitations": "0",  # nobody would answer, and they would count on idle links
+    "accept_dad": "0",  # addresses are unique by construction, and can be used at once
+    "router_solicitations": "0",  # no router answers them, and they would count on idle links
     "addr_gen_mode": "1",  # no link-local addresses: traceroute shall see those of the plan
     "keep_addr_on_down": "1",  # as IPv4 does
 }
@@ -191,7 +191,7 @@ def _add_host_routes(topology: Topology, family: Family, routes: dict[str, list[
 
 @dataclass(frozen=True, slots=True)
 class _Subnet:
-    """A subnet, the routers that are on it, and who alone may have a route to it (None: all)."""
+    """A subnet, the routers that are on it, and the only nodes that may have a route to it (None: all)."""
 
     network: str
     prefix: int

@@ -1,13 +1,12 @@
-"""``RoutedTopo``: what topology files derive from. Mininet's own ``Topo``, with routers, sites and link
-shapes.
+"""``RoutedTopo``, the class that topology files derive from: Mininet's ``Topo`` with routers, sites and link shapes.
 
-Owns: the three words of a topology file (``router``, ``host``, ``link``) and what stock Mininet needs to
-bring the same file up by itself (``mn --custom FILE --topo NAME``): every node carries its plan and applies
-it when Mininet configures it.
+Owns: the three methods of a topology file (``router``, ``host``, ``link``), and what stock Mininet needs to build the
+same file by itself (``mn --custom FILE --topo NAME``): every node has its plan and carries it out when Mininet
+configures it.
 """
 
 # mypy: disable-error-code="no-untyped-call"
-# Mininet has no annotations; only this file and its neighbour call it.
+# Mininet has no annotations; only this file and network/mininetface.py call it.
 
 from __future__ import annotations
 
@@ -64,8 +63,8 @@ class RoutedTopo(Topo):
     """Base of all topology files. Override ``build`` and say what there is with ``router``, ``host`` and ``link``.
 
     Attributes:
-        ip: which IP versions are spoken: "4", "6" or "both". A file may set it in its class; whoever loads the file may
-            choose otherwise (``--topo figure_2a,ip=both``).
+        ip: which IP versions are spoken: "4", "6" or "both". A file may set it in its class; the name of the
+            topology may set another (``--topo figure_2a,ip=both``).
     """
 
     ip: str = "4"
@@ -84,8 +83,9 @@ class RoutedTopo(Topo):
 
         Args:
             name: 1 to 9 letters, digits or underscores.
-            nat: whoever is behind it can call out and cannot be called. It needs one link with ``uplink_of``; what
-                leaves there has the router's address as its source (IPv4), or is let back in only as a reply (IPv6).
+            nat: hosts behind it can open connections, and none can be opened to them. It needs one link with
+                ``uplink_of``: IPv4 packets that leave there get the router's address as their source; of IPv6, only
+                replies are let in.
         """
         self._nodes.append(Node(name, "router", nat=nat))
         return str(self.addHost(name))
@@ -114,7 +114,7 @@ class RoutedTopo(Topo):
         uplink_of: str | None = None,
         back: Mapping[str, Any] | None = None,
     ) -> None:
-        """Lay a cable; the same both ways unless ``back`` says otherwise.
+        """Add a link; the same both ways unless ``back`` says otherwise.
 
         Args:
             a: a node's name.

@@ -2,7 +2,7 @@
 
 Owns: the next hop of every router towards every other. Invariants: least delay first, then fewest hops, then
 a fixed choice by the links' names; the cost of a link is the same both ways (its round trip), so paths are
-symmetric, as a traceroute from one end assumes; hosts never carry what is not theirs.
+symmetric, as a traceroute from one end assumes; hosts never forward.
 """
 
 from __future__ import annotations

@@ -68,11 +68,11 @@ class Shape:
         return {name: value for name, value in values.items() if value}
 
 
-def shape(place: str, **wishes: Any) -> Shape:
+def shape(where: str, **wishes: Any) -> Shape:
     """Return a checked shape.
 
     Args:
-        place: what an error names, such as ``topologies/x.py: link a-b``.
+        where: what an error names, such as ``topologies/x.py: link a-b``.
         wishes: the fields of ``Shape``; None counts as not asked.
 
     Raises:
@@ -81,12 +81,12 @@ def shape(place: str, **wishes: Any) -> Shape:
     known = {name: value for name, value in wishes.items() if value is not None}
     for name, value in known.items():
         if name not in _LIMITS:
-            raise ConfigError(f"{place}: unknown field {name!r}; accepted: {', '.join(_LIMITS)}")
+            raise ConfigError(f"{where}: unknown field {name!r}; accepted: {', '.join(_LIMITS)}")
         low, high, unit = _LIMITS[name]
         number = isinstance(value, int | float) and not isinstance(value, bool)
         if not number or not low <= value <= high:
-            raise ConfigError(f"{place}: {name} is {value!r}; accepted: {low:g} to {high:g}, {unit}")
+            raise ConfigError(f"{where}: {name} is {value!r}; accepted: {low:g} to {high:g}, {unit}")
     made = Shape(**{**known, **({"queue_bytes": int(known["queue_bytes"])} if "queue_bytes" in known else {})})
     if made.jitter_ms > made.delay_ms:
-        raise ConfigError(f"{place}: jitter_ms is {made.jitter_ms:g}; accepted: at most delay_ms ({made.delay_ms:g})")
+        raise ConfigError(f"{where}: jitter_ms is {made.jitter_ms:g}; accepted: at most delay_ms ({made.delay_ms:g})")
     return made

@@ -1,6 +1,4 @@
-"""A topology for people at a terminal: the routers as a tree, links with what they do, sites, roles. Draws;
-decides nothing.
-"""
+"""A topology drawn at a terminal: the routers as a tree, links with their shapes, sites, roles. It only draws."""
 
 from __future__ import annotations
 

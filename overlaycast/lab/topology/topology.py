@@ -24,10 +24,10 @@ class Topology:
     """A network that can be built. Make it with ``Topology.of``.
 
     Attributes:
-        name: how people call it.
+        name: as users call it.
         nodes: hosts and routers, in order of declaration.
         links: in order of declaration.
-        uplinks: which links are whose uplinks.
+        uplinks: the sites' links to the rest.
         nats: which routers translate, and what is behind them.
         lans: one per router with hosts.
         interfaces: two per link.
@@ -63,7 +63,7 @@ class Topology:
         """Check a graph and give it addresses and routes.
 
         Args:
-            name: how people call it.
+            name: as users call it.
             nodes: hosts and routers.
             links: named or not; names are given anew.
             where: what an error names first; ``name`` by default.
@@ -150,7 +150,7 @@ class Topology:
         return self._ends[link, node]
 
     def address(self, node: str, family: Family | None = None) -> str:
-        """Return the address that others call a node by.
+        """Return the address that other nodes use for a node.
 
         Args:
             node: a host: its first; a router: its LAN's, but a NAT router's outer one; without either, its first.
@@ -173,7 +173,7 @@ class Topology:
         return next((nat for nat in self.nats if node in nat.inside and node != nat.router), None)
 
     def reaches(self, source: str, target: str) -> bool:
-        """Return whether one node can call another: not from outside of a NAT to who is behind it."""
+        """Return whether a node can open a connection to another: not from outside of a NAT to a node behind it."""
         nat = self.behind(target)
         return nat is None or source in nat.inside
 

@@ -1,13 +1,13 @@
-"""A map of routers with hosts put on it: how a GraphML file becomes a topology that can be built.
+"""A map of routers with hosts attached to it: how a GraphML file becomes a topology that can be built.
 
-Owns: the names of nodes, where hosts go, and the words for it. Each router with clients gets an access router behind
-one link, the site's uplink, so that the clients of one map router are one site. The server, the coordinator and a
-backup server share an access router of their own, at a map router that the seed (or the list's first entry) names.
+Owns: the names of nodes, where hosts attach, and the notation for it. Each router with clients gets an access router
+behind one link, the site's uplink, so that the clients of one map router are one site. The server, the coordinator and
+a backup server share an access router of their own, at a map router that the seed (or the list's first entry) names.
 
-The words, given where a topology's name is (``lab run``: ``topology: {file: Abilene.graphml, name: "24@7"}``): how
+The notation, given where a topology's name is (``lab run``: ``topology: {file: Abilene.graphml, name: "24@7"}``): how
 many clients, and optionally a seed; or a list of map routers by the file's ids, the server's first: ``"0: 3 3 5"``.
 
-Refuses: words that are neither, unknown ids, more than ``MAX_CLIENTS`` clients: ``ConfigError``.
+Refuses: text that is neither, unknown ids, more than ``MAX_CLIENTS`` clients: ``ConfigError``.
 """
 
 from __future__ import annotations
@@ -38,19 +38,19 @@ _LIST: Final = re.compile(r"([^\s:]+):((?:\s*[^\s:]+)+)\s*")
 
 @dataclass(frozen=True, slots=True)
 class Attachments:
-    """Which map routers have hosts: the server's, and one entry per client. Numbers are the map's node numbers."""
+    """The map routers (node numbers) that hosts attach to: the server's, and one entry per client."""
 
     server: int
     clients: tuple[int, ...]
 
 
-def attachments(where: str, words: str | None, router_map: RouterMap) -> Attachments:
-    """Return what the words say; without words, ``DEFAULT_CLIENTS`` clients by seed 1.
+def attachments(where: str, notation: str | None, router_map: RouterMap) -> Attachments:
+    """Return what the text says; without a text, ``DEFAULT_CLIENTS`` clients by seed 1.
 
     Raises:
         ConfigError: see the module text.
     """
-    text = (words or str(DEFAULT_CLIENTS)).strip()
+    text = (notation or str(DEFAULT_CLIENTS)).strip()
     size = len(router_map.graph)
     if count := _COUNT.fullmatch(text):
         rng = random.Random(f"placement {int(count[2] or 1)}")
@@ -76,7 +76,7 @@ def zoo_topology(router_map: RouterMap, attached: Attachments, where: str | None
 
     Args:
         router_map: routers and links.
-        attached: where the hosts go.
+        attached: where the hosts attach.
         where: what an error names first.
 
     Raises:
@@ -110,11 +110,11 @@ def _client(router: int, index: int) -> str:
     return f"c{router}_{index}"
 
 
-def load_zoo(file: Path, words: str | None) -> Topology:
-    """Read a GraphML file and put hosts on it as the words say.
+def load_zoo(file: Path, notation: str | None) -> Topology:
+    """Read a GraphML file and attach hosts to it as the text says.
 
     Raises:
         ConfigError: see ``read_graphml`` and ``attachments``.
     """
     router_map = read_graphml(file)
-    return zoo_topology(router_map, attachments(str(file), words, router_map), str(file))
+    return zoo_topology(router_map, attachments(str(file), notation, router_map), str(file))

@@ -97,7 +97,7 @@ def test_good_one_is_read() -> None:
         ("stream:", "members: {backups: [c1]}\nstream:", "x.yaml:3: members.backups: 'c1' already has a part"),
         ("stream:", "members: {upload_mbit: {k: 2}}\nstream:", "x.yaml:3: members.upload_mbit.k: no member 'k'; acc"),
         ("stream:", "members: {upload_mbit: {s: 0}}\nstream:", "x.yaml:3: members.upload_mbit.s: should be greater"),
-        ("stream:", "members: {peers: []}\nstream:", "x.yaml:3: members.peers: nobody joins"),
+        ("stream:", "members: {peers: []}\nstream:", "x.yaml:3: members.peers: no member joins"),
         ("stream:", "name: again\nstream:", "x.yaml:3: name: given twice"),
         ("name: tiny", "name: &a tiny\ntitle: *a", "x.yaml:2: *a: aliases are not accepted"),
         ("name: tiny", "name: [tiny", "x.yaml:2: not YAML:"),

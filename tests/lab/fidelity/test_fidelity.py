@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from overlaycast.lab.fidelity.fidelity import Tolerance, judge, loss_probes, rate_groups, train_frames
-from overlaycast.lab.fidelity.probes import HEADERS, Arrivals, rate_of
+from overlaycast.lab.fidelity.probes import HEADERS, Received, rate_of
 from overlaycast.lab.topology.shape import FRAME_BYTES, Shape
 
 EXACT = {"delay_ms": 5.0, "rate_mbit": 20.0}
@@ -77,7 +77,7 @@ def test_the_rate_of_a_train_survives_a_burst_at_its_start_and_a_late_end(
     payload = FRAME_BYTES - HEADERS[family]
     gap = FRAME_BYTES * 8e3 / rate
     times = [int(number * gap) for number in range(frames)]
-    heard = Arrivals(times, [payload] * frames)
+    heard = Received(times, [payload] * frames)
     assert rate_of(heard, payload) == pytest.approx(rate, rel=0.001)
     burst = frames // 6
     heard.times_ns[:burst] = [times[burst]] * burst
@@ -88,6 +88,6 @@ def test_the_rate_of_a_train_survives_a_burst_at_its_start_and_a_late_end(
 
 
 def test_too_short_a_train_has_no_rate() -> None:
-    assert rate_of(Arrivals(), 1472) == 0
-    assert rate_of(Arrivals([1], [1472]), 1472) == 0
-    assert rate_of(Arrivals([5, 5, 5], [1472] * 3), 1472) == 0
+    assert rate_of(Received(), 1472) == 0
+    assert rate_of(Received([1], [1472]), 1472) == 0
+    assert rate_of(Received([5, 5, 5], [1472] * 3), 1472) == 0
