@@ -46,16 +46,16 @@ def _main(settings: CoordinatorSettings) -> int:
 
 def _with_tracing(settings: CoordinatorSettings) -> CoordinatorSettings:
     """Return the settings, without tracing if it cannot be done and nobody has asked for it."""
-    if not settings.trace:
+    if settings.trace is False:
         return settings
     try:
         need_raw_sockets()
     except MissingError as error:
-        if "trace" in settings.model_fields_set:
+        if settings.trace:
             raise
         print(f"coordinator: no traceroute, members are located by their addresses alone: {error}", file=sys.stderr)
         return settings.model_copy(update={"trace": False})
-    return settings
+    return settings.model_copy(update={"trace": True})
 
 
 def _serve(settings: CoordinatorSettings, folder: StateFolder) -> int:

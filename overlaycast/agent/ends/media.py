@@ -8,8 +8,8 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+import select
 import stat
-import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Final, Protocol
@@ -142,6 +142,33 @@ class PipeInput:
             loop.remove_reader(self._descriptor)
 
 
+class DeviceInput:
+    """What is always ready, so that nothing can wait for it: ``/dev/null``, ``/dev/zero``. Read in a thread."""
+
+    live = True
+
+    def __init__(self, descriptor: int, name: str, most: int) -> None:
+        self._descriptor = descriptor
+        self._name = name
+        self._most = most
+
+    async def portions(self) -> AsyncIterator[bytes]:
+        """Read on and on, a record's worth at once.
+
+        Raises:
+            ConfigError: it cannot be read.
+        """
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                data = await loop.run_in_executor(None, os.read, self._descriptor, self._most)
+            except OSError as error:
+                raise _unreadable(self._name, error) from None
+            if not data:
+                return
+            yield data
+
+
 class SyntheticInput:
     """Deterministic bytes: a pseudo-random block over and over, each portion marked with its number."""
 
@@ -160,27 +187,45 @@ class SyntheticInput:
             yield portion
 
 
-def open_input(path: str, record_size: int) -> FileInput | PipeInput:
+def open_input(path: str, record_size: int) -> FileInput | PipeInput | DeviceInput:
     """Open a file, or ``-`` for standard input.
 
     Raises:
         ConfigError: it cannot be read.
     """
-    if path == "-":
-        descriptor = sys.stdin.fileno()
-        if stat.S_ISREG(os.fstat(descriptor).st_mode):
-            return FileInput(descriptor, "standard input")
-        return PipeInput(descriptor, "standard input", record_size)
+    name = "standard input" if path == "-" else path
     try:
-        descriptor = os.open(Path(path), os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = _own_stdin() if path == "-" else os.open(Path(path), os.O_RDONLY | os.O_CLOEXEC)
         kind = os.fstat(descriptor).st_mode
     except OSError as error:
-        raise _unreadable(path, error) from None
+        raise _unreadable(name, error) from None
     if stat.S_ISDIR(kind):
-        raise ConfigError(f"{path}: is a folder; accepted: a file, or - for standard input")
+        raise ConfigError(f"{name}: is a folder; accepted: a file, or - for standard input")
     if stat.S_ISREG(kind):
-        return FileInput(descriptor, path)
-    return PipeInput(descriptor, path, record_size)
+        return FileInput(descriptor, name)
+    return (PipeInput if _can_be_awaited(descriptor) else DeviceInput)(descriptor, name, record_size)
+
+
+def _own_stdin() -> int:
+    """Return standard input, opened anew where that can be done.
+
+    Whether reads block belongs to what was opened, which we share with the shell and with our neighbour in the pipe.
+    """
+    if stat.S_ISREG(os.fstat(0).st_mode):
+        return 0  # read by position: nothing is shared
+    try:
+        return os.open("/proc/self/fd/0", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:  # a socket, or no /proc
+        return 0
+
+
+def _can_be_awaited(descriptor: int) -> bool:
+    with select.epoll() as poll:
+        try:
+            poll.register(descriptor, select.EPOLLIN)
+        except PermissionError:
+            return False
+    return True
 
 
 def _unreadable(name: str, error: OSError) -> ConfigError:
