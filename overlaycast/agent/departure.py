@@ -64,7 +64,7 @@ class Departure:
         if node.control.connected:
             node.control.send(Leaving())
             if not await within(LEAVE_S, self.released.wait()):
-                node.say("not released in time, going")
+                node.say("exiting, although not all children have moved")
         if node.sink and not node.sink.failed:
             await within(FLUSH_S, node.sink.drained())
         node.finish(code, line)
@@ -97,7 +97,7 @@ class Departure:
         last = -1
         while down and not down.all_have(after):
             if down.progress() == last:
-                self._node.say("children do not get on, going")
+                self._node.say("exiting, because the children make no progress")
                 return
             last = down.progress()
             await within(LINGER_S, self._until_all_have(after))

@@ -81,7 +81,7 @@ async def _run(settings: CoordinatorSettings, folder: StateFolder, sockets: list
     def fail(error: BaseException) -> None:
         # what the world did (a full disk) is one line; what we did wrong says where
         trace = None if isinstance(error, OverlaycastError) else error
-        log.critical("a group cannot go on; the coordinator ends here: %s", error, exc_info=trace)
+        log.critical("a group failed, so the coordinator exits: %s", error, exc_info=trace)
         failures.append(error)
         server.should_exit = True
 

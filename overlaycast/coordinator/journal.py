@@ -30,7 +30,7 @@ def open_journal(path: Path | None) -> LineFile:
     Raises:
         ConfigError: it cannot be opened.
     """
-    return LineFile(path, lambda reason: log.error("the journal ends here: %s", reason))
+    return LineFile(path, lambda reason: log.error("cannot write the journal any more: %s", reason))
 
 
 class EventLog:

@@ -192,7 +192,7 @@ async def test_a_receiver_that_starts_again_goes_on_where_it_was(tmp_path: Path)
         await coordinator.place("c", "a2")
         source.signal(signal.SIGCONT)
         await all_well(agents)
-        kept = re.search(r"going on from record (\d+)", again.stderr)
+        kept = re.search(r"resuming at record (\d+)", again.stderr)
         assert kept
         assert (
             int(kept[1]) >= 300

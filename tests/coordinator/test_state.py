@@ -178,7 +178,9 @@ def test_a_full_disk_ends_the_journal_and_nothing_else(caplog: pytest.LogCapture
     for _ in range(3):
         journal.write('{"kind":"tick"}')
     journal.close()
-    assert [record.message for record in caplog.records] == ["the journal ends here: No space left on device"]
+    assert [record.message for record in caplog.records] == [
+        "cannot write the journal any more: No space left on device"
+    ]
 
 
 @given(st.floats(0.1, 100), st.floats(1, 100), st.lists(st.tuples(st.floats(0, 3), st.floats(0, 20)), max_size=60))

@@ -141,7 +141,7 @@ class FileGroup:
         node.ring.resize(slab_bytes(layout), LEAST_SLABS)
         node.ring.anchor(kept)
         if kept:
-            node.say(f"going on from record {kept}: {layout.bytes_before(chunks)} bytes are here and good")
+            node.say(f"resuming at record {kept}: the first {layout.bytes_before(chunks)} bytes are here and verified")
         counting, eager, failed = FileCounting(layout, kept), eager_bytes(node.ring), node.departure.sink_failed
         node.sink = sink = Sink(node.ring, Stream(descriptor), failed, self._wrote, counting, FILE_FLUSH_S, eager)
         self._archive.open(FileFrames(partial(os.preadv, descriptor), layout), checks, lambda: sink.written)

@@ -184,7 +184,7 @@ class ChildLink:
         if not isinstance(frame, Heartbeat | Hello):  # those want no answer
             self._asked += 1
             if self._asked > MOST_ASKED:
-                raise RemoteProtocolError("it asks and takes no answer")
+                raise RemoteProtocolError("the child sends requests and reads no answers")
         match frame:
             case Hello():  # said again: its rank has grown
                 self.rank = max(self.rank, frame.rank)

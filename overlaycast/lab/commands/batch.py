@@ -56,7 +56,11 @@ def run_until_valid(settings: RunSettings, plan: Plan) -> tuple[Outcome, int]:
         if invalid == allowed or outcome.result is None or outcome.result.verdict != "invalid":
             return outcome, code
         left = allowed - invalid
-        print(f"{title(plan)}: invalid, so it is run again (at most {left} times)", file=sys.stderr, flush=True)
+        print(
+            f"{title(plan)}: invalid (machine too slow), runs again (at most {left} times)",
+            file=sys.stderr,
+            flush=True,
+        )
         invalid += 1
 
 
@@ -77,8 +81,8 @@ def _run_once(settings: RunSettings, plan: Plan, invalid: int) -> int:
 def _note_invalid(count: int) -> tuple[str, ...]:
     if not count:
         return ()
-    runs = "1 run" if count == 1 else f"{count} runs"
-    return (f"{runs} before this one: the machine did not keep up (invalid), so that counts neither for nor against",)
+    runs = "1 run was" if count == 1 else f"{count} runs were"
+    return (f"{runs} invalid before this one, because the machine was too slow",)
 
 
 def _outcome(plan: Plan, code: int, seconds: float) -> Outcome:

@@ -154,7 +154,7 @@ def _refuse_multicast(found: MulticastFinding, forwarding: Sequence[str]) -> Non
     if forwarding:
         raise LabError(f"fidelity: router {forwarding[0]} forwards multicast (mc_forwarding)")
     if found.deaf:
-        raise LabError(f"fidelity: multicast is not heard even within the LAN of {found.deaf[0]}: nothing proven")
+        raise LabError(f"fidelity: no multicast probe came through even within the LAN of {found.deaf[0]}")
     if found.leaks:
         raise LabError(f"fidelity: multicast from the LAN of {found.leaks[0][0]} reached that of {found.leaks[0][1]}")
 

@@ -21,9 +21,9 @@ ACTIONS: Final = {
     "link-down": "the link of {target} went down",
     "link-flap": "the link of {target} went down and up again, several times",
     "link-loss": "the link of {target} lost frames",
-    "link-delay": "the link of {target} took longer",
-    "link-rate": "the link of {target} became thin",
-    "partition": "{target} {was} cut from the rest",
+    "link-delay": "the link of {target} got a longer delay",
+    "link-rate": "the link of {target} got a lower rate",
+    "partition": "{target} {was} cut off from the rest",
     "router-down": "router {target} went down",
     "coordinator-kill": "the coordinator was killed",
     "coordinator-freeze": "the coordinator was frozen",
@@ -31,8 +31,8 @@ ACTIONS: Final = {
     "slow-reader": "the reader of {target} stopped",
     "disk-full": "the disk of {target} was full",
     "clock-step": "the clock of {target} jumped",
-    "tamper": "{target} forwarded other bytes than it got",
-    "mute": "{target} forwarded nothing and claimed that all was well",
+    "tamper": "{target} changed the records that it forwarded",
+    "mute": "{target} forwarded nothing, but its heartbeats claimed progress",
     "lie": "{target} reported that its parent sent nothing",
 }
 
@@ -68,9 +68,9 @@ def verdict(result: Result) -> str:
     survivors = result.survivors()
     if result.verdict == "invalid":
         why = result.shaping.get("why") or "it lost frames or delayed them beyond what was asked"
-        return f"The emulated network did not keep up, so this run proves nothing, neither for nor against: {why}."
+        return f"The emulated network did not keep up, so this run shows nothing about the system: {why}."
     if not result.source_finished:
-        return "The source did not come to the end of its stream."
+        return "The source did not reach the end of its stream."
     whole = sum(one.sha256_ok and one.lost == 0 for one in survivors)
     if whole == len(survivors):
         text = f"All {len(survivors)} surviving receivers have the stream, bit for bit."
@@ -133,7 +133,7 @@ def fault_story(fault: FaultSeen) -> str:
         back = f"It was back {number(fault.recovered_ms, 'ms')} later. " if fault.recovered_ms is not None else ""
         return f"{back}{_moves(fault)}"
     if not fault.affected:
-        return f"Nobody was fed through it. {_moves(fault)}"
+        return f"No receiver was fed through it. {_moves(fault)}"
     text = f"{counted(fault.affected, 'receiver')} behind it fell silent. "
     if fault.detected_ms is not None:
         text += f"The first child acted after {number(fault.detected_ms, 'ms')}; "
@@ -144,7 +144,7 @@ def fault_story(fault: FaultSeen) -> str:
 
 def _moves(fault: FaultSeen) -> str:
     if not fault.moved:
-        return "Nobody changed its parent. "
+        return "No member changed its parent. "
     rest = []
     if fault.moved_below_top:
         rest.append(f"{fault.moved_below_top} of them below a branch's top")
@@ -161,7 +161,7 @@ def _heirs(fault: FaultSeen) -> str:
         elif len(group.hosts) == 1:
             parts.append(f"In {group.site} {group.heir} is fed by {group.heir_fed_by}. ")
         else:
-            others = "its siblings by it" if group.siblings_by_heir else "its siblings are not all fed by it"
+            others = "and feeds its siblings" if group.siblings_by_heir else "but does not feed all its siblings"
             parts.append(f"In {group.site} the heir {group.heir} is fed by {group.heir_fed_by}, {others}. ")
     return "".join(parts)
 

@@ -106,7 +106,7 @@ async def test_a_receiver_that_is_told_to_go_comes_back_to_its_part(tmp_path: Pa
         await coordinator.place("a2", "s")
         source.signal(signal.SIGCONT)
         await all_well(agents)
-        assert "going on from record " in again.stderr
+        assert "resuming at record " in again.stderr
         assert same(again, media)
         assert again.summary()["bytes_received"] < SIZE
         assert beside(first.output) == ["a.out"]

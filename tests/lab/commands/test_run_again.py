@@ -26,8 +26,8 @@ def play(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, verdicts: list[str], *
     def isolated(one: Inside) -> int:
         nonlocal runs
         verdict = verdicts[runs]
-        before = {0: "", 1: "1 run"}.get(runs, f"{runs} runs")
-        assert [note.partition(" before this one: the machine did not keep up")[0] for note in one.plan.notes] == (
+        before = {0: "", 1: "1 run was"}.get(runs, f"{runs} runs were")
+        assert [note.partition(" invalid before this one, because the machine")[0] for note in one.plan.notes] == (
             [before] if before else []
         )
         runs += 1

@@ -74,7 +74,7 @@ def test_verdict_and_figures_are_told() -> None:
     assert "All 11 surviving receivers have the stream, bit for bit." in text
     assert "The longest silence at any of them was 118 ms." in text
     assert "202b: 202a → backup" in text
-    assert "In north the heir 202b is fed by backup, its siblings by it." in text
+    assert "In north the heir 202b is fed by backup, and feeds its siblings." in text
     assert "overlaycast lab run experiments/figure-2a.yaml --seed 1" in text
 
 
@@ -82,7 +82,7 @@ def test_an_invalid_run_begins_with_why_it_proves_nothing() -> None:
     why = "the wire was busy 99% of a second; accepted: 90%"
     recording = replace(made_up.recording(), shaping={"means": {}, "wire": None, "valid": False, "why": why})
     text = " ".join("".join(checked(page(recording)).text).split())
-    assert f"this run proves nothing, neither for nor against: {why}." in text
+    assert f"this run shows nothing about the system: {why}." in text
     assert "All 11 surviving receivers" not in text
 
 
