@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import urlsplit
@@ -19,19 +19,33 @@ from urllib.parse import urlsplit
 import httpx
 from pydantic import BaseModel, Field, ValidationError
 from pydantic_settings import CliPositionalArg
+from rich.markup import escape
 
+from overlaycast.dispatch import Command, dispatch
 from overlaycast.errors import ConfigError
 from overlaycast.settings import Settings, load
 from overlaycast.streams import OutputError
 from overlaycast.wire.group import GroupName, GroupSettings
-from overlaycast.wire.views import CreatedView, DeletedView, EventsView, GroupsView, GroupView, SeatView, TreeView
+from overlaycast.wire.views import (
+    CreatedView,
+    DeletedView,
+    EventsView,
+    EventView,
+    GroupsView,
+    GroupView,
+    SeatView,
+    TreeView,
+)
 
 if TYPE_CHECKING:
     from rich.tree import Tree
 
 _V = TypeVar("_V", bound=BaseModel)
 
+PROG: Final = "overlaycast group"
 _TIMEOUT_S: Final = 10.0
+_WIDEST: Final = 10_000
+"""No row of a table is as long as this, so each is one line, however narrow the terminal is."""
 
 
 class AdminSettings(Settings):
@@ -81,29 +95,12 @@ class EventsSettings(ShowSettings):
     limit: int = Field(1000, ge=1, le=10_000, description="maximum events to print")
 
 
-def main(argv: list[str]) -> int:
-    """Run ``overlaycast group COMMAND`` and return 0.
-
-    Raises:
-        ConfigError: wrong options, coordinator not reachable, token not accepted, no such group.
-    """
-    if not argv or argv[0] in ("-h", "--help"):
-        rows = "\n".join(f"  {name:<7} {what}" for name, (what, _) in _COMMANDS.items())
-        usage = f"usage: overlaycast group COMMAND [options]\n\ncommands:\n{rows}"
-        print(f"{usage}\n\n'overlaycast group COMMAND --help' lists a command's options.")
-        return 0 if argv else 2
-    if argv[0] not in _COMMANDS:
-        raise ConfigError(f"overlaycast group: no command {argv[0]!r}; accepted: {', '.join(_COMMANDS)}")
-    _COMMANDS[argv[0]][1](argv[1:], f"overlaycast group {argv[0]}")
-    return 0
-
-
 # --- commands --------------------------------------------------------------------------------------------------
 
 
-def _create(argv: list[str], prog: str) -> None:
-    settings = load(CreateSettings, argv, prog, "group")
-    wanted = _group_settings(settings.set, prog)
+def _create(argv: list[str]) -> None:
+    settings = load(CreateSettings, argv, f"{PROG} create", "group")
+    wanted = _group_settings(settings.set, f"{PROG} create")
     body: dict[str, Any] = {"name": settings.name, "settings": wanted.model_dump(exclude_unset=True)}
     if settings.token_ttl is not None:
         body["token_ttl_s"] = settings.token_ttl
@@ -117,56 +114,68 @@ def _create(argv: list[str], prog: str) -> None:
         raise OutputError(f"{error}; the group was deleted again, as nobody would have its token") from None
 
 
-def _list(argv: list[str], prog: str) -> None:
-    settings = load(ListSettings, argv, prog, "group")
+def _list(argv: list[str]) -> None:
+    settings = load(ListSettings, argv, f"{PROG} list", "group")
     if answer := _ask(settings, GroupsView, "GET", "/v1/groups"):
-        rows: list[tuple[str, ...]] = [("NAME", "MODE", "EPOCH", "MEMBERS", "CONNECTED")]
-        rows += [(g.name, g.mode, str(g.epoch), str(g.members), str(g.connected)) for g in answer.groups]
-        _print_columns(rows)
+        rows = [(g.name, g.mode, str(g.epoch), str(g.members), str(g.connected)) for g in answer.groups]
+        _print_table(rows, ("NAME", "MODE", "EPOCH", "MEMBERS", "CONNECTED"))
 
 
-def _show(argv: list[str], prog: str) -> None:
-    settings = load(ShowSettings, argv, prog, "group")
+def _show(argv: list[str]) -> None:
+    settings = load(ShowSettings, argv, f"{PROG} show", "group")
     group = _ask(settings, GroupView, "GET", f"/v1/groups/{settings.name}")
     if group is None:
         return
     token = "does not expire" if group.token_expires is None else f"expires {_local_time(group.token_expires)}"
     rows = group.model_dump(exclude={"api_version", "settings", "token_expires"})
     rows |= {"created": _local_time(group.created), "token": token, **group.settings.model_dump()}
-    _print_columns([(key, str(value)) for key, value in rows.items()])
+    _print_table([(key, str(value)) for key, value in rows.items()])
 
 
-def _tree(argv: list[str], prog: str) -> None:
-    settings = load(TreeSettings, argv, prog, "group")
+def _tree(argv: list[str]) -> None:
+    settings = load(TreeSettings, argv, f"{PROG} tree", "group")
     if tree := _ask(settings, TreeView, "GET", f"/v1/groups/{settings.name}/tree"):
         from rich.console import Console
 
         Console(highlight=False).print(_drawn(settings.name, tree))
 
 
-def _events(argv: list[str], prog: str) -> None:
-    settings = load(EventsSettings, argv, prog, "group")
+def _events(argv: list[str]) -> None:
+    settings = load(EventsSettings, argv, f"{PROG} events", "group")
     path = f"/v1/groups/{settings.name}/events?since={settings.since}&limit={settings.limit}"
     answer = _ask(settings, EventsView, "GET", path)
-    for event in answer.events if answer else ():
-        member = "" if event.member is None else f"member {event.member}"
-        details = json.dumps(event.details) if event.details else ""
-        print(f"{event.n:>6}  {_local_time(event.t)}  {event.kind:<14}  {member:<12}  {details}".rstrip())
+    if answer:
+        _print_table([_event(event) for event in answer.events])
 
 
-def _delete(argv: list[str], prog: str) -> None:
-    settings = load(DeleteSettings, argv, prog, "group")
+def _event(event: EventView) -> tuple[str, ...]:
+    member = "" if event.member is None else f"member {event.member}"
+    details = json.dumps(event.details) if event.details else ""
+    return str(event.n), _local_time(event.t), event.kind, member, details
+
+
+def _delete(argv: list[str]) -> None:
+    settings = load(DeleteSettings, argv, f"{PROG} delete", "group")
     _ask(settings, DeletedView, "DELETE", f"/v1/groups/{settings.name}")
 
 
-_COMMANDS: Final[dict[str, tuple[str, Callable[[list[str], str], None]]]] = {
-    "create": ("make a group and print its join token", _create),
-    "list": ("list all groups", _list),
-    "show": ("show one group and its settings", _show),
-    "tree": ("draw the tree: each member below its parent", _tree),
-    "events": ("print what happened in a group", _events),
-    "delete": ("end a group, and tell its members to exit", _delete),
+COMMANDS: Final = {
+    "create": Command("make a group and print its join token", _create),
+    "list": Command("list all groups", _list),
+    "show": Command("show one group and its settings", _show),
+    "tree": Command("draw the tree: each member below its parent", _tree),
+    "events": Command("print what happened in a group", _events),
+    "delete": Command("end a group, and tell its members to exit", _delete),
 }
+
+
+def main(argv: list[str]) -> int:
+    """Run ``overlaycast group COMMAND`` and return its exit code.
+
+    Raises:
+        ConfigError: wrong options, coordinator not reachable, token not accepted, no such group.
+    """
+    return dispatch(PROG, COMMANDS, argv)
 
 
 # --- the request -----------------------------------------------------------------------------------------------
@@ -281,8 +290,6 @@ def _drawn(name: str, answer: TreeView) -> Tree:
 
 
 def _label(member: SeatView, members: dict[int, SeatView]) -> str:
-    from rich.markup import escape
-
     marks = [member.role]
     if member.primary:
         marks.append("primary")
@@ -300,7 +307,11 @@ def _local_time(at: float) -> str:
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at))
 
 
-def _print_columns(rows: list[tuple[str, ...]]) -> None:
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+def _print_table(rows: Sequence[tuple[str, ...]], header: Sequence[str] = ()) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(*header, box=None, show_header=bool(header), pad_edge=False, padding=(0, 2, 0, 0))
     for row in rows:
-        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+        table.add_row(*map(escape, row))
+    Console(width=_WIDEST, highlight=False).print(table)

@@ -59,7 +59,7 @@ def exit_code(command: Callable[[], int]) -> int:
     except OverlaycastError as error:
         text = str(error)
         # an error in settings begins with the command's full name
-        print(text if text.startswith("overlaycast ") else f"overlaycast: {text}", file=sys.stderr)
+        print(text if text.startswith(("overlaycast ", "overlaycast:")) else f"overlaycast: {text}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         return 130

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import re
-from importlib import import_module
 from pathlib import Path
 
 import pytest
 from markdown.extensions.toc import slugify
 from spellchecker import SpellChecker
 
-from overlaycast.cli import COMMANDS
 from overlaycast.wire.frames import Kind
 from overlaycast.wire.group import GroupSettings
 from overlaycast.wire.messages import CoordinatorMessage, MemberMessage
@@ -71,9 +69,3 @@ def test_every_package_has_its_idea_told_to_contributors() -> None:
     told = re.findall(r"^\| `([a-z/]+)` \|", (ROOT / "CONTRIBUTING.md").read_text(), re.MULTILINE)
     packages = [path.parent.relative_to(ROOT / "overlaycast") for path in (ROOT / "overlaycast").rglob("__init__.py")]
     assert sorted(told) == sorted(str(package) for package in packages if str(package) != ".")
-
-
-@pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_leads_to_a_function(command: str) -> None:
-    module, function = COMMANDS[command][1].split(":")
-    assert callable(getattr(import_module(module), function))

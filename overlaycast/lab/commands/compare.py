@@ -17,7 +17,7 @@ from pydantic_settings import CliPositionalArg
 
 from overlaycast.errors import ConfigError
 from overlaycast.lab.commands.run_plans import RUNS, RunSettings, plans, refuse_run_folder
-from overlaycast.lab.experiment.plan import SYSTEMS, System
+from overlaycast.lab.experiment.system import SYSTEMS, System
 from overlaycast.settings import Settings, load
 
 if TYPE_CHECKING:
@@ -60,10 +60,10 @@ class CompareSettings(Settings):
 
 def main(argv: list[str]) -> int:
     """Run ``overlaycast lab compare``."""
-    from overlaycast.lab.commands.inside import Inside, isolated
+    settings = load(CompareSettings, argv, PROG)
+    from overlaycast.lab.commands.inside import Inside, isolated  # slow to import, and --help does not need it
     from overlaycast.lab.run.writable import writable
 
-    settings = load(CompareSettings, argv, PROG)
     if settings.experiment.suffix not in (".yaml", ".yml"):
         raise ConfigError(f"{PROG}: experiment: {settings.experiment}: accepted: a YAML file")
     out = settings.out or RUNS / f"compare-{settings.experiment.stem}-{datetime.now():%Y%m%d-%H%M%S}"

@@ -1,19 +1,20 @@
 """``overlaycast lab``: the commands around experiments and topologies: check, show, list, schema.
 
-Owns: the dispatch, and what these print. Refuses: to run anything; ``run_command`` and ``compare_command`` do.
+Owns: the list of commands, and what check, show, list and schema print. Refuses: to run an experiment; ``run`` and
+``compare`` do.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
-from importlib import import_module
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import Field
 from pydantic_settings import CliPositionalArg
 
+from overlaycast.dispatch import Command, dispatch, imported
 from overlaycast.errors import ConfigError
 from overlaycast.settings import Settings, load
 
@@ -52,29 +53,6 @@ class SchemaSettings(Settings):
     file: CliPositionalArg[Path | None] = Field(None, description="the file to write; default: standard output")
 
 
-def main(argv: list[str]) -> int:
-    """Dispatch ``overlaycast lab COMMAND``."""
-    commands: dict[str, tuple[str, Callable[[list[str]], int]]] = {
-        "run": ("run experiments on emulated networks", _run),
-        "check": ("check experiment files without running them", _check),
-        "show": ("draw a topology", _show),
-        "list": ("list topologies and experiments", _list),
-        "schema": ("print the JSON Schema of experiment files", _schema),
-        "compare": ("run one experiment over overlay, unicast and multicast", _compare),
-        "simulate": ("simulate a large group on a map, in virtual time", _simulate),
-    }
-    rows = "\n".join(f"  {name:<9} {what}" for name, (what, _) in commands.items())
-    usage = (
-        f"usage: {PROG} COMMAND [options]\n\ncommands:\n{rows}\n\n'{PROG} COMMAND --help' lists a command's options."
-    )
-    if not argv or argv[0] in ("-h", "--help"):
-        print(usage)
-        return 0 if argv else 2
-    if argv[0] not in commands:
-        raise ConfigError(f"lab: no command {argv[0]!r}; accepted: {', '.join(commands)}")
-    return commands[argv[0]][1](argv[1:])
-
-
 def _check(argv: list[str]) -> int:
     from overlaycast.lab.experiment.reading import runs
 
@@ -106,18 +84,18 @@ def _warn_of_load(file: Path, found: Sequence[Checked]) -> None:
 
 
 def _show(argv: list[str]) -> int:
-    from overlaycast.lab.topology import terminal as draw
+    from overlaycast.lab.topology import terminal
     from overlaycast.lab.topology.loading import load_topology
 
     settings = load(ShowSettings, argv, f"{PROG} show")
-    draw.show(load_topology(settings.topology, settings.name))
+    terminal.show(load_topology(settings.topology, settings.name))
     return 0
 
 
 def _list(argv: list[str]) -> int:
     from rich.console import Console
 
-    from overlaycast.lab.topology import terminal as draw
+    from overlaycast.lab.topology import terminal
     from overlaycast.lab.topology.loading import load_topology
 
     settings = load(ListSettings, argv, f"{PROG} list")
@@ -131,7 +109,7 @@ def _list(argv: list[str]) -> int:
     if settings.markdown:
         print(_catalogue(settings, experiments), end="")
         return 0
-    console.print(draw.listing(load_topology(file) for file in files))
+    console.print(terminal.listing(load_topology(file) for file in files))
     console.print()
     console.print(_experiments(experiments))
     return 0
@@ -170,10 +148,6 @@ def _experiments(files: list[Path]) -> Any:
     return table
 
 
-def _run(argv: list[str]) -> int:
-    return int(import_module("overlaycast.lab.commands.run").main(argv))
-
-
 def _schema(argv: list[str]) -> int:
     from overlaycast.lab.experiment import schema
 
@@ -188,9 +162,21 @@ def _schema(argv: list[str]) -> int:
     return 0
 
 
-def _compare(argv: list[str]) -> int:
-    return int(import_module("overlaycast.lab.commands.compare").main(argv))
+COMMANDS: Final = {
+    "run": Command("run experiments on emulated networks", imported("overlaycast.lab.commands.run:main")),
+    "check": Command("check experiment files without running them", _check),
+    "show": Command("draw a topology", _show),
+    "list": Command("list topologies and experiments", _list),
+    "schema": Command("print the JSON Schema of experiment files", _schema),
+    "compare": Command(
+        "run one experiment over overlay, unicast and multicast", imported("overlaycast.lab.commands.compare:main")
+    ),
+    "simulate": Command(
+        "simulate a large group on a map, in virtual time", imported("overlaycast.lab.simulate.command:main")
+    ),
+}
 
 
-def _simulate(argv: list[str]) -> int:
-    return int(import_module("overlaycast.lab.simulate.command").main(argv))
+def main(argv: list[str]) -> int:
+    """Run ``overlaycast lab COMMAND``."""
+    return dispatch(PROG, COMMANDS, argv)

@@ -13,10 +13,10 @@ from overlaycast.settings import load
 
 def main(argv: list[str]) -> int:
     """Run ``overlaycast lab run``."""
-    from overlaycast.lab.commands.batch import run_all
+    settings = load(RunSettings, argv, PROG)
+    from overlaycast.lab.commands.batch import run_all  # these two are slow to import, and --help needs neither
     from overlaycast.lab.commands.replay import replay, write_chaotic
 
-    settings = load(RunSettings, argv, PROG)
     files = settings.experiments
     if settings.chaos is not None:
         files = [write_chaotic(settings, file, settings.chaos) for file in files]

@@ -15,7 +15,7 @@ from pydantic import Field
 from pydantic_settings import CliPositionalArg
 
 from overlaycast.errors import ConfigError
-from overlaycast.lab.experiment.plan import System
+from overlaycast.lab.experiment.system import System
 from overlaycast.settings import Settings
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from collections.abc import Collection
 from typing import Final
 
 from overlaycast.lab.experiment.experiment import Cast, Experiment, FileStream
-from overlaycast.lab.experiment.plan import System
+from overlaycast.lab.experiment.system import System
 from overlaycast.lab.faults.aim import Ground, Pair, changeable
 from overlaycast.lab.topology.topology import Topology
 

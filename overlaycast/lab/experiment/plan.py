@@ -7,18 +7,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, get_args
+from typing import Annotated, Any, Final
 
 from pydantic import PlainSerializer, PlainValidator, TypeAdapter
 
 from overlaycast.lab.experiment import arrivals
 from overlaycast.lab.experiment.experiment import Cast, Experiment
+from overlaycast.lab.experiment.system import System
 from overlaycast.lab.faults.aim import Ground, Pair, changeable
 from overlaycast.lab.topology.graph import Link, Node
 from overlaycast.lab.topology.topology import FAMILIES, Topology
-
-System = Literal["overlay", "unicast", "multicast"]
-SYSTEMS: Final[tuple[System, ...]] = get_args(System)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 from overlaycast.errors import ConfigError
 from overlaycast.lab.experiment.experiment import Experiment, FileStream
-from overlaycast.lab.experiment.plan import System
+from overlaycast.lab.experiment.system import System
 
 if TYPE_CHECKING:
     from overlaycast.lab.experiment.plan import Plan

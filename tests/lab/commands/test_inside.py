@@ -9,7 +9,7 @@ import pytest
 from overlaycast.lab.commands import inside
 from overlaycast.lab.commands.inside import Inside
 from overlaycast.lab.commands.run_plans import RunSettings, plans
-from overlaycast.lab.experiment.plan import SYSTEMS, System
+from overlaycast.lab.experiment.system import SYSTEMS, System
 from tests.lab.made_up import ROOT
 
 FILES = sorted((ROOT / "experiments").rglob("*.yaml"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from overlaycast.lab.commands.compare import CompareSettings
-from overlaycast.lab.experiment.plan import SYSTEMS
+from overlaycast.lab.experiment.system import SYSTEMS
 from overlaycast.lab.run.programs import RESULTS
 from tests.lab.made_up import ROOT
 

@@ -11,7 +11,8 @@ from overlaycast.errors import ConfigError
 from overlaycast.lab.analysis.copies import DATAGRAM_HEADERS, PACKET_HEADERS, stream_curve, wire_curve
 from overlaycast.lab.experiment import systems
 from overlaycast.lab.experiment.experiment import FileStream, SyntheticStream
-from overlaycast.lab.experiment.plan import Plan, System
+from overlaycast.lab.experiment.plan import Plan
+from overlaycast.lab.experiment.system import System
 from overlaycast.lab.experiment.systems import adapted, grouped
 from overlaycast.lab.recording.journals import Journal
 from overlaycast.lab.recording.recording import CounterSample, LinkTraffic
