@@ -55,6 +55,13 @@ def test_another_distance_another_way_or_an_old_one_fill_nothing() -> None:
     assert memory.fill((None, None, "c"), 11) == (None, None, "c")
 
 
+def test_a_way_that_is_too_old_does_not_leave_open_what_a_new_one_says() -> None:
+    memory = RouteMemory(max_age=10)
+    memory.remember(Route("192.0.2.1", ("a", "b", "c"), True), 0)
+    memory.remember(Route("192.0.3.1", ("x", "y", "c"), True), 11)
+    assert memory.fill((None, None, "c"), 12) == ("x", "y", "c")
+
+
 def test_two_ways_to_the_same_place_leave_it_open() -> None:
     memory = RouteMemory()
     memory.remember(Route("192.0.2.1", ("a", "b", "c"), True), 0)

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scapy.layers.inet import ICMP, IP, UDP
 
-from overlaycast.discovery.probe import PROBE_PORT, IcmpError, craft, parse_icmp
+from overlaycast.discovery.probe import PROBE_PORT, IcmpError, craft, parse_icmp, scapy_layer, warm_up
 
 ADDRESS = st.ip_addresses(v=4).map(str)
 PORT = st.integers(1, 65535)
@@ -26,6 +26,12 @@ def icmp_error(
     if options:
         raw = bytes([0x40 | (5 + len(options) // 4)]) + raw[1:20] + options + raw[20:]
     return raw
+
+
+def test_what_crafts_probes_can_be_imported_ahead() -> None:
+    scapy_layer.cache_clear()
+    warm_up()
+    assert scapy_layer.cache_info().currsize == 1
 
 
 @given(ADDRESS, ADDRESS, PORT, HOP, NUMBER)
