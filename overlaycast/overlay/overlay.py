@@ -63,7 +63,7 @@ class Overlay:
         group.members[member.id] = member
         _describe(member, request)
         member.joined_epoch = group.epoch
-        member.heard_at = now
+        member.watch.heard_at = now
         member.degree = capacity.degree(group, member)
         if member.role in SERVERS:
             group.start.planted[member.id] = member
@@ -101,7 +101,7 @@ class Overlay:
         promises.trim(group, member)
         group.timers.cancel("lost", member.id)
         member.rank = max(member.rank, request.resume.rank)
-        member.next_seq = max(member.next_seq, request.resume.next_seq)
+        member.watch.next_seq = max(member.watch.next_seq, request.resume.next_seq)
         watch.heard(group, member, now)
         feeder = group.living(request.resume.parent)
         if feeder is not None and member.parent is not None and feeder is not member.parent:
@@ -123,7 +123,7 @@ class Overlay:
         if member is None:
             return
         first = not member.measured
-        member.placed_at = now if first else member.placed_at
+        member.history.placed_at = now if first else member.history.placed_at
         _locate(group, member, measurement)
         if not first:
             return
@@ -282,7 +282,7 @@ class Overlay:
             self._release(child)
         for leaver_id in list(self._group.repair.releasing):
             children = self._group.repair.releasing[leaver_id]
-            if child.id in children and child.fed_by != leaver_id:
+            if child.id in children and child.watch.fed_by != leaver_id:
                 children.discard(child.id)
                 leaver = self._group.living(leaver_id)
                 if not children and leaver is not None:

@@ -30,10 +30,11 @@ RETURN_FACTOR = 6.0
 """After a restart members have so many times ``lost_after_s`` to come back."""
 
 _PLAIN = (
-    *("id", "name", "role", "reachable", "upload_mbit", "out_degree", "joined_epoch"),
-    *("rtt_ms", "rate_mbit", "measured", "rank", "edge_ms", "order_epoch"),
-    *("placed_at", "moved_at", "fed_by", "next_seq", "failures", "leaving", "done", "status"),
+    *("id", "name", "role", "reachable", "upload_mbit", "out_degree", "joined_epoch", "rtt_ms", "rate_mbit"),
+    *("measured", "rank", "edge_ms", "order_epoch", "leaving", "done"),
 )
+_WATCHED = ("fed_by", "next_seq", "status")
+_HISTORY = ("placed_at", "moved_at", "failures")
 
 
 def dump(group: Group) -> dict[str, Any]:
@@ -68,7 +69,7 @@ def dump(group: Group) -> dict[str, Any]:
 
 
 def _furthest(group: Group) -> int:
-    return credit.believed(group, max((member.next_seq for member in group.members.values()), default=0))
+    return credit.believed(group, max((member.watch.next_seq for member in group.members.values()), default=0))
 
 
 def _place(router: Router, number: dict[int, int]) -> list[Any]:
@@ -81,6 +82,8 @@ def _place(router: Router, number: dict[int, int]) -> list[Any]:
 def _member(member: Member, number: dict[int, int]) -> dict[str, Any]:
     return {
         **{name: getattr(member, name) for name in _PLAIN},
+        **{name: getattr(member.watch, name) for name in _WATCHED},
+        **{name: getattr(member.history, name) for name in _HISTORY},
         "dials": member.dials,
         "inside": member.inside,
         "state": int(member.state),
@@ -142,8 +145,9 @@ def _frozen(key: Any) -> Key:
 
 def _load_member(group: Group, kept: dict[str, Any], routers: list[Router], now: float) -> None:
     member = Member(kept["id"], kept["name"], kept["role"])
-    for name in _PLAIN:
-        setattr(member, name, kept[name])
+    for part, names in ((member, _PLAIN), (member.watch, _WATCHED), (member.history, _HISTORY)):
+        for name in names:
+            setattr(part, name, kept[name])
     member.dials = kept.get("dials", True)  # snapshots of before have none of these three
     member.barred = tuple(kept.get("barred", ()))
     inside = kept.get("inside")
@@ -154,7 +158,7 @@ def _load_member(group: Group, kept: dict[str, Any], routers: list[Router], now:
     member.router = None if kept["place"] is None else routers[kept["place"]]
     parent, rank, standbys, fallbacks, primary = kept["sent"] or (0, 0, (), (), False)
     member.sent = (parent, rank, tuple(standbys), tuple(fallbacks), primary) if kept["sent"] else ()
-    member.heard_at = now
+    member.watch.heard_at = now
     group.members[member.id] = member
     group.start.measured_peers += member.measured and member.role == "peer"
     if member.role in SERVERS:

@@ -22,17 +22,17 @@ def _member(group: Group, member: Member) -> MemberView:
         reachable=member.reachable,
         addresses=tuple(f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in member.addresses),
         performance=PerformanceView(rtt_ms=member.rtt_ms, rate_mbit=member.rate_mbit),
-        transmit_mbit=_rounded(member.transmit_mbit),
-        receive_mbit=_rounded(member.receive_mbit),
+        transmit_mbit=_rounded(member.watch.transmit_mbit),
+        receive_mbit=_rounded(member.watch.receive_mbit),
         routers=tuple(router.name for router in member.router.up() if router.parent is not None)
         if member.router
         else (),
         children=tuple(sorted(child.id for child in member.children)),
         degree=member.degree,
-        next_seq=member.next_seq,
-        fed_by=member.fed_by or None,
-        status=member.status,
-        failures=member.failures,
+        next_seq=member.watch.next_seq,
+        fed_by=member.watch.fed_by or None,
+        status=member.watch.status,
+        failures=member.history.failures,
     )
 
 

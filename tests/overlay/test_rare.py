@@ -193,7 +193,7 @@ def test_latency_is_a_measure_too() -> None:
     assert "slow" in scene.kinds()
     assert was is not None
     scene.report(scene["e1"], latency_p50_ms=None)
-    assert record(scene, "e1").slow_since is None
+    assert record(scene, "e1").watch.slow_since is None
 
 
 def test_a_child_s_progress_is_told_by_its_parent() -> None:
@@ -202,9 +202,9 @@ def test_a_child_s_progress_is_told_by_its_parent() -> None:
     child = scene[scene.children(parent)[0]]
     told = (ChildReport(child=child.id, next_seq=77), ChildReport(child=9999, next_seq=1))
     scene.report(scene[parent], children=told)
-    assert record(scene, child.name).next_seq == 77
+    assert record(scene, child.name).watch.next_seq == 77
     scene.report(scene[parent], children=(ChildReport(child=child.id, next_seq=5),))
-    assert record(scene, child.name).next_seq == 77
+    assert record(scene, child.name).watch.next_seq == 77
 
 
 def test_a_source_that_sent_nothing_tells_no_rate() -> None:
@@ -218,9 +218,9 @@ def test_a_source_that_sent_nothing_tells_no_rate() -> None:
 def test_a_member_that_waits_is_not_slow() -> None:
     scene = figure_2a()
     scene.report(scene["c2"], mbit=0.1)
-    assert record(scene, "c2").slow_since is not None
+    assert record(scene, "c2").watch.slow_since is not None
     scene.report(scene["c2"], state="waiting")
-    assert record(scene, "c2").slow_since is None
+    assert record(scene, "c2").watch.slow_since is None
 
 
 def test_a_slow_receiver_with_nowhere_to_go_stays() -> None:
@@ -407,7 +407,7 @@ def test_timers_that_are_late_do_nothing() -> None:
 def test_one_that_was_just_heard_is_not_buried_at_once() -> None:
     scene = figure_2a()
     member = record(scene, "a2")
-    member.connected, member.heard_at = False, scene.now
+    member.connected, member.watch.heard_at = False, scene.now
     watch.still_lost(inside(scene), member, scene.now + 1)
     assert member.alive
     assert inside(scene).timers.armed("lost", member.id)

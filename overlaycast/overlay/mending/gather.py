@@ -95,7 +95,7 @@ def _bring(group: Group, member: Member, now: float, thorough: bool = False) -> 
         return feeder is not None
     placement.lift(group, member, feeder)
     moves.attach(group, member, feeder)
-    member.moved_at = member.mended_at = now
+    member.history.moved_at = member.history.mended_at = now
     group.note(now, "gathered", member, was=parent.id, now=feeder.id)
     return True
 
@@ -118,7 +118,7 @@ def _make_room(group: Group, stray: Member, inside: Router, now: float) -> Membe
         other = _neighbour(group, small, one) if accepts(one) else None
         if other is not None:
             moves.attach(group, small, other)
-            small.moved_at = now
+            small.history.moved_at = now
             group.note(now, "made-room", small, was=one.id, now=other.id)
             return one
         moves.put_back(group, small, one, edge)
@@ -168,6 +168,6 @@ def _doubled(group: Group, member: Member) -> Router | None:
 def _sound(group: Group, feeder: Member) -> bool:
     """Whether nobody on the way from the source to the feeder is accused, out of reach or known to lack data."""
     return all(
-        one.connected and one.id not in group.watch.inquiries and one.status != "stalled"
+        one.connected and one.id not in group.watch.inquiries and one.watch.status != "stalled"
         for one in (feeder, *ancestors(feeder))
     )

@@ -67,7 +67,7 @@ def _exchange(group: Group, now: float, most: int) -> None:
         return _calm(group, feeder, now) and (feeder is not group.source or placement.ripe(group, member, now))
 
     for move in replan.exchange(group, Leave(lambda one: _well(group, one, now), feeds), most):
-        move.member.moved_at = now
+        move.member.history.moved_at = now
         details = {"was": move.parent.id, "now": move.feeder.id, "gain_links": move.saved}
         group.note(now, "improved", move.member, **details)
 
@@ -97,18 +97,18 @@ def _well(group: Group, member: Member, now: float) -> bool:
         and member.connected
         and member.role != "backup"
         and not (member.leaving or member.done)
-        and member.status in ("streaming", "waiting")
-        and now - member.moved_at >= REST_S
+        and member.watch.status in ("streaming", "waiting")
+        and now - member.history.moved_at >= REST_S
         and member.id not in group.orders.revocations
         and _calm(group, member, now)
-        and all(now - child.mended_at >= CALM_S for child in member.children)
+        and all(now - child.history.mended_at >= CALM_S for child in member.children)
     )
 
 
 def _calm(group: Group, member: Member, now: float) -> bool:
     """Whether nothing on the way from the source to the member is accused, or was mended a moment ago."""
     return all(
-        now - one.mended_at >= CALM_S and one.flag_until <= now and one.id not in group.watch.inquiries
+        now - one.history.mended_at >= CALM_S and one.watch.flag_until <= now and one.id not in group.watch.inquiries
         for one in (member, *ancestors(member))
     )
 
@@ -134,7 +134,7 @@ def _better(group: Group, member: Member, now: float) -> bool:
         moves.put_back(group, member, parent, edge)
         return False
     moves.attach(group, member, found[4])
-    member.moved_at = now
+    member.history.moved_at = now
     details = {"gain_ms": round(before - delay_ms(member), 3), "gain_links": _saved(present, found)}
     group.note(now, "improved", member, was=parent.id, now=found[4].id, **details)
     return True

@@ -47,7 +47,7 @@ def regraft(group: Group, forwarder: Member, now: float, leaving: bool = False) 
     children = [child for family in families for child in family]
     for child in children:
         moves.detach(group, child)
-        child.mended_at = now
+        child.history.mended_at = now
         if child.done:
             continue
         if not settle(group, child, wishes[child.id]):
@@ -60,7 +60,7 @@ def regraft(group: Group, forwarder: Member, now: float, leaving: bool = False) 
 def settle(group: Group, child: Member, wishes: list[Member]) -> bool:
     """Attach an orphan to the first of these that may take it; False: none may."""
     for wish in wishes:
-        if usable(group, child, wish) and (wish.id == child.fed_by or mass_failure.known_alive(group, wish)):
+        if usable(group, child, wish) and (wish.id == child.watch.fed_by or mass_failure.known_alive(group, wish)):
             moves.attach(group, child, wish)
             return True
     return False
@@ -73,7 +73,7 @@ def _wishes(
     heir = family[0]
     for child in family:
         wishes = [*child.standbys, heir]
-        fed_by = group.living(child.fed_by)
+        fed_by = group.living(child.watch.fed_by)
         if leaving and child is heir and forwarder.parent is not None:
             wishes.insert(0, forwarder.parent)
         elif fed_by is not None and fed_by is not forwarder:
@@ -96,7 +96,7 @@ def make_leaf(group: Group, member: Member, now: float, seconds: float) -> list[
 
 def may_forward(group: Group, member: Member, now: float) -> None:
     """The time as a leaf is up, unless the member still gets too little itself."""
-    if member.slow_since is not None:
+    if member.watch.slow_since is not None:
         group.timers.arm(now + LEAF_S, "leaf", member.id)
         return
     group.repair.leaves.pop(member.id, None)
@@ -108,7 +108,7 @@ def suspect(group: Group, member: Member, now: float, reason: str) -> None:
     """Give a silent member's children to others; the member itself waits outside until it is heard again."""
     if member.state is State.ACTIVE:
         member.become(State.SUSPECT)
-    member.failures += 1
+    member.history.failures += 1
     moved = regraft(group, member, now)
     group.repair.waiting.pop(member.id, None)
     group.note(now, "suspect", member, reason=reason, moved=[child.id for child in moved])

@@ -245,7 +245,7 @@ def merit(group: Group, member: Member) -> tuple[object, ...]:
     return (
         member.role != "relay",
         not member.reachable,
-        member.failures,
+        member.history.failures,
         reach,
         rate,
         -member.degree,

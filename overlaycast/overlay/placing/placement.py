@@ -117,8 +117,8 @@ class _Search:
     def cost(self, candidate: Member) -> float:
         """Planned delay from the source by way of the candidate, in ms; past failures count as delay."""
         cost = planned_ms(self.member, candidate)
-        if candidate.failures:
-            cost += FAILURE_MS * candidate.failures * self.member.size.bit_length()
+        if candidate.history.failures:
+            cost += FAILURE_MS * candidate.history.failures * self.member.size.bit_length()
         return cost
 
     def run(self) -> Member | None:
@@ -375,7 +375,7 @@ def planned_ms(member: Member, parent: Member) -> float:
 
 def ripe(group: Group, member: Member, now: float) -> bool:
     """Whether the member has received for long enough to be fed by the source itself."""
-    return now - member.placed_at >= group.settings.primary_after_s
+    return now - member.history.placed_at >= group.settings.primary_after_s
 
 
 def attach_to_best(group: Group, member: Member, avoid: Iterable[Member] = (), rules: Rules = FREE) -> bool:

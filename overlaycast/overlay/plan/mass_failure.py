@@ -36,4 +36,4 @@ def under_way(group: Group) -> bool:
 
 def known_alive(group: Group, member: Member) -> bool:
     """Whether the member may be given children as far as a mass failure goes: there is none, or it was heard since."""
-    return not under_way(group) or member.role == "source" or member.heard_at > group.watch.silences.since
+    return not under_way(group) or member.role == "source" or member.watch.heard_at > group.watch.silences.since

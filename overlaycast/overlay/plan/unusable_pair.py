@@ -58,7 +58,7 @@ def is_about(parent: Member, child: Member) -> bool:
 
 def _starves_others(source: Member, child: Member) -> bool:
     """Whether the source fails others too: then it is not about this pair, and there is no other source to go to."""
-    return any(one is not child and one.status == "stalled" for one in source.children)
+    return any(one is not child and one.watch.status == "stalled" for one in source.children)
 
 
 def forgive(child: Member) -> None:

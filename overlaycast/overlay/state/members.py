@@ -8,7 +8,7 @@ Invariants: ids are never used twice; a transition that the table does not name 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Final
 
@@ -51,6 +51,31 @@ NO_MEMBERS: Final[list[Member]] = _Nobody()
 
 
 @dataclass(slots=True, eq=False)
+class Watched:
+    """What a member reports, and what the watch concludes from it (Fig. 7 and 8). Written by ``watching`` only."""
+
+    status: str = "waiting"
+    fed_by: int = 0
+    next_seq: int = 0
+    heard_at: float = 0.0
+    receive_mbit: float | None = None
+    transmit_mbit: float | None = None
+    slow_since: float | None = None
+    flag_until: float = 0.0
+
+
+@dataclass(slots=True, eq=False)
+class History:
+    """When a member was placed, moved and mended last, and how often it was moved for its rate, or failed others."""
+
+    placed_at: float = 0.0
+    moved_at: float = 0.0
+    mended_at: float = NEVER
+    moves: int = 0
+    failures: int = 0
+
+
+@dataclass(slots=True, eq=False)
 class Member:
     """One member's record. Mutable and slotted: a group may hold a million of them.
 
@@ -77,8 +102,6 @@ class Member:
     rtt_ms: float | None = None
     rate_mbit: float | None = None
     measured: bool = False
-    transmit_mbit: float | None = None
-    receive_mbit: float | None = None
     degree: int = 0
     # the tree
     parent: Member | None = None
@@ -94,20 +117,13 @@ class Member:
     promised: int = 0
     fallbacks: tuple[Member, ...] = ()
     barred: tuple[int, ...] = ()
-    # what it was told and what it tells
+    # what it was told
     sent: tuple[object, ...] = ()
     order_epoch: int = 0
-    fed_by: int = 0
-    status: str = "waiting"
-    next_seq: int = 0
-    heard_at: float = 0.0
-    slow_since: float | None = None
-    moved_at: float = 0.0
-    mended_at: float = NEVER
-    placed_at: float = 0.0
-    moves: int = 0
-    flag_until: float = 0.0
-    failures: int = 0
+    # what the processes keep of it
+    watch: Watched = field(default_factory=Watched)
+    history: History = field(default_factory=History)
+    # how it ends
     leaving: bool = False
     done: bool = False
 

@@ -15,7 +15,7 @@ def on_contents(group: Group, source: Member, contents: Contents, now: float) ->
     """Take what the source announces; from anybody else it counts for nothing."""
     if source is not group.source or group.settings.mode != "file" or contents == group.start.contents:
         return
-    if group.start.contents is not None and any(one.alive and one.next_seq for one in group.members.values()):
+    if group.start.contents is not None and any(one.alive and one.watch.next_seq for one in group.members.values()):
         reason = "the group is about another file; accepted: that one, or a new group"
         group.orders.outbox.append((source.id, Refused(code="other-contents", reason=reason)))
         return

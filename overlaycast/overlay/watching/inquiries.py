@@ -73,15 +73,15 @@ def conclude(group: Group, inquiry: Inquiry, now: float) -> None:
             repair.suspect(group, reporter, now, "accused its parent and is silent itself")
         elif reporter.parent is not parent:
             unusable_pair.failed(group, parent, reporter, now)
-        elif reporter.status != "streaming" or reporter.fed_by != parent.id:
+        elif reporter.watch.status != "streaming" or reporter.watch.fed_by != parent.id:
             unusable_pair.failed(group, parent, reporter, now)
             new_sender(group, reporter, parent, now)
 
 
 def new_sender(group: Group, reporter: Member, parent: Member, now: float) -> None:
     """Fig. 8, 814: both live, the way between them does not."""
-    parent.failures += 1
-    wishes = [one for one in (group.living(reporter.fed_by), *reporter.standbys) if one is not None]
+    parent.history.failures += 1
+    wishes = [one for one in (group.living(reporter.watch.fed_by), *reporter.standbys) if one is not None]
     moves.detach(group, reporter)
     if not repair.settle(group, reporter, [one for one in wishes if one is not parent]):
         found = placement.find(group, reporter, (parent,))
@@ -91,11 +91,11 @@ def new_sender(group: Group, reporter: Member, parent: Member, now: float) -> No
             if found is None:
                 unusable_pair.forgive(reporter)  # nobody else has room for it
             moves.attach(group, reporter, found or parent)
-    reporter.moved_at = now
+    reporter.history.moved_at = now
     group.touch(reporter, force=True)
     new = reporter.parent
     group.note(now, "new-sender", reporter, was=parent.id, now=new.id if new else None)
-    reporter.mended_at = now
+    reporter.history.mended_at = now
 
 
 def _without_branch(group: Group, orphan: Member, now: float) -> None:

@@ -41,23 +41,23 @@ DRIFT_S: Final = 3.0
 
 def on_report(group: Group, member: Member, message: Report, now: float) -> None:
     """Fig. 7, 700 to 710: keep what the report says, and move the receiver if it has gone on too low for too long."""
-    member.status = message.state
-    member.next_seq = max(member.next_seq, message.next_seq)
-    member.fed_by = message.parent or 0
+    member.watch.status = message.state
+    member.watch.next_seq = max(member.watch.next_seq, message.next_seq)
+    member.watch.fed_by = message.parent or 0
     if member.role == "source":
         _source_report(group, message)
         credit.on_source_report(group, message.next_seq, now)
         return
     for entry in message.children:
         child = group.members.get(entry.child)
-        if child is not None and child.parent is member and entry.next_seq > child.next_seq:
-            child.next_seq, child.heard_at = entry.next_seq, now
+        if child is not None and child.parent is member and entry.next_seq > child.watch.next_seq:
+            child.watch.next_seq, child.watch.heard_at = entry.next_seq, now
     parent = member.parent
     if _not_told(group, member, message.epoch, now) or parent is None:
         return
     if message.parent == parent.id:
         _in_place(group, member, parent, message, now)
-    elif message.parent is not None and now - max(member.moved_at, 0.0) > DRIFT_S:
+    elif message.parent is not None and now - max(member.history.moved_at, 0.0) > DRIFT_S:
         _drifted(group, member, message.parent, now)
 
 
@@ -86,22 +86,22 @@ def _in_place(group: Group, member: Member, parent: Member, message: Report, now
     if group.start.unconfirmed:
         start.confirmed(group, member, now)
     if message.state == "streaming":
-        member.flag_until = 0.0  # mended: errors from below are its members' own from now on
+        member.watch.flag_until = 0.0  # mended: errors from below are its members' own from now on
         group.watch.set_aside.pop(member.id, None)
     if message.interval_ms <= 0 or message.state in ("waiting", "ended", "switching"):
-        member.slow_since = None
+        member.watch.slow_since = None
         return
     rate = _rate_mbit(message)
-    member.receive_mbit = _blend(member.receive_mbit, rate)
-    parent.transmit_mbit = _blend(parent.transmit_mbit, rate)
+    member.watch.receive_mbit = _blend(member.watch.receive_mbit, rate)
+    parent.watch.transmit_mbit = _blend(parent.watch.transmit_mbit, rate)
     carried.note(group, member, parent, now)
     if parent.id in group.watch.hosts and capacity.learn(group, parent):
         promises.trim(group, parent)
     if not _too_slow(group, member, parent, rate, message.latency_p50_ms):
-        member.slow_since = None
-    elif member.slow_since is None:
-        member.slow_since = now
-    elif now - member.slow_since >= group.settings.slow_after_s * (1 << min(member.moves, 6)):
+        member.watch.slow_since = None
+    elif member.watch.slow_since is None:
+        member.watch.slow_since = now
+    elif now - member.watch.slow_since >= group.settings.slow_after_s * (1 << min(member.history.moves, 6)):
         _move_receiver(group, member, parent, now)
 
 
@@ -115,12 +115,12 @@ def _blend(before: float | None, rate: float) -> float:
 
 
 def _too_slow(group: Group, member: Member, parent: Member, rate: float, latency_ms: float | None) -> bool:
-    if not group.start.begun or parent.slow_since is not None:
+    if not group.start.begun or parent.watch.slow_since is not None:
         # what the parent does not get it cannot give: only the top of a slow branch is moved
         return False
     settings = group.settings
     if settings.mode == "file":
-        return rate == 0 and parent.next_seq > member.next_seq
+        return rate == 0 and parent.watch.next_seq > member.watch.next_seq
     if settings.measure == "latency":
         return latency_ms is not None and latency_ms > settings.latency_threshold_ms
     sent = group.watch.stream_mbit
@@ -130,8 +130,9 @@ def _too_slow(group: Group, member: Member, parent: Member, rate: float, latency
 
 def _move_receiver(group: Group, member: Member, parent: Member, now: float) -> None:
     """Fig. 7, 706. If it was the same below another parent, its own line is thin: then it feeds nobody for now."""
-    member.slow_since = None
-    if member.children and member.moves and now - member.moved_at <= THIN_S and not _site_has_leaf(group, member):
+    member.watch.slow_since = None
+    again = member.history.moves and now - member.history.moved_at <= THIN_S
+    if again and member.children and not _site_has_leaf(group, member):
         moved = repair.make_leaf(group, member, now, repair.LEAF_S)
         group.note(now, "thin", member, moved=[child.id for child in moved])
         return
@@ -141,8 +142,8 @@ def _move_receiver(group: Group, member: Member, parent: Member, now: float) -> 
     moves.attach(group, member, found or parent)
     if found is None:
         return
-    member.moves += 1
-    member.moved_at = now
+    member.history.moves += 1
+    member.history.moved_at = now
     group.note(now, "slow", member, was=parent.id, now=found.id, rank_grew=member.rank != rank_before)
 
 
@@ -161,7 +162,7 @@ def _drifted(group: Group, member: Member, fed_by: int, now: float) -> None:
     Told twice in vain, it gets another parent: who feeds it meanwhile has not been asked whether there is room.
     """
     feeder, parent = group.living(fed_by), member.parent
-    member.moved_at = now
+    member.history.moved_at = now
     apart = parent is not None and unusable_pair.failed(group, parent, member, now)
     expected = feeder is not None and (feeder in member.standbys or feeder in member.fallbacks)
     if expected and feeder is not None and adopt(group, member, feeder, now):
@@ -181,8 +182,8 @@ def on_not_receiving(group: Group, member: Member, message: NotReceiving, now: f
     parent = member.parent
     if _not_told(group, member, message.epoch, now) and (parent is None or message.parent != parent.id):
         return  # about an order that a newer one, on its way, replaces
-    member.fed_by = message.now_from or 0
-    member.status = "streaming" if message.now_from else "stalled"
+    member.watch.fed_by = message.now_from or 0
+    member.watch.status = "streaming" if message.now_from else "stalled"
     if parent is None:
         group.repair.room_changed = True
         return
@@ -191,7 +192,7 @@ def on_not_receiving(group: Group, member: Member, message: NotReceiving, now: f
     if message.now_from is None and _flagged(member, now):
         _set_aside(group, member, parent, now)
         return
-    member.flag_until = now + group.settings.flag_s
+    member.watch.flag_until = now + group.settings.flag_s
     group.note(
         now,
         "not-receiving",
@@ -227,13 +228,13 @@ def _forged(group: Group, member: Member, feeder_id: int | None, now: float) -> 
 
 
 def _flagged(member: Member, now: float) -> bool:
-    return any(above.flag_until > now for above in ancestors(member))
+    return any(above.watch.flag_until > now for above in ancestors(member))
 
 
 def _set_aside(group: Group, member: Member, parent: Member, now: float) -> None:
     if member.id not in group.watch.set_aside:
         group.watch.set_aside[member.id] = Complaint(member.id, parent.id, now)
-        until = max(above.flag_until for above in ancestors(member))
+        until = max(above.watch.flag_until for above in ancestors(member))
         group.timers.arm(until, "aside", member.id)
     group.counts["set-aside"] = group.counts.get("set-aside", 0) + 1
 
@@ -241,9 +242,9 @@ def _set_aside(group: Group, member: Member, parent: Member, now: float) -> None
 def look_again(group: Group, member: Member, now: float) -> None:
     """A flag has run out: an error that was set aside counts now, unless data flows again."""
     complaint = group.watch.set_aside.pop(member.id, None)
-    if complaint is None or member.parent is None or member.status == "streaming":
+    if complaint is None or member.parent is None or member.watch.status == "streaming":
         return
-    member.flag_until = now + group.settings.flag_s
+    member.watch.flag_until = now + group.settings.flag_s
     inquiries.accuse(group, member.parent, member, now)
 
 
@@ -258,9 +259,9 @@ def adopt(group: Group, member: Member, feeder: Member, now: float) -> bool:
         unusable_pair.forgive(member)  # it works after all
     was = moves.detach(group, member, alone=False)
     moves.attach(group, member, feeder)
-    member.moved_at = now
+    member.history.moved_at = now
     group.note(now, "failover", member, was=was.id if was else None, now=feeder.id)
-    member.mended_at = now
+    member.history.mended_at = now
     gather.note_stray(group, member)
     return True
 
@@ -268,7 +269,7 @@ def adopt(group: Group, member: Member, feeder: Member, now: float) -> bool:
 def on_pong(group: Group, member: Member, message: Pong, now: float) -> None:
     """An answer to a ping: of the source's former children, or of those who accuse and are accused."""
     claimed = credit.believed(group, message.next_seq)
-    member.next_seq = max(member.next_seq, claimed)
+    member.watch.next_seq = max(member.watch.next_seq, claimed)
     if not start.on_pong(group, message.nonce, claimed, now):
         inquiries.answered(group, member, message.nonce, now)
 
@@ -279,7 +280,7 @@ def on_pong(group: Group, member: Member, message: Pong, now: float) -> None:
 def heard(group: Group, member: Member, now: float) -> None:
     """Anything from a member shows that it lives."""
     group.clock = max(group.clock, now)
-    member.heard_at = now
+    member.watch.heard_at = now
     if member.state is State.SUSPECT and member.connected:
         repair.trust(group, member, now)
 
@@ -291,7 +292,7 @@ def link_lost(group: Group, member: Member, now: float) -> None:
         if member.role != "source":
             repair.bury(group, member, State.LEFT, now)
         return
-    if any(child.status == "stalled" for child in member.children) and member.role != "source":
+    if any(child.watch.status == "stalled" for child in member.children) and member.role != "source":
         repair.suspect(group, member, now, "its control link is gone and a child is not fed")
     group.timers.arm(now + group.settings.lost_after_s, "lost", member.id)
 
@@ -315,10 +316,13 @@ def _look_at_host(group: Group, host: Member, now: float) -> None:
 
 def _data_seen(group: Group, member: Member, now: float) -> bool:
     recent = now - max(group.settings.lost_after_s, 3 * group.settings.report_ms / 1000)
-    if member.heard_at > recent:
+    if member.watch.heard_at > recent:
         return True
     return any(
-        child.fed_by == member.id and child.status == "streaming" and child.heard_at > recent and child.connected
+        child.watch.fed_by == member.id
+        and child.watch.status == "streaming"
+        and child.watch.heard_at > recent
+        and child.connected
         for child in member.children
     )
 
@@ -336,9 +340,9 @@ def sweep(group: Group, now: float) -> None:
         member = group.living(member_id)
         if member is not None and member_id in group.watch.hosts:
             _look_at_host(group, member, now)
-        if member is None or not member.connected or member.role == "source" or now - member.heard_at < limit:
+        if member is None or not member.connected or member.role == "source" or now - member.watch.heard_at < limit:
             continue
-        if now - member.heard_at < 2 * limit + SWEEP_SHARE * SWEEP_S:
+        if now - member.watch.heard_at < 2 * limit + SWEEP_SHARE * SWEEP_S:
             group.orders.outbox.append((member.id, Ping(nonce=group.watch.nonce())))
         elif member.state is State.ACTIVE and member.parent is not None and not _data_seen(group, member, now):
             repair.suspect(group, member, now, "silent for too long")

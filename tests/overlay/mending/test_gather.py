@@ -71,11 +71,11 @@ def test_a_stray_stays_where_it_is_fed_while_its_neighbours_are_in_doubt(why: st
     elif why == "unreachable":
         head.connected = False
     else:
-        head.status = "stalled"
+        head.watch.status = "stalled"
     gather.gather_strays(group, scene.now)
     assert (leaf.parent, leaf.edge_ms) == (feeder, edge)
     assert list(group.repair.strays) == [leaf.id]  # looked at again when that is settled
-    head.connected, head.status = True, "streaming"
+    head.connected, head.watch.status = True, "streaming"
     group.watch.inquiries.clear()
     gather.gather_strays(group, scene.now)
     assert leaf.parent is not feeder

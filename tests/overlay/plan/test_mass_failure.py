@@ -52,14 +52,15 @@ def test_in_a_storm_orphans_are_seldom_sent_to_the_dead(monkeypatch: pytest.Monk
 
 def test_a_storm_is_several_soon_after_one_another_and_passes() -> None:
     group = Group(GroupSettings(), bytes(32))
-    member = Member(1, "m", "peer", heard_at=9.0)
+    member = Member(1, "m", "peer")
+    member.watch.heard_at = 9.0
     group.clock = 11.0
     mass_failure.fell_silent(group, 10.0, 11.0)
     assert mass_failure.known_alive(group, member)
     mass_failure.fell_silent(group, 10.5, 11.0)
     assert mass_failure.under_way(group)
     assert not mass_failure.known_alive(group, member)
-    member.heard_at = 10.1
+    member.watch.heard_at = 10.1
     assert mass_failure.known_alive(group, member)
     assert mass_failure.known_alive(group, Member(2, "s", "source"))
     group.clock = 17.0
