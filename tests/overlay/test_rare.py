@@ -281,6 +281,17 @@ def test_a_silent_link_is_asked_and_then_given_up() -> None:
     sound(scene)
 
 
+def test_a_reporter_that_is_fed_again_by_its_parent_keeps_it() -> None:
+    scene = figure_2a()
+    was = scene.parents()
+    scene.complain(scene["c2"])
+    scene.report(scene["c2"])
+    scene.deliver()
+    assert not inside(scene).watch.inquiries
+    assert "new-sender" not in scene.kinds()
+    assert scene.parents() == was
+
+
 def test_a_conclusion_about_one_that_is_gone_is_none() -> None:
     scene = figure_2a()
     group = inside(scene)

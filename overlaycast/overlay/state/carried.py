@@ -36,10 +36,8 @@ def account(group: Group, router: Router, direction: Direction) -> Account | Non
 def note(group: Group, member: Member, parent: Member, now: float) -> None:
     """Take a receiver's report, counted already, to the accounts of the uplinks that its copy crosses."""
     settings = group.settings
-    got, given = (
-        member.watch.receive_mbit,
-        group.watch.stream_mbit if parent.role == "source" else parent.watch.receive_mbit,
-    )
+    got = member.watch.receive_mbit
+    given = group.watch.stream_mbit if parent.role == "source" else parent.watch.receive_mbit
     if settings.mode != "live" or not group.start.begun or got is None or given is None:
         return
     given = min(given, settings.rate_mbit)

@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from overlaycast.overlay.placing import placement
+from overlaycast.overlay.plan import capacity
 from overlaycast.overlay.state.filerate import plan, share
-from tests.overlay.scene import Scene
+from tests.overlay.scene import Scene, inside, record
 
 RATES = st.sampled_from([1.0, 2.0, 5.0, 10.0, 20.0, 40.0, 100.0])
 
@@ -143,6 +144,12 @@ def test_in_a_group_too_large_to_look_at_everybody_a_fast_site_is_fed_by_a_thin_
 ) -> None:
     monkeypatch.setattr(placement, "SCAN_LIMIT", 0)
     assert feeders_of(sites(20, 20, 2, 20, start=False), 3) == [0, 0, 1, 2]
+
+
+def test_a_copy_within_a_site_slows_nobody_down() -> None:
+    scene = sites(20, 20, 2)
+    member = record(scene, "s2_0")
+    assert capacity.slowed(inside(scene), member, member.router) == 0
 
 
 def test_a_source_thinner_than_a_stream_sends_a_file_all_the_same() -> None:
