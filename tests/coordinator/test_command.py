@@ -149,7 +149,11 @@ def test_without_raw_sockets_it_goes_on_without_traces_and_says_so(tmp_path: Pat
     with subprocess.Popen(words, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         assert "no traceroute, members are located by their addresses alone" in process.stderr.readline()
-        assert "traceroute off" in process.stderr.readline()
+        line = process.stderr.readline()
+        assert "traceroute off" in line
+        port = re.search(r"listening on 127\.0\.0\.1:(\d+) and", line)
+        assert port
+        assert group(tmp_path, int(port[1]), "list").returncode == 0
         process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=30) == 0
 
