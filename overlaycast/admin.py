@@ -109,9 +109,9 @@ def _create(argv: list[str]) -> None:
             print(made.token)
         sys.stdout.flush()
     except (OutputError, BrokenPipeError) as error:
-        # the token is shown once: a group that nobody can open is not left behind
+        # the token is shown once: a group that no member can join is not left behind
         _answer(settings, "DELETE", f"/v1/groups/{settings.name}", None)
-        raise OutputError(f"{error}; the group was deleted again, as nobody would have its token") from None
+        raise OutputError(f"{error}; the group was deleted again, as its token would be lost") from None
 
 
 def _list(argv: list[str]) -> None:

@@ -58,7 +58,7 @@ class LineFile:
 
 
 class MemberJournal:
-    """A member's journal: ``lab`` and tests read from it what happened; nobody parses logs."""
+    """A member's journal: ``lab`` and tests read from it what happened; they never parse logs."""
 
     def __init__(self, path: Path | None) -> None:
         self._file = LineFile(path, _complain)

@@ -1,7 +1,7 @@
 """Every option is declared once, as a field of a frozen model; this turns a model into a command's options.
 
 Owns: where a value comes from (defaults < TOML file < ``OVERLAYCAST_*`` < flags) and how a wrong one is reported: one
-line that names the place, the field and what is accepted. Refuses: unknown flags, and unknown keys of the TOML file.
+line that names the source, the field and what is accepted. Refuses: unknown flags, and unknown keys of the TOML file.
 
 A TOML file has one table per command, so that one file can serve a whole host::
 
@@ -130,7 +130,7 @@ def load(model: type[_S], argv: list[str], prog: str, table: str | None = None) 
         model: what to fill.
         argv: the flags after the command's name; ``--config FILE`` is understood here.
         prog: how the command is called, for usage and errors ("overlaycast join").
-        table: the TOML table that belongs to this command; the last word of ``prog`` unless told.
+        table: the TOML table that belongs to this command; by default the last word of ``prog``.
 
     Raises:
         ConfigError: anything unknown, missing or out of bounds.

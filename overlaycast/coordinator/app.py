@@ -45,7 +45,7 @@ def create_app(
         settings: bounds, journal, whether to trace.
         folder: open and locked; the caller closes it.
         maker: how brains are made.
-        on_failure: told when a group's loop fails; the caller then ends the process.
+        on_failure: called with the error when a group's loop fails; the caller then ends the process.
 
     Raises:
         ConfigError: the state or the journal cannot be used.

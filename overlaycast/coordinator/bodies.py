@@ -1,4 +1,4 @@
-"""ASGI middleware: no request body that is too large or too slow reaches anybody who would parse it."""
+"""ASGI middleware: a request body that is too large or too slow reaches no parser."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """What the shell expects of the brain: the facade of one group, as a protocol.
 
-Owns: the list of calls that the driver makes, so that tests can put something smaller in its place. Refuses: any
+Owns: the list of calls that the driver makes, so that tests can use a smaller brain. Refuses: any
 decision. All times are seconds of one clock that never goes back while the process lives (``clock``).
 """
 

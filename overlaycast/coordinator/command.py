@@ -45,7 +45,7 @@ def _main(settings: CoordinatorSettings) -> int:
 
 
 def _with_tracing(settings: CoordinatorSettings) -> CoordinatorSettings:
-    """Return the settings, without tracing if it cannot be done and nobody has asked for it."""
+    """Return the settings, without tracing if it cannot be done and was not asked for."""
     if settings.trace is False:
         return settings
     try:
@@ -71,7 +71,7 @@ def _serve(settings: CoordinatorSettings, folder: StateFolder) -> int:
 
 
 async def _run(settings: CoordinatorSettings, folder: StateFolder, sockets: list[socket.socket]) -> int:
-    # imported after all bad input has been told: they take seconds
+    # imported after all bad input has been reported: they take seconds
     from overlaycast.coordinator.app import create_app
     from overlaycast.coordinator.overlays import OverlayMaker
     from overlaycast.coordinator.serving import make_server
@@ -102,7 +102,7 @@ async def _run(settings: CoordinatorSettings, folder: StateFolder, sockets: list
 
 
 def _allow_many_files() -> None:
-    # a member is a file descriptor; the usual soft limit of 1024 is not a limit that anybody chose
+    # a member is a file descriptor; the usual soft limit of 1024 is not a limit that was chosen for this
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft < hard:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

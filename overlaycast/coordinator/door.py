@@ -1,10 +1,10 @@
 """The members' door: one WebSocket from its first message to its end.
 
 Owns: the order of things on one link: subscribe, be let in or refused, talk, be gone. Refuses: what is said (the
-driver and the brain), and who is let in (``groups``).
+driver and the brain), and which subscribers are let in (``groups``).
 
 Invariants: whichever of reading and writing ends first ends the other; a member that was let in is always reported as
-gone, once; no more than ``UNSUBSCRIBED_LIMIT`` links are open that have not said who they are.
+gone, once; no more than ``UNSUBSCRIBED_LIMIT`` links are open that have not subscribed.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""The only loop: what members say goes into the brain, what the brain says goes out, and its timer is re-armed.
+"""A group's only loop: members' messages go into the brain, the brain's go out, and its timer is set again.
 
 Owns: one group's brain, its members' links, the order "think, keep, send", and the group's events. Refuses: deciding
-anything about places, and who may be a member (``groups``).
+anything about the tree, and which subscriber may be a member (``groups``).
 
 Invariants:
 - What a crash must not take is committed before the first message that follows from it is sent. So a coordinator that
@@ -68,15 +68,15 @@ class _Measured:
 
 @dataclass(frozen=True, slots=True)
 class _Joined:
-    """Wakes the loop: the brain was already told, because the link waits for its member id."""
+    """Wakes the loop: the brain already knows the member, because the link waits for its id."""
 
 
 _Item = _Said | _Gone | _Measured | _Joined
 
 
 @dataclass(slots=True)
-class _Seat:
-    """A member's place in the shell: its link and the echo replies that measuring waits for."""
+class _Connected:
+    """What the shell holds of a member: its link and the echo replies that measuring waits for."""
 
     link: MemberLink
     echoes: EchoInbox
@@ -106,12 +106,12 @@ class GroupDriver:
             maker.new(row.settings, row.key) if kept is None else maker.restore(row.settings, row.key, kept[0], clock())
         )
         self._secrets = store.secrets(row.name)
-        self._seats: dict[int, _Seat] = {}
+        self._connected: dict[int, _Connected] = {}
         self._inbox: asyncio.Queue[_Item] = asyncio.Queue(_INBOX_LIMIT)
         self._outbox: list[tuple[int, CoordinatorMessage]] = []
         self._measuring: dict[int, asyncio.Task[None]] = {}
         self._to_measure: list[int] = []
-        if len(self._secrets) > 64 + 2 * len(self._seats):
+        if len(self._secrets) > 64 + 2 * len(self._connected):
             self._forget_secrets()
         self._unkept = False
         self._keep_not_before = 0.0
@@ -145,7 +145,7 @@ class GroupDriver:
             assert request.resume is not None
             secret = request.resume.secret
             kind = "resumed"
-        self._seat(member, link, request.role)
+        self._connect(member, link, request.role)
         self.log.add(now, kind, member, {"name": request.name, "role": request.role, "host": link.host})
         # not sent before it is kept, like everything else
         self._outbox.insert(0, (member, Welcome(member=member, secret=secret, settings=self.row.settings)))
@@ -159,9 +159,9 @@ class GroupDriver:
         if self.closing:
             return
         if isinstance(message, EchoReply):
-            seat = self._seats.get(member)
-            if seat is not None and seat.link is link:
-                seat.echoes.put(message)
+            one = self._connected.get(member)
+            if one is not None and one.link is link:
+                one.echoes.put(message)
             return
         await self._inbox.put(_Said(member, link, message))
 
@@ -176,20 +176,20 @@ class GroupDriver:
     @property
     def connected(self) -> int:
         """How many members have a link."""
-        return len(self._seats)
+        return len(self._connected)
 
     def traffic(self) -> Traffic:
         """Return what has crossed this group's control links since the start of the coordinator."""
         total = Traffic(self._past.messages_in, self._past.messages_out, self._past.bytes_in, self._past.bytes_out)
-        for seat in self._seats.values():
-            _add(total, seat.link.traffic)
+        for one in self._connected.values():
+            _add(total, one.link.traffic)
         return total
 
     def end(self, reason: str) -> None:
         """Tell all members that the group is over, and close their links."""
         self.closing = True
-        for seat in self._seats.values():
-            seat.link.send(Ended(reason=reason))
+        for one in self._connected.values():
+            one.link.send(Ended(reason=reason))
 
     async def run(self) -> None:
         """Turn the loop until cancelled. What a member waits for was kept before it was sent, so any moment will do."""
@@ -233,14 +233,14 @@ class GroupDriver:
     def _apply(self, item: _Item, now: float) -> None:
         if isinstance(item, _Joined):
             return
-        seat = self._seats.get(item.member)
-        if seat is None or seat.link is not item.link:
+        one = self._connected.get(item.member)
+        if one is None or one.link is not item.link:
             return  # said by a link that a newer one has replaced
         match item:
             case _Said():
                 self.brain.receive(item.member, item.message, now)
             case _Gone():
-                self._unseat(item.member)
+                self._disconnect(item.member)
                 self.log.add(now, "disconnected", item.member, {})
                 self.brain.disconnected(item.member, now)
                 self._unkept = True
@@ -267,7 +267,7 @@ class GroupDriver:
     def _keep(self, now: float) -> None:
         started = time.perf_counter()
         self._store.save_snapshot(self.row.name, self.brain.snapshot(), self.log.next_number)
-        if len(self._secrets) > 64 + 2 * len(self._seats):
+        if len(self._secrets) > 64 + 2 * len(self._connected):
             self._forget_secrets()
         self._unkept = False
         self._keep_not_before = now + _KEEP_SHARE * (time.perf_counter() - started)
@@ -275,15 +275,15 @@ class GroupDriver:
     def _deliver(self) -> None:
         outbox, self._outbox = self._outbox, []
         for member, message in outbox:
-            seat = self._seats.get(member)
-            if seat is not None:
-                seat.link.send(message)
+            one = self._connected.get(member)
+            if one is not None:
+                one.link.send(message)
         # an echo goes out by itself, at once: not before the welcome that a newcomer waits for
         wanted, self._to_measure = self._to_measure, []
         for member in wanted:
             self._start_measuring(member)
 
-    # --- seats -------------------------------------------------------------------------------------------------
+    # --- links -------------------------------------------------------------------------------------------------
 
     def _resumed(self, request: Subscribe, now: float) -> int | None:
         resume = request.resume
@@ -302,33 +302,33 @@ class GroupDriver:
         self._store.drop_secrets(self.row.name, known)
 
     def _source_linked(self) -> bool:
-        return any(seat.role == "source" for seat in self._seats.values())
+        return any(one.role == "source" for one in self._connected.values())
 
-    def _seat(self, member: int, link: MemberLink, role: str) -> None:
-        if member in self._seats:
-            self._unseat(member).cut("replaced by a newer link")
-        self._seats[member] = _Seat(link, EchoInbox(), role)
+    def _connect(self, member: int, link: MemberLink, role: str) -> None:
+        if member in self._connected:
+            self._disconnect(member).cut("replaced by a newer link")
+        self._connected[member] = _Connected(link, EchoInbox(), role)
 
-    def _unseat(self, member: int) -> MemberLink:
+    def _disconnect(self, member: int) -> MemberLink:
         """Take a member's link away; being measured ends with it, and the brain asks anew when the member is back."""
-        link = self._seats.pop(member).link
+        link = self._connected.pop(member).link
         if member in self._measuring:
             self._measuring.pop(member).cancel()
         _add(self._past, link.traffic)
         return link
 
     def _start_measuring(self, member: int) -> None:
-        seat = self._seats.get(member)
-        if seat is None:
+        one = self._connected.get(member)
+        if one is None:
             return
         if member in self._measuring:
             self._measuring[member].cancel()
-        self._measuring[member] = asyncio.create_task(self._measure(member, seat))
+        self._measuring[member] = asyncio.create_task(self._measure(member, one))
 
-    async def _measure(self, member: int, seat: _Seat) -> None:
-        found = await self._measurer.measure(seat.link, seat.echoes)
+    async def _measure(self, member: int, one: _Connected) -> None:
+        found = await self._measurer.measure(one.link, one.echoes)
         del self._measuring[member]
-        await self._inbox.put(_Measured(member, seat.link, found))
+        await self._inbox.put(_Measured(member, one.link, found))
 
 
 def _add(total: Traffic, more: Traffic) -> None:

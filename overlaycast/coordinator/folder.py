@@ -1,4 +1,4 @@
-"""The state folder: who may read it, and that one coordinator at a time uses it.
+"""The state folder: only its owner may read it, and one coordinator at a time uses it.
 
 Owns: the folder, its lock, and the admin token in it. Refuses: the database inside (``store``).
 

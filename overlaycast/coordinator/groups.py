@@ -2,8 +2,8 @@
 
 Owns: the set of groups, their loops, and authentication. Refuses: what happens inside a group (``driver``).
 
-Invariants: nobody becomes a member without a token that matches, is not expired, and names its group; a group that was
-created is there after any crash; a loop that fails ends the coordinator, it is not logged away.
+Invariants: a subscriber becomes a member only with a token that matches, is not expired, and is its group's; a group
+that was created is there after any crash; a loop that fails ends the coordinator, it is not logged away.
 """
 
 from __future__ import annotations
@@ -117,7 +117,7 @@ class Groups:
         return token
 
     async def delete(self, name: str) -> None:
-        """End a group: its members are told, then it is forgotten.
+        """End a group: its members are sent ``Ended``, then it is forgotten.
 
         Raises:
             KeyError: no such group.
@@ -145,7 +145,7 @@ class Groups:
         return self._groups[name].driver
 
     def stop_listening(self) -> None:
-        """From now on a link that ends says nothing about its member: it is we who go."""
+        """From now on a link that ends says nothing about its member: the coordinator goes."""
         for running in self._groups.values():
             running.driver.closing = True
 
@@ -170,7 +170,7 @@ class Groups:
         return driver, driver.subscribe(_with_hosts(request, link.host), link)
 
     def _note_refusal(self, running: _Running, details: dict[str, Any]) -> None:
-        # whoever is refused has proved nothing: it must not fill the journal's disk, nor push out what others did
+        # a refused subscriber has proved nothing: it must not fill the journal's disk, nor push out other events
         now = self._clock()
         if running.refusals.take(1, now):
             running.driver.log.add(now, "refused", None, {**details, "unsaid": running.unsaid})
@@ -182,7 +182,7 @@ class Groups:
         row = driver.row
         if not matches(request.token, row.token):
             raise RefusedError("bad-token", f"this token does not open group {row.name}")
-        # who is a member already, and can prove it, is not locked out by the end of the invitation
+        # a member that can prove what it is comes back also when the token has expired
         member_already = request.resume is not None and driver.proves(request.resume)
         if not member_already and row.expires is not None and self._clock() >= row.expires:
             raise RefusedError("expired-token", f"the token of group {row.name} has expired")

@@ -86,7 +86,7 @@ async def healthz() -> HealthView:
 
 @admin_routes.post("/groups", status_code=201, responses={**_refusals(_409="such a group exists"), **_NOT_KEPT})
 async def create_group(new: NewGroup, groups: AllGroups) -> CreatedView:
-    """Make a group; the answer has its join token, which is told only once."""
+    """Make a group; the answer has its join token, which no other answer repeats."""
     try:
         return CreatedView(name=new.name, token=groups.create(new.name, new.settings, new.token_ttl_s))
     except StateError:

@@ -1,7 +1,7 @@
 """One member's control link: a WebSocket with bounded time, size and number in both directions.
 
 Owns: the first message and its deadline, the queue of unread messages, the pace of what comes in, and how a link ends.
-Refuses: who may be a member and what a message means; ``groups`` and the brain know.
+Refuses: which subscriber may be a member (``groups``), and what a message means (the brain).
 
 Invariants: garbage ends this link only; a member that does not read is cut off when ``unread_limit_kib`` are queued or
 one message has waited ``_WRITE_LIMIT`` seconds; nothing is written after the last word.
@@ -68,7 +68,7 @@ class MemberLink:
         self._pump: asyncio.Task[None] | None = None
         loop = asyncio.get_running_loop()
         rate = settings.messages_per_s
-        # what an echo asks for comes on top: nobody is cut off for answering
+        # the replies that an echo asks for come on top: no member is cut off for answering
         self._messages = Allowance(rate, rate * _BURST_S + MOST_REPLIES, loop.time())
         self._bytes = Allowance(_BYTES_PER_S, _BYTES_PER_S * _BURST_S + MOST_BYTES, loop.time())
         self.traffic = Traffic()

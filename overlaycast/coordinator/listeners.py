@@ -1,6 +1,6 @@
-"""The sockets that the coordinator listens on, bound before anything else: bad input is told at once.
+"""The sockets that the coordinator listens on, bound before anything else, so that bad input is reported at once.
 
-Owns: their options and their errors, and how they name who calls. Refuses: serving.
+Owns: their options and their errors, and how a caller's address is written. Refuses: serving.
 """
 
 from __future__ import annotations

@@ -73,7 +73,7 @@ class Measurer:
         self._routes = routes
         self._slots = asyncio.Semaphore(at_once)
         self._turns = Turns(max(1, at_once // _TRAIN_SHARE))
-        # nonces and payloads must not be guessed by a member that would like to look fast
+        # nonces and payloads must not be guessed by a member that wants to appear fast
         self._chance = random.SystemRandom()
 
     async def measure(self, link: EchoLink, inbox: EchoInbox) -> Found:

@@ -40,7 +40,7 @@ CREATE TABLE members (
 
 
 class StateError(ConfigError):
-    """The state cannot be used, or not any more: a full disk, a file that is not ours. What was asked is not done."""
+    """The state cannot be used, or not any more: a full disk, a foreign file. The request was not carried out."""
 
 
 @dataclass(frozen=True, slots=True)

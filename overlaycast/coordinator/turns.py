@@ -1,11 +1,11 @@
-"""Whose train of echoes may cross the network now: two on one thin link would measure each other.
+"""Which member's train of echoes may cross the network now: two on one thin link would measure each other.
 
 Owns: the order of turns, and which paths are taken to share a link. Refuses: clocks and what is sent.
 
 Two members are taken for neighbours if more than half of the routers on the shorter path are on both: behind one uplink
-that is so, and all paths have their first routers in common. Who has no known path is a neighbour of all such.
+that is so, and all paths have their first routers in common. Members without a known path are neighbours of each other.
 
-Invariants: never more than ``at_once`` turns; never two neighbours at a time; who came first goes first, unless it has
+Invariants: never more than ``at_once`` turns; never two neighbours at a time; the first come goes first, unless it has
 to wait for a neighbour and others need not.
 """
 
@@ -50,7 +50,7 @@ class Turns:
             self._next()
 
     def _next(self) -> None:
-        """Give a turn to everybody who can have one, the first come first."""
+        """Give a turn to every member that can have one, the first come first."""
         for path, mine in self._waiting[:]:
             if len(self._now) >= self._at_once:
                 return

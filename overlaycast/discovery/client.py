@@ -1,4 +1,4 @@
-"""The coordinator's end of the tracing process: start it, ask it, start it again should it die.
+"""The coordinator's end of the tracing process: start it, ask it, start it again if it dies.
 
 Owns: one child process and the questions it has not answered. Refuses: raw sockets and scapy.
 
@@ -107,7 +107,7 @@ class TraceClient:
             while line := await process.stdout.readline():
                 self._take(json.loads(line))
         except ValueError as error:  # no JSON, or a line beyond the limit
-            log.error("the tracing process talks nonsense, and is ended: %s", error)
+            log.error("the tracing process wrote a line that is not JSON, and is ended: %s", error)
             with contextlib.suppress(ProcessLookupError):
                 process.kill()
         await process.wait()

@@ -49,7 +49,7 @@ ON_THE_WIRE: Final = 1514 / 1448
 
 @dataclass(frozen=True, slots=True)
 class Performance:
-    """What the echo found: both None until a train has come back, the rate alone where it is too high to be told."""
+    """What the echo found: both None until a train has come back, the rate alone where it is too high to measure."""
 
     rtt_ms: float | None = None
     rate_mbit: float | None = None
@@ -163,7 +163,7 @@ class EchoProbe:
         """Return what is known so far."""
         rtt = self._small.least
         if not any(kind.done for kind in self._kinds):
-            return Performance()  # a rate that nobody asked for, or that was not returned, is not too high to be told
+            return Performance()  # a rate that was not asked for, or not returned, is not too high to measure
         agreed = [kind for kind in self._kinds if kind.agreed(self._small)]
         rates = [kind.rate_mbit(self._small) for kind in agreed or self._kinds]
         return Performance(rtt * 1000, max((rate for rate in rates if rate is not None), default=None))

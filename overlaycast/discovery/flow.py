@@ -3,7 +3,7 @@
 Owns: the three sockets, their options, the source port that all probes of this version share. Refuses: which probe to
 send, and what an answer means for a trace; ``tracer`` knows.
 
-Invariants: nobody else on this machine gets the source port while the sockets are open; only ICMP errors wake us.
+Invariants: no other program on this machine gets the source port while the sockets are open; only ICMP errors wake us.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Flow:
                 self.receiver = self._raw(family, socket.IPPROTO_ICMP)
                 self.receiver.setsockopt(_SOL_RAW, _ICMP_FILTER, _ERRORS_ONLY)
             self.receiver.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER)
-            # held so that nobody else gets this port; nothing is ever read from it
+            # held so that no other program gets this port; nothing is ever read from it
             holder = self._kept(socket.socket(family, socket.SOCK_DGRAM))
             holder.bind(("", 0))
         except OSError:

@@ -20,7 +20,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Network, ip_address, ip_netw
 from overlaycast.discovery.route import Route, Router
 
 Subnet = IPv4Network | IPv6Network
-_Place = tuple[int, str]  # how many hops from here, and which router
+_RouterAt = tuple[int, str]  # how many hops from here, and which router
 
 
 def subnet_of(address: str) -> Subnet:
@@ -36,8 +36,8 @@ class RouteMemory:
         self._max_age = max_age
         self._capacity = capacity
         self._routes: OrderedDict[Subnet, tuple[float, Route]] = OrderedDict()
-        # up to four different ways to each place: more than one means that nothing can be inferred there
-        self._ways: OrderedDict[_Place, tuple[float, list[tuple[Router, ...]]]] = OrderedDict()
+        # up to four different ways to each router at each distance: of more than one, nothing can be inferred
+        self._ways: OrderedDict[_RouterAt, tuple[float, list[tuple[Router, ...]]]] = OrderedDict()
 
     def remember(self, route: Route, now: float) -> None:
         """Keep a freshly traced route."""
@@ -71,22 +71,22 @@ class RouteMemory:
                 filled[:index] = [old if old is not None else new for old, new in zip(filled, way, strict=False)]
         return tuple(filled)
 
-    def _only_way(self, place: _Place, seen: list[Router], now: float) -> tuple[Router, ...] | None:
-        since, ways = self._ways.get(place, (0.0, []))
+    def _only_way(self, at: _RouterAt, seen: list[Router], now: float) -> tuple[Router, ...] | None:
+        since, ways = self._ways.get(at, (0.0, []))
         if now - since > self._max_age:
             return None
         fitting = [way for way in ways if _agree(way, seen)]
         return fitting[0] if len(fitting) == 1 else None
 
-    def _remember_way(self, place: _Place, way: tuple[Router, ...], now: float) -> None:
-        since, ways = self._ways.get(place, (now, []))
+    def _remember_way(self, at: _RouterAt, way: tuple[Router, ...], now: float) -> None:
+        since, ways = self._ways.get(at, (now, []))
         if now - since > self._max_age:
             ways = []
         # a way that another one completes says nothing new
         others = [old for old in ways if not (_agree(old, list(way)) and _silent(old) >= _silent(way))]
         if not any(_agree(old, list(way)) for old in others):
             others.append(way)
-        self._put(self._ways, place, (now, others[-4:]))
+        self._put(self._ways, at, (now, others[-4:]))
 
     def _put(self, store: OrderedDict, key: object, value: object) -> None:  # type: ignore[type-arg]
         store[key] = value

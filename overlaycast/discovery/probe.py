@@ -1,6 +1,6 @@
 """The bytes of a traceroute: UDP probes of one flow, and what the ICMP errors that come back say about them.
 
-Owns: how a probe is told from another, and the parsing of untrusted ICMP. Refuses: sockets, and anything that is not
+Owns: what tells one probe from another, and the parsing of untrusted ICMP. Refuses: sockets, and anything that is not
 an ICMP error about one of our probes (``None``, never an exception). What is special about IPv6 is in ``probe6``.
 
 All probes of a route share addresses, protocol and ports, so that a router that balances by flow sends them all the
@@ -22,7 +22,7 @@ from importlib import import_module
 from typing import Any, Final
 
 PROBE_PORT: Final = 33434
-"""Where traceroute has always knocked: a port where nobody listens."""
+"""The port that traceroute has always used, where no program listens."""
 _PAYLOAD: Final = struct.Struct("!H30s")
 _FILL: Final = b"overlaycast route discovery".ljust(30, b".")
 
@@ -34,7 +34,7 @@ _ICMP_SIZE: Final = 8
 
 @dataclass(frozen=True, slots=True)
 class IcmpError:
-    """An ICMP error about a UDP datagram: who sent it, what kind, and the quoted datagram's marks."""
+    """An ICMP error about a UDP datagram: its sender, its kind, and the quoted datagram's marks."""
 
     router: str
     kind: int
@@ -53,13 +53,13 @@ class IcmpError:
 
     @property
     def from_target(self) -> bool:
-        """The datagram arrived: its target says that nobody listens, or refuses it in its own name."""
+        """The datagram arrived: its target says that no program listens, or refuses it in its own name."""
         _, unreachable, port = KINDS[self.version]
         return self.kind == unreachable and (self.code == port or self.router == self.target)
 
 
 def tells(version: int, kind: int, code: int) -> bool:
-    """Whether an ICMP error of this kind says where a probe got to: its time ended on the way, or nobody takes it."""
+    """Return whether an ICMP error of this kind says how far a probe got: its time ended, or it was not accepted."""
     expired, unreachable, _ = KINDS[version]
     return kind == unreachable or (kind == expired and code == 0)
 
@@ -77,7 +77,7 @@ def warm_up() -> None:
 
 
 def payload(number: int) -> bytes:
-    """Return what a probe carries: its number, and words for whoever looks at it."""
+    """Return what a probe carries: its number, and words for people who see it in a capture."""
     return _PAYLOAD.pack(number, _FILL)
 
 

@@ -44,7 +44,7 @@ class Trace:
 
     Args:
         target: the address, only carried through to the result.
-        hops: which hop counts to ask in the first round; all up to ``MAX_HOPS`` unless told.
+        hops: which hop counts to ask in the first round; all up to ``MAX_HOPS`` by default.
         round_times: seconds to wait after each round; their number bounds the probes per hop.
     """
 

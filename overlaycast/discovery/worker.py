@@ -34,7 +34,7 @@ def _say(**fields: Any) -> None:
 
 
 def _drop_privileges() -> None:
-    # the sockets are open; from here on nothing needs root. In a user namespace with one user there is nobody else.
+    # the sockets are open; from here on nothing needs root. In a user namespace with one user there is no other user.
     if os.geteuid() == 0:
         with contextlib.suppress(OSError):
             os.setgroups([])
@@ -74,7 +74,7 @@ async def serve() -> int:
             answers.add(task)
             task.add_done_callback(answers.discard)
         for task in answers:
-            task.cancel()  # nobody is left to answer to
+            task.cancel()  # nothing reads our answers any more
     tracer.close()
     return 0
 

@@ -1,7 +1,7 @@
 """The data link's binary frames and a decoder that may be fed any bytes in any portions.
 
 Owns: the layout of a frame, its bounds, and the only error that garbage may cause (``RemoteProtocolError``).
-Refuses: any meaning. Who may say what, and when, is for the two ends of a hop.
+Refuses: any meaning. The two ends of a hop decide which frame may come when.
 
 Every frame starts with the same 24 bytes, network order::
 
@@ -47,7 +47,7 @@ BACK_LIMIT: Final = 1 << 32
 """Milliseconds back are below this."""
 
 STALLED: Final = 0x01
-"""HEARTBEAT flag: I live, but my own upstream is silent. The seed's branch flag (Fig. 8), made local."""
+"""HEARTBEAT flag: the sender lives, but its own parent is silent. The branch flag of Fig. 8, made local."""
 SEEK: Final = 0x02
 """HEARTBEAT flag, parent to child: the next record on this link is ``next_seq``. It answers HELLO and START, and goes
 before a record that is not the one after the last; so a child always knows which number comes, and what it missed."""
@@ -83,10 +83,10 @@ class RefuseCode(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Hello:
-    """Child to parent, first: who I am (by grant), my rank, and from which record number I go on.
+    """Child to parent, first: its grant, its rank, and the record number from which it goes on.
 
     ``resume_from`` is a record number, or ``IDLE``, ``EDGE``, ``OLDEST`` or ``BACK + n``. A parent whose own rank is
-    not below ``rank`` refuses: that check is what makes a cycle impossible.
+    not below ``rank`` refuses: that check makes a cycle impossible (see docs/ALGORITHM.md).
     """
 
     grant: bytes
@@ -98,7 +98,7 @@ class Hello:
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """Child to parent: send me everything from ``resume_from`` on; with ``digests`` their list first."""
+    """Child to parent: send everything from ``resume_from`` on; with ``digests`` their list first."""
 
     resume_from: int
     digests: bool = False
@@ -106,7 +106,7 @@ class Start:
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """Child to parent: send no more records; I stay connected as a standby."""
+    """Child to parent: send no more records; the link stays open as a standby."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,7 +217,7 @@ def encode(frame: Frame) -> bytes:
     """Return the bytes of one frame.
 
     Raises:
-        LocalProtocolError: a field does not fit its place.
+        LocalProtocolError: a field is out of its bounds.
     """
     try:
         return _encode(frame)

@@ -20,7 +20,7 @@ FILE_DEFAULTS: Final = {"heartbeat_ms": 250, "silence_ms": 1000}
 
 
 class GroupSettings(BaseModel):
-    """How one group is placed, fed and watched. Times in milliseconds or seconds as the name says."""
+    """How one group's tree is built, fed and watched. Times in milliseconds or seconds as the name says."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

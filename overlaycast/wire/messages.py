@@ -18,7 +18,7 @@ from overlaycast.wire.frames import MAX_RECORD, SEQ_LIMIT
 from overlaycast.wire.group import GroupName, GroupSettings, MemberLimits
 
 VERSION: Final = 2
-"""Since 2 a parent may be told to call its child (``Accept.addresses``), and members say whether they can dial."""
+"""Since 2 a parent may be ordered to call its child (``Accept.addresses``), and members say whether they can dial."""
 MAX_MESSAGE: Final = 256 * 1024
 ECHO_LIMIT: Final = 64 * 1024
 
@@ -107,7 +107,7 @@ class Contents(_Message):
 
 
 class Resume(_Message):
-    """What a member that already has a place tells a coordinator that comes back."""
+    """What a member that already has a seat tells a coordinator that comes back."""
 
     member: MemberId
     secret: Secret
@@ -151,7 +151,7 @@ class ChildReport(_Message):
 
 
 class Report(_Message):
-    """Fig. 9B: what arrived since the last report, from whom, how late. Sent at once when the parent changes."""
+    """Fig. 9B: what arrived since the last report, from where, how late. Sent at once when the parent changes."""
 
     kind: Literal["report"] = "report"
     epoch: Epoch
@@ -171,7 +171,7 @@ class Report(_Message):
 
 
 class NotReceiving(_Message):
-    """Fig. 9A: my parent sends nothing. Repeated until an ``Assign`` answers it."""
+    """Fig. 9A: the parent sends nothing. Repeated until an ``Assign`` answers it."""
 
     kind: Literal["not-receiving"] = "not-receiving"
     epoch: Epoch
@@ -183,7 +183,7 @@ class NotReceiving(_Message):
 
 
 class Pong(_Message):
-    """Answer to ``Ping``: I live, and this is how far I am."""
+    """Answer to ``Ping``: the member lives, and is this far."""
 
     kind: Literal["pong"] = "pong"
     nonce: Count
@@ -192,13 +192,13 @@ class Pong(_Message):
 
 
 class Leaving(_Message):
-    """I go (SIGTERM): move my children first; I stay until ``Released``."""
+    """The member goes (SIGTERM) once its children are moved; it stays until ``Released``."""
 
     kind: Literal["leaving"] = "leaving"
 
 
 class Done(_Message):
-    """END reached: this is what I wrote. ``ok``: the digest is the source's and nothing is missing."""
+    """END reached: the digest of what was written. ``ok``: it is the source's, and nothing is missing."""
 
     kind: Literal["done"] = "done"
     next_seq: RecordNumber
@@ -207,7 +207,7 @@ class Done(_Message):
 
 
 class Failed(_Message):
-    """I cannot go on (my disk is full, my sink is gone): a clear end, not a silent one."""
+    """The member cannot go on: its disk is full, its sink is gone. A clear end, not a silent one."""
 
     kind: Literal["failed"] = "failed"
     reason: str = Field(max_length=200)
@@ -220,7 +220,7 @@ MemberMessage = Subscribe | EchoReply | Report | NotReceiving | Pong | Leaving |
 
 
 class Welcome(_Message):
-    """You are a member. The secret proves it when you come back."""
+    """The subscriber is a member. The secret proves it when it comes back."""
 
     kind: Literal["welcome"] = "welcome"
     version: int = VERSION
@@ -230,7 +230,7 @@ class Welcome(_Message):
 
 
 class Refused(_Message):
-    """No, and why; the link closes after it."""
+    """A refusal and its reason; the link closes after it."""
 
     kind: Literal["refused"] = "refused"
     code: RefusalCode
@@ -246,7 +246,7 @@ class EchoRequest(_Message):
 
 
 class Assign(_Message):
-    """Your place. Dropped by a member that has seen a newer epoch. ``parent`` is None for the source, and for a
+    """The member's seat. Dropped by a member that has seen a newer epoch. ``parent`` is None for the source, and for a
     member that has to wait. ``fallbacks`` is the predefined list (Fig. 8): tried in order when all else fails."""
 
     kind: Literal["assign"] = "assign"
@@ -260,9 +260,9 @@ class Assign(_Message):
 
 
 class Accept(_Message):
-    """Fig. 9C, 920: a child will come with this grant; ``standby``: it will wait warm, and may start.
+    """Fig. 9C, 920: a child will come with this grant; ``standby``: it stays connected and asks for data when it must.
 
-    With ``addresses`` it cannot come by itself: call it there, show the grant (``CALL``), and it will say HELLO.
+    With ``addresses`` the parent opens the connection, to there, and shows the grant (``CALL``); the child says HELLO.
     """
 
     kind: Literal["accept"] = "accept"
@@ -275,7 +275,7 @@ class Accept(_Message):
 
 
 class Revoke(_Message):
-    """Forget this child's grants: it is gone, or it has another place."""
+    """Forget this child's grants: it is gone, or it has another parent."""
 
     kind: Literal["revoke"] = "revoke"
     epoch: Epoch
@@ -283,7 +283,7 @@ class Revoke(_Message):
 
 
 class Begin(_Message):
-    """To the source: all who were awaited are placed; send, from this record number, as this incarnation."""
+    """To the source: all awaited members have seats; send, from this record number, as this incarnation."""
 
     kind: Literal["begin"] = "begin"
     epoch: Epoch
@@ -292,20 +292,20 @@ class Begin(_Message):
 
 
 class Ping(_Message):
-    """Fig. 8, 808: do you live?"""
+    """Fig. 8, 808: does the member live?"""
 
     kind: Literal["ping"] = "ping"
     nonce: Count
 
 
 class Released(_Message):
-    """Answer to ``Leaving``: nobody depends on you any more."""
+    """Answer to ``Leaving``: no member depends on this one any more."""
 
     kind: Literal["released"] = "released"
 
 
 class Ended(_Message):
-    """The group is over or deleted; go."""
+    """The group is over or deleted: the member ends."""
 
     kind: Literal["ended"] = "ended"
     reason: str = Field(max_length=300)
@@ -351,5 +351,5 @@ def _decode(adapter: TypeAdapter[_T], text: str | bytes) -> _T:
         return adapter.validate_json(text)
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        place = ".".join(str(part) for part in first["loc"]) or "message"
-        raise RemoteProtocolError(f"{place}: {first['msg']}") from None
+        where = ".".join(str(part) for part in first["loc"]) or "message"
+        raise RemoteProtocolError(f"{where}: {first['msg']}") from None

@@ -1,4 +1,4 @@
-"""What the coordinator's HTTP API takes and answers: one model for each body, shared by those who write and read it.
+"""What the coordinator's HTTP API takes and answers: one model for each body, shared by its writer and its readers.
 
 Owns: names and shapes of groups, members, trees, events and counters as people and tools see them. Refuses: secrets
 other than a new group's token, and decisions.
@@ -174,7 +174,7 @@ class CountersView(_View):
     epoch: int = 0
     members: int = 0
     placed: int = Field(0, description="members in the tree, with the source")
-    waiting: int = Field(0, description="members that wait for a place in the tree")
+    waiting: int = Field(0, description="members that wait for a parent")
     primaries: int = 0
     depth: int = 0
     started: bool = False
