@@ -23,7 +23,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from overlaycast.overlay.placing import placement
-from overlaycast.overlay.placing.placement import FREE, SITE_STRETCH, Rules
+from overlaycast.overlay.placing.search import FREE, SITE_STRETCH, Rules
 from overlaycast.overlay.plan import moves
 from overlaycast.overlay.state.group import Group
 from overlaycast.overlay.state.members import Member

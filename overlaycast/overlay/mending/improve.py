@@ -21,8 +21,8 @@ from typing import Final
 
 from overlaycast.overlay.mending import replan
 from overlaycast.overlay.mending.replan import Leave
-from overlaycast.overlay.placing import clusters, placement
-from overlaycast.overlay.placing.placement import SITE_STRETCH, TOO_LONG, Found, Rules
+from overlaycast.overlay.placing import clusters, placement, search
+from overlaycast.overlay.placing.search import SITE_STRETCH, TOO_LONG, Found, Rules
 from overlaycast.overlay.plan import moves
 from overlaycast.overlay.plan.capacity import UNLIMITED, uplink_copies
 from overlaycast.overlay.state.group import Group
@@ -153,8 +153,8 @@ def _gains(group: Group, member: Member, present: Found, found: Found, before: f
     share = group.settings.improve_gain
     links, saved = present[0], _saved(present, found)
     if links < TOO_LONG and saved >= max(1.0, share * links):
-        return placement.short_enough(group, member, found[1])
-    gain = min(present[1] - found[1], before - placement.planned_ms(member, found[4]))
+        return search.short_enough(group, member, found[1])
+    gain = min(present[1] - found[1], before - search.planned_ms(member, found[4]))
     return (saved >= 0 or links == TOO_LONG) and gain >= max(LEAST_GAIN_MS, share * min(before, present[1]))
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from overlaycast.overlay.mending import gather
-from overlaycast.overlay.placing import placement
+from overlaycast.overlay.placing import placement, search
 from overlaycast.overlay.plan import capacity, mass_failure, moves, orders, promises
 from overlaycast.overlay.plan.reach import linked
 from overlaycast.overlay.state.group import Group
@@ -140,7 +140,7 @@ def _probation(group: Group, member: Member) -> bool:
     source = group.source
     if group.settings.primary_after_s <= 0 or source is None:
         return False
-    found = placement.seek(group, member, (source,), placement.FREE)
+    found = placement.seek(group, member, (source,), search.FREE)
     if found is not None:
         moves.attach(group, member, found[4])
     return found is not None

@@ -14,11 +14,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from overlaycast.overlay.placing import placement
+from overlaycast.overlay.placing import placement, search
 from overlaycast.overlay.placing.exchange import Exchange, Plan
 from overlaycast.overlay.placing.levels import SOURCE
 from overlaycast.overlay.placing.nearest import neighbours
-from overlaycast.overlay.placing.placement import SITE_STRETCH
+from overlaycast.overlay.placing.search import SITE_STRETCH
 from overlaycast.overlay.plan import moves
 from overlaycast.overlay.state.group import Group
 from overlaycast.overlay.state.members import Member
@@ -135,7 +135,7 @@ def _attach(group: Group, member: Member, head: Member | None, leave: Leave) -> 
         return False
     if member.rank < found[4].rank:
         return False  # a new rank would stay if the exchange is taken back, and cost the branch its links
-    if not placement.short_enough(group, member, found[1], SITE_STRETCH):
+    if not search.short_enough(group, member, found[1], SITE_STRETCH):
         return False
     moves.attach(group, member, found[4])
     return True

@@ -21,7 +21,7 @@ from overlaycast.overlay.placing import clusters, placement
 from overlaycast.overlay.placing.exchange import shorten
 from overlaycast.overlay.placing.levels import SOURCE, share_out
 from overlaycast.overlay.placing.nearest import neighbours
-from overlaycast.overlay.placing.placement import Rules
+from overlaycast.overlay.placing.search import Rules
 from overlaycast.overlay.plan import capacity, moves
 from overlaycast.overlay.state.group import Group
 from overlaycast.overlay.state.locality import reach_ms

@@ -7,8 +7,8 @@ import random
 import pytest
 
 from overlaycast.overlay.mending import improve
-from overlaycast.overlay.placing import placement
-from overlaycast.overlay.placing.placement import Rules
+from overlaycast.overlay.placing import placement, search
+from overlaycast.overlay.placing.search import Rules, Search
 from overlaycast.overlay.plan import moves
 from overlaycast.overlay.state.members import Member
 from overlaycast.overlay.state.router import links_between
@@ -115,8 +115,8 @@ def test_who_feeds_others_elsewhere_does_not_make_their_way_too_long() -> None:
     one, group = record(scene, "m6"), scene.overlay._group
     scene.join("m7", ROAD, rtt_ms=70.2)
     assert record(scene, "m7").parent is one
-    assert placement.short_enough(group, one, 31.0)
-    assert not placement.short_enough(group, one, 60.0)
+    assert search.short_enough(group, one, 31.0)
+    assert not search.short_enough(group, one, 60.0)
 
 
 def test_a_branch_too_tall_for_any_place_is_hung_in_parts() -> None:
@@ -156,10 +156,10 @@ def test_many_near_the_source_are_searched_from_the_member_outwards() -> None:
         scene.join(f"m{number}", ("gw", f"s{number}"))
     group = scene.overlay._group
     newcomer = Member(999, "new", "peer", router=record(scene, "m7").router)
-    search = placement._Search(group, newcomer, rules=Rules(deepest=2))
-    assert search._shallow() is None
-    assert search.run() is record(scene, "m7")
-    assert placement._Search(group, newcomer, rules=Rules(deepest=1)).run() is group.source
+    two_levels = Search(group, newcomer, rules=Rules(deepest=2))
+    assert two_levels._shallow() is None
+    assert two_levels.run() is record(scene, "m7")
+    assert Search(group, newcomer, rules=Rules(deepest=1)).run() is group.source
 
 
 def test_who_has_no_place_enters_no_site_twice() -> None:

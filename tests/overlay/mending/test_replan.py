@@ -9,7 +9,7 @@ import pytest
 
 from overlaycast.overlay.mending import replan
 from overlaycast.overlay.mending.replan import Leave
-from overlaycast.overlay.placing import placement
+from overlaycast.overlay.placing import search
 from overlaycast.overlay.state.members import Member
 from overlaycast.overlay.state.router import links_between
 from overlaycast.overlay.state.tree import check
@@ -120,7 +120,7 @@ def test_nobody_is_moved_who_may_not_be() -> None:
 def test_a_way_that_would_become_too_long_is_not_gone(monkeypatch: pytest.MonkeyPatch) -> None:
     scene = stuck()
     before = parents(scene)
-    monkeypatch.setattr(placement, "short_enough", lambda group, member, delay, stretch: False)
+    monkeypatch.setattr(search, "short_enough", lambda group, member, delay, stretch: False)
     assert replan.exchange(scene.overlay._group, ANYBODY, 100) == []
     assert parents(scene) == before
 
