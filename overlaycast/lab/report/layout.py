@@ -8,7 +8,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
+from itertools import count
 from typing import Final
+
+import networkx as nx
 
 from overlaycast.lab.recording.recording import NetworkSeen
 
@@ -50,9 +53,9 @@ class Layout:
 
 def lay_out(network: NetworkSeen, root: str) -> Layout:
     """Return the places of all nodes, ``root`` at the left."""
-    below, depth = _spanning_tree(network, root)
-    rows: dict[str, float] = {}
-    _rows(root, below, rows, [0])
+    tree = _spanning_tree(network, root)
+    depth = nx.shortest_path_length(tree, root)
+    rows = _rows(tree, root)
     clients = {node.name for node in network.nodes if node.kind == "host" and node.site}
     columns = max(depth.values(), default=1) or 1
     step = (WIDTH - 2 * MARGIN - NAMES) / columns
@@ -67,41 +70,29 @@ def lay_out(network: NetworkSeen, root: str) -> Layout:
     return Layout(WIDTH, height, points, _boxes(network, points))
 
 
-def _spanning_tree(network: NetworkSeen, root: str) -> tuple[dict[str, list[str]], dict[str, int]]:
-    neighbours: dict[str, list[str]] = defaultdict(list)
-    for link in network.links:
-        neighbours[link.a].append(link.b)
-        neighbours[link.b].append(link.a)
-    below: dict[str, list[str]] = defaultdict(list)
-    depth, todo = {root: 0}, [root]
-    while todo:
-        here = todo.pop(0)
-        for other in neighbours[here]:
-            if other not in depth:
-                depth[other] = depth[here] + 1
-                below[here].append(other)
-                todo.append(other)
+def _spanning_tree(network: NetworkSeen, root: str) -> nx.DiGraph[str]:
+    """Return the shortest paths from the root, children in the order in which they are drawn."""
+    cables: nx.Graph[str] = nx.Graph()
+    cables.add_node(root)  # it may have no links
+    cables.add_edges_from((link.a, link.b) for link in network.links)
+    below = dict(nx.bfs_successors(cables, root))
     hosts = {node.name for node in network.nodes if node.kind == "host"}
-    for children in below.values():  # hosts that stand by a router of the core come before the sites below it
-        children.sort(key=lambda name: (name not in hosts, bool(below.get(name))))
-    return below, depth
+    tree: nx.DiGraph[str] = nx.DiGraph()
+    tree.add_node(root)
+    for node, children in below.items():  # hosts that stand by a router of the core come before the sites below it
+        ordered = sorted(children, key=lambda name: (name not in hosts, name in below))
+        tree.add_edges_from((node, child) for child in ordered)
+    return tree
 
 
-def _rows(root: str, below: dict[str, list[str]], rows: dict[str, float], used: list[int]) -> None:
-    """Give each leaf the next row, and each other node the middle of its children; without recursion's depth limit."""
-    order, todo = [], [root]
-    while todo:
-        here = todo.pop()
-        order.append(here)
-        todo += reversed(below.get(here, []))
-    for name in order:
-        if not below.get(name):
-            rows[name] = float(used[0])
-            used[0] += 1
-    for name in reversed(order):
-        children = below.get(name)
-        if children:
-            rows[name] = (rows[children[0]] + rows[children[-1]]) / 2
+def _rows(tree: nx.DiGraph[str], root: str) -> dict[str, float]:
+    """Return the row of each node: each leaf has the next one, each other node the middle of its children."""
+    rows: dict[str, float] = {}
+    leaves = count()
+    for node in nx.dfs_postorder_nodes(tree, root):
+        children = list(tree[node])
+        rows[node] = (rows[children[0]] + rows[children[-1]]) / 2 if children else float(next(leaves))
+    return rows
 
 
 def _boxes(network: NetworkSeen, points: dict[str, Point]) -> tuple[Box, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import networkx as nx
 from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
@@ -42,21 +43,17 @@ def network_tree(topology: Topology) -> Tree:
     servers = topology.hosts("server")
     root = topology.links_of(servers[0].name)[0].other(servers[0].name) if servers else topology.nodes[0].name
     tree = Tree(_node_label(topology, topology.node(root), None), guide_style="dim")
-    seen, drawn = {root}, set[str]()
+    cables: nx.MultiGraph[str] = nx.MultiGraph()
+    cables.add_node(root)  # it may have no links
+    cables.add_edges_from((link.a, link.b, link.name) for link in topology.links)
+    branches = {root: tree}
     # breadth first, so that a node hangs where the path from the server reaches it first
-    todo = [(root, tree)]
-    while todo:
-        here, branch = todo.pop(0)
-        for link in topology.links_of(here):
-            there = link.other(here)
-            if link.name in drawn:
-                continue
-            drawn.add(link.name)
-            if there in seen:
-                branch.add(Text(f"↔ {there}  {describe_link(link)}", style="dim"))
-                continue
-            seen.add(there)
-            todo.append((there, branch.add(_node_label(topology, topology.node(there), link))))
+    for here, there, name in nx.edge_bfs(cables, root):
+        link = topology.link(name)
+        if there in branches:
+            branches[here].add(Text(f"↔ {there}  {describe_link(link)}", style="dim"))
+        else:
+            branches[there] = branches[here].add(_node_label(topology, topology.node(there), link))
     return tree
 
 
