@@ -230,23 +230,3 @@ def _can_be_awaited(descriptor: int) -> bool:
 
 def _unreadable(name: str, error: OSError) -> ConfigError:
     return ConfigError(f"{name}: {error.strerror}")
-
-
-class Cutter:
-    """Bytes in, records out: full ones while they can be, the rest when told."""
-
-    def __init__(self, record_size: int) -> None:
-        self._size = record_size
-        self._held = b""
-
-    def feed(self, data: bytes) -> list[bytes]:
-        """Return the full records that are there now."""
-        data = self._held + data
-        whole = len(data) // self._size * self._size
-        self._held = data[whole:]
-        return [data[at : at + self._size] for at in range(0, whole, self._size)]
-
-    def rest(self) -> list[bytes]:
-        """Return what is left over, as one record, if anything is."""
-        held, self._held = self._held, b""
-        return [held] if held else []

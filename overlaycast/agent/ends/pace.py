@@ -9,8 +9,8 @@ from __future__ import annotations
 from bisect import bisect_right
 from typing import Final, Protocol
 
-PACKET: Final = 188
-SYNC: Final = 0x47
+from overlaycast.agent.ends.cutter import PACKET, SYNC
+
 _WRAP_S: Final = (1 << 33) / 90_000
 _LONGEST_STEP_S: Final = 5.0
 """Two references further apart than this are a discontinuity, not a time."""
@@ -49,12 +49,6 @@ class ConstantRate:
 
     def saw(self, data: bytes, last: bool) -> None:
         """Nothing to learn."""
-
-
-def is_transport_stream(head: bytes) -> bool:
-    """Does this look like MPEG-TS? Four packets in a row carry the sync byte (or all there are, at least one)."""
-    whole = len(head) // PACKET
-    return whole >= 1 and all(head[i * PACKET] == SYNC for i in range(min(whole, 4)))
 
 
 def pcr_of(packet: bytes | memoryview) -> float | None:

@@ -12,8 +12,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Final
 
-from overlaycast.agent.ends.media import Cutter, FileInput, Input
-from overlaycast.agent.ends.pace import AtOnce, ConstantRate, MediaClock, Schedule, is_transport_stream
+from overlaycast.agent.ends.cutter import Cutter, is_transport_stream
+from overlaycast.agent.ends.media import FileInput, Input
+from overlaycast.agent.ends.pace import AtOnce, ConstantRate, MediaClock, Schedule
 from overlaycast.agent.ends.release import Release
 from overlaycast.agent.records.ring import Ring
 from overlaycast.errors import ConfigError
@@ -139,7 +140,7 @@ class StreamPump(SourcePump):
                 self._planned += self._cutter.rest()
             await self._send_due()
         self._schedule.saw(b"", last=True)
-        self._planned += self._cutter.rest()
+        self._planned += self._cutter.rest(last=True)
         await self._send_due()
 
     async def _send_due(self) -> None:

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from overlaycast.agent.ends.media import Cutter
-from overlaycast.agent.ends.pace import PACKET, AtOnce, ConstantRate, MediaClock, is_transport_stream, pcr_of
+from overlaycast.agent.ends.cutter import PACKET
+from overlaycast.agent.ends.pace import AtOnce, ConstantRate, MediaClock, pcr_of
 
 WRAP = 1 << 33
 
@@ -87,19 +87,3 @@ def test_a_stream_without_any_reference_is_due_at_once() -> None:
 def test_rates() -> None:
     assert ConstantRate(8.0).due(1_000_000) == pytest.approx(1.0)
     assert AtOnce().due(1 << 40) == 0.0
-
-
-def test_what_is_a_transport_stream() -> None:
-    assert is_transport_stream(packet() * 5)
-    assert is_transport_stream(packet())
-    assert not is_transport_stream(packet() + b"x" * 400)
-    assert not is_transport_stream(b"")
-
-
-@given(st.lists(st.binary(max_size=50), max_size=20), st.integers(1, 40))
-def test_records_are_the_input_cut(portions: list[bytes], size: int) -> None:
-    cutter = Cutter(size)
-    full = [record for portion in portions for record in cutter.feed(portion)]
-    assert all(len(record) == size for record in full)
-    assert b"".join([*full, *cutter.rest()]) == b"".join(portions)
-    assert cutter.rest() == []
