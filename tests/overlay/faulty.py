@@ -12,6 +12,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Any
 
+from overlaycast.failover.rise import Rise
 from overlaycast.overlay import Event, Measurement, Overlay
 from overlaycast.overlay.plan.reach import linked
 from overlaycast.overlay.state.members import Member, State
@@ -59,6 +60,9 @@ class Agent:
     """Announced children, each with the epoch of the announcement."""
     calls: set[int] = field(default_factory=set)
     """Children that it was told to call."""
+    rise: Rise = field(default_factory=Rise)
+    shy: bool = False
+    """What it says of a rank that has grown stays under way until the test lets it through."""
     inbox: deque[CoordinatorMessage] = field(default_factory=deque)
     voice: deque[Any] = field(default_factory=deque)
     ranks: list[int] = field(default_factory=list)
@@ -177,12 +181,8 @@ class Faulty:
 
     def _obey(self, agent: Agent, message: CoordinatorMessage) -> None:
         if isinstance(message, Assign) and message.epoch >= agent.epoch:
-            agent.ranks.append(message.rank)
-            agent.epoch, agent.order, agent.rank = message.epoch, message, message.rank
-            for other in self.agents.values():
-                if other.links.get(agent.id, message.rank + 1) <= message.rank:
-                    del other.links[agent.id]
-            self.connect(agent)
+            agent.rise.offer(message, self.now)
+            self._rise(agent)
         elif isinstance(message, Accept):
             agent.grants[message.child] = max(message.epoch, agent.grants.get(message.child, 0))
             (agent.calls.add if message.addresses else agent.calls.discard)(message.child)
@@ -197,6 +197,26 @@ class Faulty:
             agent.gone = True
             self.crash(agent)
 
+    def _rise(self, agent: Agent) -> None:
+        """Obey an order as soon as its rank overtakes no child, or as it has waited long enough."""
+        children = [other.links[agent.id] for other in self.agents.values() if agent.id in other.links]
+        order = agent.rise.ready(children, self.now) if agent.runs else None
+        if order is None:
+            return
+        agent.ranks.append(order.rank)
+        agent.epoch, agent.order, agent.rank = order.epoch, order, order.rank
+        for other in self.agents.values():
+            if other.links.get(agent.id, order.rank + 1) <= order.rank:
+                del other.links[agent.id]
+        self.connect(agent)
+
+    def say_rank(self, agent: Agent) -> None:
+        """HELLO again on every link that stands: the rank has grown."""
+        for parent, said in list(agent.links.items()):
+            agent.links[parent] = agent.rank
+            if said < agent.rank:
+                self._rise(self.agents[parent])
+
     def connect(self, agent: Agent) -> None:
         """Have links to parent and standbys."""
         if agent.order is None or not agent.runs:
@@ -210,6 +230,9 @@ class Faulty:
         for member in list(agent.links):
             if member not in wanted and member != agent.feeder:
                 del agent.links[member]
+                self._rise(self.agents[member])
+        if not agent.shy:
+            self.say_rank(agent)
 
     def opens(self, one: Agent, other: Agent) -> bool:
         """What the network allows, whatever the overlay believes."""
@@ -320,6 +343,8 @@ class Faulty:
             self.overlay.tick(self.now)
             self.collect()
         self.now = end
+        for agent in list(self.agents.values()):
+            self._rise(agent)
 
     def second(self) -> None:
         """A second in which everything works."""

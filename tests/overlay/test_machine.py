@@ -141,6 +141,16 @@ class Group(RuleBasedStateMachine):
         if agent := self._pick(which):
             agent.mute = mute
 
+    @rule(which=st.integers(0, 100), shy=st.booleans())
+    def say_ranks_late(self, which: int, shy: bool) -> None:
+        if agent := self._pick(which):
+            agent.shy = shy
+
+    @rule(which=st.integers(0, 100))
+    def say_a_rank(self, which: int) -> None:
+        if (agent := self._pick(which)) and agent.runs:
+            self.world.say_rank(agent)
+
     @rule(which=st.integers(0, 100))
     def slander(self, which: int) -> None:
         if agent := self._pick(which):
@@ -215,7 +225,7 @@ class Group(RuleBasedStateMachine):
             return
         world.broken.clear()
         for agent in list(world.agents.values()):
-            agent.frozen = agent.mute = agent.hoarse = False
+            agent.frozen = agent.mute = agent.hoarse = agent.shy = False
             world.hear(agent)
             world.return_link(agent)
         for _ in range(BOUND_S):
