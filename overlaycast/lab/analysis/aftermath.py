@@ -1,10 +1,10 @@
-"""What one fault did: who noticed, who moved, who was the heir, how long it took. Pure.
+"""What one fault did: which members noticed it and moved, which was the heir, how long it took. Pure.
 
-Owns: the figures of ``result.FaultSeen``. Who feeds whom is taken from the receivers' journals, for the data plane is
-what counts, and from the coordinator's tree before and after.
+Owns: the figures of ``result.FaultSeen``. A member's parent is taken from its own journal, since the data
+plane is what counts, and from the coordinator's tree before and after.
 
-Words: the *orphans* are the targets' surviving children; the *branch* is everybody below the targets; a branch's *top*
-is an orphan. The window of a fault lasts until the next one, or until the end of the stream.
+Words: the *orphans* are the targets' surviving children; the *branch* is every member below the targets; a branch's
+*top* is an orphan. The window of a fault lasts until the next one, or until the end of the stream.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from overlaycast.wire.journal import Fed, FellSilent, Switched
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """A fault with what surrounds it: its window, who is gone by its end, and names of members."""
+    """A fault with what surrounds it: its window, the hosts that are away by its end, and names of members."""
 
     recording: Recording
     fault: FaultDone
@@ -206,7 +206,7 @@ def _moves(scene: Scene) -> tuple[Move, ...]:
             continue
         was, first, now = scene.parents(seat.host)
         well = seat.host not in tops
-        # a false alarm that ends where it began is a switch, and no move: nobody's place in the tree has changed
+        # a false alarm that ends where it began is a switch, and no move: the tree is as before
         if first is None or (well and now == was):
             continue
         found.append(Move(seat.host, was, now, first, seat.host in below, well))
@@ -222,7 +222,7 @@ def _orphans(scene: Scene) -> tuple[Orphans, ...]:
 
 
 def _group(scene: Scene, site: str, hosts: Sequence[str]) -> Orphans:
-    """The heir is the orphan that turned to somebody outside the site; there should be exactly one."""
+    """Return what became of a site's orphans. The heir is the one with a parent outside; one is right."""
     network = scene.recording.network
     now = {host: scene.parents(host)[2] for host in hosts}
     outside = [host for host in hosts if (parent := now[host]) is None or network.site_of(parent) != site]

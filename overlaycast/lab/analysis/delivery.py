@@ -133,7 +133,7 @@ def _since_begin(recording: Recording, t: float | None) -> float | None:
 
 
 def began(recording: Recording) -> float:
-    """Return when the source was told to begin; the run's start if it never was."""
+    """Return when the source began to send; the run's start if it never did."""
     begins = recording.journals.get(recording.cast.source, NOTHING).all(Begun)
     return begins[0].t if begins else recording.started
 
@@ -154,7 +154,7 @@ def duplicated_between(journal: Journal, t0: float, t1: float) -> int:
     """Return the records that reached the sink twice in a window.
 
     A sample says how many records were written and which number comes next: what was written beyond the numbers that
-    passed, losses set aside, was written twice. The sink lags behind, so the surplus is told late, never early.
+    passed, losses set aside, was written twice. The sink lags behind, so the surplus shows late, never early.
     """
     return max(0, _surplus(journal, t1) - _surplus(journal, t0))
 

@@ -1,7 +1,7 @@
-"""Who feeds the receivers at chosen moments: over a call or not, and as the coordinator ordered or not. Pure.
+"""How receivers are fed at chosen moments: over a call or not, and as the coordinator ordered or not. Pure.
 
-Owns: the figures of ``result.FeedSeen``, from the receivers' journals alone: what each was told (``assign``) and what
-it then did (``fed``). Moments: each fault, just before it strikes, and the end of the stream.
+Owns: the figures of ``result.FeedSeen``, from the receivers' journals alone: each order (``assign``) and what the
+receiver then did (``fed``). Moments: each fault, just before it strikes, and the end of the stream.
 
 An order of the last ``OBEY_S`` seconds before a moment, and the one that stood before it, are both the plan.
 """

@@ -18,7 +18,7 @@ class Join:
     """One receiver's way in; seconds after the source began (negative: before), None where it never got there.
 
     Attributes:
-        host: who.
+        host: the receiver.
         started_s: its program began.
         welcome_s: the coordinator had authenticated it.
         fed_s: its parent was there.

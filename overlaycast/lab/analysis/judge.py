@@ -1,7 +1,7 @@
 """From what was observed to what is concluded: ``build(recording) -> Result``. Pure.
 
 Owns: putting the parts of a result together, and comparing expectations with their metrics. An expectation about
-something that was not measured fails: a promise that nobody could check was not kept.
+something that was not measured fails: a promise that cannot be checked was not kept.
 """
 
 from __future__ import annotations
@@ -23,7 +23,16 @@ from overlaycast.lab.analysis.stretch import stretches
 from overlaycast.lab.experiment.experiment import Expectation
 from overlaycast.lab.recording.recording import Curve, LinkSeen, Recording
 from overlaycast.lab.results.metrics import METRICS
-from overlaycast.lab.results.result import Control, Judged, LinkUse, MemberSeen, Result, SiteUse, Stretch, TreeSeen
+from overlaycast.lab.results.result import (
+    ControlTraffic,
+    Judged,
+    LinkUse,
+    MemberSeen,
+    Result,
+    SiteUse,
+    Stretch,
+    TreeSeen,
+)
 from overlaycast.wire.journal import StreamEnd
 
 SETTLE_S: Final = 1.0
@@ -73,7 +82,7 @@ def build(recording: Recording) -> Result:
         tree=_tree(recording),
         faults=faults_seen(recording),
         feeding=feeding(recording),
-        control=Control(recording.control_bytes, recording.control_messages),
+        control=ControlTraffic(recording.control_bytes, recording.control_messages),
         notes=tuple(recording.notes),
         cpu_s=dict(recording.cpu_s),
         captures=None if recording.captures is None else dict(recording.captures),

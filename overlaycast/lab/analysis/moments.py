@@ -1,8 +1,8 @@
-"""The tree at every moment of a run, put together from what the members wrote down themselves. Pure.
+"""The tree at every moment of a run, put together from the members' journals. Pure.
 
-Owns: who fed whom, when. The data plane is what counts: a member's parent is whoever its journal says it is fed by; the
-coordinator's tree stands in only for what no journal says. Invariant: moments are in the order of time, the first one
-is when the stream began, and two that follow each other differ.
+Owns: each member's parent over time. The data plane is what counts: a member's parent is the one that its journal
+names; the coordinator's tree stands in only for what no journal says. Invariant: moments are in the order of time, the
+first one is when the stream began, and two that follow each other differ.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ MOST: Final = 300
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """Who fed whom from ``at_s`` on: ``edges`` are child -> parent, by host; ``gone`` are away; ``what`` happened."""
+    """The tree from ``at_s`` on: ``edges`` are child -> parent, by host; ``gone`` are away; ``what`` happened."""
 
     at_s: float
     edges: dict[str, str]
@@ -96,7 +96,7 @@ def _apply(change: _Change, edges: dict[str, str], gone: dict[str, None]) -> Non
 
 
 def _living(edges: Mapping[str, str], gone: Mapping[str, None]) -> dict[str, str]:
-    """Nobody is fed who is gone; whoever is still listed below somebody gone has not noticed yet, or is being moved."""
+    """Return the edges without members that are away. A child of one of them has not noticed yet, or is being moved."""
     return {child: parent for child, parent in edges.items() if child not in gone and parent not in gone}
 
 

@@ -37,7 +37,7 @@ class Receiver:
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """Who fed whom at one moment: ``edges`` are child -> parent, by host."""
+    """The tree at one moment: ``edges`` are child -> parent, by host."""
 
     label: str
     at_s: float
@@ -82,7 +82,7 @@ def build(recording: Recording) -> Series:
 
 def _written(journal: Journal) -> Curve:
     points = [(sample.t, float(sample.bytes)) for sample in journal.running()]
-    if points and points[0][1]:  # what the first sample tells came in the interval that ends with it
+    if points and points[0][1]:  # the bytes of the first sample came in the interval that ends with it
         points.insert(0, (points[0][0] - STEP_S, 0.0))
     return Curve(tuple(t for t, _ in points), tuple(size for _, size in points))
 
@@ -97,7 +97,7 @@ def _receiver(recording: Recording, host: str, edges: Sequence[float]) -> Receiv
     gaps: list[float | None] = [None] * (len(edges) - 1)
     latencies: list[float | None] = [None] * (len(edges) - 1)
     for sample in journal.all(Sample):
-        # a sample tells of the interval that ends with it
+        # a sample covers the interval that ends with it
         index = math.floor((sample.t - 0.5 * STEP_S - edges[0]) / STEP_S)
         if 0 <= index < len(gaps):
             gaps[index] = max(gaps[index] or 0.0, round(sample.gap_ms, 1))

@@ -120,6 +120,6 @@ def _plan(settings: RunSettings, file: Path, one: Checked, out: Path, label: str
 
 
 def title(plan: Plan) -> str:
-    """Return what tells a run apart from the others: experiment, swept values, seed."""
+    """Return a run's title: experiment, swept values, seed."""
     swept = ", ".join(f"{name} {value}" for name, value in plan.point)
     return " · ".join(part for part in (plan.experiment.name, swept, f"seed {plan.seed}") if part)

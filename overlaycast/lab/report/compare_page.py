@@ -64,21 +64,21 @@ def _needed_into_sites(comparison: Comparison) -> dict[str, int]:
 def _bars(
     copies: Mapping[str, Mapping[str, float]], systems: Sequence[str], star: Mapping[str, int]
 ) -> list[dict[str, Any]]:
-    """Return a row for each place, with a bar for each system, all on one scale.
+    """Return a row for each site or link, with a bar for each system, all on one scale.
 
     Multicast's 1 is a line, what a star needs an outline round the star's bar.
     """
     most = max([2.0, *(value for by_system in copies.values() for value in by_system.values())])
-    most = max([most, *(star.get(place, 0) for place in copies)]) if "unicast" in systems else most
+    most = max([most, *(star.get(where, 0) for where in copies)]) if "unicast" in systems else most
     scale = (WIDTH - NUMBERS) / most
     rows = []
-    for place, by_system in copies.items():
+    for where, by_system in copies.items():
         parts = [f'<line class="one" x1="{scale:.1f}" x2="{scale:.1f}" y1="0" y2="{len(systems) * (BAR + 3):g}"/>']
         for number, system in enumerate(systems):
             value, y = by_system.get(system, 0.0), number * (BAR + 3) + 1.5
             wide = max(1.0, scale * value)
-            if system == "unicast" and star.get(place, 0) > value + 0.05:
-                need = f'width="{scale * star[place]:.1f}" height="{BAR:g}" rx="1.5"'
+            if system == "unicast" and star.get(where, 0) > value + 0.05:
+                need = f'width="{scale * star[where]:.1f}" height="{BAR:g}" rx="1.5"'
                 parts.append(f'<rect class="need" x="0" y="{y:g}" {need}/>')
             parts.append(
                 f'<rect class="{system}" x="0" y="{y:g}" width="{wide:.1f}" height="{BAR:g}" rx="1.5"/>'
@@ -87,7 +87,7 @@ def _bars(
         box = f"0 0 {WIDTH:g} {len(systems) * (BAR + 3):g}"
         label = escape(", ".join(f"{system} {by_system.get(system, 0.0):.2f}" for system in systems))
         svg = f'<svg class="duel" viewBox="{box}" role="img" aria-label="{label}">{"".join(parts)}</svg>'
-        rows.append({"place": place, "svg": svg})
+        rows.append({"where": where, "svg": svg})
     return rows
 
 

@@ -1,4 +1,4 @@
-"""One figure per receiver, as dots on an axis: who is ordinary, who is not. Pure."""
+"""One figure per receiver, as dots on an axis, so that outliers show. Pure."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Dot:
 
 
 def draw(dots: Sequence[Dot], unit: str, low: float | None = None, log: bool = False, high: float | None = None) -> str:
-    """Return an SVG element; ``low`` and ``high`` are the ends of the axis, the smallest and largest value unless told.
+    """Return an SVG element; ``low`` and ``high`` are the ends of the axis; by default the extreme values.
 
     Args:
         dots: at least one.
@@ -43,7 +43,7 @@ def draw(dots: Sequence[Dot], unit: str, low: float | None = None, log: bool = F
     marks_at = ticks(left, right, log)
     left, right = min(left, marks_at[0]), max(right, marks_at[-1])
 
-    def place(value: float) -> float:
+    def x_of(value: float) -> float:
         if right <= left:
             return WIDTH / 2
         share = math.log(value / left) / math.log(right / left) if log else (value - left) / (right - left)
@@ -52,7 +52,7 @@ def draw(dots: Sequence[Dot], unit: str, low: float | None = None, log: bool = F
     stacks: dict[int, int] = defaultdict(int)
     marks, tallest = [], 1
     for dot in sorted(dots, key=lambda dot: (dot.value, dot.label)):
-        x = place(dot.value)
+        x = x_of(dot.value)
         column = round(x / (2 * RADIUS))
         level = min(stacks[column], MOST - 1)
         stacks[column] += 1
@@ -63,7 +63,7 @@ def draw(dots: Sequence[Dot], unit: str, low: float | None = None, log: bool = F
     top = 2 * RADIUS * tallest + 6
     axis = f'<line class="base" x1="0" x2="{WIDTH:g}" y1="0" y2="0"/>'
     for tick in marks_at:
-        x = place(tick)
+        x = x_of(tick)
         label = f"{short(tick)}{'' if tick != marks_at[-1] else words.NO_BREAK + unit if unit else ''}"
         axis += f'<line class="tick" x1="{x:.1f}" x2="{x:.1f}" y1="0" y2="4"/>'
         last = ' style="text-anchor:end"' if tick == marks_at[-1] else ""

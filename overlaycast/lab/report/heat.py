@@ -71,7 +71,7 @@ def draw(series: Series, shown: Sequence[Row], rate_mbit: float, marks: Sequence
         if tall >= 9:
             name = escape(row.receiver.host[:10])
             size, up = ("", 3.0) if tall > 12 else (' style="font-size:8px"', 1.8)
-            parts.append(f'<text class="who" x="{NAMES - 6:g}" y="{y + tall - up:.1f}"{size}>{name}</text>')
+            parts.append(f'<text class="name" x="{NAMES - 6:g}" y="{y + tall - up:.1f}"{size}>{name}</text>')
         parts += _cells(row, y, tall - 1, wide, rate_mbit, last)
         parts += _silences(row, y, tall - 1, wide, series.step_s, silence_ms)
         y += tall
@@ -128,7 +128,7 @@ def _silences(row: Row, y: float, tall: float, wide: float, step_s: float, silen
             size = max(2.2, wide * gap / 1000 / step_s)
             x = NAMES + (index + 0.5) * wide - size / 2
             text = escape(f"{row.receiver.host}: {gap:.0f} ms without a record")
-            rect = f'<rect class="hush" x="{x:.1f}" y="{y:.1f}" width="{size:.1f}" height="{tall:.1f}">'
+            rect = f'<rect class="silence" x="{x:.1f}" y="{y:.1f}" width="{size:.1f}" height="{tall:.1f}">'
             parts.append(f"{rect}<title>{text}</title></rect>")
     return parts
 

@@ -60,7 +60,7 @@ def _case(outcome: Outcome, name: str, seconds: float = 0.0) -> _Case:
 
 
 def _run(outcome: Outcome) -> _Case:
-    """Return the case that tells whether the run can be judged at all."""
+    """Return the case that says whether the run can be judged at all."""
     result = outcome.result
     if result is None:
         case = _case(outcome, "run", outcome.seconds)

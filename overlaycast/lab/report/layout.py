@@ -24,7 +24,7 @@ NAMES: Final = 150.0
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """A place in the drawing."""
+    """A point in the drawing."""
 
     x: float
     y: float
@@ -43,7 +43,7 @@ class Box:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """All places of one network."""
+    """The points of all nodes of one network."""
 
     width: float
     height: float
@@ -52,7 +52,7 @@ class Layout:
 
 
 def lay_out(network: NetworkSeen, root: str) -> Layout:
-    """Return the places of all nodes, ``root`` at the left."""
+    """Return the points of all nodes, ``root`` at the left."""
     tree = _spanning_tree(network, root)
     depth = nx.shortest_path_length(tree, root)
     rows = _rows(tree, root)

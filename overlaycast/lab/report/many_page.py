@@ -80,7 +80,7 @@ def _label(point: Point) -> str:
 
 
 def _rest(point: Point) -> Point:
-    """Everything but what is on the axis tells the line."""
+    """Return the values that choose the line: all but the one on the axis."""
     return point[1:]
 
 
@@ -145,7 +145,7 @@ def _range(low: float, high: float) -> tuple[float, float]:
 
 def _grid(value: float, y: float) -> str:
     line = f'<line class="tick" x1="{LEFT:g}" x2="{WIDTH:g}" y1="{y:.1f}" y2="{y:.1f}"/>'
-    return f'{line}<text class="who" x="{LEFT - 6:g}" y="{y + 4:.1f}">{dots.short(value)}</text>'
+    return f'{line}<text class="name" x="{LEFT - 6:g}" y="{y + 4:.1f}">{dots.short(value)}</text>'
 
 
 def _name(axis: Sequence[Any], value: Any, x: float) -> str:
@@ -155,10 +155,10 @@ def _name(axis: Sequence[Any], value: Any, x: float) -> str:
     return f'<text class="when" x="{x:.1f}" y="{HEIGHT - 6:g}" style="text-anchor:middle">{text}</text>'
 
 
-def _line(colour: int, places: Sequence[tuple[float, float]]) -> str:
-    if len(places) < 2:
+def _line(colour: int, points: Sequence[tuple[float, float]]) -> str:
+    if len(points) < 2:
         return ""
-    path = "L".join(f"{x:.1f} {y:.1f}" for x, y in places)
+    path = "L".join(f"{x:.1f} {y:.1f}" for x, y in points)
     return f'<path class="line c{colour}" d="M{path}"/>'
 
 

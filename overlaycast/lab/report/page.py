@@ -16,11 +16,12 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from overlaycast.lab.analysis.series import Picture, Series
 from overlaycast.lab.analysis.stretch import stretches
 from overlaycast.lab.recording.recording import NetworkSeen
-from overlaycast.lab.report import charts, dots, film, heat, words
+from overlaycast.lab.report import charts, dots, heat, words
 from overlaycast.lab.report.charts import Mark
 from overlaycast.lab.report.dots import Dot
 from overlaycast.lab.report.layout import lay_out
 from overlaycast.lab.report.picture import draw
+from overlaycast.lab.report.tree_frames import tree_frames
 from overlaycast.lab.results.metrics import METRICS
 from overlaycast.lab.results.result import Delivery, FaultSeen, Result
 
@@ -45,7 +46,7 @@ def render(result: Result, series: Series, network: NetworkSeen) -> str:
         figures=words.figures(result),
         expectations=_expectations(result),
         pictures=_pictures(result, series, network),
-        film=_film(result, series, network),
+        animation=_animation(result, series, network),
         flags=_flags(marks, length),
         heat=heat_map(result, series, marks),
         delays=_delays(result, network),
@@ -82,12 +83,12 @@ def as_script(value: Any) -> str:
     return json.dumps(value, separators=(",", ":")).replace("<", "\\u003c")
 
 
-def _film(result: Result, series: Series, network: NetworkSeen) -> str | None:
+def _animation(result: Result, series: Series, network: NetworkSeen) -> str | None:
     if len(series.moments) < 2:
         return None  # nothing ever moved: the picture says it all
     faults_s = [fault.at_s for fault in result.faults]
     layout, merged = lay_out(network, result.source), result.system == "multicast"
-    return as_script(film.shoot(network, layout, series.moments, faults_s, series, merged))
+    return as_script(tree_frames(network, layout, series.moments, faults_s, series, merged))
 
 
 def _flags(marks: Sequence[Mark], length: float) -> list[dict[str, Any]]:
@@ -125,7 +126,7 @@ def _joins(series: Series) -> list[dict[str, Any]]:
     }
     strips: list[_Strip] = [
         ("From the start of the program until it was fed", "s", 0.0, False, took),
-        ("Of those who came in mid-stream, until their first record", "s", 0.0, False, late),
+        ("Receivers that came in mid-stream: time until their first record", "s", 0.0, False, late),
     ]
     return [made for strip in strips if (made := _strip(*strip)) is not None]
 

@@ -44,7 +44,7 @@ def draw(network: NetworkSeen, layout: Layout, picture: Picture, before: Picture
     Args:
         network: nodes and links.
         layout: where they are.
-        picture: who feeds whom.
+        picture: each member's parent.
         before: the picture before it; hops that are not in it are shown as moved.
         merged: routers copy the stream (multicast), so that a link has one line however many are fed over it.
     """

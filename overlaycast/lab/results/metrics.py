@@ -37,7 +37,7 @@ def _worst(figure: Callable[[FaultSeen], float | None]) -> Callable[[Result, tup
 
 
 def _lost(result: Result, _: tuple[FaultSeen, ...]) -> Value:
-    # of a stream that never ended nobody knows what is owed
+    # without an end of the stream it is not known how much is missing
     return _largest(one.lost for one in result.survivors()) if result.source_finished else None
 
 

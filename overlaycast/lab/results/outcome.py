@@ -12,7 +12,7 @@ class Outcome:
     """One run.
 
     Attributes:
-        name: the experiment, with what tells its runs apart.
+        name: the experiment, with what its runs differ in.
         file: its file.
         result: what it concluded; None if it came to no result.
         complaint: why there is no result.

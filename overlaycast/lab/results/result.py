@@ -41,8 +41,8 @@ class MemberSeen:
 class Delivery:
     """What one receiver got.
 
-    ``survived``: no fault took it away for good; only such are promised anything. ``digest_ok``: what it told itself of
-    the source's digest, None without all of the stream. ``startup_ms``: from its start to its first record.
+    ``survived``: no fault took it away for good; only such receivers are promised anything. ``digest_ok``: own check
+    of the source's digest, None without all of the stream. ``startup_ms``: from its start to its first record.
     """
 
     member: int | None
@@ -123,10 +123,10 @@ class Move:
     """A member that changed its parent after a fault.
 
     Attributes:
-        host: who.
+        host: the member.
         was: its parent before.
         now: its parent after.
-        first: whom it turned to first, by itself or told to.
+        first: the first parent that it turned to, by itself or on an order.
         below_top: it sat below a branch's top, and should have stayed where it was.
         well: its old parent was alive and fed, so there was no need.
     """
@@ -141,7 +141,7 @@ class Move:
 
 @dataclass(frozen=True, slots=True)
 class Orphans:
-    """The surviving children of a dead forwarder in one site, and who feeds them after the repair."""
+    """The surviving children of a dead forwarder in one site, and their parents after the repair."""
 
     site: str
     hosts: tuple[str, ...]
@@ -156,7 +156,7 @@ class FaultSeen:
     """What one fault did.
 
     Attributes:
-        id, action, asked, target: what was done to whom.
+        id, action, asked, target: what was done, and to which member, link or site.
         away: members that could not serve while it lasted.
         at_s: seconds after the first record was sent.
         evidence: how it was verified.
@@ -164,7 +164,7 @@ class FaultSeen:
         affected: surviving receivers that were fed through the target.
         detected_ms: until the first of them took action.
         recovered_ms: until the last of them received again; None: one never did.
-        back_ms: from the heal until the last of those away received again; None: one never did, or nobody was to.
+        back_ms: from the heal until the last of those away received again; None: one never did, or none was to.
         longest_gap_ms: the longest silence at one of them.
         bystanders_gap_ms: the longest silence, until the next fault, at a surviving receiver that it did not cut off.
         bystanders_latency_ms: the highest median latency of 200 ms at one of those.
@@ -205,10 +205,10 @@ class FaultSeen:
 
 @dataclass(frozen=True, slots=True)
 class FeedSeen:
-    """Who fed the surviving receivers just before a fault, or (``before_fault`` None) at the stream's end.
+    """How the surviving receivers were fed just before a fault, or (``before_fault`` None) at the stream's end.
 
     ``by_call`` of the ``receivers`` were fed over a connection that their parent had opened; ``as_planned`` by the
-    parent that the coordinator had given them (None: nobody gives orders in this system).
+    parent that the coordinator had given them (None: this system has no coordinator).
     """
 
     at_s: float
@@ -219,7 +219,7 @@ class FeedSeen:
 
 
 @dataclass(frozen=True, slots=True)
-class Control:
+class ControlTraffic:
     """What the control plane cost, as the coordinator counts it."""
 
     bytes: int | None
@@ -244,7 +244,7 @@ class Result:
     """One run, concluded.
 
     Attributes:
-        source_finished: it sent everything; else nobody knows what receivers are owed.
+        source_finished: it sent everything; else it is not known what receivers should have.
         notes: what was left out of the experiment, and why.
         cpu_s: host -> processor seconds that its member used since the stream began.
         captures: how much was captured per link; None: nothing was asked for.
@@ -278,7 +278,7 @@ class Result:
     sites: tuple[SiteUse, ...]
     tree: TreeSeen
     faults: tuple[FaultSeen, ...]
-    control: Control
+    control: ControlTraffic
     feeding: tuple[FeedSeen, ...] = ()
     notes: tuple[str, ...] = ()
     cpu_s: dict[str, float] = field(default_factory=dict)

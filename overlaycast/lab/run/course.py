@@ -29,7 +29,7 @@ from overlaycast.lab.run.members import Members
 from overlaycast.lab.run.multicast import MulticastCarrier
 from overlaycast.lab.run.overlay import OverlayCarrier
 from overlaycast.lab.run.programs import Folders
-from overlaycast.lab.run.progress import Progress
+from overlaycast.lab.run.progress import RunProgress
 from overlaycast.lab.run.timeline import Timeline
 from overlaycast.lab.run.watch import Watch
 
@@ -37,13 +37,13 @@ COUNT_EVERY_S: Final = 0.2
 LOOK_EVERY_S: Final = 0.25
 END_S: Final = 8.0
 STATE: Final = Path("/run/overlaycast")
-"""In the private /run of the run: gone with it, and short enough for a socket's name."""
+"""In the run's private /run: removed with it, and short enough for a socket's name."""
 
 
 class Run:
     """One run in progress."""
 
-    def __init__(self, plan: Plan, network: Network, progress: Progress) -> None:
+    def __init__(self, plan: Plan, network: Network, progress: RunProgress) -> None:
         """Take over a network that is up and checked."""
         self.plan = plan
         self.network = network
@@ -68,8 +68,8 @@ class Run:
         absent = set(plan.cast.peers) - set(self.arrivals.first)
         self.timeline.gone |= {host: site_of(host) for host in sorted(absent)}
         self._overflowed_before: dict[str, tuple[int, int]] = {}
-        self._minds: list[asyncio.Task[None]] = []
-        self._passing: dict[str, asyncio.Task[None]] = {}
+        self._watching: list[asyncio.Task[None]] = []
+        self._last_passage: dict[str, asyncio.Task[None]] = {}
         self._side: asyncio.TaskGroup | None = None
 
     def _stage(self) -> Stage:
@@ -108,31 +108,31 @@ class Run:
                 )
                 await passages
                 await self._wait_for_end()
-            for task in (*tasks, *self._minds):
+            for task in (*tasks, *self._watching):
                 task.cancel()
             await self._last_look()
 
     def _started(self, program: Program) -> None:
-        """Mind every process from the beginning of the stream on."""
+        """Watch every process from the beginning of the stream on."""
         if self._side is None or not self.began_at:
             return
         self.cpu_s.setdefault(program.host, 0.0)
-        self._minds.append(self._side.create_task(self._mind(program)))
+        self._watching.append(self._side.create_task(self._note_failure(program)))
 
     async def _start_again(self, host: str) -> None:
-        """Start a host's member once more, and return once it is one again."""
+        """Start a host's member again, and return once it is a member."""
         self.members.forget(host)
         self.cpu_s[host] = 0.0
         await self.carrier.start_member(host)
 
     async def _come_and_go(self) -> None:
-        """Have the peers that come later come, and those that go, go."""
+        """Start the peers that come later, and stop those that leave, each at its time."""
         for passage in self.arrivals.later:
             await self._streamed_until(passage.at_s)
             assert self._side is not None
-            task = self._side.create_task(self._pass(passage, self._passing.get(passage.host)))
-            self._passing[passage.host] = task
-            self._minds.append(task)
+            task = self._side.create_task(self._pass(passage, self._last_passage.get(passage.host)))
+            self._last_passage[passage.host] = task
+            self._watching.append(task)
 
     async def _pass(self, passage: Passage, earlier: asyncio.Task[None] | None) -> None:
         host = passage.host
@@ -140,7 +140,7 @@ class Run:
             await asyncio.wait((earlier,))
         if passage.what == "come":
             self.progress.event(f"{host} comes")
-            if host in self.programs:  # its farewell may not be over
+            if host in self.programs:  # the earlier process may not have ended yet
                 await self.programs[host].wait()
             await self._start_again(host)
             self.timeline.gone.pop(host, None)
@@ -179,7 +179,7 @@ class Run:
     # -- the end -------------------------------------------------------------------------------------------------
 
     async def _streamed_until(self, seconds: float) -> None:
-        """Return so long after the source began, and tell how it goes until then."""
+        """Return so long after the source began; until then show the progress."""
         total = self.plan.experiment.stream_s
         while (left := self.began_at + seconds - time.time()) > 0:
             share = min(1.0, (time.time() - self.began_at) / total) if total else None
@@ -189,7 +189,7 @@ class Run:
     def _rates(self) -> str:
         rates = [self.watch.seen[host].rate_mbit for host in self._receiving()]
         if not rates:
-            return "nobody is left"
+            return "no receiver is left"
         seconds = time.time() - self.began_at
         return f"{seconds:.0f} s  {len(rates)} receivers at {min(rates):.1f} to {max(rates):.1f} Mbit/s"
 
@@ -202,7 +202,7 @@ class Run:
             return False
         return self.watch.seen[host].ended or self.programs[host].returncode is not None
 
-    async def _mind(self, program: Program) -> None:
+    async def _note_failure(self, program: Program) -> None:
         """Note a program that fails in mid-stream though no fault was meant for it."""
         code = await program.wait()
         if code != 0 and program.host not in self.timeline.gone:
@@ -218,7 +218,7 @@ class Run:
             async with asyncio.timeout(limit):
                 await self.watch.until(lambda: self._is_over(source))
                 if not self.watch.seen[source].finished:
-                    return  # what it has not sent, nobody will get
+                    return  # receivers cannot get what the source did not send
                 await self.watch.until(lambda: all(self._is_over(host) for host in self._receiving()))
             self.progress.step("the stream has ended; members are leaving")
         except TimeoutError:
@@ -228,7 +228,7 @@ class Run:
             telling.cancel()
 
     async def _last_look(self) -> None:
-        """Note the control plane's cost, then end what is still there: members first, so that they leave properly."""
+        """Note what the control plane cost, then end all programs: members first, so that they leave properly."""
         with suppress(LabError):
             self.traffic = await self.carrier.traffic()
         self.counters.append(self._counted())
@@ -246,7 +246,7 @@ class Run:
         await self.carrier.end()
 
     async def _end(self, host: str, program: Program) -> None:
-        if host in self.timeline.gone:  # nobody hears it say good-bye
+        if host in self.timeline.gone:  # the coordinator does not hear it leave
             program.signal(signal.SIGCONT)
             await program.end(1.0)
         else:

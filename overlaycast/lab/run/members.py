@@ -159,7 +159,7 @@ class Members:
                 descriptor = os.open(self.gate(host), os.O_WRONLY | os.O_NONBLOCK)
                 break
             except OSError as error:
-                if error.errno != errno.ENXIO:  # nobody reads it yet
+                if error.errno != errno.ENXIO:  # no process reads it yet
                     raise
                 await self._patience(host, deadline, "did not come to its gate")
         with os.fdopen(descriptor, "w") as gate:

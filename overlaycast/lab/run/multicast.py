@@ -23,7 +23,7 @@ from overlaycast.lab.network.processes import Program
 from overlaycast.lab.run import multicast_routes
 from overlaycast.lab.run.members import Members
 from overlaycast.lab.run.multicast_routes import GROUP
-from overlaycast.lab.run.progress import Progress
+from overlaycast.lab.run.progress import RunProgress
 
 PORT: Final = 5004
 RECORD: Final = 7896
@@ -49,7 +49,7 @@ def star(plan: Plan) -> Tree:
 class MulticastCarrier:
     """Multicast routes, and programs that send and receive over them."""
 
-    def __init__(self, plan: Plan, network: Network, members: Members, progress: Progress) -> None:
+    def __init__(self, plan: Plan, network: Network, members: Members, progress: RunProgress) -> None:
         """Take the parts of a run; nothing is started yet."""
         self._plan = plan
         self._network = network

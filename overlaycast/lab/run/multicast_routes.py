@@ -120,7 +120,7 @@ def _entry(origin: str, devices: tuple[str, ...], forwarding: Forwarding) -> byt
 
 
 def _snoop(network: Network, router: str, device: str) -> None:
-    """A LAN's bridge sends a group only to those who joined it, and what its hosts send always to its router."""
+    """Have a LAN's bridge send a group only to hosts that joined it, and what hosts send always to the router."""
     options = (("mcast_query_response_interval", "10"), ("mcast_router", "2"), ("mcast_snooping", "1"))
     for name, value in (*options, ("mcast_querier", "1")):
         words = ["ip", "link", "set", "dev", device, "type", "bridge", name, value]

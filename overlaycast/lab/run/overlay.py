@@ -21,7 +21,7 @@ from overlaycast.lab.run import programs
 from overlaycast.lab.run.control import Control
 from overlaycast.lab.run.members import Members
 from overlaycast.lab.run.programs import Membership
-from overlaycast.lab.run.progress import Progress
+from overlaycast.lab.run.progress import RunProgress
 
 COORDINATOR_S: Final = 20.0
 GROUP_S: Final = 20.0
@@ -32,7 +32,7 @@ END_S: Final = 8.0
 class OverlayCarrier:
     """The coordinator and the group of one run."""
 
-    def __init__(self, plan: Plan, network: Network, members: Members, progress: Progress) -> None:
+    def __init__(self, plan: Plan, network: Network, members: Members, progress: RunProgress) -> None:
         """Take the parts of a run; nothing is started yet."""
         self._plan = plan
         self._network = network

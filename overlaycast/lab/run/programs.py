@@ -17,7 +17,7 @@ from overlaycast.lab.experiment.experiment import Experiment, FileStream, MediaS
 PORT: Final = 8470
 COORDINATOR: Final = "coordinator"
 GROUP: Final = "group"
-"""What logs and journals of these two are called; a member's are called after its host."""
+"""The names of these two programs' logs and journals; a member's are named after its host."""
 RESULTS: Final = ("result.json", "series.json", "events.jsonl", "report.html")
 
 
@@ -35,17 +35,17 @@ class Folders:
 
     @property
     def logs(self) -> Path:
-        """What the programs said."""
+        """The programs' standard error."""
         return self.out / "logs"
 
     @property
     def journals(self) -> Path:
-        """What the programs wrote down."""
+        """The programs' journals."""
         return self.out / "journals"
 
     @property
     def received(self) -> Path:
-        """What the receivers wrote."""
+        """The receivers' output files."""
         return self.out / "received"
 
     @property
@@ -67,7 +67,7 @@ class Folders:
         return self.received / host
 
     def log(self, host: str) -> Path:
-        """Return what a program said."""
+        """Return the file of a program's standard error."""
         return self.logs / f"{host}.log"
 
     def make(self, members: Sequence[str]) -> None:
@@ -84,7 +84,7 @@ class Folders:
 
 @dataclass(frozen=True, slots=True)
 class Membership:
-    """What every member of the run is told."""
+    """What every member of the run gets: the group, the coordinator's address and the join token."""
 
     group: str
     coordinator: str
@@ -142,14 +142,14 @@ def send(
 
 
 def _rate(stream: MediaStream | SyntheticStream | FileStream) -> float | None:
-    """A video goes by its own clock; everything else by the rate that was asked for."""
+    """Return the rate to ask for; a video has its own clock and needs none."""
     return None if isinstance(stream, MediaStream) else stream.rate_mbit
 
 
 def join(
     host: str, membership: Membership, folders: Folders, gate: Path | None = None, output: str | None = None
 ) -> list[str]:
-    """Return the command of a receiver; it writes to its own file in ``folders`` unless told."""
+    """Return the command of a receiver; ``output`` is its own file in ``folders`` by default."""
     to = str(folders.output(host)) if output is None else output
     return overlaycast("join", *membership.words(host, folders, gate), "--output", to)
 

@@ -1,4 +1,4 @@
-"""What a run tells while it goes on: steps and events as lines, and on a terminal one live line below them.
+"""What a run prints while it goes on: steps and events as lines, and on a terminal one live line below them.
 
 Owns: standard error. Refuses: anything that a program would parse; that is ``result.json``.
 """
@@ -20,7 +20,7 @@ from rich.table import Table
 PLAIN_EVERY_S: Final = 5.0
 
 
-class Progress(Protocol):
+class RunProgress(Protocol):
     """Where a run says what it is doing."""
 
     def __enter__(self) -> Self: ...
@@ -114,7 +114,7 @@ class LiveProgress:
         return grid
 
 
-def progress() -> Progress:
+def progress() -> RunProgress:
     """Return what suits standard error."""
     console = Console(stderr=True)
     return LiveProgress(console) if console.is_terminal else PlainProgress()

@@ -1,6 +1,6 @@
 """``overlaycast lab run --cli``: the experiment's network, built and proven, with Mininet's command line on it.
 
-Owns: the prompt, and its end: ``exit``, the end of input, or the wish to stop from outside. Refuses: to run the
+Owns: the prompt, and its end: ``exit``, the end of input, or the outer process's request to stop. Refuses: to run the
 experiment. Runs only inside ``isolation.run_isolated``.
 """
 
@@ -30,7 +30,7 @@ def run(plan: Plan) -> int:
     """
     topology = plan.topology
     print(f"building {topology.name}: {len(topology.nodes)} nodes, {len(topology.links)} links", file=sys.stderr)
-    _leave_when_told()
+    _leave_when_asked_to_stop()
     with Network(topology, changeable=plan.changeable, seed=plan.seed) as network:
         fidelity.check(network)
         print(
@@ -43,8 +43,8 @@ def run(plan: Plan) -> int:
     return 0
 
 
-def _leave_when_told() -> None:
-    """A prompt waits in a blocking read: a thread waits for the wish to stop, and turns it into a signal."""
+def _leave_when_asked_to_stop() -> None:
+    """Have a thread wait for the request to stop and send a signal, since the prompt waits in a blocking read."""
 
     def leave(number: int, _: FrameType | None) -> None:
         raise SystemExit(128 + number)

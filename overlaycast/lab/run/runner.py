@@ -33,12 +33,12 @@ from overlaycast.lab.recording.observe import network_seen
 from overlaycast.lab.recording.recording import FileSeen, Recording
 from overlaycast.lab.run import media
 from overlaycast.lab.run.course import Run
-from overlaycast.lab.run.progress import Progress
+from overlaycast.lab.run.progress import RunProgress
 
 CHECK_AGAIN_S: Final = (1.0, 3.0)
 
 
-async def run(plan: Plan, progress: Progress) -> Recording:
+async def run(plan: Plan, progress: RunProgress) -> Recording:
     """Run one experiment and return what was observed.
 
     Raises:
@@ -66,7 +66,7 @@ async def run(plan: Plan, progress: Progress) -> Recording:
         return replace(_recording(one, checked, started, sent, received), captures=captured)
 
 
-def _forewarned(plan: Plan, network: Network, progress: Progress) -> Plan:
+def _forewarned(plan: Plan, network: Network, progress: RunProgress) -> Plan:
     """Say beforehand, and in the report, what the wire will hardly carry."""
     carried = {name for name, means in network.shaper.means.items() if means == "wire"}
     line = load.warning(load.asked_mbit(plan.topology, plan.experiment, plan.cast, plan.system, carried))
@@ -82,7 +82,7 @@ def _capture(stack: AsyncExitStack, plan: Plan, network: Network) -> Capture | N
     return stack.enter_context(capturing(network, plan.out / "captures", plan.capture_mib))
 
 
-async def _checked(network: Network, progress: Progress) -> fidelity.Fidelity:
+async def _checked(network: Network, progress: RunProgress) -> fidelity.Fidelity:
     """Check the network; if it is off, again after a while, for a machine may be busy with something else for a moment.
 
     Raises:

@@ -1,6 +1,7 @@
-"""The faults of a run, at their time: who is meant, done and proven, healed, and the tree before and after.
+"""The faults of a run, each at its time: aimed, injected and verified, healed, with the tree before and after.
 
-Owns: who is gone, and what was seen of each fault. Refuses: the primitives (``injection``), the choice (``targets``).
+Owns: which hosts are away, and what was seen of each fault. Refuses: how a fault is injected
+(``injection``), and how its target is chosen (``targets``).
 """
 
 from __future__ import annotations
@@ -21,18 +22,18 @@ from overlaycast.lab.faults.faults import Fault
 from overlaycast.lab.faults.tree import EMPTY, Tree
 from overlaycast.lab.injection import Stage
 from overlaycast.lab.recording.recording import FaultDone
-from overlaycast.lab.run.progress import Progress
+from overlaycast.lab.run.progress import RunProgress
 
 LOOK_EVERY_S: Final = 0.25
 CALM_S: Final = 1.0
-"""The tree is settled once nobody hangs on the dead and no order was given for so long."""
+"""The tree is settled once no member has a dead parent, and no order was given for so long."""
 BEFORE_NEXT_S: Final = 0.3
 """The tree after a fault is taken at the latest so long before the next one."""
 LAST_S: Final = 8.0
 
 
 class Trees(Protocol):
-    """Who tells the tree."""
+    """Where the tree is read."""
 
     async def tree(self) -> Tree: ...
 
@@ -43,8 +44,8 @@ class Timeline:
 
     Attributes:
         stage: what faults act on.
-        trees: the coordinator.
-        progress: where it is told.
+        trees: where the tree is read.
+        progress: where it is shown.
         site_of: host -> site.
         ground: the network, for what faults aim at.
         seed: of choices among members.
@@ -55,7 +56,7 @@ class Timeline:
 
     stage: Stage
     trees: Trees
-    progress: Progress
+    progress: RunProgress
     site_of: Callable[[str], str | None]
     ground: Ground
     seed: int = 0
@@ -83,7 +84,7 @@ class Timeline:
         following = [*[fault.at_s for _, fault in faults[1:]], end_s][: len(faults)]
         for (name, fault), until_s in zip(faults, following, strict=True):
             await wait_until_s(fault.at_s)
-            before = await self._tree_or_last()
+            before = await self._newest_tree()
             hit = aim.aim(fault, self.ground, before, self.gone, random.Random(f"{self.seed} {name}"))
             self._take_away(fault, hit)
             deadline = time.time() + LAST_S if until_s is None else began_at + until_s - BEFORE_NEXT_S
@@ -112,13 +113,13 @@ class Timeline:
         healed_at = await injection.heal(self.stage, fault, hit)
         for host in hit.away:
             program = self.stage.programs.get(host)
-            if program is not None and program.returncode is None:  # who has ended meanwhile does not come back
+            if program is not None and program.returncode is None:  # a program that ended meanwhile does not come back
                 self.gone.pop(host, None)
             self.coming_back.discard(host)
         self.done[index] = replace(self.done[index], healed_at=healed_at)
         self.progress.event(f"healed: {fault.action} {hit.label}")
 
-    async def _tree_or_last(self) -> Tree:
+    async def _newest_tree(self) -> Tree:
         try:
             return await self.trees.tree()
         except LabError:  # the coordinator itself may be what was taken away
@@ -134,15 +135,15 @@ class Timeline:
             await asyncio.sleep(LOOK_EVERY_S)
             with suppress(LabError):
                 tree = await self.trees.tree()
-                if tree.epoch != last.epoch or self._hanging(tree):
+                if tree.epoch != last.epoch or self._has_orphans(tree):
                     calm_since = time.time()
                 last = tree
                 if time.time() - calm_since >= CALM_S:
                     return tree
         return last if last is not EMPTY else None
 
-    def _hanging(self, tree: Tree) -> bool:
-        """Return whether somebody alive is still fed by the dead, or by nobody."""
+    def _has_orphans(self, tree: Tree) -> bool:
+        """Return whether a living member has a dead parent, or none."""
         edges = tree.edges()
         living = [seat for seat in tree.seats if seat.host not in self.gone and seat.role != "source"]
         return any(edges.get(seat.host) in self.gone or seat.parent is None for seat in living)

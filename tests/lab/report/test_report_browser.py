@@ -149,7 +149,7 @@ def test_it_plays(page: Page, report: Path) -> None:
 
 def test_print_has_the_pictures_and_no_slider(page: Page, report: Path) -> None:
     opened(page, report, 794, media="print")
-    assert page.evaluate("getComputedStyle(document.getElementById('film')).display") == "none"
+    assert page.evaluate("getComputedStyle(document.getElementById('animation')).display") == "none"
     shown = "[...document.querySelectorAll('.pane')].filter(one => getComputedStyle(one).display !== 'none').length"
     assert page.evaluate(shown) == 3
     assert page.evaluate("document.documentElement.scrollWidth") <= 794
@@ -163,5 +163,5 @@ def test_a_run_in_which_nothing_moved_has_its_picture(page: Page, tmp_path: Path
     file = tmp_path / "still.html"
     file.write_text(render(judge.build(recording), series.build(recording), recording.network))
     opened(page, file)
-    assert counted(page, "#film") == 0
+    assert counted(page, "#animation") == 0
     assert counted(page, ".pane.shown svg") == 1

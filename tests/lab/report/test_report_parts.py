@@ -1,4 +1,4 @@
-"""The drawings of the reports: heat map, film, dots, charts of many runs; each says what it was given."""
+"""The drawings of the reports: heat map, frames, dots, charts of many runs; each says what it was given."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ from hypothesis import strategies as st
 
 from overlaycast.lab.analysis import judge, many, series
 from overlaycast.lab.analysis.series import Receiver, Series
-from overlaycast.lab.report import dots, film, heat, many_page, picture
+from overlaycast.lab.report import dots, heat, many_page, picture
 from overlaycast.lab.report.charts import Mark
 from overlaycast.lab.report.dots import Dot
 from overlaycast.lab.report.layout import lay_out
 from overlaycast.lab.report.page import as_script, heat_map, marks_of
+from overlaycast.lab.report.tree_frames import tree_frames
 from tests.lab import made_up
 from tests.lab.made_up import Story
 
@@ -46,10 +47,10 @@ def kinds(svg: str) -> dict[str, int]:
 def test_heat_has_a_row_for_everybody_and_red_for_silences() -> None:
     svg = heat_map(RESULT, TIMELINES, marks_of(RESULT))
     found = kinds(svg)
-    assert found["who"] == 13
+    assert found["name"] == 13
     assert found["where"] == 4
     assert found["span"] == 2
-    assert found["hush"] == 5 + 2  # behind the killed one, and behind the silent one
+    assert found["silence"] == 5 + 2  # behind the killed one, and behind the silent one
     assert found["hx"] == 2
 
 
@@ -88,51 +89,51 @@ def test_who_got_nothing_after_a_while_is_red_to_the_end() -> None:
     assert float(red.get("width", 0)) == pytest.approx((heat.WIDTH - heat.NAMES) / 2, abs=1)
 
 
-# --- film ----------------------------------------------------------------------------------------------------------
+# --- frames ----------------------------------------------------------------------------------------------------------
 
 
-def shot() -> dict[str, Any]:
-    """Return the made-up run's film."""
+def frames() -> dict[str, Any]:
+    """Return the made-up run's frames."""
     network = RECORDING.network
     faults = [fault.at_s for fault in RESULT.faults]
-    reel = film.shoot(network, lay_out(network, RESULT.source), TIMELINES.moments, faults, TIMELINES)
-    again: dict[str, Any] = json.loads(json.dumps(reel))
+    found = tree_frames(network, lay_out(network, RESULT.source), TIMELINES.moments, faults, TIMELINES)
+    again: dict[str, Any] = json.loads(json.dumps(found))
     return again
 
 
-def frame(reel: dict[str, Any], second: float) -> str:
+def frame(found: dict[str, Any], second: float) -> str:
     """Return what is drawn at a second."""
-    newest = [one for one in reel["frames"] if one["t"] <= second][-1]
-    return "".join(reel["pieces"][number] for number in newest["show"])
+    newest = [one for one in found["frames"] if one["t"] <= second][-1]
+    return "".join(found["pieces"][number] for number in newest["show"])
 
 
 def test_every_frame_draws_the_tree_of_its_moment() -> None:
-    reel = shot()
-    for moment, one in zip(TIMELINES.moments, reel["frames"], strict=True):
-        assert frame(reel, one["t"]).count('<g class="flow') == len(moment.edges)
-    assert frame(reel, 5).count('class="flow moved"') == 0
-    assert frame(reel, 15).count('class="flow moved"') == 3
-    assert frame(reel, 25).count('class="host gone"') == 2
+    found = frames()
+    for moment, one in zip(TIMELINES.moments, found["frames"], strict=True):
+        assert frame(found, one["t"]).count('<g class="flow') == len(moment.edges)
+    assert frame(found, 5).count('class="flow moved"') == 0
+    assert frame(found, 15).count('class="flow moved"') == 3
+    assert frame(found, 25).count('class="host gone"') == 2
 
 
 def test_pieces_are_stored_once() -> None:
-    reel = shot()
-    assert len(set(reel["pieces"])) == len(reel["pieces"])
-    shown = sum(len(one["show"]) for one in reel["frames"])
-    assert len(reel["pieces"]) < 0.5 * shown
+    found = frames()
+    assert len(set(found["pieces"])) == len(found["pieces"])
+    shown = sum(len(one["show"]) for one in found["frames"])
+    assert len(found["pieces"]) < 0.5 * shown
 
 
 def test_quiet_steps_are_those_without_records() -> None:
-    reel = shot()
-    assert "x" not in reel["quiet"]["202m"]
-    assert reel["quiet"]["202a"][60] == "x"
+    found = frames()
+    assert "x" not in found["quiet"]["202m"]
+    assert found["quiet"]["202a"][60] == "x"
 
 
 def test_many_changes_at_once_are_counted() -> None:
     moment = replace(TIMELINES.moments[0], what=tuple(f"h{n} is fed by s" for n in range(9)))
     network = RECORDING.network
-    reel = film.shoot(network, lay_out(network, RESULT.source), [moment], [], TIMELINES)
-    assert reel["frames"][0]["what"].endswith("; and 5 more")
+    found = tree_frames(network, lay_out(network, RESULT.source), [moment], [], TIMELINES)
+    assert found["frames"][0]["what"].endswith("; and 5 more")
 
 
 def test_a_script_cannot_be_left() -> None:

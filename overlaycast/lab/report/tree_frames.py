@@ -1,7 +1,7 @@
-"""The tree in motion: every moment of a run as the pieces of one drawing, for the slider. Pure.
+"""The tree in motion: a frame for every moment of a run, for the slider. Pure.
 
-Owns: which pieces each moment shows. A piece that two moments share is stored once, so that a run of many moments stays
-a small page; the page's script only puts pieces together and draws nothing itself.
+Owns: which pieces of SVG each frame shows. A piece that two frames share is stored once, so that the page of a long run
+stays small; the page's script only puts pieces together and draws nothing itself.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from overlaycast.lab.report.layout import Layout
 from overlaycast.lab.report.picture import parts
 
 WHAT: Final = 4
-"""So many changes of one moment are told; further ones are counted."""
+"""So many changes of one moment are named; further ones are counted."""
 
 
-def shoot(
+def tree_frames(
     network: NetworkSeen,
     layout: Layout,
     moments: Sequence[Moment],
@@ -27,7 +27,7 @@ def shoot(
     series: Series,
     merged: bool = False,
 ) -> dict[str, Any]:
-    """Return the film, ready for ``json.dumps``.
+    """Return the frames, ready for ``json.dumps``.
 
     ``pieces`` are SVG; ``frames`` have ``t`` (seconds), ``show`` (numbers of pieces, back to front) and ``what``
     happened; ``quiet`` has a letter per step for each receiver, ``x`` where nothing came. ``merged`` is as in
@@ -39,7 +39,7 @@ def shoot(
         before = _before(moment, moments, faults_s)
         drawn = parts(network, layout, _picture(moment), None if before is None else _picture(before), merged)
         show = [numbers.setdefault(piece, len(numbers)) for piece in drawn]
-        frames.append({"t": moment.at_s, "show": show, "what": _told(moment.what)})
+        frames.append({"t": moment.at_s, "show": show, "what": _changes(moment.what)})
     return {
         "pieces": list(numbers),
         "frames": frames,
@@ -61,7 +61,7 @@ def _picture(moment: Moment) -> Picture:
     return Picture("", moment.at_s, moment.edges, {}, moment.gone)
 
 
-def _told(what: Sequence[str]) -> str:
+def _changes(what: Sequence[str]) -> str:
     text = "; ".join(what[:WHAT])
     return f"{text}; and {len(what) - WHAT} more" if len(what) > WHAT else text
 
