@@ -42,7 +42,7 @@ class Departure:
             self._go(0)
 
     def sink_failed(self, reason: str) -> None:
-        """Our output takes nothing any more: a clear end, and nobody else suffers."""
+        """Our output takes nothing any more: a clear end, without harm to others."""
         line = f"output: {reason}"
         self._node.tell(Failed(reason=line[:200]))
         if not self.leaving:

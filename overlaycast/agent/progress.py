@@ -17,7 +17,7 @@ STEP: Final = 10
 
 @dataclass(frozen=True, slots=True)
 class Far:
-    """One look: ``percent`` is rounded down, so 100 means all; ``left_s`` None: nobody can tell."""
+    """One look: ``percent`` is rounded down, so 100 means all; ``left_s`` None: unknown."""
 
     done: int
     size: int

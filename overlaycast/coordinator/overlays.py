@@ -1,4 +1,4 @@
-"""The real brain, as the shell makes it. The only file of the shell that knows where the brain lives."""
+"""Makes the overlay of a group. The only module of the coordinator that imports ``overlay``."""
 
 from __future__ import annotations
 

@@ -5,7 +5,7 @@ Owns: the one socket option that decides it. Refuses: the data links, whose cong
 BBR spaces packets by the rate that it has seen so far, and CUBIC leaves slow start as soon as a burst queues up: both
 would have the echo measure them rather than the line, by a factor of five where the round trip is long. Reno
 (RFC 5681), which every Linux has, sends what the window allows at once. A control link says so little otherwise
-that it makes no difference to anybody else.
+that it makes no difference to other traffic.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from overlaycast.failover.words import Link, Phase
 from overlaycast.wire.messages import Peer
 
 DIAL_LIMIT: Final = 3.0
-"""Seconds after which a dialled link that has not answered is given up, and a silent parent if nobody else is found."""
+"""Seconds after which a dialled link that has not answered is given up, and a silent parent if no other is found."""
 
 
 class Links:
@@ -61,7 +61,7 @@ class Links:
         return tuple(link.peer.member for link in self._by_number.values() if link.phase is Phase.IDLE)
 
     def best_of_gone(self) -> Link | None:
-        """Return, of those who have said GONE, the one that holds most."""
+        """Return, of the links that have said GONE, the one that holds most."""
         gone = [link for link in self._by_number.values() if link.gone is not None and link.phase is Phase.ASKED]
         return min(gone, key=lambda link: (link.gone, link.number), default=None)
 
@@ -77,6 +77,6 @@ class Links:
             link.heard = now
 
     def forgive(self, seconds: float) -> None:
-        """We slept: nobody was silent for that time, we did not listen."""
+        """We slept: no link was silent in that time; we did not listen."""
         for link in self._by_number.values():
             link.heard += seconds

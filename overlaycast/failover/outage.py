@@ -1,4 +1,4 @@
-"""An outage: whom to ask next, how long to wait for each, and what the coordinator hears until it is over.
+"""An outage: which parent to ask next, how long to wait for each, and what the coordinator hears until it is over.
 
 Owns: the predefined list (Fig. 8, last part), its rounds and pauses, and the repetition of complaints (Fig. 9A).
 Refuses: links. Pure.
@@ -49,7 +49,7 @@ class Outage:
 
 
 def predefined(order: Assign | None, without: set[int | None], is_warm: Callable[[int], bool]) -> list[Peer]:
-    """Return whom to ask, each once: warm standbys, the other standbys, the parent, fallbacks."""
+    """Return the parents to ask, each once: warm standbys, the other standbys, the parent, fallbacks."""
     if order is None:
         return []
     standbys = sorted(order.standbys, key=lambda peer: not is_warm(peer.member))

@@ -56,7 +56,7 @@ class Redials:
         return member in self._due
 
     def due(self, now: float) -> list[int]:
-        """Return who is to be dialled now, in order of id."""
+        """Return the standbys to dial now, in order of id."""
         return sorted(member for member, at in self._due.items() if at <= now)
 
     def deadlines(self) -> list[float]:

@@ -12,7 +12,7 @@ Rules
 2. Any other order waits until each of those children has said a higher rank (HELLO again on the same link) or is gone,
    and never longer than ``HOLD_S``. Then it is obeyed, and children that it still overtakes are refused.
 3. A newer order replaces the one that waits, and does not wait longer for that.
-4. While an order waits, nothing of it counts: to everybody else it is an order that is late. So the proof that ranks
+4. While an order waits, nothing of it counts: to all others it is an order that is late. So the proof that ranks
    close no cycle needs no new case.
 """
 

@@ -90,7 +90,7 @@ class Succession:
         self.outage = self.doubt = None
         self.complaints.answered()
 
-    # --- who feeds us --------------------------------------------------------------------------------------------
+    # --- the parent --------------------------------------------------------------------------------------------
 
     def win(self, link: Link, now: float) -> None:
         """From now on ``link`` feeds us."""
@@ -203,7 +203,7 @@ class Succession:
         self.try_next(now)
 
     def sources(self, skip: Peer | None = None) -> list[Peer]:
-        """Return whom to ask, in order, without the present parent."""
+        """Return the parents to ask, in order, without the present one."""
         parents = self._parents
         return predefined(parents.order, {parents.member, skip.member if skip else None}, parents.links.is_warm)
 

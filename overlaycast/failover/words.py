@@ -77,7 +77,7 @@ class Complain:
 
 @dataclass(frozen=True, slots=True)
 class ParentChanged:
-    """From now on ``parent`` feeds us (None: nobody does)."""
+    """From now on ``parent`` feeds us (None: no parent)."""
 
     parent: int | None
     was: int | None

@@ -16,7 +16,7 @@ Strategy = Literal["location", "performance", "both"]
 
 
 FILE_DEFAULTS: Final = {"heartbeat_ms": 250, "silence_ms": 1000}
-"""A pause of a file disturbs nobody, and a false alarm sends data twice; so file groups wait longer."""
+"""A pause of a file does no harm, and a false alarm sends data twice; so file groups wait longer."""
 
 
 class GroupSettings(BaseModel):

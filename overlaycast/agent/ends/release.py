@@ -20,7 +20,7 @@ CATCH_UP: Final = 2.0
 BURST_S: Final = 0.01
 """What may go at once, in seconds of that rate."""
 LATEST_S: Final = 0.25
-"""Further behind than this, the schedule is moved: nobody waits for the past."""
+"""Further behind than this, the schedule is moved instead."""
 
 
 class Release:

@@ -23,7 +23,7 @@ from overlaycast.errors import ConfigError
 FLUSH_S: Final = 0.02
 """Records are written at most so much later than they came: a batch costs two thread switches."""
 FILE_FLUSH_S: Final = 0.2
-"""The same for a file: nobody looks at it before it is whole."""
+"""The same for a file, which is of no use before it is complete."""
 BATCH: Final = 1 << 20
 EAGER: Final = 1 << 18
 """So much waiting is written at once."""
@@ -115,7 +115,7 @@ class Sink:
                 failure = str(error)
             try:
                 self._loop.call_soon_threadsafe(self._written, spans, failure)
-            except RuntimeError:  # the loop is closed: nobody waits for this batch
+            except RuntimeError:  # the loop is closed, and this batch with it
                 return
 
     def _write(self, payloads: list[memoryview], place: int | None, seq: int) -> None:

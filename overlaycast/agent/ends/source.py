@@ -1,6 +1,6 @@
 """A source's pump: input to records, each when it is due, into the ring.
 
-Owns: numbering, the digest over what was sent, END. Refuses: who gets it (the children's cursors).
+Owns: numbering, the digest over what was sent, END. Refuses: to send it to children; their cursors do.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """File mode: a file's records as frames, read to where they belong: nothing is copied after that.
 
-Owns: where a record's bytes are in the file and in its frame. Refuses: who wants them, when, and whether they may be
-had yet.
+Owns: where a record's bytes are in the file and in its frame. Refuses: which child wants them, and
+whether they are available yet.
 """
 
 from __future__ import annotations

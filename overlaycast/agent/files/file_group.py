@@ -3,8 +3,8 @@
 Owns: what the source announces and what is held against it, where the file is kept, and which orders wait until that is
 known. Refuses: live groups; the checks themselves (``chunk_intake``) and the names (``output``).
 
-A source reads its file once before anything is sent: what it announces (``Contents``) goes to everybody over the
-control link, and only then can a record be believed. So a receiver asks nobody for anything before it knows that, and
+A source reads its file once before anything is sent: what it announces (``Contents``) goes to all members over the
+control link, and only then can a record be believed. So a receiver asks for nothing before it knows that, and
 what of the file it has from an earlier run.
 """
 
@@ -69,7 +69,7 @@ class FileGroup:
         return self.checks.layout.size if self.checks else None
 
     def close(self) -> None:
-        """Read no more: nobody waits for a large file to be read to its end."""
+        """Stop reading: a large file need not be read to its end first."""
         self._closed = True
 
     def _reader(self, descriptor: int) -> Read:
@@ -194,7 +194,7 @@ class FileGroup:
         ):
             node.uplink.go_on()
         if node.downstream:
-            node.downstream.pump()  # who is served from the file can get on
+            node.downstream.pump()  # children that are served from the file can go on
 
     @property
     def complete(self) -> bool:

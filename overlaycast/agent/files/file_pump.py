@@ -1,6 +1,6 @@
 """A file's source: the file's records into the ring, as fast as they are taken or at a rate.
 
-Owns: how far ahead of its children a source reads. Refuses: what the file is (``FileGroup``), who gets it.
+Owns: how far ahead of its children a source reads. Refuses: what the file is (``FileGroup``), and which child gets it.
 
 Payloads are read straight into the ring's newest slab, as many as it takes, while the children are being served from
 those before. Between a read and the last of its records nobody else writes there.

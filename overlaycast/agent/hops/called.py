@@ -22,7 +22,7 @@ class Called:
     """Connections that wait for our HELLO.
 
     Args:
-        known: is this the grant of somebody in our order?
+        known: whether this is the grant of a parent or standby in our order.
     """
 
     def __init__(self, known: Callable[[bytes], bool]) -> None:

@@ -3,8 +3,8 @@
 Owns: dialling announced children again and again until they have come, with growing jittered pauses. Refuses: who may
 come; a called child says HELLO on that connection and passes the same door as all others.
 
-Invariants: at most one try per child at a time, ``AT_ONCE`` over all; after ``MOST_TRIES`` in vain nobody is called
-until the coordinator announces the child again.
+Invariants: at most one try per child at a time, ``AT_ONCE`` over all; after ``MOST_TRIES`` in vain a child is not
+called until the coordinator announces it again.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ class Calls:
             self._calls[child].news.set()
 
     def close(self) -> None:
-        """Call nobody any more."""
+        """Stop calling."""
         for child in list(self._calls):
             self.drop(child)
 

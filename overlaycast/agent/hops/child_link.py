@@ -172,7 +172,7 @@ class ChildLink:
                 self.close("closed by the child")
                 return
             for frame in self._decoder.feed(data):
-                if self._sock is None:  # what it asked before has ended the link: no cursor for nobody
+                if self._sock is None:  # an earlier frame closed this link: create no cursor
                     return
                 self._hear(frame)
         except BlockingIOError:

@@ -1,11 +1,11 @@
-"""The data port: who knocks, who is let in.
+"""The data port: incoming connections, and which of them are admitted.
 
 Owns: the listening socket and connections that have not yet shown a grant: few, and not for long. Refuses: unknown
 grants (after a moment: Accept and Assign travel on different links, the child may be faster), a child whose rank is
 not above ours, more children than the limit, garbage.
 
-A parent that cannot be dialled knocks too, with CALL: that connection is passed on to who looks for parents. And a
-child that we have called is a guest like any other, but it must answer with the grant that it was called with.
+A parent that cannot be dialled connects too, with CALL: that connection is passed on to the side that looks for
+parents. A child that we have called is admitted like any other, but must answer with the grant of the call.
 """
 
 from __future__ import annotations
@@ -38,13 +38,13 @@ from overlaycast.wire.frames import (
 HELLO_S: Final = 2.0
 """Seconds in which HELLO must have come."""
 HOLD_S: Final = 1.0
-"""Seconds that a HELLO with a grant that nobody has announced (yet) is held."""
+"""Seconds that a HELLO with a grant that was not announced (yet) is held."""
 MOST_PENDING: Final = 128
 ACCEPTS_PER_TURN: Final = 16
 
 
 class DoorKeeper(Protocol):
-    """Who decides about those who have shown a grant."""
+    """What decides about connections that have shown a grant."""
 
     def verdict(self, admission: Admission, hello: Hello) -> RefuseCode | None:
         """None: let it in. May raise nothing."""
@@ -178,7 +178,7 @@ class Door:
             guest.timer.cancel()
 
     def announced(self) -> None:
-        """A grant was announced, or our own rank is known now: look at those who wait."""
+        """A grant was announced, or our own rank is known now: look at those that wait."""
         for guest in list(self._guests):
             if guest.hello is not None:
                 self._decide(guest)
@@ -214,7 +214,7 @@ class Door:
         guest.sock.close()
 
     def close(self) -> None:
-        """Let nobody in any more."""
+        """Admit no more connections."""
         self._loop.remove_reader(self._sock)
         self._sock.close()
         for guest in list(self._guests):

@@ -1,7 +1,7 @@
-"""A member's children: who is let in, what they are told while nothing flows, and how far they are.
+"""A member's children: which are admitted, what they hear while no data flows, and how far they are.
 
 Owns: the child links and the door. Refuses: to choose children; the coordinator's Accepts do that. The rank rule is
-kept here as well: nobody is fed whose rank is not above ours, whatever was announced, so that no combination of late
+kept here as well: no child is fed whose rank is not above ours, whatever was announced, so that no combination of late
 orders and local switches closes a circle.
 """
 

@@ -1,7 +1,7 @@
 """Who may come in at the data port: the coordinator's Accepts, by grant (Fig. 9C, 920).
 
-Owns: the table of announced children. Refuses: everybody else. Pure. A grant is 16 secret bytes made by the
-coordinator for one child at one parent; whoever shows it is that child.
+Owns: the table of announced children. Refuses: all others. Pure. A grant is 16 secret bytes made by the
+coordinator for one child at one parent; the connection that shows it is that child's.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Grants:
                 del self._by_grant[grant]
 
     def find(self, grant: bytes) -> Admission | None:
-        """Return who shows this grant."""
+        """Return the child that this grant was made for."""
         return self._by_grant.get(grant)
 
     def fed(self) -> set[int]:

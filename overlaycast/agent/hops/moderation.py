@@ -27,7 +27,7 @@ THICK_PER_S: Final = 4000.0
 REST_S: Final = 0.006
 """A file's link is read every so often, or as soon after as another chunk is whole: some ten segments at 20 Mbit/s."""
 LEAF_REST_S: Final = 0.05
-"""The same at a node that feeds nobody."""
+"""The same at a node without children."""
 LONGEST_REST_S: Final = 0.02
 """A node that feeds others looks at least so often, whatever a chunk takes."""
 _NEWEST: Final = 0.25
@@ -39,10 +39,10 @@ FULL_READ: Final = 1 << 16
 FULL_FILE_READ: Final = 1 << 20
 """The same of a file's link."""
 EAGER_BYTES: Final = 1 << 18
-"""So much is read as it comes where somebody waits for it: while a connection's window opens (slow start), segments
+"""So much is read as it comes where a child waits for it: while a connection's window opens (slow start), segments
 that wait unread would keep it shut, at each hop one after the other."""
 WORTH_READ: Final = FULL_FILE_READ // 4
-"""A fourth of a full read is worth one: nobody rests for more, but until its last chunk is whole."""
+"""A fourth of a full read is worth a read: no link waits for more, except for its last chunk."""
 ROOM_PART: Final = 4
 """Nor for more than such a part of what the kernel keeps for us: about half of that is its own accounting, and a sender
 that sees its window shut would wait for us as we wait for it."""
@@ -85,7 +85,7 @@ class Polling:
         """A read brought ``size`` bytes; return in how many seconds the next one is due, 0: as soon as something comes.
 
         Args:
-            forwards: somebody waits for what we get.
+            forwards: this node has children, which wait for what it receives.
             due: returns how many more bytes, at least so many, make a chunk whole.
             kept: bytes of the socket's receive buffer as it is now.
         """

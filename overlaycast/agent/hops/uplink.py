@@ -41,7 +41,7 @@ LONGEST_SLEEP_S: Final = 0.08
 """The timer looks at least so often: a limit that has shrunk since it was armed must not be overslept."""
 DISTRUST_S: Final = 60.0
 """Seconds in which a parent whose chunk was not the source's is not dialled: there is time to find others, and one
-bit that fell over on the way does not cut anybody off for good."""
+bit that changed on the way does not exclude a parent for good."""
 TIMER_STEP_S: Final = 0.001
 """Timers fire on whole milliseconds."""
 
@@ -72,7 +72,7 @@ class Uplink:
         start: where a stream begins for us as long as we have nothing: ``EDGE``, ``OLDEST``, ``BACK + ms`` or 0.
         spawn: starts a task in the agent's group.
 
-    In a file group ``checks`` is set before the first order; ``forwards``: somebody waits for what we get.
+    In a file group ``checks`` is set before the first order; ``forwards``: children wait for what we receive.
     """
 
     def __init__(
@@ -155,7 +155,7 @@ class Uplink:
         return LiveIntake(self._ring, lambda _, __: self._may_skip(link))
 
     def _may_skip(self, link: ParentLink) -> bool:
-        """A loss is taken from who feeds us, or from whom we have asked for its oldest."""
+        """A loss is taken from the present parent, or from one that we have asked for its oldest record."""
         current = self.machine.current
         return link.loss_accepted or (current is not None and current.number == link.number)
 

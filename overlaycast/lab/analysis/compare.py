@@ -46,7 +46,7 @@ class Figures:
 
     Attributes:
         system: which.
-        valid: False: the machine was too slow for its network, so this run proves nothing.
+        valid: False: the machine was too slow for its network, so this run shows nothing.
         receivers, whole: how many there were, and how many got everything, bit for bit, before the run was ended.
         lost_share: records that receivers were owed and had not got by the end of the run.
         in_time_share, in_time_worst: of the payload, what came in time; over all, and at the worst receiver.

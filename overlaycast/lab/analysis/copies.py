@@ -1,4 +1,4 @@
-"""How many copies of the stream crossed a link: the seed field's *link stress*, from kernel counters. Pure.
+"""How many copies of the stream crossed a link: *link stress*, from kernel counters. Pure.
 
 Owns: the arithmetic from bytes on the wire to copies, headers aside. A copy of the stream is every record with its
 frame header once; what each packet adds to it (Ethernet, IPv4, TCP with timestamps) is taken off by the packet count.

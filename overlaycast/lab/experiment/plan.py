@@ -49,7 +49,7 @@ def _from_json(values: Any) -> Topology:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to run, checked: the experiment and its network, who plays what, where results go.
+    """What to run, checked: the experiment, its network, the hosts' parts, and where results go.
 
     Attributes:
         system: what carries the stream.

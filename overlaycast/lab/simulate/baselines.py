@@ -1,11 +1,11 @@
 """The trees that others would build on the same draw: unicast star, random, and by round-trip time alone. Pure.
 
-Owns: three ways to choose parents. Each returns, per host, who feeds it (None for the source and for backup servers,
+Owns: three ways to choose parents. Each returns each host's parent (None for the source and for backup servers,
 which only the overlay uses). The star knows no limits; the others keep the same degrees and depth as the overlay.
 Refuses: a group that does not fit into its limits, by ``ConfigError``.
 
 The round-trip tree is the greedy one that measures everything: members come in order of their delay from the source,
-and each takes the nearest member with a free place (ties: who came first). It is given exact delays between all
+and each takes the nearest member that has room (ties: the first to come). It is given exact delays between all
 pairs, which no real system has; it is a strong opponent, not a straw man.
 """
 
@@ -23,7 +23,7 @@ Parents = list[int | None]
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How many children a host may have (the source, everybody else), and how many hops may lead to a member."""
+    """How many children a host may have (the source, any other), and how many hops may lead to a member."""
 
     source: int
     member: int
@@ -31,12 +31,12 @@ class Limits:
 
 
 def unicast(draw: Draw) -> Parents:
-    """Everybody hangs on the source."""
+    """Every member attaches to the source."""
     return [None if host == 0 or host in draw.backups else 0 for host in range(len(draw.places))]
 
 
 def at_random(draw: Draw, limits: Limits, seed: int) -> Parents:
-    """In random order, everybody takes any member that came before and has a free place, all alike.
+    """In random order, each member takes any earlier one that has room, all with the same probability.
 
     Raises:
         ConfigError: no free place is left.
@@ -61,7 +61,7 @@ def at_random(draw: Draw, limits: Limits, seed: int) -> Parents:
 
 
 def by_round_trip(draw: Draw, limits: Limits) -> Parents:
-    """In order of delay from the source, everybody takes the nearest one with a free place.
+    """In order of delay from the source, each member takes the nearest one that has room.
 
     Raises:
         ConfigError: no free place is left.
@@ -89,7 +89,7 @@ def by_round_trip(draw: Draw, limits: Limits) -> Parents:
 
 
 class _Places:
-    """Who feeds whom so far, and how many children each may still take."""
+    """The tree so far, and how many children each host may still take."""
 
     def __init__(self, draw: Draw, limits: Limits) -> None:
         self.parents: Parents = [None] * len(draw.places)

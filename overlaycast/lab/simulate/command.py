@@ -66,7 +66,7 @@ def main(argv: list[str]) -> int:
 
     Raises:
         ConfigError: bad options, or a map that cannot be read.
-        LabError: the overlay did not come to feed everybody.
+        LabError: the overlay did not feed all members.
     """
     settings = load(SimulateSettings, argv, PROG)
     draw = _draw(settings)
@@ -140,4 +140,4 @@ def _with_progress(draw: Draw, wishes: Wishes) -> Document:
 
 
 def _silent(line: str) -> None:
-    """Say nothing: nobody is at the terminal."""
+    """Print nothing: there is no terminal."""

@@ -1,4 +1,4 @@
-"""A member's children in virtual time: who is let in, and what they are told. Pure.
+"""A member's children in virtual time: which are admitted, and what they hear. Pure.
 
 Owns: the hops downwards. Keeps the rules of the agents' data port (``agent/hops/downstream.py``, which this room may
 not import): a HELLO waits ``HOLD_S`` for its grant; a child that does not rank below us is refused; an order that would
@@ -80,7 +80,7 @@ class Downlink:
     """The forwarding half of a member.
 
     Attributes:
-        rank: our own, from the newest order; None: nobody is let in yet.
+        rank: our own, from the newest order; None: no child is admitted yet.
     """
 
     def __init__(self, owner: Owner, jitter: Callable[[], float]) -> None:
@@ -169,7 +169,7 @@ class Downlink:
                 self._refuse(child.hop, RefuseCode.RANK)
         self._decide_all()
 
-    # --- who comes -----------------------------------------------------------------------------------------------
+    # --- children that come ------------------------------------------------------------------------------------------
 
     def read(self, hop: Hop, frame: Frame | None) -> None:
         """A child, or one that wants to be, says something or has closed."""

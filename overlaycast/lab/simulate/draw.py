@@ -7,7 +7,7 @@ A *site* is a set of hosts behind one uplink. On a map the members at one router
 switch, and the link between the switch and the router is the site's uplink (in: towards the switch). Hosts hang on
 their switch by links of ``LAN_MS``. In a topology file the sites and uplinks are those that the file declares.
 
-Host 0 is the source, 1..n the members. The coordinator hangs on the source's router, but not on its LAN (so that a
+Host 0 is the source, 1..n the members. The coordinator is at the source's router, but not on its LAN (so that a
 trace to the source shows that router), unless a topology says otherwise.
 """
 
@@ -37,11 +37,11 @@ class Draw:
         name: the map's or topology's.
         seed: what chose the places.
         net: the network.
-        places: per host, the node it hangs on.
+        places: per host, the node that it is attached to.
         sites: per host, the number of its site.
         inbound: per site, its uplinks in the direction into the site; empty for a site without.
         backups: hosts that are backup servers; they are members, but not among those that count.
-        control: the node that the coordinator hangs on.
+        control: the node that the coordinator is attached to.
         notes: what was mended or assumed.
         routes: the paths over ``net``.
     """
@@ -83,7 +83,7 @@ class Draw:
 
     @property
     def is_map(self) -> bool:
-        """Whether sites hang on a map's routers by LAN switches (else: the routers of a topology file)."""
+        """Whether sites are LAN switches at a map's routers (else: the routers of a topology file)."""
         return not all(self.net.routers)
 
     @property
@@ -167,6 +167,6 @@ def on_topology(topology: Topology, seed: int) -> Draw:
         inbound=tuple(inbound),
         backups=frozenset(index for index, host in enumerate(hosts) if host.role == "backup"),
         control=doorstep[control.name],
-        notes=("taken as it stands: the seed moves nobody",),
+        notes=("hosts are where the file has them; the seed does not move them",),
         routes=Routes(net),
     )

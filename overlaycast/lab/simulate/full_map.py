@@ -1,4 +1,4 @@
-"""What somebody could draw who has the whole map, where the coordinator knows the paths from itself only. Pure.
+"""A tree made from the whole map, of which the coordinator knows only the paths from itself. Pure.
 
 Owns: two trees of the places that members sit at. ``fewest_links`` is a floor: no overlay tree puts fewer copies on
 links. ``within_depth`` keeps the depth limit, and is drawn by the brain's own rules for plans (``levels``,
@@ -74,7 +74,7 @@ class FullMap:
         return list({*heapq.nsmallest(NEIGHBOURS, others), (self._links[place][0], 0)})
 
     def _parents(self, before: dict[int, int]) -> Parents:
-        """Return who feeds each host: the first one of a place is fed from the place before, and feeds the others."""
+        """Return each host's parent: the first one of a place is fed from the place before, and feeds the others."""
         places = self._draw.places
         heads: dict[int, int] = {}
         for host in self._hosts:

@@ -22,7 +22,7 @@ from overlaycast.wire.messages import Peer
 
 RECORDS_PER_S: Final = 128
 CONNECT_S: Final = 1.5
-"""Seconds after which a connection that nobody answers is given up."""
+"""Seconds after which a connection without an answer is given up."""
 USER_TIMEOUT_S: Final = 8.0
 """Seconds after which the kernel ends a connection to a host that has gone silently."""
 

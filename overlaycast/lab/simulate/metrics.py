@@ -1,7 +1,7 @@
 """What a tree costs and how it serves: copies per link and per site, stretch, depth, planned rates. Pure.
 
-Owns: the definitions below, one for all systems. Refuses: a tree with a cycle, or a member that hangs on nothing:
-those are defects of whoever made the tree, and raise ``ValueError``.
+Owns: the definitions below, one for all systems. Refuses: a tree with a cycle, or a member without a path to the
+source: those are defects of the tree's maker, and raise ``ValueError``.
 
 Definitions. *Stress* of a link between routers: how many copies of each record it carries, both directions together,
 over the links that carry any; ``stress_directed`` counts each direction by itself. *Inbound per site*: how many
@@ -56,7 +56,7 @@ def of_tree(draw: Draw, parent: Sequence[int | None], multicast_cost: int, rate_
 
     Args:
         draw: the network and its hosts.
-        parent: per host, who feeds it; None for the source and for hosts that take no part.
+        parent: each host's parent; None for the source and for hosts that take no part.
         multicast_cost: the cost of IP multicast's tree on the same draw, for the ratio.
         rate_mbit: the stream's rate, for the load.
 
@@ -185,7 +185,7 @@ def _top_down(parent: Sequence[int | None]) -> list[int]:
         order += children.get(member, ())
     if len(order) != sum(above is not None for above in parent):
         lost = sorted({c for c, above in enumerate(parent) if above is not None} - set(order))
-        raise ValueError(f"members that do not hang on the source: {lost[:10]}")
+        raise ValueError(f"members without a path to the source: {lost[:10]}")
     return order
 
 

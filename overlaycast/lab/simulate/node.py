@@ -54,7 +54,7 @@ class Node(ABC):
         frozen: its process is stopped; its kernel goes on.
         mute: its data port sends nothing; all else works.
         cut_at: data stopped then; None: it flows, or never did.
-        lost: records that nobody held any more.
+        lost: records that no parent held any more.
     """
 
     def __init__(self, world: Surroundings, ident: int, seat: int, role: Role) -> None:

@@ -1,7 +1,7 @@
 """The network under the members: nodes, links, and the paths that packets take. Pure.
 
 Owns: ``Net`` (what there is) and ``Routes`` (shortest paths by delay, computed once per place that is asked for).
-Refuses: nothing; whoever makes a ``Net`` has checked it.
+Refuses: nothing; the maker of a ``Net`` has checked it.
 
 Invariants: same net, same paths (ties go to fewer hops, then to the smaller node number); every node is reached from
 every other.

@@ -24,8 +24,8 @@ from overlaycast.lab.simulate.tally import Tally
 from overlaycast.lab.simulate.world import World
 from overlaycast.wire.group import GroupSettings
 
-ARRIVAL_S: Final = 5.0  # everybody subscribes within this time, where all are placed together
-SINGLY_S: Final = 0.02  # the mean time between two who are placed one by one
+ARRIVAL_S: Final = 5.0  # all subscribe within this time, where all are placed together
+SINGLY_S: Final = 0.02  # the mean time between two members that are placed one by one
 START_LIMIT_S: Final = 300.0
 SETTLE_S: Final = 5.0
 MEND_LIMIT_S: Final = 120.0
@@ -63,12 +63,12 @@ def run(draw: Draw, wishes: Wishes, say: Say) -> Document:
     """Return the result of a study.
 
     Args:
-        draw: who sits where.
+        draw: the members and their routers.
         wishes: what to do.
         say: called with a line of progress now and then.
 
     Raises:
-        LabError: the overlay did not come to feed everybody.
+        LabError: the overlay did not feed all members.
         ConfigError: the members do not fit into the limits.
     """
     settings = wishes.settings
@@ -167,7 +167,7 @@ def _tree_document(world: World, ideal: int | None = None) -> Document:
 
 
 def _mend(world: World, say: Say) -> float | None:
-    """Let time pass until everybody is fed. Returns how long it took, None if it was not to be."""
+    """Let time pass until all members are fed. Returns how long it took; None: they never were."""
     began = world.now
     while world.now < began + MEND_LIMIT_S:
         world.agenda.run(world.now + 0.05)

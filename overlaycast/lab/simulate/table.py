@@ -79,7 +79,7 @@ def _events(title: str, phase: dict[str, Any]) -> Table:
         "orders per change": phase["orders_per_change"],
         "errors sent": phase["errors"],
         "time without data p50, p99, longest": f"{gap['p50']}, {gap['p99']}, {gap['max']} ms ({phase['gaps']} times)",
-        "everybody fed again after": f"{phase['fed_again_s']} s",
+        "all members fed again after": f"{phase['fed_again_s']} s",
     }
     for name, value in rows.items():
         table.add_row(name, str(value))

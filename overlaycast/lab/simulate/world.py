@@ -1,6 +1,6 @@
 """The overlay's real core among simulated members, in virtual time: the coordinator's shell without its sockets.
 
-Owns: who is there, when messages arrive, and the count of what happens. Decides nothing: places come from
+Owns: which members are there, when messages arrive, and the count of what happens. Decides nothing: parents come from
 ``Overlay``, failovers from ``Member``. Same draw, same seed, same run.
 
 For small groups every message and frame really goes through its wire form, both ways, so that nothing passes here that
@@ -117,7 +117,7 @@ class World:
             tally.moves_of_well += 1
             tally.well_moved.append({"at": round(self.now, 3), "member": member.ident, "from": old, "to": new})
 
-    # --- who comes and goes ------------------------------------------------------------------------------------------
+    # --- members that come and go ------------------------------------------------------------------------------------
 
     def join(self, seat: int, role: Role = "peer", limits: MemberLimits | None = None) -> Member:
         """Let a host subscribe, now. Returns the member."""
@@ -244,8 +244,8 @@ class World:
         """Return the tree as the members see it now.
 
         Returns:
-            A draw of those present whose chain of feeders ends at the source; per host, who feeds it; and how many
-            others there are, who have no feed.
+            A draw of those present whose chain of feeders ends at the source; each host's parent; and how many
+            others there are, without a feed.
         """
         present = {member.ident: member for member in self.present()}
         fed = [member for member in present.values() if member.latency_ms() is not None]
