@@ -6,7 +6,7 @@ import asyncio
 
 from hypothesis import settings
 
-# Without this pytest-asyncio asks for "the" event loop where there is none yet, which makes one that nobody ever
+# Without this pytest-asyncio asks for "the" event loop where there is none yet, which makes one that no code ever
 # closes; the garbage collector then finds it in the middle of some test, and blames that.
 asyncio.set_event_loop(None)
 

@@ -28,7 +28,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def test_a_forwarder_is_killed_and_nobody_misses_a_byte(tmp_path: Path) -> None:
+def test_a_forwarder_is_killed_and_no_receiver_misses_a_byte(tmp_path: Path) -> None:
     commands = block().replace("/tmp/by-hand", str(tmp_path)).replace("8470", str(free_port()))
     commands = commands.replace("$PWD/.venv/bin", str(Path(sys.executable).parent))
     script = tmp_path.parent / f"{tmp_path.name}.sh"

@@ -63,7 +63,7 @@ def test_a_closed_stream_is_not_taken_by_a_file_or_socket(tmp_path: Path) -> Non
 
 
 def blocked_pipe() -> tuple[int, Callable[[], None]]:
-    """Return the full end of a pipe that nobody reads."""
+    """Return the full end of a pipe without a reader."""
     read, write = os.pipe()
     os.set_blocking(write, False)
     try:
@@ -81,7 +81,7 @@ def stopped_terminal() -> tuple[int, Callable[[], None]]:
 
 
 @pytest.mark.parametrize("stream", [blocked_pipe, stopped_terminal])
-def test_nobody_reads_standard_error(stream: Callable[[], tuple[int, Callable[[], None]]]) -> None:
+def test_standard_error_without_a_reader(stream: Callable[[], tuple[int, Callable[[], None]]]) -> None:
     err, close = stream()
     with subprocess.Popen([sys.executable, "-c", SAY, str(20 * _MOST)], stdout=subprocess.PIPE, stderr=err) as program:
         os.close(err)

@@ -97,14 +97,14 @@ def ids(cast: Cast) -> dict[str, int]:
 def tree(edges: dict[str, str], cast: Cast, network: NetworkSeen, epoch: int) -> Tree:
     """Return a tree with these child -> parent edges; the source and the backup are in it too."""
     number = ids(cast)
-    everybody = {cast.source: None, **dict.fromkeys(cast.backups, cast.source), **edges}
+    parents = {cast.source: None, **dict.fromkeys(cast.backups, cast.source), **edges}
 
     def depth(host: str) -> int:
-        parent = everybody.get(host)
+        parent = parents.get(host)
         return 0 if parent is None else 1 + depth(parent)
 
     seats = []
-    for host, parent in everybody.items():
+    for host, parent in parents.items():
         role = "source" if host == cast.source else "backup" if host in cast.backups else "peer"
         seats.append(
             Seat(
@@ -124,14 +124,14 @@ def tree(edges: dict[str, str], cast: Cast, network: NetworkSeen, epoch: int) ->
 
 def recording(story: Story | None = None) -> Recording:
     """Return the run: a kill at 10 s, a silent death at 20 s, END at 30 s."""
-    told = story or Story()
+    story = story or Story()
     chosen, cast, network = experiment()
     number = ids(cast)
-    journals = {host: _receiver(told, host, number) for host in cast.peers}
+    journals = {host: _receiver(story, host, number) for host in cast.peers}
     journals[cast.source] = _source(cast.source, number)
     before, middle, after = (
         tree(edges, cast, network, epoch)
-        for epoch, edges in enumerate((told.start, told.after_kill, told.after_silence), 3)
+        for epoch, edges in enumerate((story.start, story.after_kill, story.after_silence), 3)
     )
     sent = FileSeen(RECORD * PER_STEP * STEPS, DIGEST, MEDIA)
     return Recording(
@@ -157,7 +157,7 @@ def recording(story: Story | None = None) -> Recording:
         ],
         multicast_blocked=True,
         journals=journals,
-        counters=_counters(told, network),
+        counters=_counters(story, network),
         start_tree=before,
         faults=[
             _fault("primary-dies", "kill", "primary-with-largest-branch", "202a", 10, before, middle),
@@ -165,7 +165,7 @@ def recording(story: Story | None = None) -> Recording:
         ],
         sent=sent,
         received={
-            host: FileSeen(sent.size, "00" * 32 if host in told.wrong_file else DIGEST, MEDIA) for host in cast.peers
+            host: FileSeen(sent.size, "00" * 32 if host in story.wrong_file else DIGEST, MEDIA) for host in cast.peers
         },
         control_bytes=412_000,
         control_messages=1900,
@@ -208,35 +208,35 @@ def _source(host: str, number: dict[str, int]) -> j.Journal:
     return j.Journal(host, tuple(entries))
 
 
-def _receiver(told: Story, host: str, number: dict[str, int]) -> j.Journal:
+def _receiver(story: Story, host: str, number: dict[str, int]) -> j.Journal:
     until = {"202a": 50, "202g": 100}.get(host, STEPS)
     gaps: dict[int, float] = {}
     entries: list[Entry] = [
         Welcomed(t=T0 - 3, member=number[host]),
-        Fed(t=T0 - 1, parent=number[told.start[host]]),
+        Fed(t=T0 - 1, parent=number[story.start[host]]),
     ]
     for at, step, gap, dead, after in (
-        (10.0, 51, told.kill_gap_ms, "202a", told.after_kill),
-        (20.0, 101, told.silence_gap_ms, "202g", told.after_silence),
+        (10.0, 51, story.kill_gap_ms, "202a", story.after_kill),
+        (20.0, 101, story.silence_gap_ms, "202g", story.after_silence),
     ):
-        entries += _failover(told, host, number, at, gap, dead, after)
+        entries += _failover(story, host, number, at, gap, dead, after)
         if host in ("202b", "202c", "202d", "202e", "202f") and dead == "202a":
             gaps[step] = gap
         if host in ("202h", "202i") and dead == "202g":
             gaps[step] = gap
-    lost = told.lost.get(host, 0)
+    lost = story.lost.get(host, 0)
     if lost:
         entries.append(RecordsLost(t=T0 + 12, from_seq=100, to_seq=100 + lost))
-    entries += _samples(until, told.twice.get(host, 0), gaps)
+    entries += _samples(until, story.twice.get(host, 0), gaps)
     if until == STEPS:
-        entries += _ending(told, host, lost, gaps)
+        entries += _ending(story, host, lost, gaps)
     return j.Journal(host, tuple(sorted(entries, key=lambda entry: entry.t)))
 
 
 def _failover(
-    told: Story, host: str, number: dict[str, int], at: float, gap: float, dead: str, after: dict[str, str]
+    story: Story, host: str, number: dict[str, int], at: float, gap: float, dead: str, after: dict[str, str]
 ) -> list[Entry]:
-    before = told.start if dead == "202a" else told.after_kill
+    before = story.start if dead == "202a" else story.after_kill
     if host not in after or before.get(host) == after[host]:
         return []
     t = T0 + at + gap / 1000
@@ -248,7 +248,7 @@ def _failover(
     ]
 
 
-def _ending(told: Story, host: str, lost: int, gaps: dict[int, float]) -> list[Entry]:
+def _ending(story: Story, host: str, lost: int, gaps: dict[int, float]) -> list[Entry]:
     total = PER_STEP * STEPS
     longest = max([11.0, *gaps.values()])
     return [
@@ -260,8 +260,8 @@ def _ending(told: Story, host: str, lost: int, gaps: dict[int, float]) -> list[E
             expected=total,
             received=total - lost,
             lost=lost,
-            duplicated=told.twice.get(host, 0),
-            digest_ok=host not in told.wrong_file,
+            duplicated=story.twice.get(host, 0),
+            digest_ok=host not in story.wrong_file,
             latency_ms=SinkLatency(p50=12.4, p99=31.0, max=longest + 12),
             longest_gap_ms=longest,
             longest_gap_at=T0 + 10,
@@ -270,14 +270,14 @@ def _ending(told: Story, host: str, lost: int, gaps: dict[int, float]) -> list[E
     ]
 
 
-def _counters(told: Story, network: NetworkSeen) -> list[CounterSample]:
+def _counters(story: Story, network: NetworkSeen) -> list[CounterSample]:
     """Each site's uplink carries one copy inwards, or as many as the story says; packets of 1448 bytes of payload."""
     found = []
     for step in range(-1, STEPS + 6):
         above_tcp = (RECORD + 24) * PER_STEP * min(max(step, 0), STEPS)
         links = {}
         for link in network.links:
-            copies = told.copies_into.get(link.site, 1) if link.site else 0
+            copies = story.copies_into.get(link.site, 1) if link.site else 0
             packets = above_tcp * copies // 1448
             inwards = above_tcp * copies + 66 * packets
             acks = packets // 2

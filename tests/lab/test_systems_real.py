@@ -80,7 +80,7 @@ def test_routers_forward_one_copy_to_everybody() -> None:
     one_copy = 50 * (1000 + 42)
     for link in ("core1-B", "B-A", "A-202a", "A-202b", "core1-C", "core2-E", "source-RS", "RS-core1"):
         assert one_copy <= crossed[link] < one_copy + 1000, link
-    assert crossed["core2-D"] < 1000  # nobody there has joined
+    assert crossed["core2-D"] < 1000  # no host there has joined
 
 
 @inside

@@ -1,4 +1,4 @@
-"""What a rogue does is valid protocol, and only what it was told to do."""
+"""What a rogue does is valid protocol, and only what it was ordered to do."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ OTHERS: list[Frame] = [Heartbeat(7), Heartbeat(7, seek=True), Hello(bytes(16), 5
 
 
 @pytest.mark.parametrize("kind", ["tamper", "mute", "lie"])
-def test_honest_until_told(kind: str) -> None:
+def test_honest_until_ordered(kind: str) -> None:
     rogue = Misdeeds(kind)
     assert [rogue.forwarded(frame) for frame in (RECORD, LAST, *OTHERS)] == [RECORD, LAST, *OTHERS]
     assert rogue.said(TOLD) == (TOLD,)

@@ -40,29 +40,29 @@ def cut(lengths: list[int]) -> tuple[list[bytes], list[bytes]]:
 
 def put_together(arriving: list[bytes], count: int) -> tuple[Assembly, list[Record | Lost | End]]:
     """Return what an assembly says to these datagrams and END."""
-    assembly, told = Assembly(), []
+    assembly, results = Assembly(), []
     for datagram in (*arriving, end_datagram(count, 5, 0, DIGEST)):
-        told += assembly.take(datagram)
-    return assembly, told
+        results += assembly.take(datagram)
+    return assembly, results
 
 
 @given(sizes)
 def test_what_is_cut_is_put_together_again(lengths: list[int]) -> None:
     records, sent = cut(lengths)
     assert all(len(datagram) <= DATAGRAM_HEADER + PIECE for datagram in sent)
-    _, told = put_together(sent, len(records))
-    assert [one.payload for one in told if isinstance(one, Record)] == records
-    assert told[-1] == End(len(records), 0, DIGEST)
-    assert not [one for one in told if isinstance(one, Lost)]
+    _, results = put_together(sent, len(records))
+    assert [one.payload for one in results if isinstance(one, Record)] == records
+    assert results[-1] == End(len(records), 0, DIGEST)
+    assert not [one for one in results if isinstance(one, Lost)]
 
 
 @given(sizes, st.data())
 def test_every_record_comes_once_in_order_or_is_lost(lengths: list[int], data: st.DataObject) -> None:
     records, sent = cut(lengths)
     kept = data.draw(st.lists(st.sampled_from(range(len(sent))), max_size=3 * len(sent)))
-    _, told = put_together([sent[index] for index in kept], len(records))
+    _, results = put_together([sent[index] for index in kept], len(records))
     seen: list[int] = []
-    for one in told:
+    for one in results:
         if isinstance(one, Record):
             assert one.payload == records[one.seq]
             seen.append(one.seq)
@@ -78,28 +78,28 @@ def test_every_record_comes_once_in_order_or_is_lost(lengths: list[int], data: s
 def test_a_shuffle_within_the_window_loses_nothing(lengths: list[int], random: Any) -> None:
     records, sent = cut(lengths)
     order = sorted(range(len(sent)), key=lambda index: index + random.uniform(0, WINDOW / 2))
-    _, told = put_together(
+    _, results = put_together(
         [sent[order[0]] if order[0] == 0 else sent[0], *[sent[index] for index in order]], len(records)
     )
-    assert [one.payload for one in told if isinstance(one, Record)] == records
+    assert [one.payload for one in results if isinstance(one, Record)] == records
 
 
 @given(st.lists(st.binary(max_size=80), max_size=30))
 def test_garbage_is_passed_over(garbage: list[bytes]) -> None:
     records, sent = cut([3000] * 3)
-    assembly, told = Assembly(), []
+    assembly, results = Assembly(), []
     for datagram in sent:
-        told += assembly.take(datagram)
+        results += assembly.take(datagram)
         for junk in garbage:
             assembly.take(junk[:DATAGRAM_HEADER])
-    assert [one.payload for one in told if isinstance(one, Record)] == records
+    assert [one.payload for one in results if isinstance(one, Record)] == records
 
 
 def test_doubles_and_a_hole_are_counted() -> None:
     records, sent = cut([100] * (2 * WINDOW))
-    assembly, told = put_together([*sent[:3], sent[1], *sent[4:]], len(records))
+    assembly, results = put_together([*sent[:3], sent[1], *sent[4:]], len(records))
     assert assembly.duplicated == 1
-    assert [one for one in told if isinstance(one, Lost)] == [Lost(3, 4)]
+    assert [one for one in results if isinstance(one, Lost)] == [Lost(3, 4)]
 
 
 def words(role: str, folder: Path, port: int, *more: str) -> list[str]:

@@ -33,7 +33,7 @@ def test_spread_has_one_at_the_beginning_and_the_others_evenly() -> None:
 
 
 @given(CHURNS, st.integers(0, 1000), st.floats(3, 60))
-def test_nobody_comes_who_is_there_and_nobody_goes_who_is_not(arrival: Arrival, seed: int, stream_s: float) -> None:
+def test_no_peer_joins_twice_or_leaves_before_it_joined(arrival: Arrival, seed: int, stream_s: float) -> None:
     found = plan(arrival, PEERS, seed, stream_s)
     there = set(found.first)
     assert there

@@ -91,7 +91,7 @@ def test_check_warns_in_one_line_and_accepts_the_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.lab
-def test_a_run_above_the_ceiling_of_the_wire_is_invalid_everywhere_it_is_told(tmp_path: Path) -> None:
+def test_a_run_above_the_ceiling_of_the_wire_is_invalid_wherever_it_is_shown(tmp_path: Path) -> None:
     words = [*LAB, "run", str(row(tmp_path, 80, None)), "--out", str(tmp_path / "out"), "--junit", str(tmp_path / "x")]
     done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=240)
     assert "the links with delay or loss would carry 7000 Mbit/s in sum" in done.stderr

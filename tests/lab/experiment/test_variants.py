@@ -86,13 +86,13 @@ def test_wrong_sweeps_are_named(more: str, said: str) -> None:
     assert str(error.value).startswith(said)
 
 
-def test_a_wrong_value_is_told_with_its_line() -> None:
+def test_an_error_in_a_value_names_its_line() -> None:
     [one] = runs("sweep: {group.default_out_degree: [-1]}\n")
     with pytest.raises(ConfigError, match=r"x\.yaml:9: group\.default_out_degree: should be greater"):
         experiment.parse(one.document)
 
 
-def test_an_unknown_field_is_told() -> None:
+def test_an_unknown_field_is_an_error() -> None:
     [one] = runs("sweep: {group.colour: [red]}\n")
     with pytest.raises(ConfigError, match=r"x\.yaml:9: group\.colour: unknown field 'colour'"):
         experiment.parse(one.document)

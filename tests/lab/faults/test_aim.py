@@ -1,4 +1,4 @@
-"""What a fault touches, and who is cut off by it."""
+"""What a fault hits, and which members it cuts off."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def fault(action: str, **fields: Any) -> Fault:
 
 
 def ground() -> Ground:
-    """Return Figure 2A with everybody in it."""
+    """Return Figure 2A with all its members."""
     _, cast, _ = made_up.experiment()
     return Ground(made_up.topology(), cast.members, cast.source)
 
@@ -55,7 +55,7 @@ def test_a_share_is_the_seeds() -> None:
     assert len({hit(killed, seed).members for seed in range(20)}) > 5
 
 
-def test_a_share_is_of_those_who_are_there() -> None:
+def test_a_share_is_of_the_members_that_are_there() -> None:
     gone: dict[str, str | None] = dict.fromkeys(NORTH, "north")
     assert not {*NORTH} & {*hit(fault("kill", target="share:1"), gone=gone).members}
 
@@ -81,13 +81,13 @@ def test_a_link_between_routers() -> None:
     assert hit(fault("link-flap", target="link:B/A")).away == ("202a", "202b", "202c")
 
 
-def test_a_link_that_only_suffers_takes_nobody_away() -> None:
+def test_a_link_that_only_suffers_takes_no_member_away() -> None:
     found = hit(fault("link-loss", target="uplink:east", loss=0.1))
     assert found.links == (("core1", "C"),)
     assert found.away == found.silenced == ()
 
 
-def test_a_router_takes_along_who_hangs_on_it() -> None:
+def test_a_router_takes_away_the_members_behind_it() -> None:
     found = hit(fault("router-down", target="C"))
     assert {*found.links} == {("core1", "C"), ("C", "C1"), ("C", "C2")}
     assert found.away == EAST
@@ -106,7 +106,7 @@ def test_a_mute_member_is_there_but_its_children_are_alone() -> None:
     assert hit(fault("tamper", target="202a")).silenced == ()
 
 
-def test_nobody_fits() -> None:
+def test_no_member_fits() -> None:
     with pytest.raises(LabError, match="no member fits"):
         hit(fault("kill", target="backup"), gone={"backup": None})
 

@@ -50,7 +50,7 @@ def test_backup_and_host() -> None:
     assert resolve("202m", figure_2a(), {}) == "202m"
 
 
-def test_nobody_fits() -> None:
+def test_no_member_fits() -> None:
     with pytest.raises(LabError, match="no member fits"):
         resolve("forwarder-of:west", figure_2a(), {"202l": "west"})
 

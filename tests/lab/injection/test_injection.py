@@ -32,7 +32,7 @@ class Here:
 
 
 class Wire:
-    """A link that does as told, or not."""
+    """A link that obeys, or not."""
 
     def __init__(self, obeys: bool = True) -> None:
         self.up = True
@@ -89,7 +89,7 @@ async def test_kill_is_proven(stage: Callable[..., Stage], program: Program) -> 
         Leave(action="leave", at_s=1, target="h"),
     ],
 )
-async def test_nobody_dies_twice(stage: Callable[..., Stage], program: Program, fault: Fault) -> None:
+async def test_no_program_dies_twice(stage: Callable[..., Stage], program: Program, fault: Fault) -> None:
     await program.end(0.0)
     with pytest.raises(LabError, match="had ended"):
         await injection.inject(stage(), fault, HIT)
@@ -143,7 +143,7 @@ def deaf() -> subprocess.Popen[bytes]:
     return process
 
 
-async def test_who_does_not_leave_is_told(
+async def test_a_program_that_does_not_leave_is_an_error(
     deaf: subprocess.Popen[bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(members, "LEAVE_S", 0.05)

@@ -95,10 +95,16 @@ async def nothing(*_: object) -> None:
 def stage(net: Net | None = None, **more: Any) -> Stage:
     """Return a stage around a made-up network."""
 
-    def nobody() -> Program:
+    def absent() -> Program:
         raise AssertionError
 
-    given = {"programs": {}, "cables": net or Net(), "coordinator": nobody, "start_coordinator": nothing, "source": "s"}
+    given = {
+        "programs": {},
+        "cables": net or Net(),
+        "coordinator": absent,
+        "start_coordinator": nothing,
+        "source": "s",
+    }
     return Stage(**{**given, **more})
 
 
@@ -191,7 +197,7 @@ async def test_restart_kills_and_starts(program: Program) -> None:  # noqa: F811
     assert started == ["h"]
 
 
-async def test_nobody_to_kill() -> None:
+async def test_no_program_to_kill() -> None:
     with pytest.raises(LabError, match="nothing was started in h"):
         await injection.inject(stage(), Restart(action="restart", at_s=1, target="h"), Hit("h", members=("h",)))
 

@@ -1,4 +1,4 @@
-"""IPv6 and NAT for real: who reaches whom, what the check says of it, and that nothing is left out on the way."""
+"""IPv6 and NAT for real: which hosts reach which, and what the check says of it."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_a_network_with_a_nat_is_what_was_asked_in_each_family(ip: str) -> None:
 
 
 def exchange(network: Network, client: str, server: str, family: int) -> tuple[str, bytes]:
-    """Dial from one host to another over TCP; return whom the server saw, and what the client got."""
+    """Dial from one host to another over TCP; return the client that the server saw, and what the client got."""
     kind = socket.AF_INET6 if family == 6 else socket.AF_INET
     with network.in_namespace(server):
         listener = socket.create_server((network.topology.address(server, family), 0), family=kind)  # type: ignore[arg-type]
@@ -150,9 +150,9 @@ def test_overlaycast_trace_finds_the_routers_in_each_family() -> None:
     with Network(topology) as network:
         for family in topology.families:
             words = [sys.executable, "-m", "overlaycast.cli", "trace", topology.address("out", family), "--json"]
-            told, complaint, code = network.host("in").pexec(words)
+            out, complaint, code = network.host("in").pexec(words)
             assert code == 0, complaint
-            route = json.loads(told)
+            route = json.loads(out)
             assert [node_of(topology, router) for router in route["routers"]] == ["leaf", "n", "core"]
             assert route["target"] == topology.address("out", family)
         asked = [topology.address(name, family) for name in ("out", "out2") for family in (4, 6)]

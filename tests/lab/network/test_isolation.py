@@ -28,10 +28,10 @@ PATIENCE = 60.0
 def world() -> dict[str, object]:
     """What must be the same outside before and after."""
     commands = (["ip", "netns"], ["ip", "-o", "link"], ["tc", "qdisc"])
-    told = {" ".join(c): subprocess.run(c, capture_output=True, text=True, check=True).stdout for c in commands}
+    shown = {" ".join(c): subprocess.run(c, capture_output=True, text=True, check=True).stdout for c in commands}
     temporary = sorted(name for name in os.listdir(tempfile.gettempdir()) if name.startswith("overlaycast"))
     mounts = Path("/proc/self/mounts").read_text()
-    return {**told, "mounts": mounts, "run": sorted(os.listdir("/run")), "temporary": temporary}
+    return {**shown, "mounts": mounts, "run": sorted(os.listdir("/run")), "temporary": temporary}
 
 
 def marked(token: str) -> list[str]:
@@ -56,8 +56,8 @@ def processes(token: str) -> list[tuple[int, str]]:
 
 @contextmanager
 def seen_out(token: str) -> Iterator[None]:
-    """Within: what ends all of these processes. Leaves when they are gone; who is the first of a pid namespace is gone
-    only after everybody else in there, so nobody who was started meanwhile is forgotten."""
+    """Within: what ends all of these processes. Returns when they are gone; the first process of a pid
+    namespace goes last, so none that was started meanwhile is missed."""
     handles = []
     for pid, _ in processes(token):
         with suppress(ProcessLookupError):
@@ -97,7 +97,7 @@ def test_the_exit_code_is_the_commands() -> None:
 
 
 @pytest.mark.lab
-def test_a_command_that_is_killed_inside_is_told_by_its_signal() -> None:
+def test_a_command_that_is_killed_inside_gives_its_signal() -> None:
     code = "import ctypes; ctypes.string_at(0)"
     done = subprocess.run([*ISOLATE, sys.executable, "-c", code], check=False, timeout=PATIENCE, capture_output=True)
     assert done.returncode == 128 + signal.SIGSEGV
@@ -132,7 +132,7 @@ def test_a_polite_end_cleans_up_and_keeps_the_code(number: signal.Signals) -> No
         process.send_signal(number)
         assert process.stdout is not None
         assert json.loads(process.stdout.readline()) == {"stopped": True}
-        assert process.stdout.read() == ""  # the end: nobody holds the output any more
+        assert process.stdout.read() == ""  # the end: no process holds the output any more
         assert process.wait(PATIENCE) == 128 + number
         assert marked(token) == []
     assert world() == before
@@ -219,7 +219,7 @@ def test_a_whole_network_needs_no_privilege_outside() -> None:
 
 
 @pytest.mark.lab
-def test_a_missing_program_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_program_is_an_error_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(MissingError, match="needs unshare; install it with: apt-get install util-linux"):
         isolation.run_isolated(["true"])

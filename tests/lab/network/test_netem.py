@@ -26,7 +26,7 @@ PATIENCE_S = 300
 
 
 @pytest.fixture(scope="module")
-def told() -> list[dict[str, Any]]:
+def answers() -> list[dict[str, Any]]:
     """What the guest says of each topology."""
     if platform.machine() != "x86_64":
         pytest.skip("user-mode Linux is packaged for x86_64 only")
@@ -54,15 +54,15 @@ def rows(found: dict[str, Any]) -> dict[tuple[str, str], dict[str, Any]]:
     return {(row["link"], row["direction"]): row for row in found["fidelity"]["links"]}
 
 
-def test_what_needs_more_than_a_rate_is_shaped_by_netem(told: list[dict[str, Any]]) -> None:
-    rough, figure = told
+def test_what_needs_more_than_a_rate_is_shaped_by_netem(answers: list[dict[str, Any]]) -> None:
+    rough, figure = answers
     assert rough["means"] == {"r-a": "tbf", "s-b": "tbf", "r-s": "netem"}
     assert figure["means"]["core1-B"] == "netem"
     assert set(figure["means"].values()) == {"netem", "tbf"}
 
 
-def test_a_bad_line_is_as_bad_as_asked_each_way(told: list[dict[str, Any]]) -> None:
-    there, back = (rows(told[0])["r-s", way] for way in ("ab", "ba"))
+def test_a_bad_line_is_as_bad_as_asked_each_way(answers: list[dict[str, Any]]) -> None:
+    there, back = (rows(answers[0])["r-s", way] for way in ("ab", "ba"))
     assert 4 < there["measured"]["rate_mbit"] <= 11  # too little time makes it slower, nothing faster
     assert 1 < back["measured"]["rate_mbit"] <= 2.2
     assert there["measured"]["loss"] == pytest.approx(0.1, abs=0.08)
@@ -71,11 +71,11 @@ def test_a_bad_line_is_as_bad_as_asked_each_way(told: list[dict[str, Any]]) -> N
     assert back["measured"]["delay_ms"] == pytest.approx(60, abs=15)
 
 
-def test_figure_2a_passes_the_same_check(told: list[dict[str, Any]]) -> None:
-    fidelity = told[1]["fidelity"]
+def test_figure_2a_passes_the_same_check(answers: list[dict[str, Any]]) -> None:
+    fidelity = answers[1]["fidelity"]
     assert fidelity["multicast_blocked"]
     assert fidelity["hosts"] == 16
     assert all(row["ok"] for row in fidelity["links"])
     for uplink in ("core1-B", "core1-C", "core2-D", "core2-E"):
         for way in ("ab", "ba"):
-            assert 10 < rows(told[1])[uplink, way]["measured"]["rate_mbit"] <= 22
+            assert 10 < rows(answers[1])[uplink, way]["measured"]["rate_mbit"] <= 22

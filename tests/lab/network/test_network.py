@@ -230,7 +230,7 @@ def test_more_than_the_wire_can_carry_makes_a_run_invalid() -> None:
             sender.connect((network.topology.address("c"), 9))
             for _ in range(200):
                 for _ in range(100):
-                    with suppress(ConnectionRefusedError):  # nobody listens there
+                    with suppress(ConnectionRefusedError):  # no program listens there
                         sender.send(bytes(22 * 60))
                 if network.counters()["r-s"].ab.overrun:
                     break
@@ -309,7 +309,7 @@ def test_counters_count_what_crossed_each_way_and_reading_sends_nothing() -> Non
 def test_hosts_are_mininet_nodes() -> None:
     with Network(small()) as network:
         host = network.host("a")
-        assert host.shell is None, "nobody asked for a shell yet"
+        assert host.shell is None, "no shell before its first use"
         assert host.cmd("ip -br addr show a-eth0").split()[2] == "10.0.0.2/24"
         assert "a-eth0" in host.cmd("ls /sys/class/net")
         net: Any = network.mininet  # Mininet has no annotations
@@ -341,7 +341,7 @@ def test_programs_are_started_directly_and_end_with_the_network() -> None:
 
 
 def _gone(pid: int) -> bool:
-    """A process that is no more, or a zombie that nobody has fetched yet (we are process 1 here)."""
+    """A process that is no more, or a zombie that waits to be fetched (we are process 1 here)."""
     try:
         with open(f"/proc/{pid}/stat") as stat:
             return stat.read().rpartition(")")[2].split()[0] == "Z"

@@ -52,7 +52,7 @@ def test_order_delay_rate_and_accounts(wish: Shape, offers: list[tuple[int, int]
     pipe = Pipe(wish, Random(seed))
     out = feed(pipe, offers)
     numbers = [frame[:4] for _, _, frame in out]
-    assert numbers == sorted(numbers), "nobody overtakes"
+    assert numbers == sorted(numbers), "no frame overtakes"
     for release, offered, frame in out:
         itself = len(frame) * 8000 / wish.rate_mbit if wish.rate_mbit else 0
         assert release >= offered + itself + (wish.delay_ms - wish.jitter_ms) * MS - 2
@@ -98,7 +98,7 @@ def test_a_new_rate_holds_for_what_waits_but_not_for_what_is_on_its_way() -> Non
     pipe.change(Shape(rate_mbit=80, delay_ms=1), MS)  # the first has left, two wait
     releases = [release for release, _ in drain(pipe, 1 << 62)]
     assert releases[0] == 6 * MS
-    assert releases[1:] == [6 * MS, 6 * MS], "sent at once, but nobody overtakes the first"
+    assert releases[1:] == [6 * MS, 6 * MS], "sent at once, but no frame overtakes the first"
     pipe.offer(10 * MS, bytes(1000))
     assert drain(pipe, 1 << 62)[0][0] == 10 * MS + 100_000 + MS
 

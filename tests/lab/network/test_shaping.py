@@ -1,4 +1,4 @@
-"""Wishes for links: what is accepted, which means is chosen, what tc is told, and how its answers are read."""
+"""Wishes for links: what is accepted, which means is chosen, what tc is asked, and how its answers are read."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ shapes = st.builds(
         ({"delay": 2}, "link a-b: unknown field 'delay'; accepted: rate_mbit, delay_ms"),
     ],
 )
-def test_a_wish_that_nobody_can_honour_is_refused_by_name(wishes: dict[str, object], complaint: str) -> None:
+def test_a_wish_that_no_means_can_honour_is_refused_by_name(wishes: dict[str, object], complaint: str) -> None:
     with pytest.raises(ConfigError) as refused:
         shape("link a-b", **wishes)
     assert complaint in str(refused.value)
@@ -82,7 +82,7 @@ def test_tbf_never_gets_what_it_cannot_do(ab: Shape, ba: Shape, netem: bool, cha
         assert not changeable
 
 
-def test_what_tc_is_told() -> None:
+def test_what_tc_is_asked() -> None:
     assert tc_commands("tbf", "a-eth0", Shape(rate_mbit=1000)) == [
         "qdisc replace dev a-eth0 root handle 1: tbf rate 1000000000bit burst 125000b limit 6250000b"
     ]
@@ -103,7 +103,7 @@ def test_what_tc_is_told() -> None:
     assert tc_commands("none", "a-eth0", PLAIN) == []
 
 
-def told(**changed: str | float) -> str:
+def shown(**changed: str | float) -> str:
     """What tc says of the three storeys."""
     delay = changed.get("delay", 0.005)
     options = {"limit": 50_000, "delay": {"delay": delay, "jitter": 0}, "loss-random": {"loss": 0.01}}
@@ -115,7 +115,7 @@ def told(**changed: str | float) -> str:
     return json.dumps([{"dev": "a-eth0", **row} for row in rows])
 
 
-def test_packets_that_found_the_queue_full_are_told_from_those_that_were_to_be_lost() -> None:
+def test_packets_that_found_the_queue_full_are_counted_apart_from_those_lost_as_asked() -> None:
     rows = [
         {"kind": "tbf", "handle": "1:", "drops": 1},
         {"kind": "netem", "handle": "2:", "drops": 30},
@@ -129,14 +129,14 @@ def test_packets_that_found_the_queue_full_are_told_from_those_that_were_to_be_l
 
 def test_what_tc_says_back_of_netem_is_compared() -> None:
     wish = Shape(rate_mbit=20, delay_ms=5, loss=0.01)
-    assert tc_differences("netem", "a-eth0", wish, told()) == []
-    assert tc_differences("netem", "a-eth0", wish, told(delay=0.05)) == ["a-eth0: delay_ms: asked 5, found 50"]
-    assert tc_differences("netem", "a-eth0", wish, told(rate=1)) == ["a-eth0: rate_mbit: asked 20, found 8e-06"]
-    assert tc_differences("netem", "a-eth0", wish, told(kind="bfifo")) == ["a-eth0: asked netem as 2:, found bfifo"]
+    assert tc_differences("netem", "a-eth0", wish, shown()) == []
+    assert tc_differences("netem", "a-eth0", wish, shown(delay=0.05)) == ["a-eth0: delay_ms: asked 5, found 50"]
+    assert tc_differences("netem", "a-eth0", wish, shown(rate=1)) == ["a-eth0: rate_mbit: asked 20, found 8e-06"]
+    assert tc_differences("netem", "a-eth0", wish, shown(kind="bfifo")) == ["a-eth0: asked netem as 2:, found bfifo"]
     assert tc_differences("netem", "b-eth0", wish, "") == ["b-eth0: asked tbf as 1:, found nothing"]
     unlimited = Shape(delay_ms=5, loss=0.01)
-    assert tc_differences("netem", "a-eth0", unlimited, told(rate=5_000_000_000)) == []
-    assert tc_differences("netem", "a-eth0", unlimited, told()) == ["a-eth0: rate_mbit: asked 40000, found 20"]
+    assert tc_differences("netem", "a-eth0", unlimited, shown(rate=5_000_000_000)) == []
+    assert tc_differences("netem", "a-eth0", unlimited, shown()) == ["a-eth0: rate_mbit: asked 40000, found 20"]
 
 
 def test_what_tc_says_back_of_tbf_is_compared() -> None:

@@ -88,7 +88,7 @@ def test_a_cut_link_carries_nothing_until_it_is_mended(bench: Bench) -> None:
     assert (bench.b.recv(2000), bench.a.recv(2000)) == (b"after", b"after")
 
 
-def test_a_shorter_delay_after_a_longer_one_lets_nobody_overtake(bench: Bench) -> None:
+def test_a_shorter_delay_after_a_longer_one_lets_no_frame_overtake(bench: Bench) -> None:
     bench.process.change("a-b", "ab", Shape(delay_ms=50))
     bench.a.send(b"1")
     while bench.process.status()["links"]["a-b"]["ab"]["frames"] == 0:
@@ -113,7 +113,7 @@ def test_a_wrong_order_is_refused_and_changes_nothing(bench: Bench, order: dict[
     assert bench.process.status()["links"]["a-b"]["ab"]["shape"] == {"delay_ms": 20}
 
 
-def test_a_wire_that_died_is_told_as_such(bench: Bench) -> None:
+def test_a_wire_that_died_is_an_error(bench: Bench) -> None:
     os.kill(bench.process.pid, 9)
     with pytest.raises(LabError, match="the wire"):
         bench.process.status()

@@ -246,7 +246,7 @@ def test_a_link_may_differ_by_direction() -> None:
     assert draw.describe_link(link) == "20 Mbit/s, 5 ms there, 2 Mbit/s, 5 ms back"
 
 
-def test_unknown_names_are_told_with_what_there_is() -> None:
+def test_an_unknown_name_is_an_error_that_lists_the_known_ones() -> None:
     topology = Uneven().topology("uneven")
     with pytest.raises(ConfigError, match="no node 'x'; accepted: r, h"):
         topology.node("x")
@@ -302,7 +302,7 @@ def home(**params: object) -> Topology:
     return Topology.of("home", nodes, links, **params)  # type: ignore[arg-type]
 
 
-def test_who_is_behind_a_nat_can_call_and_not_be_called() -> None:
+def test_a_node_behind_a_nat_can_dial_and_cannot_be_dialled() -> None:
     topology = home()
     (nat,) = topology.nats
     assert (nat.router, nat.link, nat.inside) == ("n", "core-n", frozenset({"n", "leaf", "in", "in2"}))
