@@ -14,7 +14,6 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
-from urllib.parse import urlsplit
 
 import httpx
 from pydantic import BaseModel, Field, ValidationError
@@ -25,6 +24,7 @@ from overlaycast.dispatch import Command, dispatch
 from overlaycast.errors import ConfigError
 from overlaycast.settings import Settings, load
 from overlaycast.streams import OutputError
+from overlaycast.urls import parse_coordinator
 from overlaycast.wire.group import GroupName, GroupSettings
 from overlaycast.wire.views import (
     CreatedView,
@@ -221,17 +221,13 @@ def _answer(settings: AdminSettings, method: str, path: str, body: dict[str, Any
 
 
 def _reach(coordinator: str) -> tuple[str, httpx.HTTPTransport | None]:
-    if coordinator.startswith("unix:"):
-        file = str(Path(coordinator.removeprefix("unix:")).expanduser())
-        return "http://coordinator", httpx.HTTPTransport(uds=file)
     try:
-        parts = urlsplit(coordinator)
-        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port is None or parts.port > 0)
-    except ValueError:
-        usable = False
-    if not usable:
-        raise ConfigError(f"coordinator: {coordinator}: accepted: http://HOST:PORT or unix:FILE")
-    return coordinator.rstrip("/"), None
+        url = parse_coordinator(coordinator)
+    except ValueError as error:
+        raise ConfigError(f"coordinator: {error}") from None
+    if url.file is not None:
+        return "http://coordinator", httpx.HTTPTransport(uds=str(url.file))
+    return f"{'https' if url.secure else 'http'}://{url.authority}", None
 
 
 def _admin_token(path: Path) -> str:

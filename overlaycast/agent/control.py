@@ -16,12 +16,13 @@ from collections.abc import Callable
 from typing import Final
 
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidURI, WebSocketException
+from websockets.exceptions import ConnectionClosed, WebSocketException
 from websockets.uri import parse_uri
 
 from overlaycast.agent.dial import dial
 from overlaycast.discovery.unpaced import unpaced
 from overlaycast.errors import ConfigError, RefusedError, RemoteProtocolError
+from overlaycast.urls import MEMBER, parse_coordinator
 from overlaycast.wire.messages import (
     MAX_MESSAGE,
     CoordinatorMessage,
@@ -61,12 +62,18 @@ def websocket_url(coordinator: str) -> str:
     """Return where members connect, for ``http://HOST:PORT``.
 
     Raises:
-        ConfigError: it is something else.
+        ConfigError: it is something else, or an address that others on the way could not use.
     """
-    for scheme, websocket in (("http://", "ws://"), ("https://", "wss://")):
-        if coordinator.startswith(scheme) and len(coordinator) > len(scheme):
-            return websocket + coordinator[len(scheme) :].rstrip("/") + "/v1/member"
-    raise ConfigError(f"coordinator: accepted is http://HOST:PORT or https://HOST:PORT (got {coordinator!r})")
+    try:
+        url = parse_coordinator(coordinator, MEMBER)
+    except ValueError as error:
+        raise ConfigError(f"coordinator: {error}") from None
+    if url.is_link_local:
+        raise ConfigError(
+            f"coordinator: {url.host} is a link-local address, which members beyond that link cannot use;"
+            " accepted is another address of that host"
+        )
+    return f"{'wss' if url.secure else 'ws'}://{url.authority}/v1/member"
 
 
 def _printable(text: str) -> str:
@@ -141,8 +148,6 @@ class ControlLink:
             began = asyncio.get_running_loop().time()
             try:
                 await self._one_connection()
-            except InvalidURI:
-                raise ConfigError(f"coordinator: {self._coordinator!r} is no address") from None
             except (OSError, TimeoutError, WebSocketException, RemoteProtocolError, _NotNowError) as error:
                 longest = LONGEST_REFUSED_S if isinstance(error, _NotNowError) else LONGEST_PAUSE_S
                 self._remind(error)

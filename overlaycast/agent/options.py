@@ -10,9 +10,8 @@ import re
 import socket
 from pathlib import Path
 from typing import Annotated, Any
-from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import BeforeValidator, Field
 from pydantic_settings import CliPositionalArg
 
 from overlaycast.agent.ends.naming import Segment, read_segment
@@ -41,14 +40,6 @@ def _mbit(text: Any) -> Any:
 Rate = Annotated[float | None, BeforeValidator(_mbit)]
 
 
-def _resolvable(url: str) -> str:
-    try:
-        (urlsplit(url).hostname or "").encode("idna")
-    except (UnicodeError, ValueError):
-        raise ValueError("accepted is http://HOST:PORT") from None
-    return url
-
-
 def _default_name() -> str:
     host = re.sub(r"[^A-Za-z0-9_.-]", "-", socket.gethostname())[:40] or "host"
     return f"{host if host[0].isalnum() else 'h' + host}-{os.getpid()}"
@@ -58,7 +49,7 @@ class NodeOptions(Settings):
     """Options of every member."""
 
     group: CliPositionalArg[GroupName] = Field(description="the group's name")
-    coordinator: Annotated[str, AfterValidator(_resolvable)] = Field(description="the coordinator, as http://HOST:PORT")
+    coordinator: str = Field(description="the coordinator, as http://HOST:PORT")
     token: Token = Field(description="the group's join token; better given as OVERLAYCAST_TOKEN")
     name: Name = Field(default_factory=_default_name, description="this member's name in logs and reports")
     listen: EndpointText | None = Field(

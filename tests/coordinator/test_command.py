@@ -202,7 +202,7 @@ def test_administration_says_what_is_wrong_in_one_line(tmp_path: Path) -> None:
     missing = run("group", "list", "--admin-token-file", tmp_path / "missing")
     assert "missing" in complaint(missing, 2)
     for nowhere in ("x", "http://a..b:80", "http://127.0.0.1:84\t70"):
-        assert "accepted: http" in complaint(
+        assert "accepted is http" in complaint(
             run("group", "list", "--coordinator", nowhere, "--admin-token-file", token_file), 2
         )
 
