@@ -66,19 +66,11 @@ def run_isolated(
     flags = _flags()
     _probe(flags)
     inner, outer = os.pipe()
-    stderr = os.dup(2)
-    environment = {**(os.environ if env is None else env), _STOP_FD: str(inner), _OUTSIDE: _network()}
-    command = _command(flags, stderr, argv)
     stopper = _Stopper(outer, interactive)
     try:
         with stopper:
             # in a session of its own, Ctrl-C at the terminal reaches only us, and we ask the inside to stop
-            own = not interactive
-            process = subprocess.Popen(
-                command, env=environment, pass_fds=(inner, stderr), start_new_session=own, stderr=subprocess.PIPE
-            )
-            os.close(inner)
-            os.close(stderr)
+            process = _start(flags, argv, dict(os.environ if env is None else env), inner, session=not interactive)
             code = _wait(process, stopper, grace_s)
     finally:
         stopper.stop_inside()
@@ -90,11 +82,23 @@ def run_isolated(
     return code
 
 
-def _command(flags: Sequence[str], stderr: int, argv: Sequence[str]) -> list[str]:
-    """Return the command that runs ``argv`` in new namespaces, its standard error on our own descriptor."""
+def _start(
+    flags: Sequence[str], argv: Sequence[str], env: dict[str, str], stop: int, *, session: bool
+) -> subprocess.Popen[bytes]:
+    """Start a command in new namespaces with the inside's end of the stop pipe, which is closed here."""
+    stderr = os.dup(2)
     unshare = ["unshare", *flags, "--kill-child=KILL", "--mount-proc", "--"]
     inside = [sys.executable, "-ISc", _OWN_STDERR, str(stderr), "sh", "-c", _INSIDE, "sh", *argv]
-    return ["setpriv", "--pdeathsig", "KILL", "--", *unshare, *inside]
+    process = subprocess.Popen(
+        ["setpriv", "--pdeathsig", "KILL", "--", *unshare, *inside],
+        env={**env, _STOP_FD: str(stop), _OUTSIDE: _network()},
+        pass_fds=(stop, stderr),
+        start_new_session=session,
+        stderr=subprocess.PIPE,
+    )
+    os.close(stop)
+    os.close(stderr)
+    return process
 
 
 def _exit_code(process: subprocess.Popen[bytes], code: int) -> int:

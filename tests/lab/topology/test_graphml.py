@@ -1,5 +1,6 @@
 """Topology Zoo files, as found: what is mended is said, what is wrong is named."""
 
+import re
 from pathlib import Path
 
 import networkx as nx
@@ -99,6 +100,21 @@ def test_parallel_links_merge_and_rates_add_up_where_all_are_given(tmp_path: Pat
     assert found.graph.edges[0, 1]["rate_mbit"] == 3000
     assert found.graph.edges[1, 2]["rate_mbit"] is None
     assert said(found, "2 parallel links merged")
+
+
+def test_two_links_with_one_id_are_still_two(tmp_path: Path) -> None:
+    twice = edge(0, 1, 1e9).replace("<edge ", '<edge id="e0" ')
+    found = read(tmp_path, node(0, la=0, lo=0), node(1, la=1, lo=0), twice, twice)
+    assert found.graph.edges[0, 1]["rate_mbit"] == 2000
+
+
+def test_a_file_needs_neither_the_namespace_nor_types_of_its_keys(tmp_path: Path) -> None:
+    path = written(tmp_path, node(0, la=10, lo=20), node(1, la=11, lo=20), edge(0, 1))
+    strict = read_graphml(path)
+    path.write_text(re.sub(r' (xmlns|attr\.type)="[^"]*"', "", path.read_text()))
+    loose = read_graphml(path)
+    assert list(loose.graph.nodes(data=True)) == list(strict.graph.nodes(data=True))
+    assert list(loose.graph.edges(data=True)) == list(strict.graph.edges(data=True))
 
 
 def test_loops_outsiders_and_smaller_parts_are_left_out(tmp_path: Path) -> None:
