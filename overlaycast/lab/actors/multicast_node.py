@@ -21,7 +21,7 @@ from types import FrameType
 from typing import Final
 
 from overlaycast.journal import MemberJournal
-from overlaycast.lab.actors.multicast_stream import Assembly, End, Lost, Record, datagrams, end_datagram
+from overlaycast.lab.actors.multicast_stream import Assembly, LostRecords, Record, StreamOver, datagrams, end_datagram
 from overlaycast.wire.journal import (
     Begun,
     Failure,
@@ -48,7 +48,7 @@ class Stopped(Exception):
     """SIGTERM or SIGINT."""
 
 
-class Seen:
+class Totals:
     """What a node sent or wrote so far; gaps and latencies of the interval since the last sample, and of all."""
 
     def __init__(self) -> None:
@@ -126,7 +126,7 @@ def _share(ordered: Sequence[float], share: float) -> float | None:
 
 def send(options: argparse.Namespace, journal: MemberJournal) -> int:
     """Send a file at a rate."""
-    seen = Seen()
+    seen = Totals()
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as out, options.file.open("rb") as file:
         out.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_TTL, HOPS)
         out.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton(options.interface))
@@ -142,7 +142,9 @@ def send(options: argparse.Namespace, journal: MemberJournal) -> int:
     return 0
 
 
-def _send_all(out: socket.socket, data: bytes, options: argparse.Namespace, seen: Seen, journal: MemberJournal) -> None:
+def _send_all(
+    out: socket.socket, data: bytes, options: argparse.Namespace, seen: Totals, journal: MemberJournal
+) -> None:
     begun = sampled = time.monotonic()
     for seq, offset in enumerate(range(0, len(data), options.record_size)):
         due = begun + offset * 8 / options.rate
@@ -166,7 +168,7 @@ def _send_all(out: socket.socket, data: bytes, options: argparse.Namespace, seen
 
 def join(options: argparse.Namespace, journal: MemberJournal) -> int:
     """Receive to the end, or until asked to stop."""
-    assembly, seen = Assembly(), Seen()
+    assembly, seen = Assembly(), Totals()
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as inbox:
         try:
             with options.output.open("wb", buffering=0) as file:
@@ -189,7 +191,9 @@ def _listen(inbox: socket.socket, options: argparse.Namespace) -> None:
     inbox.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, membership)
 
 
-def _receive(inbox: socket.socket, file: int, assembly: Assembly, seen: Seen, journal: MemberJournal) -> End | None:
+def _receive(
+    inbox: socket.socket, file: int, assembly: Assembly, seen: Totals, journal: MemberJournal
+) -> StreamOver | None:
     sampled = time.monotonic()
     inbox.settimeout(SAMPLE_S)
     try:
@@ -199,7 +203,7 @@ def _receive(inbox: socket.socket, file: int, assembly: Assembly, seen: Seen, jo
             except TimeoutError:
                 messages = []
             for one in messages:
-                if isinstance(one, End):
+                if isinstance(one, StreamOver):
                     seen.sample(journal)
                     seen.next_seq = one.seq
                     journal.write(StreamEnd(next_seq=one.seq, sha256=one.digest.hex()))
@@ -212,8 +216,8 @@ def _receive(inbox: socket.socket, file: int, assembly: Assembly, seen: Seen, jo
         return None
 
 
-def _note(one: Record | Lost, file: int, seen: Seen, journal: MemberJournal) -> None:
-    if isinstance(one, Lost):
+def _note(one: Record | LostRecords, file: int, seen: Totals, journal: MemberJournal) -> None:
+    if isinstance(one, LostRecords):
         seen.lost += one.after - one.first
         seen.next_seq = one.after
         journal.write(RecordsLost(from_seq=one.first, to_seq=one.after))

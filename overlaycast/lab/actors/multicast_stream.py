@@ -45,7 +45,7 @@ class Record:
 
 
 @dataclass(frozen=True, slots=True)
-class Lost:
+class LostRecords:
     """Records ``first`` up to, not with, ``after`` will not come."""
 
     first: int
@@ -53,12 +53,15 @@ class Lost:
 
 
 @dataclass(frozen=True, slots=True)
-class End:
+class StreamOver:
     """The stream is over."""
 
     seq: int
     first_seq: int
     digest: bytes
+
+
+Found = Record | LostRecords | StreamOver
 
 
 @dataclass(slots=True)
@@ -85,7 +88,7 @@ class Assembly:
     ended: bool = False
     _held: dict[int, _Unfinished] = field(default_factory=dict)
 
-    def take(self, datagram: bytes) -> list[Record | Lost | End]:
+    def take(self, datagram: bytes) -> list[Found]:
         """Return the records and losses that a datagram completes; nothing for a datagram that is not ours."""
         if len(datagram) < DATAGRAM_HEADER or self.ended:
             return []
@@ -94,7 +97,7 @@ class Assembly:
         body = datagram[DATAGRAM_HEADER:]
         if kind == Kind.END and len(body) == DIGEST_SIZE:
             self.ended = True
-            return [*self._up_to(seq), End(seq, offset, body)]
+            return [*self._up_to(seq), StreamOver(seq, offset, body)]
         if kind != Kind.DATA or not self._fits(length, offset, body):
             return []
         return self._piece(seq, time_us, length, offset, body)
@@ -102,7 +105,7 @@ class Assembly:
     def _fits(self, length: int, offset: int, body: bytes) -> bool:
         return 0 < length <= MAX_RECORD and offset % PIECE == 0 and len(body) == min(PIECE, length - offset)
 
-    def _piece(self, seq: int, time_us: int, length: int, offset: int, body: bytes) -> list[Record | Lost | End]:
+    def _piece(self, seq: int, time_us: int, length: int, offset: int, body: bytes) -> list[Found]:
         if self.next_seq is None:
             self.next_seq = seq
         if seq < self.next_seq:
@@ -122,9 +125,9 @@ class Assembly:
     def _before(self, seq: int) -> list[int]:
         return [other for other in self._held if other < seq]
 
-    def _ready(self) -> list[Record | Lost | End]:
+    def _ready(self) -> list[Found]:
         """Return the whole records at the front."""
-        found: list[Record | Lost | End] = []
+        found: list[Found] = []
         assert self.next_seq is not None
         while (one := self._held.get(self.next_seq)) is not None and not one.missing:
             del self._held[self.next_seq]
@@ -132,9 +135,9 @@ class Assembly:
             self.next_seq += 1
         return found
 
-    def _up_to(self, seq: int) -> list[Record | Lost | End]:
+    def _up_to(self, seq: int) -> list[Found]:
         """Settle everything below ``seq``: whole records leave, others are lost."""
-        found: list[Record | Lost | End] = []
+        found: list[Found] = []
         if self.next_seq is None:
             return found
         while self.next_seq < seq:
@@ -143,7 +146,7 @@ class Assembly:
             if not ready:
                 whole = (other for other, one in self._held.items() if other < seq and not one.missing)
                 after = min(whole, default=seq)
-                found.append(Lost(self.next_seq, after))
+                found.append(LostRecords(self.next_seq, after))
                 for gone in self._before(after):
                     del self._held[gone]
                 self.next_seq = after

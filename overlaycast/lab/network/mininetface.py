@@ -43,7 +43,7 @@ _OWN_SYS: Final = 'mount -t sysfs sysfs /sys; exec "$@"'
 _STOP_S: Final = 3.0
 
 
-class Links(Protocol):
+class LinkControl(Protocol):
     """The network, as far as Mininet's command line changes it."""
 
     def link_down(self, a: str, b: str) -> None:
@@ -175,7 +175,7 @@ class BuiltLink(Link):
 class BuiltMininet(Mininet):
     """A ``Mininet`` whose nodes and links are ours; for its command line and for people who know its API."""
 
-    def __init__(self, topology: Topology, nodes: Mapping[str, LabNode], links: Links) -> None:
+    def __init__(self, topology: Topology, nodes: Mapping[str, LabNode], links: LinkControl) -> None:
         Mininet.inited = True  # its init() would raise limits of the whole machine
         super().__init__(topo=None, controller=None, build=False)
         self._links = links

@@ -21,7 +21,7 @@ _ANYWHERE: Final[dict[Family, str]] = {4: "0.0.0.0", 6: "::"}
 
 
 @dataclass(frozen=True, slots=True)
-class Address:
+class DeviceAddress:
     """An address on a device of the node."""
 
     device: str
@@ -30,7 +30,7 @@ class Address:
 
 
 @dataclass(frozen=True, slots=True)
-class Route:
+class KernelRoute:
     """A route; ``network`` 0.0.0.0/0 or ::/0 is the default. The device says which interface's loss removes it."""
 
     network: str
@@ -68,8 +68,8 @@ class NodePlan:
     router: bool
     interfaces: tuple[Interface, ...]
     lan: Lan | None
-    addresses: tuple[Address, ...]
-    routes: tuple[Route, ...]
+    addresses: tuple[DeviceAddress, ...]
+    routes: tuple[KernelRoute, ...]
     neighbours: tuple[Neighbour, ...]
     families: tuple[Family, ...]
     nat: str | None
@@ -128,7 +128,7 @@ def node_plans(topology: Topology) -> dict[str, NodePlan]:
     lans = {lan.router: lan for lan in topology.lans}
     nats = {nat.router: topology.interface(nat.link, nat.router).name for nat in topology.nats}
     neighbours: dict[str, list[Neighbour]] = defaultdict(list)
-    routes: dict[str, list[Route]] = defaultdict(list)
+    routes: dict[str, list[KernelRoute]] = defaultdict(list)
     for family in topology.families:
         _add_neighbours(topology, family, neighbours)
         _add_host_routes(topology, family, routes)
@@ -149,13 +149,13 @@ def node_plans(topology: Topology) -> dict[str, NodePlan]:
     }
 
 
-def _addresses(own: list[Interface], lan: Lan | None, families: tuple[Family, ...]) -> tuple[Address, ...]:
+def _addresses(own: list[Interface], lan: Lan | None, families: tuple[Family, ...]) -> tuple[DeviceAddress, ...]:
     found = []
     for family in families:
         spoken = [(end.name, end.spoken(family)) for end in own]
-        found += [Address(device, *address) for device, address in spoken if address is not None]
+        found += [DeviceAddress(device, *address) for device, address in spoken if address is not None]
         if lan is not None and lan.bridged:
-            found.append(Address(lan.device, *lan.router_address(family)))
+            found.append(DeviceAddress(lan.device, *lan.router_address(family)))
     return tuple(found)
 
 
@@ -180,13 +180,13 @@ def _add_neighbours(topology: Topology, family: Family, entries: dict[str, list[
             entries[b.node].append(Neighbour(b.name, at_a[0], a.mac))
 
 
-def _add_host_routes(topology: Topology, family: Family, routes: dict[str, list[Route]]) -> None:
+def _add_host_routes(topology: Topology, family: Family, routes: dict[str, list[KernelRoute]]) -> None:
     done = set()
     for lan in topology.lans:
         for host in lan.hosts:
             if host.node not in done:  # a host with several links leaves by the first one
                 done.add(host.node)
-                routes[host.node].append(Route(_ANYWHERE[family], 0, lan.router_address(family)[0], host.name))
+                routes[host.node].append(KernelRoute(_ANYWHERE[family], 0, lan.router_address(family)[0], host.name))
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,7 +219,7 @@ def _subnets(topology: Topology, family: Family) -> dict[str, list[_Subnet]]:
     return found
 
 
-def _add_router_routes(topology: Topology, family: Family, routes: dict[str, list[Route]]) -> None:
+def _add_router_routes(topology: Topology, family: Family, routes: dict[str, list[KernelRoute]]) -> None:
     subnets = _subnets(topology, family)
     hops: dict[tuple[str, str], tuple[str, str]] = {}
     for link in topology.links:
@@ -231,7 +231,7 @@ def _add_router_routes(topology: Topology, family: Family, routes: dict[str, lis
         for subnet in subnets[target]:
             for router, name in steps.items():
                 if router not in subnet.near and (subnet.known_in is None or router in subnet.known_in):
-                    routes[router].append(Route(subnet.network, subnet.prefix, *hops[name, router]))
+                    routes[router].append(KernelRoute(subnet.network, subnet.prefix, *hops[name, router]))
 
 
 def ip_batch(plan: NodePlan) -> list[str]:

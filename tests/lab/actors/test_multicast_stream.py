@@ -19,9 +19,9 @@ from overlaycast.lab.actors.multicast_stream import (
     PIECE,
     WINDOW,
     Assembly,
-    End,
-    Lost,
+    LostRecords,
     Record,
+    StreamOver,
     datagrams,
     end_datagram,
 )
@@ -38,7 +38,7 @@ def cut(lengths: list[int]) -> tuple[list[bytes], list[bytes]]:
     return records, [datagram for seq, record in enumerate(records) for datagram in datagrams(seq, 5, record)]
 
 
-def put_together(arriving: list[bytes], count: int) -> tuple[Assembly, list[Record | Lost | End]]:
+def put_together(arriving: list[bytes], count: int) -> tuple[Assembly, list[Record | LostRecords | StreamOver]]:
     """Return what an assembly says to these datagrams and END."""
     assembly, results = Assembly(), []
     for datagram in (*arriving, end_datagram(count, 5, 0, DIGEST)):
@@ -52,8 +52,8 @@ def test_what_is_cut_is_put_together_again(lengths: list[int]) -> None:
     assert all(len(datagram) <= DATAGRAM_HEADER + PIECE for datagram in sent)
     _, results = put_together(sent, len(records))
     assert [one.payload for one in results if isinstance(one, Record)] == records
-    assert results[-1] == End(len(records), 0, DIGEST)
-    assert not [one for one in results if isinstance(one, Lost)]
+    assert results[-1] == StreamOver(len(records), 0, DIGEST)
+    assert not [one for one in results if isinstance(one, LostRecords)]
 
 
 @given(sizes, st.data())
@@ -66,7 +66,7 @@ def test_every_record_comes_once_in_order_or_is_lost(lengths: list[int], data: s
         if isinstance(one, Record):
             assert one.payload == records[one.seq]
             seen.append(one.seq)
-        elif isinstance(one, Lost):
+        elif isinstance(one, LostRecords):
             assert one.first < one.after
             seen += range(one.first, one.after)
     assert seen == sorted(set(seen))
@@ -99,7 +99,7 @@ def test_doubles_and_a_hole_are_counted() -> None:
     records, sent = cut([100] * (2 * WINDOW))
     assembly, results = put_together([*sent[:3], sent[1], *sent[4:]], len(records))
     assert assembly.duplicated == 1
-    assert [one for one in results if isinstance(one, Lost)] == [Lost(3, 4)]
+    assert [one for one in results if isinstance(one, LostRecords)] == [LostRecords(3, 4)]
 
 
 def words(role: str, folder: Path, port: int, *more: str) -> list[str]:
