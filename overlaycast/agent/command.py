@@ -14,12 +14,13 @@ from typing import Final
 
 import uvloop
 
-from overlaycast.agent.agent import Agent, Setup
+from overlaycast.agent.agent import Agent
 from overlaycast.agent.control import websocket_url
 from overlaycast.agent.ends.media import Input, SyntheticInput, open_input
 from overlaycast.agent.ends.output import Output
 from overlaycast.agent.ends.source import schedule_for
 from overlaycast.agent.hops.sockets import open_data_port, set_congestion
+from overlaycast.agent.node import Setup
 from overlaycast.agent.options import TS_RECORD, JoinOptions, NodeOptions, RelayOptions, SendOptions
 from overlaycast.errors import ConfigError
 from overlaycast.journal import MemberJournal

@@ -1,4 +1,4 @@
-"""How a node goes: at the end of the stream, when told to, or because it cannot go on.
+"""How a member leaves its group: at the end of the stream, when told to, or because it cannot go on.
 
 Owns: the order of steps and the bound of each wait. Refuses: to leave children without data while there is a way:
 they are moved first (``Leaving``), or have the end of the stream too.
@@ -9,104 +9,95 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import Coroutine
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
+from overlaycast.agent.figures import Figures
+from overlaycast.agent.parts import Parts, Program
 from overlaycast.wire.journal import StreamEnd
 from overlaycast.wire.messages import Done, Failed, Leaving
-
-if TYPE_CHECKING:
-    from overlaycast.agent.agent import Agent
 
 LEAVE_S: Final = 5.0
 """Longest stay after ``Leaving`` without ``Released``."""
 LINGER_S: Final = 5.0
 """Longest stay for children that do not get on with the end of the stream."""
 FLUSH_S: Final = 1.0
-"""Longest wait for our own sink when we are told to go."""
+"""Longest wait for our own output when we are told to go."""
 
 
 class Departure:
-    """The ends of one node."""
+    """The ends of one member."""
 
-    def __init__(self, node: Agent) -> None:
+    def __init__(self, parts: Parts, figures: Figures, program: Program) -> None:
         self.released = asyncio.Event()
-        self.leaving = False
         self.ending = False
-        self._node = node
+        self._leaving = False
+        self._parts = parts
+        self._figures = figures
+        self._program = program
 
     def asked(self, number: int) -> None:
         """A signal: go properly; a second SIGINT: at once."""
-        if self.leaving and number == signal.SIGINT:
-            self._node.finish(130)
-        elif not self.leaving:
+        if self._leaving and number == signal.SIGINT:
+            self._program.finish(130)
+        elif not self._leaving:
             self._go(0)
 
-    def sink_failed(self, reason: str) -> None:
-        """Our output takes nothing any more: a clear end, without harm to others."""
+    def output_failed(self, reason: str) -> None:
+        """Our output takes nothing any more: a clear end, and no other member suffers."""
         line = f"output: {reason}"
-        self._node.tell(Failed(reason=line[:200]))
-        if not self.leaving:
+        self._program.tell(Failed(reason=line[:200]))
+        if not self._leaving:
             self._go(1, line)
 
     def _go(self, code: int, line: str | None = None) -> None:
-        self.leaving = True
-        node = self._node
-        if node.pump and node.figures.begun:
-            node.pump.stop()  # a source ends its stream here; END takes it from there
-        else:
-            node.spawn(self._leave(code, line))
+        self._leaving = True
+        if not self._parts.feed.stop():  # else END comes, and ends us
+            self._program.spawn(self._leave(code, line))
 
     async def _leave(self, code: int, line: str | None) -> None:
         """Children are moved first; what is held is forwarded until then."""
-        node = self._node
-        if node.downstream:
-            node.downstream.leaving = True
-        if node.control.connected:
-            node.control.send(Leaving())
+        self._parts.downstream.leaving = True
+        if self._program.connected:
+            self._program.tell(Leaving())
             if not await within(LEAVE_S, self.released.wait()):
-                node.say("exiting, although not all children have moved")
-        if node.sink and not node.sink.failed:
-            await within(FLUSH_S, node.sink.drained())
-        node.finish(code, line)
+                self._program.say("exiting, although not all children have moved")
+        await within(FLUSH_S, self._parts.delivery.drained())
+        self._program.finish(code, line)
 
     async def end_of_stream(self) -> None:
-        """END is in the ring: see our own copy home, then the children's, then go."""
-        node = self._node
+        """END is in the ring: see our own copy written, then the children's sent, then go."""
+        delivery, figures, end = self._parts.delivery, self._figures, self._parts.ring.end
         self.ending = True
-        if node.sink:
-            await node.sink.drained()
-            if node.sink.failed:
-                return  # sink_failed ends us
-        if node.file and node.file.complete and (trouble := await node.file.keep()):
-            self.sink_failed(trouble)
+        if not await delivery.drained():
+            return  # output_failed ends us
+        if trouble := await delivery.keep():
+            self.output_failed(trouble)
             return
-        node.figures.look_at_file()
-        ok = node.figures.verdict()
-        end = node.ring.end
+        figures.look_at_file()
+        ok = figures.verdict()
         if end is not None:
-            node.journal(StreamEnd(next_seq=end.seq, sha256=end.digest.hex()))
-        if (sha256 := node.figures.sha256()) is not None:
-            node.tell(Done(next_seq=node.figures.next_seq, sha256=sha256, ok=ok))
-        node.figures.report()
+            self._program.journal(StreamEnd(next_seq=end.seq, sha256=end.digest.hex()))
+        if (sha256 := delivery.sha256()) is not None:
+            self._program.tell(Done(next_seq=figures.next_seq, sha256=sha256, ok=ok))
+        figures.report()
         await self._children_have_all()
-        node.finish(0 if ok else 1, None if ok else node.figures.complaint())
+        self._program.finish(0 if ok else 1, None if ok else figures.complaint())
 
     async def _children_have_all(self) -> None:
         """Wait until every child has END, or none has got on for a while."""
-        down, after = self._node.downstream, self._node.ring.position
-        last = -1
-        while down and not down.all_have(after):
-            if down.progress() == last:
-                self._node.say("exiting, because the children make no progress")
+        downstream, after, last = self._parts.downstream, self._parts.ring.position, -1
+        while not downstream.all_have(after):
+            if downstream.progress() == last:
+                self._program.say("exiting, because the children make no progress")
                 return
-            last = down.progress()
+            last = downstream.progress()
             await within(LINGER_S, self._until_all_have(after))
 
     async def _until_all_have(self, after: int) -> None:
-        node = self._node
-        while node.downstream and not node.downstream.all_have(after):
-            node.children_changed.clear()
-            await node.children_changed.wait()
+        changed = self._parts.children_changed
+        while not self._parts.downstream.all_have(after):
+            changed.clear()
+            await changed.wait()
 
 
 async def within(seconds: float, work: Coroutine[Any, Any, Any]) -> bool:

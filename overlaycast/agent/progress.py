@@ -1,4 +1,4 @@
-"""How far a file is, how fast it comes, and how long it will take. Pure.
+"""How much of a file is here, how fast it comes, and how long the rest will take.
 
 Owns: the smoothed rate and the words. Refuses: clocks and terminals.
 """
@@ -16,8 +16,8 @@ STEP: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
-class Far:
-    """One look: ``percent`` is rounded down, so 100 means all; ``left_s`` None: unknown."""
+class FileState:
+    """``percent`` is rounded down, so 100 means all; ``left_s`` is None while there is no rate."""
 
     done: int
     size: int
@@ -32,7 +32,7 @@ class Far:
 
 
 class FileProgress:
-    """Looks at a growing number of bytes.
+    """Looks at a growing number of bytes; ``last`` is what it saw last.
 
     Args:
         size: bytes in all.
@@ -46,10 +46,11 @@ class FileProgress:
         self._at = now
         self._rate = 0.0
         self._weight = 0.0
-        self._told = self._percent(done) // STEP
+        self._noted = self._percent(done) // STEP
+        self.last: FileState | None = None
 
-    def look(self, done: int, now: float) -> Far:
-        """Return how far it is with ``done`` bytes."""
+    def look(self, done: int, now: float) -> FileState:
+        """Return the file's state with ``done`` bytes."""
         seconds = now - self._at
         if seconds > 0:
             keep = math.exp(-seconds / _MEMORY_S)
@@ -58,12 +59,13 @@ class FileProgress:
             self._done, self._at = done, now
         rate = self._rate / self._weight if self._weight else 0.0
         left = (self._size - done) / rate if rate > 0 else None
-        return Far(done, self._size, self._percent(done), rate * 8e-6, left)
+        self.last = FileState(done, self._size, self._percent(done), rate * 8e-6, left)
+        return self.last
 
-    def is_news(self, far: Far) -> bool:
+    def is_news(self, state: FileState) -> bool:
         """Has another tenth been passed since this was last asked?"""
-        told, self._told = self._told, max(self._told, far.percent // STEP)
-        return self._told > told
+        before, self._noted = self._noted, max(self._noted, state.percent // STEP)
+        return self._noted > before
 
     def _percent(self, done: int) -> int:
         return 100 if done >= self._size else done * 100 // self._size

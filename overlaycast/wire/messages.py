@@ -42,6 +42,7 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}$")]
 Millis = Annotated[float, Field(ge=0, le=1e12)]
 Count = Annotated[int, Field(ge=0, lt=1 << 63)]
 Role = Literal["source", "peer", "relay", "backup"]
+ReportState = Literal["waiting", "streaming", "stalled", "switching", "ended"]
 
 RefusalCode = Literal[
     "version",
@@ -156,7 +157,7 @@ class Report(_Message):
     kind: Literal["report"] = "report"
     epoch: Epoch
     parent: MemberId | None = None
-    state: Literal["waiting", "streaming", "stalled", "switching", "ended"]
+    state: ReportState
     next_seq: RecordNumber
     interval_ms: Millis
     bytes: Count

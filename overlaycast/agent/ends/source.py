@@ -65,6 +65,11 @@ class SourcePump(ABC):
         """The digest of all that was sent."""
         return self._digest().hex()
 
+    @property
+    def size(self) -> int | None:
+        """Bytes of the whole file; None: not known, or a stream has none."""
+        return None
+
     async def run(self, incarnation: int, next_seq: int) -> None:
         """Send the input from record ``next_seq`` on, then END; after ``stop`` END comes at once."""
         self._incarnation = incarnation

@@ -1,9 +1,9 @@
-"""A file's source: the file's records into the ring, as fast as they are taken or at a rate.
+"""The pump of a file's source: the file's records into the ring, as fast as children take them or at a rate.
 
-Owns: how far ahead of its children a source reads. Refuses: what the file is (``FileGroup``), and which child gets it.
+Owns: how far ahead of its children a source reads. Refuses: to know what the file is (``file_source``) and who gets it.
 
 Payloads are read straight into the ring's newest slab, as many as it takes, while the children are being served from
-those before. Between a read and the last of its records nobody else writes there.
+those before. Between a read and the last of its records nothing else writes there.
 """
 
 from __future__ import annotations
@@ -42,6 +42,11 @@ class FilePump(SourcePump):
     def open(self, file: FileFrames, sha256: bytes) -> None:
         """Send this file, whose digest is known."""
         self._file, self._sha256 = file, sha256
+
+    @property
+    def size(self) -> int | None:
+        """Bytes of the whole file."""
+        return self._file.layout.size if self._file else None
 
     def _digest(self) -> bytes:
         return self._sha256

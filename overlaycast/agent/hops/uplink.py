@@ -35,7 +35,7 @@ from overlaycast.failover.words import (
 from overlaycast.wire.frames import OLDEST, Heartbeat, RefuseCode
 from overlaycast.wire.group import GroupSettings
 from overlaycast.wire.journal import DataDamaged, Entry, Fed, FellSilent, Switched
-from overlaycast.wire.messages import Assign, MemberMessage, NotReceiving, Peer
+from overlaycast.wire.messages import Assign, Begin, MemberMessage, NotReceiving, Peer, ReportState
 
 LONGEST_SLEEP_S: Final = 0.08
 """The timer looks at least so often: a limit that has shrunk since it was armed must not be overslept."""
@@ -45,9 +45,18 @@ bit that changed on the way does not exclude a parent for good."""
 TIMER_STEP_S: Final = 0.001
 """Timers fire on whole milliseconds."""
 
+_STATES: Final[dict[State, ReportState]] = {
+    State.WAITING: "waiting",
+    State.CONNECTING: "waiting",
+    State.STREAMING: "streaming",
+    State.STALLED: "stalled",
+    State.SWITCHING: "switching",
+    State.ENDED: "ended",
+}
+
 
 class UplinkListener(Protocol):
-    """Who is told what happens above."""
+    """What is told what happens above."""
 
     def received(self, arrival: Arrival) -> float | None:
         """New bytes are in the ring. Return the gap in ms between the newest records and those before."""
@@ -66,14 +75,16 @@ class UplinkListener(Protocol):
 
 
 class Uplink:
-    """The receiving half of a node.
+    """The receiving half of a member; its ``parts.Feed``.
 
     Args:
         start: where a stream begins for us as long as we have nothing: ``EDGE``, ``OLDEST``, ``BACK + ms`` or 0.
         spawn: starts a task in the agent's group.
 
-    In a file group ``checks`` is set before the first order; ``forwards``: children wait for what we receive.
+    In a file group orders wait until ``open``. ``forwards``: children wait for what we get.
     """
+
+    sends = False
 
     def __init__(
         self,
@@ -97,14 +108,67 @@ class Uplink:
         self._due = 0.0
         self._was_starved = True
         self._switch: ParentChanged | None = None
-        self.checks: Checks | None = None
+        self._checks: Checks | None = None
+        self._held_back = settings.mode == "file"
+        self._waiting: Assign | None = None
         self.forwards = False
         self._distrusted: dict[int, float] = {}
 
+    # --- what reports and children are told --------------------------------------------------------------------
+
+    @property
+    def state(self) -> ReportState:
+        """As reports name it."""
+        state = _STATES[self.machine.state]
+        return "waiting" if state == "streaming" and self._ring.next_seq is None else state
+
+    @property
+    def starved(self) -> bool:
+        """Does nothing come from above?"""
+        return self.machine.starved
+
+    @property
+    def parent(self) -> int | None:
+        """The member that feeds us."""
+        return self.machine.parent
+
+    @property
+    def settled_parent(self) -> int | None:
+        """The same as the coordinator is told."""
+        return self.machine.settled_parent
+
+    @property
+    def standbys_ready(self) -> tuple[int, ...]:
+        """The standbys that are connected."""
+        return self.machine.standbys_ready
+
+    def welcomed(self, anew: bool) -> None:
+        """The coordinator has taken us in again; ``anew``: as a new member."""
+        if anew:
+            self.machine.new_identity()
+
+    def begin(self, order: Begin) -> None:
+        """For sources only."""
+
+    def stop(self) -> bool:
+        """No END of our own follows."""
+        return False
+
     # --- inputs ------------------------------------------------------------------------------------------------
+
+    def open(self, checks: Checks) -> None:
+        """File mode: what the source announced is known, and what we have of it. Now parents may be asked."""
+        self._checks, self._held_back = checks, False
+        if self._waiting is not None:
+            self.assign(self._waiting)
 
     def assign(self, order: Assign) -> None:
         """An order has come."""
+        if self._held_back:
+            self._waiting = order
+            return
+        if self.machine.state is State.ENDED:
+            return
         self.machine.assign(order, self._now())
         self._perform()
         for link in list(self.links.values()):
@@ -150,8 +214,8 @@ class Uplink:
 
     def intake(self, link: ParentLink) -> Intake:
         """A link's way into the ring: in a file group through the check of each chunk."""
-        if self.checks is not None:
-            return ChunkIntake(self._ring, self.checks)
+        if self._checks is not None:
+            return ChunkIntake(self._ring, self._checks)
         return LiveIntake(self._ring, lambda _, __: self._may_skip(link))
 
     def _may_skip(self, link: ParentLink) -> bool:
@@ -187,6 +251,9 @@ class Uplink:
 
     def answer(self, grant: bytes, sock: socket.socket) -> None:
         """A parent has opened a connection to us and shown this grant: greet if that is awaited, else keep it."""
+        if self.machine.state is State.ENDED:
+            sock.close()
+            return
         for link in self.links.values():
             if not link.connected and link.called and link.peer.grant == grant.hex():
                 link.adopt(sock, self._rank())

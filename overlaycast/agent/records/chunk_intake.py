@@ -20,6 +20,8 @@ from overlaycast.agent.records.slab import LEAST_ROOM, MAX_FRAME, SLAB_BYTES, fr
 from overlaycast.errors import RemoteProtocolError
 from overlaycast.wire.frames import HEADER_SIZE, Digests, End, Kind
 
+LEAST_SLABS: Final = 4
+"""The ring of a file group holds so many slabs at least, each of whole chunks."""
 _DATA: Final = int(Kind.DATA)
 
 

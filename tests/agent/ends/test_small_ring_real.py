@@ -12,7 +12,7 @@ from overlaycast.agent.ends import sink as sinks
 from overlaycast.agent.ends.entered import FileCounting
 from overlaycast.agent.ends.recording import Stream
 from overlaycast.agent.ends.sink import Sink
-from overlaycast.agent.files.file_group import GO_ON_PART, PAUSE_PART, eager_bytes
+from overlaycast.agent.files.file_receiver import GO_ON_PART, PAUSE_PART, eager_bytes
 from overlaycast.agent.records.chunks import Layout
 from overlaycast.agent.records.ring import Ring
 from overlaycast.wire.messages import Contents

@@ -1,0 +1,295 @@
+"""One member of a group from its welcome on: its parts put together, and what it does with orders and with records.
+
+Owns: which parts a source, a peer and a relay have, and which of them an order or a read goes to. Refuses: to decide
+about parents (``failover``), to look into records, and to run the program (``agent``).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import socket
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from overlaycast.agent.console import Console
+from overlaycast.agent.departure import Departure
+from overlaycast.agent.ends.delivery import Forwarded, Sent, Written
+from overlaycast.agent.ends.media import FileInput, Input
+from overlaycast.agent.ends.output import Output, Spool
+from overlaycast.agent.ends.sink import Sink
+from overlaycast.agent.ends.source import StreamPump, schedule_for
+from overlaycast.agent.ends.source_feed import SourceFeed
+from overlaycast.agent.figures import Figures
+from overlaycast.agent.files.file_pump import FilePump
+from overlaycast.agent.files.file_receiver import FileReceiver
+from overlaycast.agent.files.file_source import FileSource
+from overlaycast.agent.hops.downstream import Downstream
+from overlaycast.agent.hops.uplink import Uplink
+from overlaycast.agent.options import TS_RECORD, JoinOptions, NodeOptions, SendOptions
+from overlaycast.agent.parts import Delivery, Feed, Membership, Parts, Program
+from overlaycast.agent.records.arrival import Arrival
+from overlaycast.agent.records.chunks import cut
+from overlaycast.agent.records.ring import Ring
+from overlaycast.agent.records.slab import SLAB_BYTES
+from overlaycast.agent.stats import Reception
+from overlaycast.errors import ConfigError, LocalProtocolError
+from overlaycast.journal import MemberJournal
+from overlaycast.wire.frames import BACK, EDGE, OLDEST
+from overlaycast.wire.group import GroupSettings
+from overlaycast.wire.journal import Assigned, Entry
+from overlaycast.wire.messages import (
+    Accept,
+    Assign,
+    Begin,
+    Contents,
+    CoordinatorMessage,
+    Ended,
+    MemberMessage,
+    Ping,
+    Pong,
+    Released,
+    Resume,
+    Revoke,
+    Role,
+)
+
+PROGRESS_S: Final = 1.0
+SAMPLE_S: Final = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """What a member is started with: all of it checked and open."""
+
+    options: NodeOptions
+    role: Role
+    journal: MemberJournal
+    port: socket.socket
+    output: Output | None = None
+    source: Input | None = None
+
+
+class Node:
+    """The member.
+
+    Raises:
+        ConfigError: our input or output does not fit the group.
+    """
+
+    def __init__(
+        self,
+        setup: Setup,
+        settings: GroupSettings,
+        membership: Membership,
+        program: Program,
+        console: Console,
+        rng: random.Random,
+    ) -> None:
+        self._setup = setup
+        self._settings = settings
+        self._membership = membership
+        self._program = program
+        self._rng = rng
+        self._reception = Reception(time.monotonic())
+        changed = asyncio.Event()
+        ring = Ring(max(2, setup.options.ring_mb * (1 << 20) // SLAB_BYTES))
+        downstream = self._downstream(ring, changed.set)
+        if setup.role == "source":
+            feed, delivery = self._source(ring, downstream, changed)
+        else:
+            feed, delivery = self._receiver(ring, downstream)
+        self._parts = parts = Parts(ring, downstream, feed, delivery, changed)
+        self._figures = Figures(parts, membership, self._reception, program, console)
+        self.departure = Departure(parts, self._figures, program)
+        program.spawn(self._beat())
+        program.spawn(self._every(PROGRESS_S, feed.progress))
+        program.spawn(self._every(SAMPLE_S, self._figures.sample))
+        program.spawn(self._every(settings.report_ms / 1000, self._figures.report))
+
+    # --- parts -------------------------------------------------------------------------------------------------
+
+    def _downstream(self, ring: Ring, changed: Callable[[], None]) -> Downstream:
+        options, settings = self._setup.options, self._settings
+        return Downstream(
+            self._setup.port,
+            ring,
+            settings.heartbeat_ms / 1000,
+            options.max_children,
+            lambda: self._parts.feed.starved,
+            changed,
+            lambda grant, sock: self._parts.feed.answer(grant, sock),
+            self._program.spawn,
+            self._rng.random,
+            # a file takes what the links give; a live stream leaves room for other traffic
+            options.upload_mbit if settings.mode == "live" else None,
+        )
+
+    def _receiver(self, ring: Ring, downstream: Downstream) -> tuple[Feed, Delivery]:
+        settings, output = self._settings, self._setup.output
+        uplink = Uplink(ring, settings, self._start_mark(), self, self._program.spawn, self._rng)
+        if settings.mode == "file":
+            kept = output or Spool()
+            return uplink, FileReceiver(kept, ring, uplink, downstream, self._program, self._output_failed)
+        if output is None:
+            return uplink, Forwarded(self._reception)
+        return uplink, Written(Sink(ring, output.open_live(), self._output_failed, lambda: None))
+
+    def _start_mark(self) -> int:
+        """Return where a live stream begins for us: our own wish, else the group's."""
+        options, settings = self._setup.options, self._settings
+        back_s = options.start_back if isinstance(options, JoinOptions) else None
+        if back_s is None:
+            if settings.start_from == "oldest":
+                return OLDEST
+            back_s = settings.start_back_s
+        return BACK + round(back_s * 1000) if back_s else EDGE
+
+    def _source(self, ring: Ring, downstream: Downstream, changed: asyncio.Event) -> tuple[Feed, Delivery]:
+        options, source, mode = self._setup.options, self._setup.source, self._settings.mode
+        if not isinstance(options, SendOptions) or source is None:
+            raise LocalProtocolError("a source without an input")
+        if options.mode not in (None, mode):
+            raise ConfigError(f"mode: the group is {mode}, accepted: {mode} (got {options.mode})")
+        schedule = schedule_for(mode, source, options.rate)
+        if mode == "live":
+            pump = StreamPump(ring, source, schedule, options.record_size or TS_RECORD, downstream.pump)
+            return SourceFeed(pump, self._program, self._end_of_stream), Sent(pump)
+        if not isinstance(source, FileInput):
+            raise ConfigError("file: accepted in a file group is a regular file, it may have to be read again")
+
+        async def room() -> None:
+            """The fastest child reads from the ring, not from the disk."""
+            while downstream.least_lag() >= ring.capacity_bytes // 2:
+                changed.clear()
+                await changed.wait()
+
+        file_pump = FilePump(ring, schedule, downstream.pump, room)
+        lengths = cut(source.size, options.record_size)
+        feed = FileSource(source, file_pump, *lengths, ring, downstream, self._program, self._end_of_stream)
+        return feed, Sent(file_pump)
+
+    # --- what the coordinator says -----------------------------------------------------------------------------
+
+    def resume(self) -> Resume:
+        """Return the place in the group that is ours, for another connection."""
+        membership = self._membership
+        return Resume(
+            member=membership.member,
+            secret=membership.secret,
+            epoch=membership.epoch,
+            rank=membership.rank,
+            parent=self._parts.feed.settled_parent,
+            next_seq=self._figures.next_seq,
+        )
+
+    def welcomed(self, anew: bool) -> None:
+        """The coordinator has taken us in again; ``anew``: as a new member, whose orders count from the beginning."""
+        if anew:
+            self._membership.epoch = 0
+            self._parts.downstream.new_identity()
+        self._parts.feed.welcomed(anew)
+
+    def heard(self, message: CoordinatorMessage) -> None:
+        """The coordinator says this."""
+        parts = self._parts
+        match message:
+            case Assign():
+                if message.epoch >= self._membership.epoch:
+                    parts.downstream.assign(message, self._obey)
+            case Accept():
+                parts.downstream.accept(message)
+            case Revoke():
+                parts.downstream.revoke(message)
+            case Begin():
+                parts.feed.begin(message)
+            case Contents():
+                parts.delivery.announced(message)
+            case _:
+                self._heard_news(message)
+
+    def _heard_news(self, message: CoordinatorMessage) -> None:
+        match message:
+            case Ping():
+                next_seq, parent = self._figures.next_seq, self._parts.feed.settled_parent
+                self._program.tell(Pong(nonce=message.nonce, next_seq=next_seq, parent=parent))
+            case Released():
+                self.departure.released.set()
+            case Ended():
+                done = self._parts.ring.end is not None
+                self._program.finish(0 if done else 1, None if done else f"the group is over: {message.reason}")
+
+    def _obey(self, order: Assign) -> None:
+        self._membership.epoch, self._membership.rank = order.epoch, order.rank
+        self._program.journal(
+            Assigned(
+                epoch=order.epoch,
+                parent=order.parent.member if order.parent else None,
+                rank=order.rank,
+                depth=order.depth,
+                primary=order.primary,
+                standbys=tuple(peer.member for peer in order.standbys),
+            )
+        )
+        self._figures.learn_names(order)
+        self._parts.downstream.set_rank(order.rank)
+        self._parts.feed.assign(order)
+
+    # --- what the uplink hears ---------------------------------------------------------------------------------
+
+    def received(self, arrival: Arrival) -> float | None:
+        """A parent link was read: forward first, then everything else."""
+        parts = self._parts
+        parts.downstream.pump()
+        gap_ms = self._figures.arrived(arrival)
+        if arrival.records:
+            parts.delivery.arrived()
+        if parts.ring.end is not None and not self.departure.ending:
+            self.departure.ending = True
+            self._program.spawn(self.departure.end_of_stream())
+        return gap_ms
+
+    def journal(self, entry: Entry) -> None:
+        """One line for machines."""
+        self._program.journal(entry)
+
+    def tell(self, message: MemberMessage) -> None:
+        """A word to the coordinator."""
+        self._program.tell(message)
+
+    def starved_changed(self) -> None:
+        """The children must know before they act."""
+        self._parts.downstream.tell_state()
+
+    def parent_changed(self) -> None:
+        """The coordinator must know at once (Fig. 9B)."""
+        self._figures.parent_changed()
+        asyncio.get_running_loop().call_soon(self._figures.report)
+
+    # --- life --------------------------------------------------------------------------------------------------
+
+    def _output_failed(self, reason: str) -> None:
+        self.departure.output_failed(reason)
+
+    async def _end_of_stream(self) -> None:
+        await self.departure.end_of_stream()
+
+    async def _beat(self) -> None:
+        while True:
+            wait_s = self._parts.downstream.beat()
+            await asyncio.sleep(wait_s)
+
+    @staticmethod
+    async def _every(seconds: float, what: Callable[[], None]) -> None:
+        while True:
+            await asyncio.sleep(seconds)
+            what()
+
+    def close(self) -> None:
+        """Close every part, and write the summary."""
+        self._parts.feed.close()
+        self._parts.downstream.close()
+        self._figures.summary()
+        self._parts.delivery.close()
