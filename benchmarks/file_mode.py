@@ -50,7 +50,7 @@ from benchmarks.stage import (
     started,
     write_result,
 )
-from overlaycast.agent.hops.pacing import PAYLOAD
+from overlaycast.agent.rates.upload import PAYLOAD
 from overlaycast.wire.group import GroupSettings
 from tests.agent.fake_coordinator import FakeCoordinator
 

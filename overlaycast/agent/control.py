@@ -19,7 +19,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, WebSocketException
 from websockets.uri import parse_uri
 
-from overlaycast.agent.dial import dial
+from overlaycast.agent.hops.dial import dial
 from overlaycast.discovery.unpaced import unpaced
 from overlaycast.errors import ConfigError, RefusedError, RemoteProtocolError
 from overlaycast.urls import MEMBER, parse_coordinator

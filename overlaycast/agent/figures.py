@@ -10,9 +10,9 @@ from typing import Final
 
 from overlaycast.agent.console import Console
 from overlaycast.agent.parts import Membership, Parts, Program
-from overlaycast.agent.progress import FileProgress
+from overlaycast.agent.rates.progress import FileProgress
+from overlaycast.agent.rates.stats import Reception
 from overlaycast.agent.records.arrival import Arrival
-from overlaycast.agent.stats import Reception
 from overlaycast.wire.journal import FileProgressed, RecordsLost, Sample, SinkLatency, Summary
 from overlaycast.wire.messages import Assign, Report, ReportState
 

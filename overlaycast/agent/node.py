@@ -30,11 +30,11 @@ from overlaycast.agent.hops.downstream import Downstream
 from overlaycast.agent.hops.uplink import Uplink
 from overlaycast.agent.options import TS_RECORD, JoinOptions, NodeOptions, SendOptions
 from overlaycast.agent.parts import Delivery, Feed, Membership, Parts, Program
+from overlaycast.agent.rates.stats import Reception
 from overlaycast.agent.records.arrival import Arrival
 from overlaycast.agent.records.chunks import cut
 from overlaycast.agent.records.ring import Ring
 from overlaycast.agent.records.slab import SLAB_BYTES
-from overlaycast.agent.stats import Reception
 from overlaycast.errors import ConfigError, LocalProtocolError
 from overlaycast.journal import MemberJournal
 from overlaycast.wire.frames import BACK, EDGE, OLDEST

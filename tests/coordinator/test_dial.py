@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from overlaycast.agent.dial import dial
+from overlaycast.agent.hops.dial import dial
 from overlaycast.coordinator.listeners import listen_tcp
 from overlaycast.discovery.unpaced import unpaced
 from overlaycast.settings import Endpoint

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from overlaycast.agent.hops.grants import PER_CHILD, Grants
-from overlaycast.agent.stats import MOST_MS, Histogram, Reception
+from overlaycast.agent.rates.stats import MOST_MS, Histogram, Reception
 from overlaycast.failover.redial import LONGEST_PAUSE, Redials
 from overlaycast.failover.silence import SilenceLimit
 from overlaycast.wire.messages import Accept, Revoke

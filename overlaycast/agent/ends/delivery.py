@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from overlaycast.agent.ends.sink import Sink
 from overlaycast.agent.ends.source import SourcePump
-from overlaycast.agent.stats import Reception
+from overlaycast.agent.rates.stats import Reception
 from overlaycast.wire.frames import End
 from overlaycast.wire.messages import Contents
 

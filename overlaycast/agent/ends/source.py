@@ -12,10 +12,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Final
 
-from overlaycast.agent.ends.cutter import Cutter, is_transport_stream
 from overlaycast.agent.ends.media import FileInput, Input
-from overlaycast.agent.ends.pace import AtOnce, ConstantRate, MediaClock, Schedule
-from overlaycast.agent.ends.release import Release
+from overlaycast.agent.rates.pace import AtOnce, ConstantRate, MediaClock, Schedule
+from overlaycast.agent.rates.release import Release
+from overlaycast.agent.records.cutter import Cutter, is_transport_stream
 from overlaycast.agent.records.ring import Ring
 from overlaycast.errors import ConfigError
 from overlaycast.wire.frames import End

@@ -7,12 +7,27 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Any, Protocol
 
 from overlaycast.agent.ends.source import SourcePump
-from overlaycast.agent.parts import Program
-from overlaycast.wire.journal import Begun
-from overlaycast.wire.messages import Assign, Begin, ReportState
+from overlaycast.wire.journal import Begun, Entry
+from overlaycast.wire.messages import Assign, Begin, MemberMessage, ReportState
+
+
+class SourceProgram(Protocol):
+    """What a source asks of the program that it runs in."""
+
+    def say(self, line: str) -> None:
+        """Print one line for people."""
+
+    def journal(self, entry: Entry) -> None:
+        """Write one line for machines."""
+
+    def tell(self, message: MemberMessage) -> None:
+        """Send this to the coordinator."""
+
+    def spawn(self, work: Coroutine[Any, Any, Any]) -> None:
+        """Run a task."""
 
 
 class SourceFeed:
@@ -27,7 +42,9 @@ class SourceFeed:
     parent = settled_parent = None
     standbys_ready: tuple[int, ...] = ()
 
-    def __init__(self, pump: SourcePump, program: Program, ended: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    def __init__(
+        self, pump: SourcePump, program: SourceProgram, ended: Callable[[], Coroutine[Any, Any, None]]
+    ) -> None:
         self._pump = pump
         self._program = program
         self._ended = ended

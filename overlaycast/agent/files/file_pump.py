@@ -13,9 +13,9 @@ import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
-from overlaycast.agent.ends.pace import Schedule
 from overlaycast.agent.ends.source import SourcePump
 from overlaycast.agent.files.file_frames import FileFrames
+from overlaycast.agent.rates.pace import Schedule
 from overlaycast.agent.records.ring import Ring
 from overlaycast.errors import LocalProtocolError
 from overlaycast.wire.frames import HEADER_SIZE

@@ -12,9 +12,9 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from functools import partial
-from typing import Final
+from typing import Any, Final, Protocol
 
 from overlaycast.agent.ends.entered import Entered, FileCounting
 from overlaycast.agent.ends.output import Output, Spool, checks_of_earlier_run
@@ -25,7 +25,6 @@ from overlaycast.agent.files.file_frames import FileFrames
 from overlaycast.agent.files.reads import Reads
 from overlaycast.agent.hops.downstream import Downstream
 from overlaycast.agent.hops.uplink import Uplink
-from overlaycast.agent.parts import Program
 from overlaycast.agent.records.chunk_intake import LEAST_SLABS, slab_bytes
 from overlaycast.agent.records.chunks import Checks, Read
 from overlaycast.agent.records.ring import Ring
@@ -43,6 +42,19 @@ def eager_bytes(ring: Ring) -> int:
     return min(BATCH, ring.capacity_bytes // GO_ON_PART)
 
 
+class ReceiverProgram(Protocol):
+    """What a receiver asks of the program that it runs in."""
+
+    def say(self, line: str) -> None:
+        """Print one line for people."""
+
+    def spawn(self, work: Coroutine[Any, Any, Any]) -> None:
+        """Run a task."""
+
+    def finish(self, code: int, line: str | None = None) -> None:
+        """End with this exit code, and one line for people."""
+
+
 class FileReceiver:
     """The receiver's half of ``parts.Delivery`` in a file group.
 
@@ -56,7 +68,7 @@ class FileReceiver:
         ring: Ring,
         uplink: Uplink,
         downstream: Downstream,
-        program: Program,
+        program: ReceiverProgram,
         failed: Callable[[str], None],
     ) -> None:
         output.refuse_unless_named()

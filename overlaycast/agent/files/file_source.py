@@ -14,13 +14,12 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from overlaycast.agent.ends.media import FileInput
-from overlaycast.agent.ends.source_feed import SourceFeed
+from overlaycast.agent.ends.source_feed import SourceFeed, SourceProgram
 from overlaycast.agent.files.archive import FileArchive
 from overlaycast.agent.files.file_frames import FileFrames
 from overlaycast.agent.files.file_pump import FilePump
 from overlaycast.agent.files.reads import Reads
 from overlaycast.agent.hops.downstream import Downstream
-from overlaycast.agent.parts import Program
 from overlaycast.agent.records.chunk_intake import LEAST_SLABS, slab_bytes
 from overlaycast.agent.records.chunks import Checks, describe
 from overlaycast.agent.records.ring import Ring
@@ -45,7 +44,7 @@ class FileSource(SourceFeed):
         chunk_records: int,
         ring: Ring,
         downstream: Downstream,
-        program: Program,
+        program: SourceProgram,
         ended: Callable[[], Coroutine[Any, Any, None]],
     ) -> None:
         super().__init__(pump, program, ended)

@@ -16,8 +16,8 @@ from overlaycast.agent.hops.calling import Calls
 from overlaycast.agent.hops.child_link import ChildLink
 from overlaycast.agent.hops.door import Door
 from overlaycast.agent.hops.grants import Admission, Grants
-from overlaycast.agent.hops.pacing import share_of
 from overlaycast.agent.hops.read_back import Archive
+from overlaycast.agent.rates.upload import share_of
 from overlaycast.agent.records.ring import Ring
 from overlaycast.failover.parents import STANDBY_SLOWDOWN
 from overlaycast.failover.rise import Rise

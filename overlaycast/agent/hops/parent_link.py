@@ -12,8 +12,8 @@ import time
 from collections.abc import Callable
 from typing import Final, Protocol
 
-from overlaycast.agent.hops.moderation import PAUSE_S, Moderation, Polling
 from overlaycast.agent.hops.sockets import connect_any
+from overlaycast.agent.rates.moderation import PAUSE_S, Moderation, Polling
 from overlaycast.agent.records.arrival import Arrival
 from overlaycast.agent.records.chunks import DamagedError
 from overlaycast.agent.records.intake import Intake

@@ -17,7 +17,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from typing import Final
 
-from overlaycast.agent.dial import dial
+from overlaycast.agent.hops.dial import dial
 from overlaycast.errors import ConfigError
 from overlaycast.settings import parse_endpoint
 from overlaycast.wire.messages import Address

@@ -45,7 +45,8 @@ def network_tree(topology: Topology) -> Tree:
     tree = Tree(_node_label(topology, topology.node(root), None), guide_style="dim")
     cables: nx.MultiGraph[str] = nx.MultiGraph()
     cables.add_node(root)  # it may have no links
-    cables.add_edges_from((link.a, link.b, link.name) for link in topology.links)
+    for link in topology.links:
+        cables.add_edge(link.a, link.b, link.name)
     branches = {root: tree}
     # breadth first, so that a node hangs where the path from the server reaches it first
     for here, there, name in nx.edge_bfs(cables, root):

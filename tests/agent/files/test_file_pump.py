@@ -14,9 +14,9 @@ from types import SimpleNamespace
 import pytest
 
 from overlaycast.agent.ends.media import FileInput
-from overlaycast.agent.ends.pace import AtOnce, ConstantRate, Schedule
 from overlaycast.agent.files.file_frames import FileFrames
 from overlaycast.agent.files.file_pump import FilePump
+from overlaycast.agent.rates.pace import AtOnce, ConstantRate, Schedule
 from overlaycast.agent.records.chunks import Checks, describe
 from overlaycast.agent.records.ring import Cursor, Ring
 from overlaycast.errors import ConfigError

@@ -11,8 +11,8 @@ from contextlib import asynccontextmanager, suppress
 from overlaycast.agent.hops.child_link import TURN
 from overlaycast.agent.hops.downstream import Downstream
 from overlaycast.agent.hops.grants import Admission
-from overlaycast.agent.hops.pacing import share_of
 from overlaycast.agent.hops.sockets import SO_MAX_PACING_RATE
+from overlaycast.agent.rates.upload import share_of
 from overlaycast.agent.records.ring import Ring
 from overlaycast.wire.frames import EDGE, IDLE, OLDEST, Decoder, Digests, Frame, Heartbeat, Start, Stop, encode
 

@@ -19,7 +19,7 @@ DEPTH = 4
 def drawn(seed: int) -> Draw:
     """Members on a sparse map by chance, which has a few ways round."""
     rng = random.Random(seed)
-    graph = nx.Graph()
+    graph: nx.Graph[int] = nx.Graph()
     for node in range(20):
         graph.add_node(node, name=str(node), label=f"city {node}", latitude=None, longitude=None)
     ends = [(rng.randrange(max(0, node - 4), node), node) for node in range(1, 20)]

@@ -22,7 +22,7 @@ TOPOLOGIES = Path(__file__).parents[3] / "topologies"
 
 
 def router_map(links: dict[tuple[int, int], float], rate_mbit: float | None = None) -> RouterMap:
-    graph = nx.Graph()
+    graph: nx.Graph[int] = nx.Graph()
     for node in sorted({end for link in links for end in link}):
         graph.add_node(node, name=str(node), label=f"city {node}", latitude=None, longitude=None)
     for (a, b), delay in links.items():
@@ -106,7 +106,7 @@ def draws(choose: st.DrawFn) -> Draw:
 
 @given(draws())
 def test_paths_are_shortest_and_walks_agree(draw: Draw) -> None:
-    graph = nx.DiGraph()
+    graph: nx.DiGraph[int] = nx.DiGraph()
     for (a, b), line in draw.net.lines.items():
         graph.add_edge(a, b, weight=line.delay_ms)
     best = nx.single_source_dijkstra_path_length(graph, draw.places[0])

@@ -221,7 +221,7 @@ def test_any_map_becomes_connected_with_delays(
     graph = read_graphml(path).graph
     assert nx.is_connected(graph)
     assert list(graph) == list(range(len(graph)))
-    whole = nx.Graph()
+    whole: nx.Graph[int] = nx.Graph()
     whole.add_nodes_from(range(len(spots)))
     whole.add_edges_from(links)
     assert len(graph) == max(map(len, nx.connected_components(whole)))

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from overlaycast.agent.progress import FileProgress, clock
+from overlaycast.agent.rates.progress import FileProgress, clock
 
 
 def test_a_steady_file_is_told_as_it_is() -> None:

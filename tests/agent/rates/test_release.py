@@ -7,8 +7,8 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from overlaycast.agent.ends.release import BURST_S, CATCH_UP, LATEST_S, Release
-from overlaycast.agent.hops.pacing import share_of
+from overlaycast.agent.rates.release import BURST_S, CATCH_UP, LATEST_S, Release
+from overlaycast.agent.rates.upload import share_of
 
 STEP = 0.0079
 """Of 8 Mbit/s in records of 7896 bytes."""

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from overlaycast.agent.hops.moderation import (
+from overlaycast.agent.rates.moderation import (
     EAGER_BYTES,
     FULL_FILE_READ,
     FULL_READ,

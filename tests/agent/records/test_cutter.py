@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from overlaycast.agent.ends.cutter import PACKET, SYNC, Cutter, is_transport_stream
+from overlaycast.agent.records.cutter import PACKET, SYNC, Cutter, is_transport_stream
 
 
 def packets(count: int) -> bytes:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from typing import Final, Protocol
 
-from overlaycast.agent.ends.cutter import PACKET, SYNC
+from overlaycast.agent.records.cutter import PACKET, SYNC
 
 _WRAP_S: Final = (1 << 33) / 90_000
 _LONGEST_STEP_S: Final = 5.0

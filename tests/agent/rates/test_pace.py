@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from overlaycast.agent.ends.cutter import PACKET
-from overlaycast.agent.ends.pace import AtOnce, ConstantRate, MediaClock, pcr_of
+from overlaycast.agent.rates.pace import AtOnce, ConstantRate, MediaClock, pcr_of
+from overlaycast.agent.records.cutter import PACKET
 
 WRAP = 1 << 33
 
