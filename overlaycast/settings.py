@@ -104,6 +104,7 @@ _METAVARS: Final = {
     "int": "NUMBER",
     "list[str]": "TEXT",
     "list[Path]": "PATH",
+    "Segment": "TEXT",
 }
 # what pydantic-settings writes behind a description, and what a reader gains nothing from
 _NOISE: Final = re.compile(r"\s*\(default(: None| factory: [^)]*|: \[\])\)$")

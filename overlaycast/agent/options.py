@@ -110,12 +110,12 @@ class JoinOptions(NodeOptions):
 
     output: str = Field(
         "-",
-        description="where to write the stream: a file, or - for standard output; a live recording that exists goes on;"
-        " %Y%m%dT%H%M%S in the name becomes the time of the start",
+        description="where to write the stream: a file, or - for standard output; %Y%m%dT%H%M%S in the name becomes the"
+        " time of the start; an existing recording of a live stream is continued",
     )
-    overwrite: bool = Field(False, description="empty or replace the output if it exists")
+    overwrite: bool = Field(False, description="empty or replace an output that exists")
     segment: Annotated[Segment | None, BeforeValidator(read_segment)] = Field(
-        None, description="begin a new file every so often (10m, 1h) or so many bytes (100M); live groups only"
+        None, description="start a new file after this time (10m, 1h) or size (100M); live groups only"
     )
     start_back: float | None = Field(
         None,

@@ -29,7 +29,9 @@ class CoordinatorSettings(Settings):
     )
     state: Path = Field(DEFAULT_STATE, description="folder for the admin token, the groups and the Unix socket")
     journal: Path | None = Field(None, description="append a journal of events to this file, as JSON lines")
-    trace: bool | None = Field(None, description="locate members by traceroute; needs CAP_NET_RAW")
+    trace: bool | None = Field(
+        None, description="locate members by traceroute, which needs CAP_NET_RAW; default: if it is possible"
+    )
     members_limit: int = Field(10_000, ge=1, le=1_000_000, description="maximum members of one group")
     groups_limit: int = Field(1000, ge=1, le=100_000, description="maximum groups")
     measure_at_once: int = Field(32, ge=1, le=1024, description="maximum members measured at the same time")
