@@ -19,13 +19,13 @@ from overlaycast.lab.results.result import FaultSeen, Judged, Result
 HEAD: Final = """\
 # The experiments
 
-Made by `{command}`; do not edit.
+`{command}` wrote this page; do not edit it.
 
-Each was run for real, with the programs as a user starts them, on an emulated network. How to write one:
-[writing-experiments.md](writing-experiments.md). Faults are verified as they are made; figures are the receivers' own,
-files are compared by the lab.
+Each experiment ran with the real programs on an emulated network. To write one, see
+[writing-experiments.md](writing-experiments.md). Every fault was verified when it was made. The figures are the
+receivers' own; the lab compared the files.
 
-{passed} of {count} passed, in {minutes:.1f} minutes altogether{machine}.
+{passed} of {count} passed, in {minutes:.1f} minutes in all{machine}.
 """
 RIGHT: Final = "---:"
 
@@ -67,9 +67,9 @@ def _comparisons(comparisons: Sequence[Comparison]) -> list[str]:
     lines = [
         "## Beside a star and IP multicast",
         "",
-        "Made by `overlaycast lab compare`: the same network, stream and counters for each. Copies are bytes on the",
-        "wire for those of the payload; what a star needs is what it would send if the links carried it. In time is",
-        "what reached a receiver while the source was sending, or within a second after.",
+        "Made by `overlaycast lab compare`, with the same network, stream and counters for each system. Copies are",
+        "bytes on the wire ÷ bytes of the stream. What a star needs is what it would send if the links carried it. In",
+        "time is what reached a receiver while the source was sending, or within a second after.",
         "",
     ]
     for one in comparisons:
