@@ -122,17 +122,7 @@ class World:
     def join(self, seat: int, role: Role = "peer", limits: MemberLimits | None = None) -> Member:
         """Let a host subscribe, now. Returns the member."""
         self._names += 1
-        site = self.draw.sites[seat]
-        host = f"10.{site >> 8 & 255}.{site & 255}.{self._names % 250 + 1}"
-        request = Subscribe(
-            version=VERSION,
-            group="simulation",
-            token="simulation",
-            name=f"m{self._names}",
-            role=role,
-            addresses=(Address(host=host, port=8471),),
-            limits=limits or MemberLimits(),
-        )
+        request = self.subscription(self._names, seat, role, limits or MemberLimits())
         ident = self.overlay.join(request, self.now)
         member = Member(self, ident, seat, role)
         self.members[ident] = member
@@ -142,6 +132,20 @@ class World:
         self.agenda.after(interval_s * (0.5 + self.rng.random()), self._report, member)
         self._pump()
         return member
+
+    def subscription(self, number: int, seat: int, role: Role, limits: MemberLimits) -> Subscribe:
+        """Return what the member of this number says first."""
+        site = self.draw.sites[seat]
+        host = f"10.{site >> 8 & 255}.{site & 255}.{number % 250 + 1}"
+        return Subscribe(
+            version=VERSION,
+            group="simulation",
+            token="simulation",
+            name=f"m{number}",
+            role=role,
+            addresses=(Address(host=host, port=8471),),
+            limits=limits,
+        )
 
     def crash(self, member: Member, death: Death) -> None:
         """Kill a member."""

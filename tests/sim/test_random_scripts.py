@@ -1,0 +1,104 @@
+"""Random scripts by seed: whatever befalls a group, once it is over everybody is fed, and nothing held is lost.
+
+But where members come meanwhile: one that has no record yet says that it is well, and a member that turns to it goes on
+with the first record that comes there.
+"""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from overlaycast.wire.group import GroupSettings
+from tests.sim.group import HEAD, Group
+from tests.sim.script import (
+    Crash,
+    Cut,
+    Freeze,
+    Heal,
+    Isolate,
+    Join,
+    Leave,
+    Lose,
+    LoseCoordinator,
+    Mute,
+    Operation,
+    Rejoin,
+    ReturnCoordinator,
+    Thaw,
+    Wait,
+    play,
+)
+
+OPERATIONS = 12
+MENDED_S = 30.0
+
+
+def scripted(seed: int) -> tuple[Group, list[Operation]]:
+    """Return a group that streams, and a script for it: faults one upon the other, then the end of all of them."""
+    chance = random.Random(f"script {seed}")
+    peers = chance.randint(4, 14)
+    settings = GroupSettings(
+        start_members=peers if chance.random() < 0.5 else 0,
+        default_out_degree=chance.randint(2, 4),
+        source_out_degree=4,
+        improve_s=chance.choice([0, 5]),
+    )
+    group = Group(seed, settings)
+    head = group.seats_of(HEAD)[0]
+    seats = [seat for site in (1, 2, 3) for seat in group.seats_of(site)]
+    roles: list[Operation] = [Join(head, "source"), *(Join(head, "backup") for _ in range(chance.randint(0, 1)))]
+    first = len(roles) + 1
+    play(group, [*roles, *(Join(chance.choice(seats)) for _ in range(peers)), Wait(5.0)])
+    group.run_until_fed(10.0)
+    script: list[Operation] = []
+    ends: list[Operation] = []
+    for _ in range(OPERATIONS):
+        begun, ended = one_fault(chance, [*range(first, first + peers)], seats)
+        script += begun
+        ends += ended
+        script.append(Wait(chance.choice([0.03, 0.3, 1.0, 4.0])))
+        if ends and chance.random() < 0.5:
+            script.append(ends.pop(chance.randrange(len(ends))))
+    return group, [*script, *ends]
+
+
+def one_fault(chance: random.Random, members: list[int], seats: list[int]) -> tuple[list[Operation], list[Operation]]:
+    """Return one operation, and what ends it."""
+    one, other = chance.sample(members, 2)
+    faults: list[tuple[Operation, Operation | None]] = [
+        (Join(chance.choice(seats)), None),
+        (Crash((one,), chance.choice(["reset", "silent"])), None),
+        (Leave(one), None),
+        (Freeze(one), Thaw(one)),
+        (Mute(one), Mute(one, False)),
+        (Cut(one, other), Heal(one, other)),
+        (Isolate(1), Rejoin(1)),
+        (Lose(0.01), Lose(0.0)),
+        (LoseCoordinator(), ReturnCoordinator()),
+    ]
+    begin, end = chance.choice(faults)
+    return [begin], [end] if end else []
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_once_faults_cease_everybody_is_fed(seed: int) -> None:
+    group, script = scripted(seed)
+    members = len(group.members)
+    print(f"seed {seed}:", *script, sep="\n  ")  # pytest shows it where the test fails
+    play(group, script)
+    group.run_until_fed(MENDED_S)
+    group.run(MENDED_S)
+    group.run_until_agreed(MENDED_S)
+    group.check(lost=len(group.members) > members)
+
+
+def test_the_same_seed_gives_the_same_run() -> None:
+    runs = []
+    for _ in range(2):
+        group, script = scripted(3)
+        play(group, script)
+        group.run(5.0)
+        runs.append((script, group.switched, group.tally))
+    assert runs[0] == runs[1]
