@@ -1,4 +1,4 @@
-"""Golden transcripts of the parent link: ``transcripts/*.txt`` are read beside Figures 8 and 9 of the seed.
+"""Golden transcripts of the parent link: ``transcripts/*.txt`` are read beside Figures 8 and 9 (docs/background.md).
 
 A line that begins with a time is an input, ``->`` lines are what the machine then wants done, ``#`` lines explain.
 ``flow L T`` is data of 20,000 bytes every 20 ms on link L until time T, ``starve L T`` a stalled heartbeat every 20 ms;

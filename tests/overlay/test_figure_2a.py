@@ -1,4 +1,4 @@
-"""The seed's Figure 2A: one copy per site, planned deaths, and what the coordinator makes of a real one."""
+"""Figure 2A: one copy per site, standbys prepared before a failure, and the coordinator's reaction to one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Golden transcripts: figures 4, 5, 7, 8 and 9 of the seed as messages, to be read beside it.
+"""Golden transcripts: Figures 4, 5, 7, 8 and 9 (docs/background.md) as messages.
 
 Each text file in ``transcripts/`` is one scene: ``#`` tells what happens and which step it is, ``->`` is said to the
 coordinator, ``<-`` by it. After a wanted change: ``OVERLAYCAST_REWRITE=1 pytest tests/overlay/test_transcripts.py``,
