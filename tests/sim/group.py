@@ -261,7 +261,7 @@ class Group(World):
 
     def astray(self) -> list[int]:
         """Return the members that another one feeds than the plan says."""
-        planned = {seat["id"]: seat["parent"] for seat in self.overlay.tree()["members"]}
+        planned = {seat.id: seat.parent for seat in self.overlay.tree().members}
         return [one.ident for one in self.present() if one.feeder != planned[one.ident]]
 
     def check_no_cycle(self) -> None:
