@@ -38,6 +38,7 @@ class Settings(BaseSettings):
     """Base of every command's settings. The docstring of a subclass is the text above its ``--help``."""
 
     model_config = SettingsConfigDict(
+        allow_inf_nan=False,
         frozen=True,
         extra="forbid",
         env_prefix="OVERLAYCAST_",

@@ -22,7 +22,7 @@ FILE_DEFAULTS: Final = {"heartbeat_ms": 250, "silence_ms": 1000}
 class GroupSettings(BaseModel):
     """How one group's tree is built, fed and watched. Times in milliseconds or seconds as the name says."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     mode: Mode = Field("live", description="live: a stream at its own rate; file: as fast as possible, and complete")
     rate_mbit: float = Field(
@@ -131,7 +131,7 @@ class GroupSettings(BaseModel):
 class MemberLimits(BaseModel):
     """What a member offers to carry."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     upload_mbit: float | None = Field(None, gt=0, le=1_000_000)
     out_degree: int | None = Field(None, ge=0, le=4096)

@@ -151,6 +151,13 @@ def test_a_file_without_bounds_is_refused(change: dict[str, int]) -> None:
         decode_from_coordinator(json.dumps(body))
 
 
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity"])
+def test_every_number_is_finite(number: str) -> None:
+    body = json.dumps(json.loads(encode(FROM_MEMBER[0])) | {"limits": {"upload_mbit": "N"}}).replace('"N"', number)
+    with pytest.raises(RemoteProtocolError, match="upload_mbit"):
+        decode_from_member(body)
+
+
 def test_too_large_is_refused_unread() -> None:
     with pytest.raises(RemoteProtocolError, match=str(MAX_MESSAGE)):
         decode_from_member("{" * (MAX_MESSAGE + 1))

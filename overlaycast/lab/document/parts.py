@@ -39,7 +39,7 @@ def names(model: type[BaseModel]) -> list[str]:
 class Part(BaseModel):
     """A frozen part of an experiment that names what it accepts."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     @model_validator(mode="before")
     @classmethod

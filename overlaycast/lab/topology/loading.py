@@ -40,12 +40,14 @@ def _load_python(file: Path, name: str | None) -> Topology:
         topos = runpy.run_path(str(file)).get("topos")
     except ConfigError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise ConfigError(f"{file}: {type(error).__name__}: {error}") from error
     if not isinstance(topos, dict) or not topos:
         raise ConfigError(f"{file}: topos is missing; accepted: topos = {{'name': a class derived from RoutedTopo}}")
     wanted, *params = (name or "").split(",")
     chosen = wanted or (file.stem if file.stem in topos else next(iter(topos)) if len(topos) == 1 else None)
+    if chosen is None:
+        raise ConfigError(f"{file}: which topology? accepted: {', '.join(map(str, topos))}")
     if chosen not in topos:
         raise ConfigError(f"{file}: no topology {chosen!r}; accepted: {', '.join(map(str, topos))}")
     return _from_class(file, str(chosen), topos[chosen], _params(file, params))
@@ -70,7 +72,7 @@ def _from_class(file: Path, name: str, make: Any, params: dict[str, int | float 
         made = make(**params)
     except ConfigError as error:
         raise ConfigError(f"{file}: {error}") from None
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise ConfigError(f"{file}: topos[{name!r}]: {type(error).__name__}: {error}") from error
     if not isinstance(made, RoutedTopo):
         raise ConfigError(f"{file}: topos[{name!r}] made a {type(made).__name__}; accepted: a RoutedTopo")
