@@ -277,7 +277,7 @@ class Overlay:
             self._release(member)
 
     def _let_go(self, child: Member) -> None:
-        """A report shows whom a leaver need not wait for; or that a leaver has not heard that it may go."""
+        """A report shows for which child a leaver need not wait; or that a leaver has not heard that it may go."""
         if child.leaving and child.id not in self._group.repair.releasing:
             self._release(child)
         for leaver_id in list(self._group.repair.releasing):

@@ -2,7 +2,7 @@
 
 Owns: the format, with its version, and the way back. Refuses: storage. Kept are ids, epoch, routers, the tree and its
 ranks; promises and orders are kept as they were told, so that nobody well is moved or told anything new by a restart.
-Who feeds nobody for a while, and who is kept away from whom, remains so until the same time. Times of the watch (flags,
+Members that feed nobody for a while, and unusable pairs, remain so until the same time. Times of the watch (flags,
 inquiries, under-performance) and what uplinks and hosts were seen to carry start afresh: what is still wrong will be
 told again.
 """

@@ -1,7 +1,7 @@
 """Branches that a death has scattered are gathered: one copy enters a router, not one for each orphan.
 
 Owns: ``Repair.strays``, members that turned to somebody further away because nobody near had promised them a slot, and
-``Repair.remote``, those of them for whom the usual search found nobody. Refuses: moving anybody else, but for a small
+``Repair.remote``, those of them for which the usual search found nobody. Refuses: moving anybody else, but for a small
 branch that makes room; moving a stray to where data is in doubt.
 
 A family's heir has slots for its siblings; after an heir's death, or a second one in the same family, nobody there may
@@ -9,8 +9,8 @@ have that many. Then each sibling has a standby of its own elsewhere, and each c
 who has failed, the plan is made good: in the same batch of orders every stray is sent to a member nearer to it that
 has room, mostly a neighbour. It changes over while it is fed, so nothing is lost.
 
-The usual search looks at those who have room, whom a stray with children of its own may outrank, for they are leaves.
-So those who are left are looked at again, a few in each sweep, with all of the router's tree in view from its top:
+The usual search looks at those that have room, which a stray with children of its own may outrank, for they are leaves.
+So those that are left are looked at again, a few in each sweep, with all of the router's tree in view from its top:
 where only full members rank low enough, a small branch of theirs goes to a neighbour and leaves its slot to the stray,
 or a small stray gets new ranks.
 
@@ -57,7 +57,7 @@ def gather_strays(group: Group, now: float) -> None:
 
 
 def look_for_room(group: Group, now: float) -> None:
-    """The same, and a few of those who found nobody are looked at again, with all of their router's tree in view."""
+    """The same, and a few of those that found nobody are looked at again, with all of their router's tree in view."""
     gather_strays(group, now)
     for member_id, looks in list(group.repair.remote.items())[:REMOTE_AT_ONCE]:
         del group.repair.remote[member_id]
@@ -101,13 +101,13 @@ def _bring(group: Group, member: Member, now: float, thorough: bool = False) -> 
 
 
 def _with_room(group: Group, stray: Member, inside: Router, rules: Rules = FREE) -> Member | None:
-    """Return who is highest up in the router's tree of those who may feed the stray."""
+    """Return the highest in the router's tree of those that may feed the stray."""
     accepts = placement.acceptance(group, stray, rules)
     return next((one for one in _from_the_top(group, inside) if accepts(one) and _sound(group, one)), None)
 
 
 def _make_room(group: Group, stray: Member, inside: Router, now: float) -> Member | None:
-    """Let a small branch go to another neighbour, for the one whom it leaves to feed the stray; return that one."""
+    """Let a small branch go to another neighbour, for the one that it leaves to feed the stray; return that one."""
     accepts = placement.acceptance(group, stray)
     for one in _from_the_top(group, inside):
         small = _smallest(one)
@@ -132,7 +132,7 @@ def _smallest(parent: Member) -> Member | None:
 
 
 def _neighbour(group: Group, member: Member, avoid: Member) -> Member | None:
-    """Return who else at its router, which is known, may feed an orphan."""
+    """Return another member at its router, which is known, that may feed an orphan."""
     assert member.router is not None
     found = placement.seek(group, member, (avoid,), Rules(inside=member.router))
     other = found[4] if found is not None and found[4].router is member.router else None
@@ -141,7 +141,7 @@ def _neighbour(group: Group, member: Member, avoid: Member) -> Member | None:
 
 
 def _from_the_top(group: Group, inside: Router) -> Iterator[Member]:
-    """Yield the members of a router (or of all routers below it), those whom others feed there last."""
+    """Yield the members of a router (or of all routers below it), those that others feed there last."""
     row = [one for one in map(group.living, list(group.improvement.heads)) if one is not None and _enters(one, inside)]
     for seen, one in enumerate(row):
         if seen == IN_VIEW:

@@ -1,10 +1,10 @@
 """Local improvement while the group runs, for a stated gain, at a limited rate, never within a repair.
 
 Owns: which members may do better elsewhere, a few at a time. Refuses: moving anybody whose plan is being carried out,
-whose branch was mended a moment ago, who was moved a while ago, or who would gain less than ``improve_gain``.
+whose branch was mended a moment ago, that was moved a while ago, or that would gain less than ``improve_gain``.
 
-What is looked at, in this order: guests of backup servers, who go back to peers; those whom a newcomer has given a
-better place (``hinted``); in turn, the heads, who are fed from another router, for only their copies pass links; and
+What is looked at, in this order: guests of backup servers, which go back to peers; those that a newcomer has given a
+better place (``hinted``); in turn, the heads, which are fed from another router, for only their copies pass links; and
 in turn everybody. What is gained: a site with a thin uplink and more than one copy attaches the others inside; a large
 cluster gets a further primary; a copy passes at least one link and ``improve_gain`` of its links fewer; or, where it
 passes no more links than before or its way was too long, ``improve_gain`` of its delay is saved. What is left of a
@@ -147,8 +147,8 @@ def _promotion(group: Group, member: Member) -> Found | None:
 def _gains(group: Group, member: Member, present: Found, found: Found, before: float) -> bool:
     """Whether the move saves enough links, or enough delay at no cost in links.
 
-    Failures in the past are a reason not to go to somebody, but none to leave who feeds the member well: otherwise one
-    who complains of a parent without cause would drive its siblings away.
+    Failures in the past are a reason not to go to a candidate, but none to leave a parent that feeds well: otherwise a
+    member that complains of a parent without cause would drive its siblings away.
     """
     share = group.settings.improve_gain
     links, saved = present[0], _saved(present, found)

@@ -36,7 +36,7 @@ def usable(group: Group, child: Member, parent: Member | None, seen: bool = Fals
 
 
 def regraft(group: Group, forwarder: Member, now: float, leaving: bool = False) -> list[Member]:
-    """Take a forwarder out of the tree and attach its children elsewhere; return those who were moved.
+    """Take a forwarder out of the tree and attach its children elsewhere; return those that were moved.
 
     ``leaving``: it goes on forwarding for a while, so that the heir may take its very place.
     """
@@ -157,7 +157,7 @@ def bury(group: Group, member: Member, state: State, now: float) -> None:
 
 
 def place_waiting(group: Group) -> None:
-    """Those who wait for a place are looked at again when somebody may have one."""
+    """Those that wait for a place are looked at again when somebody may have one."""
     if not group.repair.waiting or not group.repair.room_changed:
         return
     group.repair.room_changed = False

@@ -41,7 +41,7 @@ class Leave:
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """A head that was moved, and from whom to whom; ``saved``: links, by all moves of its exchange together."""
+    """A head that was moved, from which parent to which; ``saved``: links, by all moves of its exchange together."""
 
     member: Member
     parent: Member
@@ -73,7 +73,7 @@ def exchange(group: Group, leave: Leave, most: int) -> list[Move]:
 
 
 def _heads(group: Group) -> list[Member]:
-    """Return each router's head, in an order that is the same whoever was measured first."""
+    """Return each router's head, in an order that is the same whichever member was measured first."""
     found: dict[int, Member] = {}
     for member in map(group.living, group.improvement.heads):
         if member is None or member.router is None or member.role == "backup" or not member.degree:

@@ -26,12 +26,12 @@ PASSES: Final = 8
 Near = Sequence[tuple[int, int]]
 """Links to another cluster, its number: the nearest first."""
 Step = tuple[int, int, int]
-"""A cluster, who is to feed it, and over how many links."""
+"""A cluster, its feeder to be, and over how many links."""
 
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """How many links an exchange saves in all, and who is to be attached where, in this order."""
+    """How many links an exchange saves in all, and what is to be attached where, in this order."""
 
     saved: int
     steps: tuple[Step, ...]
@@ -60,10 +60,10 @@ class Plan:
         """Take a plan.
 
         Args:
-            feeders: per cluster, who feeds it (or ``SOURCE``), without a cycle.
+            feeders: per cluster, its feeder (or ``SOURCE``), without a cycle.
             room: per cluster, how deep it may be at most; the plan given keeps that.
             most: per cluster, and last for the source, how many others it should feed; beyond that it is left alone.
-            near: per cluster, who else may feed it; ``SOURCE`` may be among them.
+            near: per cluster, which others may feed it; ``SOURCE`` may be among them.
             links: how far clusters are from one another.
         """
         self.feeder = list(feeders)

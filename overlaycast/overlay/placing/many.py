@@ -7,7 +7,7 @@ more clusters follow one another than it has levels, and shortened by exchanges 
 that plan: one head per cluster, the best performing member there, from the source on and the largest branches first,
 each with its heir and as many more neighbours as the branches beyond it will need for feeders. Then the further
 primaries of large clusters (``clusters``), the other forwarders of every cluster, which find their feeders among their
-neighbours, and last those who only receive.
+neighbours, and last those that only receive.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class _Stop:
 
 
 def attach_all(group: Group, members: Iterable[Member]) -> None:
-    """Place all of these, who have none yet."""
+    """Attach all of these; none has a parent yet."""
     forwarders: list[Member] = []
     receivers: list[Member] = []
     for member in members:
@@ -108,7 +108,7 @@ def _by_turns(group: Group, stop: _Stop) -> list[tuple[int, Member]]:
 
 
 def _feeders(degree: int, branches: int, neighbours: int) -> int:
-    """Return how many neighbours are placed together with their head: its heir, and whom branches beyond will need."""
+    """Return how many neighbours are placed together with their head: its heir, and those that branches beyond need."""
     each = max(degree - KEEP - 1, 1)
     return min(neighbours, max(1, -(-(branches - each) // each)), degree)
 

@@ -20,7 +20,7 @@ NEIGHBOURS: Final = 8
 
 
 def neighbours(routers: Sequence[Router]) -> list[list[tuple[int, int]]]:
-    """Return who may come to feed each router when a plan is shortened: the nearest others, and the source.
+    """Return what may come to feed each router when a plan is shortened: the nearest others, and the source.
 
     ``routers``: the source's is the last one; it has no entry of its own, and is ``SOURCE`` in the others'.
     """
@@ -60,7 +60,7 @@ def _from(number: int, router: Router, below: dict[int, list[tuple[int, int]]], 
     for above in router.up():
         steps = router.depth - above.depth
         if len(links) > most and sorted(links.values())[most] <= steps:
-            break  # whoever is found from here on is further away
+            break  # whichever member is found from here on is further away
         for depth, other in below[above.order]:
             links.setdefault(other, steps + depth - above.depth)
     del links[number]

@@ -31,7 +31,7 @@ LIFT_LIMIT: Final = 1024
 def choose(group: Group, member: Member, avoid: Iterable[Member] = (), rules: Rules = FREE) -> Member | None:
     """Return the parent for an orphan (with its branch), or None if nobody may take it.
 
-    Peers and planted servers first, then backup servers, then, in groups small enough to look at everybody, whoever
+    Peers and planted servers first, then backup servers, then, in groups small enough to look at all, any member that
     has a place left that is promised to others.
     """
     search = Search(group, member, avoid, rules)
@@ -158,9 +158,9 @@ def _by_cutting(group: Group, member: Member, avoid: Iterable[Member]) -> bool:
 
 
 def attach_server(group: Group, server: Member) -> None:
-    """Feed a backup server from the source, so that its rank is below everybody's whom it may have to take.
+    """Feed a backup server from the source, so that its rank is below the rank of any member that it may have to take.
 
-    Where the source has no place left, another backup server feeds it, or whoever feeds a peer there.
+    Where the source has no place left, another backup server feeds it, or the feeder of a peer there.
     """
     group.repair.waiting.pop(server.id, None)
     if not server.rank:

@@ -44,7 +44,7 @@ SHALLOW_LEVELS: Final = 3
 """For a branch so tall that only fewer levels than this may feed it, all there are looked at if they are few."""
 
 Found = tuple[int, float, str, int, Member]
-"""Links that the copy passes (``TOO_LONG``: the way is), delay in ms, name, id, who; ``first`` chooses."""
+"""Links that the copy passes (``TOO_LONG``: the way is), delay in ms, name, id, the member; ``first`` chooses."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,7 @@ class Search:
         self.inside = rules.inside
         self.planned = rules.feeder
         self.anybody = False
-        """In a mass failure: also those who have not been heard since it began."""
+        """In a mass failure: also those that have not been heard since it began."""
         self.thin = False
         """Also those behind an uplink thinner than the member's: a file may come slower than it could."""
         self.direct = direct_ms(group, member)
@@ -138,7 +138,7 @@ class Search:
         return self.judge(own[0], SITE_STRETCH) if own else None
 
     def _shallow(self) -> list[Member] | None:
-        """Return all who are near enough to the source, or None if they are many."""
+        """Return all that are near enough to the source, or None if they are many."""
         source = self.group.source
         if source is None or self.depth_left >= SHALLOW_LEVELS:
             return None
@@ -166,7 +166,7 @@ class Search:
             steps = router.depth - above.depth
             least = min(found, key=_links_and_delay, default=None)
             if least is not None and least[0] < steps:
-                break  # whoever is found from here on is further away
+                break  # whichever member is found from here on is further away
             further = least is None or least[0] > steps
             found += [self._judge(one, above) for one in self._at(above, searched, further)]
             searched = above
@@ -240,7 +240,7 @@ def _links_and_delay(found: Found) -> tuple[int, float]:
 
 
 def first(found: Sequence[Found]) -> Found | None:
-    """Return who feeds the member with the fewest links, and of those whose delays are alike who comes first."""
+    """Return the candidate with the fewest links, and of those whose delays are alike the first."""
     if len(found) < 2:
         return found[0] if found else None
     links = min(one[0] for one in found)
@@ -272,7 +272,7 @@ def planned_ms(member: Member, parent: Member) -> float:
 
 
 def short_enough(group: Group, member: Member, delay: float, stretch: float = STRETCH) -> bool:
-    """Whether those whom the member's branch feeds elsewhere still have a short enough way if it has this delay."""
+    """Whether those that the member's branch feeds elsewhere still have a short enough way if it has this delay."""
     row = [(member, delay)]
     for one, to_here in row:
         for child in one.children:

@@ -31,7 +31,7 @@ SITE_LEVELS: Final = 3
 
 
 def degree(group: Group, member: Member) -> int:
-    """Return how many children the member may have; who they can be is for ``reach``."""
+    """Return how many children the member may have; which they can be is for ``reach``."""
     settings = group.settings
     if not (member.reachable or member.dials) or member.id in group.repair.leaves:
         return 0
@@ -145,7 +145,7 @@ def _site_mbit(group: Group, plan: FileRate, site: Router) -> float:
 
 
 def turn(group: Group, router: Router) -> tuple[int, int]:
-    """Return when the router's site is to be placed in a file group: who feeds most first, the thin last."""
+    """Return when the router's site is to be placed in a file group: those that feed most first, the thin last."""
     if group.settings.mode == "live":
         return 0, 0
     plan = file_rate(group)

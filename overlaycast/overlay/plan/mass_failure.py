@@ -1,7 +1,8 @@
-"""Many fall silent at once: then whoever has been heard since it began is known to live, the others are not yet.
+"""Many fall silent at once: members that have been heard since it began are known to live, the others are not yet.
 
-Owns: when there is a mass failure, and since when. Refuses: judging single members. Only those count who were asked and
-did not answer: a member whose control link ends is known to be gone at once, and nobody mistakes it for one that lives.
+Owns: when there is a mass failure, and since when. Refuses: judging single members. Only those count that were asked
+and did not answer: a member whose control link ends is known to be gone at once, and nobody mistakes it for one that
+lives.
 """
 
 from __future__ import annotations

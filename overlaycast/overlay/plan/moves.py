@@ -20,7 +20,7 @@ LEVELS_A_LINK = 64
 def rank_level(group: Group, member: Member) -> int:
     """Return the least level that the member's rank should have, by links from the source.
 
-    So nearer members rank below further ones, whoever came first, and may come to feed them.
+    So nearer members rank below further ones, whichever member came first, and may come to feed them.
     """
     source = group.source
     return LEVELS_A_LINK * links_between(source.router, member.router) if source is not None else 0
@@ -45,7 +45,7 @@ def attach(group: Group, member: Member, parent: Member) -> None:
     group.touch(member)
     if member.degree:
         group.candidates.offer(member)
-        group.repair.room_changed = True  # for those whom nobody could reach who was here before
+        group.repair.room_changed = True  # for members that none of those before could reach
 
 
 def put_back(group: Group, member: Member, parent: Member, edge_ms: float) -> None:

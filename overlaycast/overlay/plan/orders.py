@@ -192,7 +192,7 @@ def _choose_fallbacks(group: Group, member: Member) -> None:
             continue
         known = one in member.fallbacks
         full = group.orders.fallback_load.get(one.id, 0) >= FALLBACK_LIMIT
-        # who would have to call cannot know when: it is dialled only in need
+        # a member that would have to call cannot know when: it is dialled only in need
         if (
             one.alive
             and one.degree
@@ -221,7 +221,7 @@ def settle(group: Group, child: Member) -> None:
 
 
 def dismiss(group: Group, member: Member) -> None:
-    """The member is gone: all who were told to expect it forget it."""
+    """The member is gone: all that were told to expect it forget it."""
     targets = [*_doors(member.sent), *group.orders.revocations.pop(member.id, ())]
     for target in dict.fromkeys(targets):
         if group.living(target) is not None and target != member.id:

@@ -8,7 +8,8 @@ second copy enters the site; a site's head is replaced from outside: a backup se
 in its uplink, and last the grandparent, whose slot the death frees.
 
 Invariants: a standby ranks below its ward, is alive, and is not in the branch of the ward's parent; a promise counts
-against the degree of who gave it, except the grandparent's for one child, for that child takes its parent's slot.
+against the degree of the member that gave it, except the grandparent's for one child, for that child takes its parent's
+slot.
 """
 
 from __future__ import annotations
@@ -119,7 +120,7 @@ def families(group: Group, forwarder: Member) -> list[list[Member]]:
 
 def _heir(forwarder: Member, family: list[Member]) -> Member | None:
     able = [child for child in family if child.degree and child.trusted]
-    able.sort(key=lambda child: not child.reachable)  # the one whom all its siblings can dial
+    able.sort(key=lambda child: not child.reachable)  # the one that all its siblings can dial
     return next((child for child in able if child.router is forwarder.router), able[0] if able else None)
 
 

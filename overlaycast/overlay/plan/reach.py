@@ -1,4 +1,4 @@
-"""Who can open a connection to whom, and at which addresses.
+"""Which member can open a connection to which other, and at which addresses.
 
 Owns: that a link needs one end that can dial the other; mostly the child dials, and where only the child can be
 reached the parent calls it. Refuses: choosing.
@@ -32,7 +32,7 @@ def opens(one: Member, other: Member) -> bool:
 
 
 def linked(parent: Member, child: Member) -> bool:
-    """Whether there can be a link between these two, whoever opens it, and it has not failed for no known reason."""
+    """Whether these two can have a link, whichever end opens it, and it has not failed for no known reason."""
     return parent.id not in child.barred and (opens(child, parent) or opens(parent, child))
 
 

@@ -3,9 +3,9 @@
 Owns: one account per site's uplink and direction, from the reports of those whose copies cross it, and one per host of
 whose children some lack. Refuses: choosing, and
 anything that one receiver alone says: most of at least two, with different far ends, have to lack at once, twice
-running, by what those who feed them receive themselves; else the fault is on their own side, or they lie.
+running, by what their feeders receive themselves; else the fault is on their own side, or they lie.
 
-Bounds are copies of the stream as those who feed have it. What was carried well counts for ``PROVEN_S``, what was not
+Bounds are copies of the stream as the feeders have it. What was carried well counts for ``PROVEN_S``, what was not
 for ``LACKING_S``: then the uplink may be tried again. Only live groups are looked at; a file goes as fast as it can,
 and lacks nothing.
 

@@ -4,7 +4,7 @@ Owns: the planned rate of a file group, and by it how many copies a site sends a
 choosing who feeds whom; it knows rates only.
 
 Sites that follow one another from the fastest to the slowest each get all that they can take, and nobody waits for a
-thinner one: so a site feeds none that is faster than itself. One copy each is enough for that; who has several times
+thinner one: so a site feeds none that is faster than itself. One copy each is enough for that; one with several times
 the planned rate feeds several, and where the chain would be longer than there are levels the rate is divided.
 
 Rates are what echoes show, in Mbit/s: None is unknown, infinite is too fast to tell, and both count as the fastest
@@ -57,7 +57,7 @@ class FileRate:
 
 
 def share(uplink_mbit: float, wanted_mbit: Sequence[float]) -> float:
-    """Return what one more copy gets of an uplink: no less than an even share, and what those leave who want less."""
+    """Return what one more copy gets of an uplink: no less than an even share, and what those leave that want less."""
     left = uplink_mbit
     for index, wanted in enumerate(sorted(wanted_mbit)):
         left -= min(wanted, left / (len(wanted_mbit) + 1 - index))
@@ -78,7 +78,7 @@ def plan(source_mbit: float | None, sites_mbit: Sequence[float | None], levels: 
 
 
 def _fits(found: FileRate, rates: Sequence[float], levels: int) -> bool:
-    """Whether all can be fed, the fastest first, so that who sends most copies is nearest to the source."""
+    """Whether all can be fed, the fastest first, so that those that send most copies are nearest to the source."""
     fed, slots = 0, found.copies(found.source_mbit)
     for _ in range(levels):
         row = rates[fed : fed + slots]

@@ -110,7 +110,7 @@ class Member:
     height: int = 0
     size: int = 1
     edge_ms: float = 0.0
-    # promises: who takes me when my parent dies, whom I take when theirs dies
+    # promises: members that take it when its parent dies, and those that it takes when theirs dies
     standbys: tuple[Member, ...] = ()
     counted: tuple[bool, ...] = ()
     wards: list[Member] = NO_MEMBERS

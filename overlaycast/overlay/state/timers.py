@@ -25,7 +25,7 @@ class Timers:
         return (kind, member) in self._armed
 
     def pending(self, kind: str) -> list[tuple[int, float]]:
-        """Return the members for whom something of this kind is in force, and when it falls due."""
+        """Return the members for which something of this kind is in force, and when it falls due."""
         return sorted((member, at) for (armed, member), at in self._armed.items() if armed == kind)
 
     def cancel(self, kind: str, member: int = 0) -> None:

@@ -11,7 +11,7 @@ Invariants, checked before every change, which then either happens whole or rais
 Ranks are 63-bit numbers: level in the upper bits, order of handing out in the lower ``LEVEL_BITS``. A member's rank
 only grows. Between two levels there is room for some forty halvings, so a branch that moves keeps its own ranks. A
 level may be wished for that is higher than one above the parent's: members that sit further from the source get
-higher ones, so that whoever comes later and sits on the way to them may still feed them.
+higher ones, so that a member that comes later and sits on the way to them may still feed them.
 Depth is not stored: a walk of at most ``depth_limit`` steps tells it, and a branch moves without being visited.
 """
 
@@ -75,7 +75,7 @@ def ceiling(member: Member) -> int:
 
 
 def soft_ceiling(member: Member) -> int:
-    """The same, and below those whom it is a standby for: a rank above theirs would end those promises."""
+    """The same, and below those that it is a standby for: a rank above theirs would end those promises."""
     return min((ward.rank for ward in member.wards), default=RANK_LIMIT)
 
 
@@ -99,7 +99,7 @@ class Tree:
         return (level << LEVEL_BITS) | self.order
 
     def rank_below(self, member: Member, parent: Member, level: int = 0) -> int:
-        """Return the rank that the member needs as a child of ``parent``, below whom it ``fits``.
+        """Return the rank that the member needs as a child of ``parent``, below which it ``fits``.
 
         The present rank is kept where it will do; otherwise one of ``level`` if that fits, and if not one between the
         parent's and the children's.

@@ -28,6 +28,6 @@ def on_contents(group: Group, source: Member, contents: Contents, now: float) ->
 
 
 def pass_on(group: Group, member: Member) -> None:
-    """Tell one who comes, or comes back."""
+    """Tell one that comes, or comes back."""
     if group.start.contents is not None and member.role != "source":
         group.orders.outbox.append((member.id, group.start.contents))

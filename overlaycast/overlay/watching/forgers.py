@@ -1,13 +1,13 @@
-"""Who passes on what the source did not announce is not to forward again for long (file groups: digests tell).
+"""A member that passes on what the source did not announce forwards nothing for long (file groups: digests tell).
 
-Owns: who has been accused of it by whom, ``Watch.accusations``. Refuses: to believe a single witness, and to convict
-the source.
+Owns: which members were accused of it, and by which hosts, ``Watch.accusations``. Refuses: to believe a single witness,
+and to convict the source.
 
 Every forwarder checks a chunk before it passes it on, so a child that gets a bad one has found the forger, or their
 line. But the coordinator has only its word, and it may be the liar, or have bad memory itself. So one witness keeps
 nobody but itself from the accused (``unusable_pair``). Two at different hosts within ``MEMORY_S`` convict: all children
 are attached elsewhere, and the forger is a leaf for ``SHUNNED_S``. A host that has accused ``CREDIT`` forwarders of
-whom nobody else complains is not believed any more: it is what they have in common. Two hosts that lie together can
+which nobody else complains is not believed any more: it is what they have in common. Two hosts that lie together can
 shun as many.
 """
 

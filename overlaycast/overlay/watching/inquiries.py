@@ -1,4 +1,4 @@
-"""Fig. 8, 808 to 814: which of two has failed, the one who accuses or its parent, and what follows.
+"""Fig. 8, 808 to 814: which of two has failed, the one that accuses or its parent, and what follows.
 
 Owns: ``Watch.inquiries``. Refuses: deciding who accuses whom (``watch``), and choosing parents but through ``repair``
 and ``placement``. Invariant: an accused parent is asked whether it lives before its other children are moved, unless
@@ -41,7 +41,7 @@ def accuse(group: Group, parent: Member, reporter: Member, now: float) -> None:
 
 
 def answered(group: Group, member: Member, nonce: int, now: float) -> None:
-    """Take the answer of one who accuses or is accused; the last one concludes."""
+    """Take the answer of one that accuses or is accused; the last one concludes."""
     for inquiry in list(group.watch.inquiries.values()):
         if nonce == inquiry.nonce:
             inquiry.answered.add(inquiry.parent)
@@ -54,7 +54,7 @@ def answered(group: Group, member: Member, nonce: int, now: float) -> None:
 
 
 def conclude(group: Group, inquiry: Inquiry, now: float) -> None:
-    """All have answered, or time is up: whoever has not has failed."""
+    """All have answered, or time is up: a member that has not answered has failed."""
     group.watch.inquiries.pop(inquiry.parent, None)
     group.timers.cancel("inquiry", inquiry.parent)
     parent = group.living(inquiry.parent)

@@ -76,7 +76,7 @@ def on_pong(group: Group, nonce: int, next_seq: int, now: float) -> bool:
 
 
 def maybe_start(group: Group, now: float, at_last: bool = False) -> bool:
-    """Place all that are measured, once enough of them are, or ``at_last`` with whoever is there."""
+    """Place all that are measured, once enough of them are, or ``at_last`` with those that are there."""
     state = group.start
     source = group.source
     if state.started or source is None:

@@ -159,7 +159,7 @@ def _site_has_leaf(group: Group, member: Member) -> bool:
 def _drifted(group: Group, member: Member, fed_by: int, now: float) -> None:
     """It has the newest order and is fed by somebody else: adopt that if the plan allows it, else tell it again.
 
-    Told twice in vain, it gets another parent: who feeds it meanwhile has not been asked whether there is room.
+    Told twice in vain, it gets another parent: its feeder meanwhile has not been asked whether there is room.
     """
     feeder, parent = group.living(fed_by), member.parent
     member.history.moved_at = now
@@ -214,9 +214,9 @@ def on_not_receiving(group: Group, member: Member, message: NotReceiving, now: f
 
 
 def _forged(group: Group, member: Member, feeder_id: int | None, now: float) -> bool:
-    """Whether the member got forged data from whom it was sent to; it is kept away from that one at once.
+    """Whether the member got forged data from a feeder that it was sent to; it is kept away from that one at once.
 
-    Nobody has to be asked whether it lives: the data came from somebody who does.
+    Nobody has to be asked whether it lives: the data came from somebody that does.
     """
     feeder = group.living(feeder_id)
     if feeder is None or feeder not in (member.parent, *member.standbys, *member.fallbacks):
@@ -267,7 +267,7 @@ def adopt(group: Group, member: Member, feeder: Member, now: float) -> bool:
 
 
 def on_pong(group: Group, member: Member, message: Pong, now: float) -> None:
-    """An answer to a ping: of the source's former children, or of those who accuse and are accused."""
+    """An answer to a ping: of the source's former children, or of those that accuse and are accused."""
     claimed = credit.believed(group, message.next_seq)
     member.watch.next_seq = max(member.watch.next_seq, claimed)
     if not start.on_pong(group, message.nonce, claimed, now):
@@ -328,7 +328,7 @@ def _data_seen(group: Group, member: Member, now: float) -> bool:
 
 
 def sweep(group: Group, now: float) -> None:
-    """Ask those who have said nothing for long, give up those who did not answer, and gather the strays."""
+    """Ask those that have said nothing for long, give up those that did not answer, and gather the strays."""
     group.timers.arm(now + SWEEP_S, "sweep")
     gather.look_for_room(group, now)
     if not group.watch.queue:

@@ -142,7 +142,7 @@ def test_a_newcomer_on_probation_is_no_primary_until_it_has_received_for_long() 
     assert scene.parents()["bob"] == "source"
 
 
-def test_guests_of_a_backup_server_go_back_to_peers_when_the_storm_is_over() -> None:
+def test_guests_of_a_backup_server_go_back_to_peers_when_the_failure_is_over() -> None:
     scene, heir = after_a_death()
     assert scene.parents()[heir] == "backup"
     scene.pass_time(120)

@@ -41,7 +41,7 @@ def wasted(seed: int) -> int:
     return count
 
 
-def test_in_a_storm_orphans_are_seldom_sent_to_the_dead(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_in_a_mass_failure_orphans_are_seldom_sent_to_the_dead(monkeypatch: pytest.MonkeyPatch) -> None:
     seeds = range(8)
     heard_first = sum(wasted(seed) for seed in seeds)
     monkeypatch.setattr(mass_failure, "under_way", lambda group: False)
@@ -50,7 +50,7 @@ def test_in_a_storm_orphans_are_seldom_sent_to_the_dead(monkeypatch: pytest.Monk
     assert heard_first < anybody
 
 
-def test_a_storm_is_several_soon_after_one_another_and_passes() -> None:
+def test_a_mass_failure_is_several_soon_after_one_another_and_passes() -> None:
     group = Group(GroupSettings(), bytes(32))
     member = Member(1, "m", "peer")
     member.watch.heard_at = 9.0
@@ -111,7 +111,7 @@ def test_a_source_that_returns_goes_on_behind_what_can_be_true() -> None:
     assert scene.overlay.snapshot()["next_seq"] < honest + 50_000
 
 
-def test_in_a_storm_nobody_is_better_than_one_who_has_no_room() -> None:
+def test_in_a_mass_failure_nobody_is_better_than_one_who_has_no_room() -> None:
     scene = Scene(start_members=1, source_out_degree=1, default_out_degree=0)
     scene.join("source", ("srv",), "source")
     scene.join("ann", ("srv", "a"))
