@@ -6,11 +6,15 @@ import re
 from pathlib import Path
 
 import pytest
+from fastapi.routing import APIRoute
 from markdown.extensions.toc import slugify
+from pydantic import BaseModel
 from spellchecker import SpellChecker
 
+from overlaycast.coordinator.http import admin_routes, open_routes
 from overlaycast.wire.frames import Kind
 from overlaycast.wire.group import GroupSettings
+from overlaycast.wire.journal import Entry
 from overlaycast.wire.messages import CoordinatorMessage, MemberMessage
 
 ROOT = Path(__file__).parent.parent
@@ -35,11 +39,47 @@ def test_every_group_setting_is_described() -> None:
     assert settings_table() in page, f"docs/operate.md should hold:\n{settings_table()}"
 
 
-def test_every_message_and_frame_is_described() -> None:
-    page = (ROOT / "docs" / "protocol.md").read_text()
-    kinds = [model.model_fields["kind"].default for model in (*MemberMessage.__args__, *CoordinatorMessage.__args__)]
-    assert [kind for kind in kinds if f"`{kind}`" not in page] == []
-    assert [kind.name for kind in Kind if f"`{kind.name}`" not in page] == []
+def protocol(name: str) -> str:
+    """Return a section of docs/protocol.md."""
+    return (ROOT / "docs" / "protocol.md").read_text().split(f"\n## {name}\n")[1].split("\n## ")[0]
+
+
+def rows(text: str) -> list[tuple[str, set[str]]]:
+    """Return the rows of a section's tables: what each is about, and the words in its second column."""
+    found = re.findall(r"^\| `([^`]+)` \|([^|]*)\|", text, re.MULTILINE)
+    return [(name, set(re.findall(r"`([^`]+)`", second))) for name, second in found]
+
+
+def fields(model: type[BaseModel]) -> tuple[str, set[str]]:
+    """Return a message's or an entry's kind and its other fields, as JSON names them."""
+    names = {field.serialization_alias or name for name, field in model.model_fields.items()}
+    return model.model_fields["kind"].default, names - {"kind", "t"}
+
+
+def test_every_message_is_described_with_its_fields() -> None:
+    assert rows(protocol("Control messages")) == [
+        fields(model) for model in (*MemberMessage.__args__, *CoordinatorMessage.__args__)
+    ]
+
+
+def test_every_journal_entry_is_described_with_its_fields() -> None:
+    described = [(kind, names - {"p50", "p99", "max"}) for kind, names in rows(protocol("Journal entries"))]
+    assert described == [fields(model) for model in Entry.__args__]
+
+
+def test_every_frame_is_described() -> None:
+    described = re.findall(r"^\| (\d) `([A-Z]+)` \|", protocol("Frames"), re.MULTILINE)
+    assert described == [(str(int(kind)), kind.name) for kind in Kind]
+
+
+def test_every_route_is_described() -> None:
+    routes = {
+        f"{method} {route.path}"
+        for route in (*open_routes.routes, *admin_routes.routes)
+        if isinstance(route, APIRoute)
+        for method in route.methods or ()
+    }
+    assert {route for route, _ in rows(protocol("HTTP API"))} == routes
 
 
 def anchors(page: Path) -> set[str]:
