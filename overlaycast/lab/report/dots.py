@@ -27,6 +27,34 @@ class Dot:
     kind: str = "dot"
 
 
+@dataclass(frozen=True, slots=True)
+class _Axis:
+    """The axis below the dots, from its first mark to its last."""
+
+    marks: Sequence[float]
+    unit: str
+    log: bool
+
+    def x(self, value: float) -> float:
+        """Return where a value lies."""
+        left, right = self.marks[0], self.marks[-1]
+        if right <= left:
+            return WIDTH / 2
+        share = math.log(value / left) / math.log(right / left) if self.log else (value - left) / (right - left)
+        return SIDE + (WIDTH - 2 * SIDE) * share
+
+    def svg(self) -> str:
+        """Return the line, its marks and their labels."""
+        drawn = f'<line class="base" x1="0" x2="{WIDTH:g}" y1="0" y2="0"/>'
+        for mark in self.marks:
+            x, last = self.x(mark), mark == self.marks[-1]
+            label = short(mark) + (words.NO_BREAK + self.unit if last and self.unit else "")
+            end = ' style="text-anchor:end"' if last else ""
+            drawn += f'<line class="tick" x1="{x:.1f}" x2="{x:.1f}" y1="0" y2="4"/>'
+            drawn += f'<text class="when" x="{x + (SIDE if last else 0):.1f}" y="17"{end}>{label}</text>'
+        return drawn
+
+
 def draw(dots: Sequence[Dot], unit: str, low: float | None = None, log: bool = False, high: float | None = None) -> str:
     """Return an SVG element; ``low`` and ``high`` are the ends of the axis; by default the extreme values.
 
@@ -40,35 +68,21 @@ def draw(dots: Sequence[Dot], unit: str, low: float | None = None, log: bool = F
     values = [dot.value for dot in dots]
     left = min([low if low is not None else min(values), *values])
     right = max([high if high is not None else max(values), *values])
-    marks_at = ticks(left, right, log)
-    left, right = min(left, marks_at[0]), max(right, marks_at[-1])
-
-    def x_of(value: float) -> float:
-        if right <= left:
-            return WIDTH / 2
-        share = math.log(value / left) / math.log(right / left) if log else (value - left) / (right - left)
-        return SIDE + (WIDTH - 2 * SIDE) * share
-
+    axis = _Axis(ticks(left, right, log), unit, log)
     stacks: dict[int, int] = defaultdict(int)
-    marks, tallest = [], 1
+    drawn, tallest = [], 1
     for dot in sorted(dots, key=lambda dot: (dot.value, dot.label)):
-        x = x_of(dot.value)
+        x = axis.x(dot.value)
         column = round(x / (2 * RADIUS))
         level = min(stacks[column], MOST - 1)
         stacks[column] += 1
         tallest = max(tallest, level + 1)
         text = escape(f"{dot.label}: {words.number(dot.value, unit)}")
         at = f'cx="{x:.1f}" cy="{-RADIUS - 2 - level * 2 * RADIUS:.1f}" r="{RADIUS:g}"'
-        marks.append(f'<circle class="{dot.kind}" {at}><title>{text}</title></circle>')
+        drawn.append(f'<circle class="{dot.kind}" {at}><title>{text}</title></circle>')
     top = 2 * RADIUS * tallest + 6
-    axis = f'<line class="base" x1="0" x2="{WIDTH:g}" y1="0" y2="0"/>'
-    for tick in marks_at:
-        x = x_of(tick)
-        label = f"{short(tick)}{'' if tick != marks_at[-1] else words.NO_BREAK + unit if unit else ''}"
-        axis += f'<line class="tick" x1="{x:.1f}" x2="{x:.1f}" y1="0" y2="4"/>'
-        last = ' style="text-anchor:end"' if tick == marks_at[-1] else ""
-        axis += f'<text class="when" x="{x + (SIDE if last else 0):.1f}" y="17"{last}>{label}</text>'
-    return f'<svg class="dots" viewBox="-4 {-top:.1f} {WIDTH + 8:g} {top + 22:.1f}">{axis}{"".join(marks)}</svg>'
+    box = f"-4 {-top:.1f} {WIDTH + 8:g} {top + 22:.1f}"
+    return f'<svg class="dots" viewBox="{box}">{axis.svg()}{"".join(drawn)}</svg>'
 
 
 def short(value: float) -> str:

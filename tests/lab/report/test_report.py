@@ -15,8 +15,7 @@ from rich.console import Console
 
 from overlaycast.lab.analysis import judge, series
 from overlaycast.lab.recording.recording import NetworkSeen, Recording
-from overlaycast.lab.report import terminal as outcome
-from overlaycast.lab.report import words
+from overlaycast.lab.report import terminal, words
 from overlaycast.lab.report.layout import lay_out
 from overlaycast.lab.report.page import render
 from overlaycast.lab.report.picture import draw
@@ -151,7 +150,7 @@ def test_numbers_are_short(value: float | None) -> None:
 
 def test_terminal_tells_the_same(capsys: pytest.CaptureFixture[str]) -> None:
     result = judge.build(made_up.recording(Story(lost={"202e": 3})))
-    outcome.show(result, Path("/x/report.html"), Console(width=140, color_system=None))
+    terminal.show(result, Path("/x/report.html"), Console(width=140, color_system=None))
     printed = capsys.readouterr().out
     assert "202a was killed" in printed
     assert re.search(r"failed +lost", printed)
