@@ -11,8 +11,8 @@ Rules
 1. An order older than the newest seen changes nothing.
 2. On silence the standby is asked and the parent is kept; whichever delivers first feeds us (a hedged request). On a
    reset there is nothing to keep.
-3. After a switch for silence the old parent is still asked for a moment: if it delivers again, we go back, and nobody
-   hears of it. A busy machine makes false alarms; they must not turn trees around.
+3. After a switch for silence the old parent is still asked for a moment: if it delivers again, we go back, and the
+   coordinator hears nothing of it. A busy machine makes false alarms; they must not turn trees around.
 4. A parent that says it is stalled is not left before ``flag_s``: only the top of a broken branch moves.
 5. A healthy parent is left only for one that has begun to deliver (make before break).
 6. It never gives up: standbys, the parent, fallbacks, round and round with a jittered pause.
@@ -276,11 +276,11 @@ class Upstream:
             parents.redials.failed(member, now)
         if not link.feed:
             return
-        if succession.outage:
+        if outage := succession.outage:
             if reason == "damaged" and self._is_target(link):
-                succession.outage.reason = reason  # the coordinator should hear of this one
-            succession.hurry(now)
-        elif self._is_target(link):
+                outage.reason = reason  # the coordinator should hear of this one
+            succession.hurry(outage, now)
+        else:  # the parent of a new order: without an outage no other link is asked for records
             succession.complain(Complain(member, 0.0, reason, parents.member), now)
             parents.redials.failed(member, now)
 
@@ -297,8 +297,8 @@ class Upstream:
         link.gone = oldest
         if link is self._parents.current:
             self._parents.emit(SendStart(number, oldest=True))
-        elif self._succession.outage:
-            self._succession.hurry(now)
+        elif outage := self._succession.outage:
+            self._succession.hurry(outage, now)
         elif link.feed:
             # a healthy parent is not left for a loss; we shall be further on when this one is dialled again
             self._parents.emit(CloseLink(number))

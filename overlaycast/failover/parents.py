@@ -89,10 +89,8 @@ class Parents:
             self.close(link)
 
     def close(self, link: Link) -> None:
-        """Forget this link and have the shell close it."""
+        """Forget this link, which does not feed us, and have the shell close it."""
         self.links.drop(link.number)
-        if link is self.current:
-            self.current = None
         self.emit(CloseLink(link.number))
 
     def keep_warm(self, peer: Peer, now: float) -> None:

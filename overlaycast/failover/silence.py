@@ -73,7 +73,7 @@ class UsualRate:
 
 
 class SilenceLimit:
-    """The adaptive limit of one node; its stalls are mostly its own machine's, whoever the parent is.
+    """The adaptive limit of one node; its stalls are mostly its own machine's, not the parent's.
 
     Args:
         floor: seconds; a shorter silence is never suspect.

@@ -147,8 +147,8 @@ class Succession:
         left, self._parents.current = self._parents.current, link
         link.phase, self.state = Phase.FEEDING, State.STREAMING
         self._parents.emit(ParentChanged(link.peer.member, doubt.complaint.now_from, "return"))
-        if left:
-            self._parents.rest(left)
+        assert left is not None  # a doubt ends with the link that won
+        self._parents.rest(left)
 
     def answered(self, order: Assign) -> None:
         """An order has come: it ends complaints, and decides in place of the doubt."""
@@ -222,11 +222,10 @@ class Succession:
         outage.next_try = now + self._patience(peer)
         self._parents.ask(peer, now)
 
-    def hurry(self, now: float) -> None:
+    def hurry(self, outage: Outage, now: float) -> None:
         """The one asked last cannot help: go on to the next."""
-        if self.outage:
-            self.outage.hurry(now)
-            self.try_next(now)
+        outage.hurry(now)
+        self.try_next(now)
 
     def _patience(self, peer: Peer) -> float:
         """Return how long this one has before the next is asked as well."""

@@ -114,8 +114,8 @@ class Link:
 class Doubt:
     """After a switch for silence: the parent left behind, still asked, may prove that it was only late.
 
-    ``old`` and ``new``: bytes taken from it and from who feeds us, when it began. ``gap``: how long it had been silent
-    when it was heard again, 0 until then.
+    ``old`` and ``new``: bytes taken from it and from the new parent when the doubt began. ``gap``: how long it had been
+    silent when it was heard again, 0 until then.
     """
 
     link: int

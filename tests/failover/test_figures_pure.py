@@ -149,3 +149,12 @@ def test_grants_are_kept_revoked_and_bounded() -> None:
     grants.revoke(Revoke(epoch=9, child=1))
     assert grants.of_child(1) is None
     assert grants.find(b"?" * 16) is None
+
+
+def test_only_a_planned_try_can_be_hastened() -> None:
+    redials = Redials(lambda: 0.5)
+    redials.hasten(7, 1.0)
+    assert redials.due(9.0) == []
+    redials.failed(7, 1.0)
+    redials.hasten(7, 1.0)
+    assert redials.due(1.0) == [7]
