@@ -63,7 +63,7 @@ class Agent:
     def _asked(self, number: int) -> None:
         """A signal: before the welcome there is nothing to leave."""
         if self._node is None:
-            self.finish(0)
+            self.finish(128 + number)  # as a shell says that a signal ended it
         else:
             self._node.departure.asked(number)
 

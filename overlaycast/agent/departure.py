@@ -36,9 +36,9 @@ class Departure:
         self._program = program
 
     def asked(self, number: int) -> None:
-        """A signal: go properly; a second SIGINT: at once."""
+        """A signal: go properly; a second SIGINT: at once. (``timeout`` sends SIGTERM twice by itself.)"""
         if self._leaving and number == signal.SIGINT:
-            self._program.finish(130)
+            self._program.finish(128 + number)
         elif not self._leaving:
             self._go(0)
 
@@ -61,7 +61,12 @@ class Departure:
             self._program.tell(Leaving())
             if not await within(LEAVE_S, self.released.wait()):
                 self._program.say("exiting, although not all children have moved")
-        await within(FLUSH_S, self._parts.delivery.drained())
+        delivery = self._parts.delivery
+        await within(FLUSH_S, delivery.drained())
+        if code == 0 and delivery.incomplete:
+            code, line = 1, "interrupted before the file was complete"
+        elif code == 0 and (trouble := await delivery.keep()):
+            code, line = 1, f"output: {trouble}"
         self._program.finish(code, line)
 
     async def end_of_stream(self) -> None:
@@ -74,14 +79,16 @@ class Departure:
             self.output_failed(trouble)
             return
         figures.look_at_file()
-        ok = figures.verdict()
+        ok, complaint = figures.verdict(), figures.complaint()
+        if self._leaving and delivery.incomplete:  # a source that was told to go
+            ok, complaint = False, "interrupted before the file was complete"
         if end is not None:
             self._program.journal(StreamEnd(next_seq=end.seq, sha256=end.digest.hex()))
         if (sha256 := delivery.sha256()) is not None:
             self._program.tell(Done(next_seq=figures.next_seq, sha256=sha256, ok=ok))
         figures.report()
         await self._children_have_all()
-        self._program.finish(0 if ok else 1, None if ok else figures.complaint())
+        self._program.finish(0 if ok else 1, None if ok else complaint)
 
     async def _children_have_all(self) -> None:
         """Wait until every child has END, or none has got on for a while."""

@@ -121,6 +121,10 @@ class Delivery(Protocol):
     def size(self) -> int | None:
         """Bytes of the whole file, as soon as that is known; None in a live group."""
 
+    @property
+    def incomplete(self) -> bool:
+        """Does something of a file still lack here? A live stream has no whole."""
+
     def sha256(self) -> str | None:
         """Return the digest of it all; None: there is none."""
 

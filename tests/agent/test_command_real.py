@@ -140,3 +140,14 @@ async def test_a_deleted_group_ends_its_members(tmp_path: Path) -> None:
         code, err = await agent.ended()
         assert code == 1
         assert err.splitlines()[-1] == "overlaycast: the group is over: deleted by the operator"
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+async def test_interrupted_before_there_is_anything_to_leave(tmp_path: Path, number: signal.Signals, code: int) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # accepts, and says nothing
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        agent = await AgentProcess.start(tmp_path, url, "join", "a")
+        connection, _ = await asyncio.to_thread(silent.accept)
+        with connection:
+            agent.signal(number)
+            assert (await agent.ended())[0] == code

@@ -41,6 +41,11 @@ class Sent:
         """Records sent."""
         return self._pump.records
 
+    @property
+    def incomplete(self) -> bool:
+        """Has a part of the file not been sent?"""
+        return self._pump.size is not None and self._pump.bytes < self._pump.size
+
     def sha256(self) -> str:
         """Return the digest of all that was sent."""
         return self._pump.sha256
@@ -70,6 +75,7 @@ class Written:
     """A peer in a live group: what is in its output."""
 
     size = None
+    incomplete = False
 
     def __init__(self, sink: Sink) -> None:
         self._sink = sink
@@ -137,6 +143,7 @@ class Forwarded:
     """A relay in a live group: what it has received, to pass it on."""
 
     size = first_seq = None
+    incomplete = False
     lost = duplicated = reordered = 0
 
     def __init__(self, reception: Reception) -> None:

@@ -201,6 +201,11 @@ class FileReceiver:
         """Is everything in the file? All of it was checked."""
         return self._checks is not None and self._sink is not None and self._sink.written == self._checks.layout.records
 
+    @property
+    def incomplete(self) -> bool:
+        """Does something of the file lack, or is it not even known what is in it?"""
+        return not self._complete
+
     def sha256(self) -> str | None:
         """Return what the source announced, if all is there: each chunk was checked before it was written."""
         return self._checks.contents.sha256 if self._checks and self._complete else None
