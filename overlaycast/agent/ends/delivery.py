@@ -44,7 +44,7 @@ class Sent:
     @property
     def incomplete(self) -> bool:
         """Has a part of the file not been sent?"""
-        return self._pump.size is not None and self._pump.bytes < self._pump.size
+        return self._pump.incomplete
 
     def sha256(self) -> str:
         """Return the digest of all that was sent."""

@@ -70,6 +70,11 @@ class SourcePump(ABC):
         """Bytes of the whole file; None: not known, or a stream has none."""
         return None
 
+    @property
+    def incomplete(self) -> bool:
+        """Has a part of a file not been sent? A live stream ends where it is ended."""
+        return False
+
     async def run(self, incarnation: int, next_seq: int) -> None:
         """Send the input from record ``next_seq`` on, then END; after ``stop`` END comes at once."""
         self._incarnation = incarnation

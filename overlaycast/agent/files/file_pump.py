@@ -48,6 +48,11 @@ class FilePump(SourcePump):
         """Bytes of the whole file."""
         return self._file.layout.size if self._file else None
 
+    @property
+    def incomplete(self) -> bool:
+        """Has a part of the file not been sent?"""
+        return self.size is None or self.bytes < self.size
+
     def _digest(self) -> bytes:
         return self._sha256
 
