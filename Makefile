@@ -3,6 +3,8 @@
 .PHONY: help setup setup-tests demo suite compare test test-slow lint format docs structure
 
 RUN := .venv/bin/
+PURE := wire overlay
+PURE_TESTS := $(addprefix tests/,$(PURE))
 
 help:  ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,8 +27,9 @@ compare: setup  ## run overlay, star and IP multicast side by side; make suite w
 	@$(RUN)overlaycast lab compare experiments/compare/six-sites.yaml --out runs/suite/compare-six-sites
 	@$(RUN)overlaycast lab compare experiments/compare/abilene.yaml --out runs/suite/compare-abilene
 
-test: lint  ## lint, types, layers and every test but the slow ones
-	@$(RUN)pytest -m "not slow"
+test: lint  ## lint, every test but the slow ones, and branch coverage of what decides
+	@$(RUN)pytest -m "not slow" --numprocesses auto --cov --cov-report=term:skip-covered $(PURE_TESTS)
+	@$(RUN)pytest -m "not slow" $(addprefix --ignore=,$(PURE_TESTS))
 
 test-slow: lint  ## all tests, the slow ones too
 	@$(RUN)pytest
