@@ -94,6 +94,11 @@ def test_what_an_echo_has_shown() -> None:
     assert not clusters.deserves(group, Member(4, "d", "peer"))
 
 
+def test_weak_members_are_no_further_primaries_however_large_their_cluster() -> None:
+    scene = one_site([100.0] + [9.0] * 8, cluster_max=3, primary_copies=2)
+    assert [one.rate_mbit for one in primaries(scene)] == [100]
+
+
 def test_a_thin_uplink_gets_no_further_primary() -> None:
     scene = one_site([20.0] * 9, cluster_max=3, primary_copies=0.5)
     assert len(primaries(scene)) == 2
