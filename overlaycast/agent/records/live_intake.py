@@ -90,8 +90,8 @@ class LiveIntake(Intake):
             return
         head = self._ring.head
         time_us = BOUNDARY.unpack_from(head.memory, read)[3]
-        if read != head.complete:  # something before it was cut out
-            head.memory[head.complete : head.complete + after - read] = head.memory[read:after]
+        # something before it was cut out: else it had been taken with the next ones
+        head.memory[head.complete : head.complete + after - read] = head.memory[read:after]
         self._ring.committed(seq, after - read)
         arrival.records += 1
         arrival.bytes += after - read - HEADER_SIZE

@@ -221,13 +221,12 @@ class Ring:
 
     @staticmethod
     def _push_out(cursor: Cursor, slab: Slab, after: Slab) -> None:
-        seq = slab.next_seq
-        if cursor.offset < slab.complete:
-            seq, start, stop = slab.seq_at(cursor.offset)
-            if start != cursor.offset:
-                # the reader has a part of this frame already: it must get the rest
-                cursor.tail = memoryview(bytes(slab.memory[cursor.offset : stop]))
-                seq += 1
+        # it has still to read here: at a sealed slab's end cursors are on the next one already
+        seq, start, stop = slab.seq_at(cursor.offset)
+        if start != cursor.offset:
+            # the reader has a part of this frame already: it must get the rest
+            cursor.tail = memoryview(bytes(slab.memory[cursor.offset : stop]))
+            seq += 1
         if cursor.keeps:
             cursor.behind = seq
         elif seq < after.first_seq:

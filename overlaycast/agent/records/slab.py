@@ -64,9 +64,7 @@ class Slab:
         return records
 
     def offset_of(self, seq: int) -> int:
-        """Return where record ``seq`` starts; ``complete`` for the number after the last."""
-        if seq >= self.next_seq:
-            return self.complete
+        """Return where record ``seq``, which is here, starts."""
         place = bisect_left(self.index, (seq + 1,)) - 1
         at, offset = self.index[place]
         while at < seq:
