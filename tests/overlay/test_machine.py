@@ -21,11 +21,12 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from overlaycast.overlay import Overlay
 from overlaycast.overlay.plan.reach import linked
 from overlaycast.overlay.state.tree import depth, top
-from tests.overlay.faulty import Agent, Faulty
+from tests.overlay.faulty import LOOK_S, Agent, Faulty
 
 BOUND_S = 60
 WALLS = 2
 SETTLE_S = 15
+MOVE_S = 2
 
 
 class Group(RuleBasedStateMachine):
@@ -87,7 +88,10 @@ class Group(RuleBasedStateMachine):
     @rule(which=st.integers(0, 100), frozen=st.booleans())
     def freeze(self, which: int, frozen: bool) -> None:
         if agent := self._pick(which):
-            agent.frozen = frozen
+            if frozen:
+                agent.freeze()
+            else:
+                agent.thaw()
 
     @rule(which=st.integers(0, 100))
     def leave(self, which: int) -> None:
@@ -108,7 +112,7 @@ class Group(RuleBasedStateMachine):
     def break_data_link(self, which: int) -> None:
         agent = self._pick(which)
         if agent and agent.feeder is not None:
-            self.world.broken.add((agent.id, agent.feeder))
+            self.world.break_path(agent.id, agent.feeder)
 
     @rule(which=st.integers(0, 100), count=st.integers(1, 5))
     def deliver_some(self, which: int, count: int) -> None:
@@ -139,17 +143,17 @@ class Group(RuleBasedStateMachine):
     @rule(which=st.integers(0, 100), mute=st.booleans())
     def fall_mute(self, which: int, mute: bool) -> None:
         if agent := self._pick(which):
-            agent.mute = mute
+            agent.silence(mute)
 
     @rule(which=st.integers(0, 100), shy=st.booleans())
     def say_ranks_late(self, which: int, shy: bool) -> None:
         if agent := self._pick(which):
-            agent.shy = shy
+            agent.uplink.shy = shy
 
     @rule(which=st.integers(0, 100))
     def say_a_rank(self, which: int) -> None:
         if (agent := self._pick(which)) and agent.runs:
-            self.world.say_rank(agent)
+            agent.uplink.risen(agent.rank)
 
     @rule(which=st.integers(0, 100))
     def slander(self, which: int) -> None:
@@ -163,17 +167,16 @@ class Group(RuleBasedStateMachine):
             parent = agent.order.parent.member
             if parent not in {other for _, other in walls}:  # not every way from the source
                 walls.add((agent.id, parent))
+                self.world.break_path(agent.id, parent)
 
     @rule()
     def deliver_all(self) -> None:
         for agent in list(self.world.agents.values()):
             self.world.deliver(agent)
 
-    @rule(which=st.integers(0, 100))
-    def look_around(self, which: int) -> None:
-        if agent := self._pick(which):
-            self.world.connect(agent)
-            self.world.look_around(agent)
+    @rule()
+    def look_around(self) -> None:
+        self.world.pass_time(LOOK_S)
 
     @rule(which=st.integers(0, 100), share=st.sampled_from([0.0, 0.5, 1.0]))
     def report(self, which: int, share: float) -> None:
@@ -223,9 +226,12 @@ class Group(RuleBasedStateMachine):
         world = self.world
         if not world.agents:
             return
-        world.broken.clear()
+        world.heal_paths()
         for agent in list(world.agents.values()):
-            agent.frozen = agent.mute = agent.hoarse = agent.shy = False
+            agent.thaw()
+            agent.silence(False)
+            agent.hoarse = agent.uplink.shy = False
+            agent.uplink.risen(agent.rank)
             world.hear(agent)
             world.return_link(agent)
         for _ in range(BOUND_S):
@@ -235,10 +241,11 @@ class Group(RuleBasedStateMachine):
         world.exchange()
         starving = [member for member in world.unfed() if member not in world.group.repair.waiting]
         assert not [one for one in starving if not world.walls or world.could_be_fed(one)], f"not fed after {BOUND_S} s"
-        guests = {one for one in world.note_stray() if one not in world.group.repair.waiting}
-        for _ in range(SETTLE_S if world.walls and guests else 0):  # improvement has run into a wall
+        guests = {one for one in world.astray() if one not in world.group.repair.waiting}
+        # an improvement may be on its way, or have run into a wall
+        for _ in range(SETTLE_S if world.walls and guests else MOVE_S):
             world.second()
-            guests &= set(world.note_stray())
+            guests &= set(world.astray())
         assert not [one for one in guests if not world.walls or world.could_be_fed(one)], "not where the plan has them"
         if world.group.repair.waiting:
             self._nobody_has_room()

@@ -29,7 +29,7 @@ RULES: dict[str, Draw] = {
     "break_data_link": lambda r: {"which": r.randint(0, 100)},
     "deliver_some": lambda r: {"which": r.randint(0, 100), "count": r.randint(1, 5)},
     "deliver_all": lambda _: {},
-    "look_around": lambda r: {"which": r.randint(0, 100)},
+    "look_around": lambda _: {},
     "report": lambda r: {"which": r.randint(0, 100), "share": r.choice([0.0, 0.5, 1.0])},
     "wait": lambda r: {"seconds": r.choice([0.05, 0.5, 2.0, 8.0, 31.0, 70.0])},
     "a_good_second": lambda _: {},

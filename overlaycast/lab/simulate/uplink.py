@@ -78,9 +78,13 @@ class Uplink:
         self._hear_until(self._agenda.now)
         self.machine.assign(order, self._agenda.now)
         self._perform()
+        self.risen(order.rank)
+
+    def risen(self, rank: int) -> None:
+        """Our rank may have grown: say HELLO again, so that a parent's own order need not refuse us."""
         for hop in self.hops.values():
-            if hop.open and hop.rank < order.rank:  # the parent's own order need not refuse us
-                self._say_hello(hop, order.rank, IDLE)
+            if hop.open and hop.rank < rank:
+                self._say_hello(hop, rank, IDLE)
 
     def read(self, hop: Hop, frame: Frame | None) -> None:
         """A parent says something, or has closed."""
