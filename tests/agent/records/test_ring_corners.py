@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from overlaycast.agent.records.chunks import Checks, DamagedError, describe, leaves
 from overlaycast.agent.records.cutter import PACKET, SYNC, packet_boundary
 from overlaycast.agent.records.live_intake import LiveIntake
-from overlaycast.agent.records.ring import Ring
+from overlaycast.agent.records.ring import Cursor, Ring
 from overlaycast.agent.records.slab import LEAST_ROOM
 from overlaycast.errors import LocalProtocolError, RemoteProtocolError
 from overlaycast.wire.frames import HEADER_SIZE, Data, Digests, Heartbeat, encode
@@ -17,6 +17,12 @@ from overlaycast.wire.frames import HEADER_SIZE, Data, Digests, Heartbeat, encod
 SLAB = LEAST_ROOM
 RECORD = LEAST_ROOM // 4 - HEADER_SIZE
 """Four fill a slab."""
+
+
+def read_seek(cursor: Cursor) -> int | None:
+    """Return what the reader is told before it gets more."""
+    seek, cursor.seek = cursor.seek, None
+    return seek
 
 
 def anchored(slabs: int = 2) -> Ring:
@@ -189,3 +195,15 @@ def test_a_standby_says_its_number_and_the_ring_stays_where_it_is() -> None:
     parent.buffer()
     standby.close()
     assert ring.writer is parent
+
+
+def test_a_reader_is_told_where_it_goes_on_behind_a_hole() -> None:
+    ring = anchored(slabs=3)
+    cursor = ring.cursor(0)
+    read_seek(cursor)
+    fill(ring, 2)
+    ring.anchor(9)
+    fill(ring, 1)
+    ring.advance(cursor, len(ring.piece(cursor)))
+    assert (cursor.offset, bytes(ring.piece(cursor))) == (0, b"")
+    assert read_seek(cursor) == 9
