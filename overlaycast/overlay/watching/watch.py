@@ -311,6 +311,7 @@ def _look_at_host(group: Group, host: Member, now: float) -> None:
     """What it was seen not to carry counts for a while; then it may be tried again."""
     carried.settled(group, host, now)
     if capacity.learn(group, host):
+        promises.trim(group, host)
         moves.enter(group, host)
 
 
