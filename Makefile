@@ -3,7 +3,7 @@
 .PHONY: help setup setup-tests demo suite compare test test-slow lint format docs structure
 
 RUN := .venv/bin/
-PURE := wire overlay
+PURE := wire overlay failover agent/records agent/rates
 PURE_TESTS := $(addprefix tests/,$(PURE))
 
 help:  ## show this

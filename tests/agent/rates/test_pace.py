@@ -65,6 +65,21 @@ def test_a_discontinuity_goes_on_at_the_rate_before() -> None:
     assert [clock.due(n * 10 * PACKET) for n in range(5)] == pytest.approx([0, 0.1, 0.2, 0.3, 0.4])
 
 
+def test_a_discontinuity_before_any_rate_is_known_goes_on_at_a_megabyte_a_second() -> None:
+    clock = clock_of(stream([0, 27_000_000 * 1000, 27_000_000 * 1000 + 2_700_000]))
+    assert clock.due(10 * PACKET) == pytest.approx(10 * PACKET / 1_000_000)
+
+
+def test_a_clock_that_wraps_goes_on() -> None:
+    clock = clock_of(stream([WRAP * 300 - 1_350_000, 1_350_000]))
+    assert clock.due(10 * PACKET) == pytest.approx(0.1)
+
+
+def test_a_packet_out_of_step_is_no_reference() -> None:
+    data = packet(0) + b"\x00" + packet(27_000_000 * 9)[1:] + packet(27_000_000)
+    assert clock_of(data).due(2 * PACKET) == pytest.approx(1.0)
+
+
 def test_other_programmes_do_not_count() -> None:
     data = packet(0) + packet(27_000_000 * 9, pid=99) + packet(27_000_000)
     assert clock_of(data).due(2 * PACKET) == pytest.approx(1.0)

@@ -46,3 +46,11 @@ def test_an_empty_file_is_complete() -> None:
 @pytest.mark.parametrize(("seconds", "words"), [(0.2, "0:01"), (59, "0:59"), (61, "1:01"), (3723, "1:02:03")])
 def test_times_for_people(seconds: float, words: str) -> None:
     assert clock(seconds) == words
+
+
+def test_two_looks_at_one_moment_keep_the_rate() -> None:
+    progress = FileProgress(1000, 0, 0.0)
+    before = progress.look(100, 1.0)
+    after = progress.look(200, 1.0)
+    assert after.rate_mbit == before.rate_mbit
+    assert after.percent == 20
