@@ -16,6 +16,7 @@ from typing import Any
 from overlaycast.overlay import snapshots, views
 from overlaycast.overlay.mending import improve, repair
 from overlaycast.overlay.plan import capacity, moves, orders, promises, reach, unusable_pair
+from overlaycast.overlay.state import credit
 from overlaycast.overlay.state.group import Event, Group
 from overlaycast.overlay.state.measurement import Measurement
 from overlaycast.overlay.state.members import SERVERS, Member, State
@@ -100,8 +101,8 @@ class Overlay:
         member.degree = max(capacity.degree(group, member), len(member.children))
         promises.trim(group, member)
         group.timers.cancel("lost", member.id)
-        member.rank = max(member.rank, request.resume.rank)
-        member.watch.next_seq = max(member.watch.next_seq, request.resume.next_seq)
+        start.returned(group, member, request.resume.rank)
+        member.watch.next_seq = max(member.watch.next_seq, credit.believed(group, request.resume.next_seq))
         watch.heard(group, member, now)
         feeder = group.living(request.resume.parent)
         if feeder is not None and member.parent is not None and feeder is not member.parent:

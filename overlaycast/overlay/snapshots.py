@@ -15,6 +15,7 @@ from typing import Any
 from overlaycast.errors import ConfigError
 from overlaycast.overlay.plan import capacity, moves
 from overlaycast.overlay.state import credit
+from overlaycast.overlay.state.account import Progress
 from overlaycast.overlay.state.group import Group
 from overlaycast.overlay.state.members import NO_MEMBERS, SERVERS, Member, State
 from overlaycast.overlay.state.router import Key, Router
@@ -39,7 +40,7 @@ _HISTORY = ("placed_at", "moved_at", "failures")
 
 def dump(group: Group) -> dict[str, Any]:
     """Return the snapshot."""
-    source = group.source
+    source, progress = group.source, group.watch.progress
     routers = sorted(group.routers.known.values(), key=lambda router: router.depth)
     number = {id(router): index for index, router in enumerate(dict.fromkeys(routers))}
     return {
@@ -47,6 +48,8 @@ def dump(group: Group) -> dict[str, Any]:
         "next_id": group.next_id,
         "epoch": group.epoch,
         "order": group.tree.order,
+        "highest": group.tree.highest,
+        "progress": [progress.next_seq, progress.at, progress.pace] if progress else None,
         "started": group.start.started,
         "begun": group.start.begun,
         "begin_wanted": group.start.begin_wanted,
@@ -113,6 +116,10 @@ def load(group: Group, snapshot: dict[str, Any], now: float) -> None:
     group.repair.leaves = dict.fromkeys(snapshot.get("leaves", ()))
     group.start.contents = None if kept_contents is None else Contents.model_validate(kept_contents)
     group.tree.order = snapshot["order"]
+    highest = max((kept["rank"] for kept in snapshot["members"]), default=0)
+    group.tree.highest = max(highest, snapshot.get("highest", 0))  # snapshots of before do not say either of these
+    progress = snapshot.get("progress")
+    group.watch.progress = None if progress is None else Progress(*progress)
     routers = _load_places(group, snapshot["places"])
     for kept in snapshot["members"]:
         _load_member(group, kept, routers, now)
@@ -160,6 +167,7 @@ def _load_member(group: Group, kept: dict[str, Any], routers: list[Router], now:
     member.sent = (parent, rank, tuple(standbys), tuple(fallbacks), primary) if kept["sent"] else ()
     member.watch.heard_at = now
     group.members[member.id] = member
+    group.watch.returning.add(member.id)
     group.start.measured_peers += member.measured and member.role == "peer"
     if member.role in SERVERS:
         group.start.planted[member.id] = member

@@ -182,6 +182,16 @@ class Faulty:
             agent.linked = False
         self.collect()
 
+    def lie(self, agent: Agent, rank: int, next_seq: int) -> None:
+        """A member that says whatever it likes of itself when it comes back."""
+        if agent.linked or not agent.runs:
+            return
+        claim = agent.resume().model_copy(update={"rank": rank, "next_seq": next_seq})
+        agent.linked = self.overlay.resume(agent.request.model_copy(update={"resume": claim}), self.now)
+        if not agent.linked:
+            agent.die("reset")
+        self.collect()
+
     # --- orders -------------------------------------------------------------------------------------------------
 
     def collect(self) -> None:

@@ -5,10 +5,24 @@ from __future__ import annotations
 import json
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from overlaycast.overlay import Measurement, Overlay
 from overlaycast.wire.group import GroupSettings
-from overlaycast.wire.messages import Address, ChildReport, Report, Resume, Role, Subscribe, encode
+from overlaycast.wire.messages import (
+    Address,
+    ChildReport,
+    Contents,
+    Ping,
+    Pong,
+    Report,
+    Resume,
+    Role,
+    Subscribe,
+    encode,
+)
+from tests.overlay.scene import Scene
 
 KEY = bytes(32)
 
@@ -75,6 +89,95 @@ def test_only_its_parent_speaks_for_a_child() -> None:
     overlay.receive(stranger, report, 1003.0)
     (seen,) = [one for one in overlay.members() if one.id == member]
     assert seen.next_seq < 1 << 62
+
+
+def returning(overlay: Overlay, member: int, rank: int, next_seq: int = 0, role: Role = "peer") -> None:
+    """Let a member come back that claims this."""
+    resume = Resume(member=member, secret="s" * 16, epoch=1, rank=rank, next_seq=next_seq)
+    assert overlay.resume(subscription("a", role, resume), 1003.0)
+
+
+def again(overlay: Overlay, now: float = 1002.5) -> Overlay:
+    return Overlay.restore(GroupSettings(), KEY, json.loads(json.dumps(overlay.snapshot())), now)
+
+
+@given(st.integers(0, 2), st.integers(0, (1 << 63) - 1), st.booleans())
+def test_no_claim_of_a_rank_breaks_the_tree(liar: int, rank: int, restarted: bool) -> None:
+    scene = Scene(source_out_degree=1, improve_s=0)
+    scene.join("s", ("r0",), "source")
+    for name in "abc":
+        scene.join(name, ("r0", name))
+    overlay = scene.overlay
+    ranks = [one.rank for one in overlay.members()]
+    if restarted:
+        overlay = again(overlay)
+    liar += scene["s"].id
+    returning(overlay, liar, rank, role="source" if liar == scene["s"].id else "peer")
+    seats = {one.id: one for one in again(overlay).members()}
+    assert all(seats[one.parent].rank < one.rank for one in seats.values() if one.parent)
+    assert seats[scene["s"].id].rank == 0
+    assert seats[liar].rank <= max(ranks)
+    assert restarted or [one.rank for one in overlay.members()] == ranks
+
+
+def test_a_rank_that_our_state_does_not_know_yet_is_believed_after_a_restart_and_once() -> None:
+    scene = Scene(source_out_degree=1, improve_s=0)
+    scene.join("s", ("r0",), "source")
+    for name in "ab":
+        scene.join(name, ("r0", name))
+    overlay = again(scene.overlay)
+    highest = max(one.rank for one in overlay.members())
+    top = next(one for one in overlay.members() if one.depth == 1)
+    below = next(one for one in overlay.members() if one.depth == 2)
+    returning(overlay, top.id, highest)
+    seats = {one.id: one for one in overlay.members()}
+    assert seats[top.id].rank == highest < seats[below.id].rank
+    assert seats[below.id].parent == top.id
+    returning(overlay, top.id, seats[below.id].rank)
+    assert {one.id: one.rank for one in overlay.members()} == {one.id: one.rank for one in seats.values()}
+
+
+def test_record_numbers_beyond_what_the_source_can_have_sent_are_not_believed_over_restarts() -> None:
+    claim = (1 << 63) - 1
+    scene = Scene()
+    scene.join("s", ("r0",), "source")
+    scene.join("a", ("r0", "r1"))
+    scene.pass_time(5)
+    for overlay in (scene.overlay, again(scene.overlay, scene.now)):
+        resume = Resume(member=scene["a"].id, secret="s" * 16, epoch=1, rank=1, next_seq=claim)
+        assert overlay.resume(subscription("a", resume=resume), scene.now)
+        report = Report(epoch=9, state="streaming", next_seq=claim, interval_ms=1, bytes=1, records=1)
+        overlay.receive(scene["a"].id, report, scene.now)
+        assert all(one.next_seq < 1_000_000 for one in overlay.members())
+        kept = overlay.snapshot()
+        assert kept["next_seq"] < 1_000_000
+
+
+def test_nothing_is_beyond_the_end_of_a_file() -> None:
+    scene = Scene(mode="file")
+    scene.join("s", ("r0",), "source")
+    scene.join("a", ("r0", "r1"))
+    digest = "0" * 64
+    scene.say(scene["s"], Contents(size=1001, record_size=100, chunk_records=5, sha256=digest, digests_sha256=digest))
+    scene.pass_time(5)
+    returning(scene.overlay, scene["a"].id, 1, 1 << 40)
+    assert next(one for one in scene.overlay.members() if one.name == "a").next_seq == 11
+
+
+def test_only_the_member_that_was_asked_answers_a_ping() -> None:
+    scene = Scene(source_out_degree=1, improve_s=0)
+    scene.join("s", ("r0",), "source")
+    for name in "abc":
+        scene.join(name, ("r0", name))
+    top = next(scene[one] for one in "abc" if scene.parents()[one] == "s")
+    child = scene[scene.children(top.name)[0]]
+    top.answers = False
+    scene.complain(child)
+    asked = next(message for to, message in scene.overlay.messages_to_send() if to == top.id)
+    assert isinstance(asked, Ping)
+    scene.say(child, Pong(nonce=asked.nonce, next_seq=0))
+    scene.pass_time(2)
+    assert "suspect" in scene.kinds()
 
 
 def test_an_epoch_beyond_all_measure_is_not_taken_over() -> None:

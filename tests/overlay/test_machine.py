@@ -21,12 +21,15 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from overlaycast.overlay import Overlay
 from overlaycast.overlay.plan.reach import linked
 from overlaycast.overlay.state.tree import depth, top
+from overlaycast.wire.frames import SEQ_LIMIT
 from tests.overlay.faulty import LOOK_S, Agent, Faulty
 
 BOUND_S = 60
 WALLS = 2
 SETTLE_S = 15
 MOVE_S = 2
+_RANKS = st.integers(0, (1 << 63) - 1) | st.integers(0, 23).map(lambda bits: 1 << (40 + bits - (bits == 23)))
+_NUMBERS = st.integers(0, SEQ_LIMIT - 1)
 
 
 class Group(RuleBasedStateMachine):
@@ -197,15 +200,24 @@ class Group(RuleBasedStateMachine):
         self.world.crash(source)
         self.world.join(0, "source")
 
+    @rule(which=st.integers(0, 100), rank=_RANKS, next_seq=_NUMBERS)
+    def come_back_with_a_lie(self, which: int, rank: int, next_seq: int) -> None:
+        if agent := self._pick(which):
+            self.world.drop_link(agent)
+            self.world.lie(agent, rank, next_seq)
+
     @precondition(lambda self: self.world.group.start.started)
-    @rule()
-    def restart_the_brain(self) -> None:
+    @rule(liar=st.integers(0, 100), rank=_RANKS, next_seq=_NUMBERS)
+    def restart_the_brain(self, liar: int, rank: int, next_seq: int) -> None:
         kept = json.loads(json.dumps(self.world.overlay.snapshot()))
         before = self.world.overlay.tree()
         self.world.overlay = Overlay.restore(self.world.settings, bytes(32), kept, self.world.now)
         assert self.world.overlay.tree() == before
         for agent in list(self.world.agents.values()):
             agent.linked = False
+        if one := self._pick(liar):
+            self.world.lie(one, rank, next_seq)
+        for agent in list(self.world.agents.values()):
             self.world.return_link(agent)
 
     @invariant()

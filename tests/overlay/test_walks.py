@@ -12,6 +12,11 @@ from tests.overlay.test_machine import Group
 
 Draw = Callable[[random.Random], dict[str, Any]]
 
+
+def _lie(r: random.Random) -> dict[str, Any]:
+    return {"rank": r.randrange(1 << r.randint(1, 63)), "next_seq": r.randrange(1 << r.randint(1, 62))}
+
+
 RULES: dict[str, Draw] = {
     "join": lambda r: {
         "site": r.randint(1, 4),
@@ -44,7 +49,8 @@ RULES: dict[str, Draw] = {
     "slander": lambda r: {"which": r.randint(0, 100)},
     "build_a_wall": lambda r: {"which": r.randint(0, 100)},
     "restart_the_source": lambda _: {},
-    "restart_the_brain": lambda _: {},
+    "restart_the_brain": lambda r: {"liar": r.randint(0, 100), **_lie(r)},
+    "come_back_with_a_lie": lambda r: {"which": r.randint(0, 100), **_lie(r)},
 }
 
 

@@ -48,6 +48,15 @@ def attach(group: Group, member: Member, parent: Member) -> None:
         group.repair.room_changed = True  # for members that none of those before could reach
 
 
+def take_rank(group: Group, member: Member, rank: int) -> None:
+    """Believe a member that it has this rank, higher than the one known; whoever is below it rises above it."""
+    member.rank = rank
+    below = sorted(member.children, key=lambda child: child.rank)
+    for one in (member, *(lifted for child in below for lifted in group.tree.lift(child, rank))):
+        promises.drop_overtaken(group, one)
+        group.touch(one)
+
+
 def put_back(group: Group, member: Member, parent: Member, edge_ms: float) -> None:
     """Attach an orphan where it was, with the delay of that link as it was known."""
     attach(group, member, parent)

@@ -1,11 +1,13 @@
 """How far the stream can have got: what members claim beyond that is not believed.
 
-Owns: the source's own word on its progress, and the bound that follows from it. Refuses: to bound anything while the
-source has not spoken (after a restart of the coordinator, or before its second report): then its children know best.
+Owns: the source's own word on its progress, and the bound that follows from it. Refuses: to bound anything in a running
+group whose progress is not known, as with a snapshot of an earlier version: then its members know best.
 
 A source that returns goes on behind what its former children have. One that claims far more would make all others wait
 for records that never were; one that is not believed enough would have new records taken for old. So the bound is wide:
-twice the fastest pace that the source has shown, or that the planned rate could have with the smallest usual records.
+twice the fastest pace that the source has shown, or that the planned rate could have with the smallest usual records;
+and what a fast computer can send at most while no pace is known. What is known outlives restarts of the coordinator and
+of the source. A file has no records beyond its end.
 """
 
 from __future__ import annotations
@@ -20,6 +22,14 @@ SMALLEST: Final = 188
 SLACK: Final = 1024
 SHORTEST_S: Final = 0.2
 FASTER: Final = 2.0
+FASTEST: Final = 1e6
+"""Records a second of a source whose pace is not known, at most."""
+
+
+def on_begin(group: Group, next_seq: int, now: float) -> None:
+    """The source is let go from this record on; its pace, if one is known, remains what it was."""
+    known = group.watch.progress
+    group.watch.progress = Progress(next_seq, now, None if known is None else known.pace)
 
 
 def on_source_report(group: Group, next_seq: int, now: float) -> None:
@@ -33,9 +43,19 @@ def on_source_report(group: Group, next_seq: int, now: float) -> None:
 
 def believed(group: Group, next_seq: int) -> int:
     """Return a member's claim, or as much of it as can be true by now."""
+    return min(next_seq, _sent(group, next_seq), _end(group, next_seq))
+
+
+def _sent(group: Group, unknown: int) -> int:
     known = group.watch.progress
-    if known is None or known.pace is None:
-        return next_seq
-    planned = group.settings.rate_mbit * 125_000 / SMALLEST
+    if known is None:
+        return unknown if group.start.begun else group.start.next_seq
     seconds = max(group.clock - known.at, 0.0) + group.settings.report_ms / 1000
-    return min(next_seq, known.next_seq + int(max(FASTER * known.pace, planned) * seconds) + SLACK)
+    planned = group.settings.rate_mbit * 125_000 / SMALLEST
+    pace = FASTEST if known.pace is None else max(FASTER * known.pace, planned)
+    return known.next_seq + int(pace * seconds) + SLACK
+
+
+def _end(group: Group, unknown: int) -> int:
+    contents = group.start.contents
+    return unknown if contents is None else -(-contents.size // contents.record_size)

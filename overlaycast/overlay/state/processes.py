@@ -84,6 +84,8 @@ class Watch:
     """The rate at which the source really sends, as it reports."""
     progress: Progress | None = None
     """How far the source said that it was."""
+    returning: set[int] = field(default_factory=set)
+    """Members that were known before a restart and have not come back: each may know of a later rank than we do."""
     nonces: int = 0
     inquiries: dict[int, Inquiry] = field(default_factory=dict)
     set_aside: dict[int, Complaint] = field(default_factory=dict)
@@ -108,6 +110,7 @@ class Watch:
 
     def forget(self, member: int) -> None:
         """Keep nothing of what this member said, or others said of it."""
+        self.returning.discard(member)
         for table in (self.inquiries, self.set_aside, self.pair_failures, self.accusations, self.hosts, self.overdue):
             table.pop(member, None)
 

@@ -87,6 +87,8 @@ class Tree:
         self.root: Member | None = None
         self.order = 0
         """Numbers handed out in ranks so far; ranks of one level follow this order."""
+        self.highest = 0
+        """The highest rank that anybody has had."""
 
     def plant(self, source: Member) -> None:
         """Make the source the root, with rank 0."""
@@ -96,7 +98,9 @@ class Tree:
     def fresh_rank(self, level: int) -> int:
         """Return a rank of this level that nobody has had, above all others of the level."""
         self.order += 1
-        return (level << LEVEL_BITS) | self.order
+        rank = (level << LEVEL_BITS) | self.order
+        self.highest = max(self.highest, rank)
+        return rank
 
     def rank_below(self, member: Member, parent: Member, level: int = 0) -> int:
         """Return the rank that the member needs as a child of ``parent``, below which it ``fits``.

@@ -43,7 +43,7 @@ def accuse(group: Group, parent: Member, reporter: Member, now: float) -> None:
 def answered(group: Group, member: Member, nonce: int, now: float) -> None:
     """Take the answer of one that accuses or is accused; the last one concludes."""
     for inquiry in list(group.watch.inquiries.values()):
-        if nonce == inquiry.nonce:
+        if nonce == inquiry.nonce and member.id == inquiry.parent:
             inquiry.answered.add(inquiry.parent)
         elif inquiry.reporters.get(member.id) == nonce:
             inquiry.answered.add(member.id)

@@ -10,6 +10,7 @@ from typing import Final
 from overlaycast.overlay.placing import many
 from overlaycast.overlay.plan import capacity, moves, orders, promises
 from overlaycast.overlay.plan.reach import linked
+from overlaycast.overlay.state import credit
 from overlaycast.overlay.state.group import Group
 from overlaycast.overlay.state.members import Member, State
 from overlaycast.wire.messages import Begin, Ping
@@ -64,11 +65,24 @@ def _take_over(group: Group, former: Member, source: Member, now: float) -> None
     group.timers.arm(now + ASK_S, "begin")
 
 
-def on_pong(group: Group, nonce: int, next_seq: int, now: float) -> bool:
-    """Take a former child's answer; False: the nonce was not for this."""
+def returned(group: Group, member: Member, rank: int) -> None:
+    """Take the rank of a member that is back, if our state may be older than it and the rank was ever handed out.
+
+    Each member is believed once after a restart: later on we know what it was told.
+    """
+    if member.id in group.watch.returning and member is not group.source:
+        claimed = min(rank, group.tree.highest)
+        if claimed > member.rank:
+            moves.take_rank(group, member, claimed)
+    group.watch.returning.discard(member.id)
+
+
+def on_pong(group: Group, member: Member, nonce: int, next_seq: int, now: float) -> bool:
+    """Take a former child's answer; False: the nonce was not for this, or not for this member."""
     state = group.start
-    if state.asked.pop(nonce, None) is None:
+    if state.asked.get(nonce) != member.id:
         return False
+    del state.asked[nonce]
     state.next_seq = max(state.next_seq, next_seq)
     if not state.asked and state.begin_wanted:
         begin(group, now)
@@ -137,5 +151,6 @@ def begin(group: Group, now: float) -> None:
         source.become(State.ACTIVE)
     first = state.next_seq
     incarnation = state.incarnation
+    credit.on_begin(group, first, now)
     group.orders.outbox.append((source.id, Begin(epoch=group.epoch, incarnation=incarnation, next_seq=first)))
     group.note(now, "begin", source, incarnation=incarnation, next_seq=first)

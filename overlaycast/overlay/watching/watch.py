@@ -42,16 +42,16 @@ DRIFT_S: Final = 3.0
 def on_report(group: Group, member: Member, message: Report, now: float) -> None:
     """Fig. 7, 700 to 710: keep what the report says, and move the receiver if it has gone on too low for too long."""
     member.watch.status = message.state
-    member.watch.next_seq = max(member.watch.next_seq, message.next_seq)
-    member.watch.fed_by = message.parent or 0
     if member.role == "source":
         _source_report(group, message)
         credit.on_source_report(group, message.next_seq, now)
-        return
+    member.watch.next_seq = max(member.watch.next_seq, credit.believed(group, message.next_seq))
+    member.watch.fed_by = message.parent or 0
     for entry in message.children:
         child = group.members.get(entry.child)
-        if child is not None and child.parent is member and entry.next_seq > child.watch.next_seq:
-            child.watch.next_seq, child.watch.heard_at = entry.next_seq, now
+        progress = credit.believed(group, entry.next_seq)
+        if child is not None and child.parent is member and progress > child.watch.next_seq:
+            child.watch.next_seq, child.watch.heard_at = progress, now
     parent = member.parent
     if _not_told(group, member, message.epoch, now) or parent is None:
         return
@@ -270,7 +270,7 @@ def on_pong(group: Group, member: Member, message: Pong, now: float) -> None:
     """An answer to a ping: of the source's former children, or of those that accuse and are accused."""
     claimed = credit.believed(group, message.next_seq)
     member.watch.next_seq = max(member.watch.next_seq, claimed)
-    if not start.on_pong(group, message.nonce, claimed, now):
+    if not start.on_pong(group, member, message.nonce, claimed, now):
         inquiries.answered(group, member, message.nonce, now)
 
 
