@@ -4,7 +4,9 @@ Owns: the figures of ``result.FaultSeen``. A member's parent is taken from its o
 plane is what counts, and from the coordinator's tree before and after.
 
 Words: the *orphans* are the targets' surviving children; the *branch* is every member below the targets; a branch's
-*top* is an orphan. The window of a fault lasts until the next one, or until the end of the stream.
+*top* is an orphan. A receiver was *cut off* if it is in the branch, or if its own journal shows the silence, whoever
+fed it. The window of a fault lasts until the next one, or until the last receiver has everything. Faults that
+strike together have one window. In a window shorter than ``LEAST_S`` nothing is measured.
 """
 
 from __future__ import annotations
@@ -12,33 +14,38 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
-from overlaycast.lab.analysis.copies import inbound_by_site, stream_curve
+from overlaycast.lab.analysis.copies import inbound_by_site
 from overlaycast.lab.analysis.delivery import (
     NOTHING,
     began,
+    delivered,
     duplicated_between,
-    ended,
     flows_after,
     longest_gap,
     lost_between,
 )
+from overlaycast.lab.analysis.silences import SAMPLED_S, cut_off, spans
+from overlaycast.lab.faults.faults import network_fault
 from overlaycast.lab.faults.tree import Seat
 from overlaycast.lab.recording.journals import Journal
 from overlaycast.lab.recording.recording import FaultDone, Recording
-from overlaycast.lab.results.result import FaultSeen, Move, Orphans
-from overlaycast.wire.journal import Fed, FellSilent, Switched
+from overlaycast.lab.results.result import LEAST_S, FaultSeen, Move, Orphans
+from overlaycast.wire.journal import Fed, FellSilent, Sample, Switched
 
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """A fault with what surrounds it: its window, the hosts that are away by its end, and names of members."""
+    """A fault with what surrounds it: its window, the hosts that are away by its end, and names of members.
+
+    ``dead``: hosts that never come back, now or before.
+    """
 
     recording: Recording
     fault: FaultDone
     until: float
     gone: frozenset[str]
+    dead: frozenset[str]
     hosts: dict[int, str]
 
     def journal(self, host: str) -> Journal:
@@ -59,6 +66,16 @@ class Scene:
             below = self.fault.before.branch(seats[host].id) if host in seats else ()
             found |= {member.id: member for member in below if member.host not in self.gone}
         return tuple(found.values())
+
+    def cut_off(self) -> tuple[str, ...]:
+        """Return the surviving receivers whose own journals show that the fault cut them off.
+
+        A member that was the target itself was not cut off by it: ``away`` and ``back_ms`` tell of that one.
+        """
+        hit = self.fault.target.split(", ")
+        absent = {*self.dead, *self.recording.absent(), *hit}
+        peers = [host for host in self.recording.cast.peers if host not in absent]
+        return tuple(host for host in peers if cut_off(self.journal(host), self.fault))
 
     def parents(self, host: str) -> tuple[str | None, str | None, str | None]:
         """Return a member's parent at the fault, the first new one after it, and the one at the window's end.
@@ -84,12 +101,13 @@ def faults_seen(recording: Recording) -> tuple[FaultSeen, ...]:
 def _scenes(recording: Recording) -> Iterator[Scene]:
     hosts = _names(recording)
     faults = sorted(recording.faults, key=lambda fault: fault.at)
+    over = delivered(recording)
     gone: set[str] = set()
-    for fault, following in pairwise([*faults, None]):
-        assert fault is not None
+    for fault in faults:
         away = set(fault.away)
-        until = following.at if following else ended(recording)
-        yield Scene(recording, fault, until, frozenset(gone | away), hosts)
+        until = next((other.at for other in faults if other.at >= fault.at + LEAST_S), over)
+        dead = gone if fault.healed_at else gone | away
+        yield Scene(recording, fault, min(until, over), frozenset(gone | away), frozenset(dead), hosts)
         if fault.healed_at is None:
             gone |= away
 
@@ -105,11 +123,14 @@ def _names(recording: Recording) -> dict[int, str]:
 
 def _seen(scene: Scene) -> FaultSeen:
     fault, recording = scene.fault, scene.recording
-    affected = [seat.host for seat in scene.branch() if seat.role == "peer"]
-    moves = _moves(scene)
+    below = [seat.host for seat in scene.branch() if seat.role == "peer"]
+    cut = scene.cut_off()
+    affected = list(dict.fromkeys([*below, *cut]))
+    moves = _moves(scene, cut)
     orphans = _orphans(scene)
     survivors = [host for host in recording.cast.peers if host not in scene.gone]
-    bystanders = [host for host in survivors if host not in {*affected, *fault.away}]
+    # one that is silent although it is not below the target stays a bystander: its silence is what is asked there
+    bystanders = [host for host in survivors if host not in {*below, *fault.away}]
     window = fault.at, scene.until
     return FaultSeen(
         id=fault.id,
@@ -120,9 +141,9 @@ def _seen(scene: Scene) -> FaultSeen:
         evidence=fault.evidence,
         healed_s=round(fault.healed_at - began(recording), 3) if fault.healed_at else None,
         affected=len(affected),
-        detected_ms=_detected_ms(scene),
+        detected_ms=_detected_ms(scene, cut),
         recovered_ms=_recovered_ms(scene, affected),
-        longest_gap_ms=_worst_gap(scene, affected),
+        longest_gap_ms=_worst_silence(scene, affected),
         moved=len(moves),
         moves=moves,
         moved_below_top=sum(move.below_top for move in moves),
@@ -133,17 +154,19 @@ def _seen(scene: Scene) -> FaultSeen:
         lost=sum(lost_between(scene.journal(host), *window) for host in survivors),
         duplicated=sum(duplicated_between(scene.journal(host), *window) for host in survivors),
         away=fault.away,
-        back_ms=_back_ms(scene),
+        back_ms=_back_ms(scene, cut),
         bystanders_gap_ms=_worst_gap(scene, bystanders),
         bystanders_latency_ms=_worst_latency(scene, bystanders),
+        window_s=round(max(0.0, scene.until - fault.at), 3),
     )
 
 
-def _back_ms(scene: Scene) -> float | None:
+def _back_ms(scene: Scene, cut: Sequence[str]) -> float | None:
     healed, waits = scene.fault.healed_at, []
     if healed is None:
         return None
-    for host in scene.fault.away:
+    waited = [host for host in cut if spans(scene.journal(host), healed)]
+    for host in dict.fromkeys([*scene.fault.away, *waited]):
         if host not in scene.recording.cast.peers:
             continue
         samples = scene.journal(host).running()
@@ -155,10 +178,10 @@ def _back_ms(scene: Scene) -> float | None:
     return round(max(waits), 1) if waits else None
 
 
-def _detected_ms(scene: Scene) -> float | None:
-    moments = []
-    for orphan in scene.orphans():
-        journal = scene.journal(orphan.host)
+def _detected_ms(scene: Scene, cut: Sequence[str]) -> float | None:
+    moments: list[float] = []
+    for host in dict.fromkeys([*(orphan.host for orphan in scene.orphans()), *cut]):
+        journal = scene.journal(host)
         moments += [entry.t for entry in journal.all(FellSilent)] + [entry.t for entry in journal.all(Switched)]
     after = [t for t in moments if scene.fault.at <= t < scene.until]
     return round((min(after) - scene.fault.at) * 1000, 1) if after else None
@@ -169,10 +192,10 @@ def _recovered_ms(scene: Scene, affected: Sequence[str]) -> float | None:
         healed = scene.fault.healed_at
         return round((healed - scene.fault.at) * 1000, 1) if healed else None
     if not affected:
-        return 0.0
+        return None
     if not all(flows_after(scene.journal(host), scene.fault.at) for host in affected):
         return None
-    waits = [_worst_gap(scene, affected) or 0.0]
+    waits = [_worst_silence(scene, affected) or 0.0]
     for orphan in scene.orphans():
         arrivals = [entry.t for entry in scene.journal(orphan.host).all(Switched)]
         first = next((t for t in arrivals if scene.fault.at <= t < scene.until), None)
@@ -187,6 +210,17 @@ def _worst_gap(scene: Scene, affected: Sequence[str]) -> float | None:
     return round(max(known), 1) if known else None
 
 
+def _worst_silence(scene: Scene, affected: Sequence[str]) -> float | None:
+    """The worst gap, counting one that began in the window and outlasted it: the next fault did not cause it."""
+    over = [
+        round(one.gap_ms, 1)
+        for host in affected
+        for one in scene.journal(host).all(Sample)
+        if one.t > scene.until and scene.fault.at < one.t - one.gap_ms / 1000 + SAMPLED_S < scene.until
+    ]
+    return max([*over, *([gap] if (gap := _worst_gap(scene, affected)) is not None else [])], default=None)
+
+
 def _worst_latency(scene: Scene, hosts: Sequence[str]) -> float | None:
     seen = [
         one.latency_ms
@@ -197,7 +231,7 @@ def _worst_latency(scene: Scene, hosts: Sequence[str]) -> float | None:
     return max(seen, default=None)
 
 
-def _moves(scene: Scene) -> tuple[Move, ...]:
+def _moves(scene: Scene, cut: Sequence[str]) -> tuple[Move, ...]:
     tops = {seat.host for seat in scene.orphans()}
     below = {seat.host for seat in scene.branch()} - tops
     found = []
@@ -205,7 +239,8 @@ def _moves(scene: Scene) -> tuple[Move, ...]:
         if seat.host in scene.gone or seat.role == "source":
             continue
         was, first, now = scene.parents(seat.host)
-        well = seat.host not in tops
+        # with a cut on the way a living parent feeds nobody
+        well = seat.host not in tops and not (seat.host in cut and network_fault(scene.fault.action))
         # a false alarm that ends where it began is a switch, and no move: the tree is as before
         if first is None or (well and now == was):
             continue
@@ -235,7 +270,6 @@ def _group(scene: Scene, site: str, hosts: Sequence[str]) -> Orphans:
 
 def _inbound(scene: Scene, orphans: Sequence[Orphans]) -> dict[str, float]:
     recording, network = scene.recording, scene.recording.network
-    stream = stream_curve(scene.journal(recording.cast.source), recording.system)
-    crossed = inbound_by_site(recording, stream, scene.fault.at, scene.until)
+    crossed = inbound_by_site(recording, scene.fault.at, scene.until)
     sites = {group.site for group in orphans} | {network.site_of(host) for host in scene.fault.silenced}
     return {site: round(copies, 3) for site, copies in crossed.items() if site in sites}

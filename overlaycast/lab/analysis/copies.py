@@ -16,6 +16,7 @@ from overlaycast.lab.actors.multicast_stream import DATAGRAM_HEADER
 from overlaycast.lab.faults.tree import Tree
 from overlaycast.lab.recording.journals import Journal
 from overlaycast.lab.recording.recording import CounterSample, Curve, Recording
+from overlaycast.lab.results.result import LEAST_S
 from overlaycast.wire.frames import HEADER_SIZE
 
 PACKET_HEADERS: Final = 14 + 20 + 32
@@ -51,22 +52,35 @@ def wire_curve(counters: Sequence[CounterSample], link: str, direction: Directio
 
 
 def copies(wire: Curve, stream: Curve, t0: float, t1: float) -> float | None:
-    """Return copies of the stream that crossed from t0 to t1, or None if the source sent nothing then."""
-    sent = stream.between(t0, t1)
+    """Return copies of the stream that crossed from t0 to t1; None if too little came then to tell."""
+    sent = stream.between(t0, t1) if t1 - t0 >= LEAST_S else 0.0
     return wire.between(t0, t1) / sent if sent > 0 else None
 
 
-def inbound_by_site(recording: Recording, stream: Curve, t0: float, t1: float) -> dict[str, float]:
+def inbound_by_site(recording: Recording, t0: float, t1: float) -> dict[str, float]:
     """Return ``{site: copies that entered through its uplinks}`` in a window."""
     found: dict[str, float] = {}
     for link in recording.network.links:
         if link.site is None or link.into_site not in ("ab", "ba"):
             continue
         direction: Direction = "ab" if link.into_site == "ab" else "ba"
-        crossed = copies(wire_curve(recording.counters, link.name, direction, recording.system), stream, t0, t1)
+        wire = wire_curve(recording.counters, link.name, direction, recording.system)
+        crossed = copies(wire, _one_copy(recording, link.site, t0, t1), t0, t1)
         if crossed is not None:
             found[link.site] = found.get(link.site, 0.0) + crossed
     return found
+
+
+def _one_copy(recording: Recording, site: str, t0: float, t1: float) -> Curve:
+    """Return what one copy needs over time. A file is read long before it arrives: there the site's own receivers say.
+
+    The receiver that got most in the window stands for its site.
+    """
+    if recording.experiment.group.mode != "file":
+        return stream_curve(recording.journals.get(recording.cast.source, Journal("")), recording.system)
+    here = [host for host in recording.cast.peers if recording.network.site_of(host) == site]
+    curves = [stream_curve(recording.journals.get(host, Journal(host)), recording.system) for host in here]
+    return max(curves, key=lambda curve: curve.between(t0, t1), default=Curve((), ()))
 
 
 def inbound_by_tree(tree: Tree, sites: Mapping[str, str | None]) -> dict[str, int]:

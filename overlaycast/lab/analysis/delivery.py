@@ -7,14 +7,15 @@ is missing by count are both looked at, and the larger one stands.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
+from overlaycast.lab.analysis.silences import last_came
 from overlaycast.lab.recording.journals import Journal
 from overlaycast.lab.recording.recording import FileSeen, Recording
 from overlaycast.lab.results.result import Delivery, Latency
 from overlaycast.wire.journal import Begun, Failure, RecordsLost, Sample, Started, StreamEnd, Summary, Welcomed
 
 NOTHING = Journal("")
+FLIGHT_S = 0.5
+"""What arrives within this after a fault was on its way before: nothing has recovered by it."""
 
 
 def span(source: Journal) -> tuple[int, int]:
@@ -145,6 +146,14 @@ def ended(recording: Recording) -> float:
     return end.t if end else max((sample.t for sample in source.all(Sample)), default=recording.ended)
 
 
+def delivered(recording: Recording) -> float:
+    """Return when the last surviving receiver had everything, or got its last records."""
+    away = recording.absent()
+    journals = [recording.journals.get(host, NOTHING) for host in recording.cast.peers if host not in away]
+    ends = [end.t if (end := one.last(StreamEnd)) else last_came(one) for one in journals]
+    return max([ended(recording), *ends])
+
+
 def lost_between(journal: Journal, t0: float, t1: float) -> int:
     """Return the records that a receiver gave up in a window."""
     return sum(entry.to_seq - entry.from_seq for entry in journal.all(RecordsLost) if t0 <= entry.t < t1)
@@ -178,7 +187,5 @@ def longest_gap(journal: Journal, t0: float, t1: float) -> float | None:
 
 
 def flows_after(journal: Journal, t: float) -> bool:
-    """Return whether records still came after ``t``, or everything had come before."""
-    samples: Iterable[Sample] = journal.running()
-    before = max((sample.records for sample in samples if sample.t <= t), default=0)
-    return journal.last(StreamEnd) is not None or any(sample.records > before for sample in samples)
+    """Return whether records came again after ``t`` and kept coming, or everything had come before."""
+    return journal.last(StreamEnd) is not None or last_came(journal) > t + FLIGHT_S

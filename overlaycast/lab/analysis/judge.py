@@ -17,7 +17,7 @@ from typing import Final
 
 from overlaycast.lab.analysis.aftermath import faults_seen
 from overlaycast.lab.analysis.copies import inbound_by_site, inbound_by_tree, stream_curve, wire_curve
-from overlaycast.lab.analysis.delivery import NOTHING, began, deliveries, ended, span
+from overlaycast.lab.analysis.delivery import NOTHING, began, delivered, deliveries, ended, span
 from overlaycast.lab.analysis.feeding import feeding
 from overlaycast.lab.analysis.stretch import stretches
 from overlaycast.lab.experiment.experiment import Expectation
@@ -78,7 +78,7 @@ def build(recording: Recording) -> Result:
         members=_members(recording),
         delivery=deliveries(recording),
         links=tuple(_link(recording, stream, link, t0, t1) for link in recording.network.links),
-        sites=_sites(recording, stream, t0, t1),
+        sites=_sites(recording, t0),
         tree=_tree(recording),
         faults=faults_seen(recording),
         feeding=feeding(recording),
@@ -166,10 +166,10 @@ def _over_all(wire: Curve, stream: Curve, t0: float, t1: float) -> float | None:
     return wire.between(t0, t1) / total if total else None
 
 
-def _sites(recording: Recording, stream: Curve, t0: float, t1: float) -> tuple[SiteUse, ...]:
-    until = min((fault.at for fault in recording.faults), default=t1)
+def _sites(recording: Recording, t0: float) -> tuple[SiteUse, ...]:
+    until = min([delivered(recording), *(fault.at for fault in recording.faults)])
     since = min(t0 + SETTLE_S, (t0 + until) / 2)
-    crossed = inbound_by_site(recording, stream, since, until)
+    crossed = inbound_by_site(recording, since, until)
     taking_part = {*recording.cast.peers, *recording.cast.backups}
     sites = {host: recording.network.site_of(host) for host in taking_part}
     by_tree = inbound_by_tree(recording.start_tree, sites)

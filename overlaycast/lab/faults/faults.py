@@ -281,3 +281,9 @@ Fault = Annotated[
 ]
 
 ROGUES: Final = ("tamper", "mute", "lie")
+_OF_NETWORK: Final = ("link-", "router-", "partition")
+
+
+def network_fault(action: str) -> bool:
+    """Return whether a fault strikes cables and routers, and no program."""
+    return action.startswith(_OF_NETWORK)

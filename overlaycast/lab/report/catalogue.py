@@ -129,7 +129,8 @@ def _faults(faults: Sequence[FaultSeen]) -> list[str]:
     rows = ["| at | what happened | how it was proven | behind it | recovered | moved |"]
     rows.append(f"|{RIGHT}|---|---|{RIGHT}|{RIGHT}|{RIGHT}|")
     for fault in faults:
-        figures = f"{fault.affected} | {words.number(fault.recovered_ms, 'ms')} | {fault.moved}"
+        affected, moved = (str(count) if fault.measured else "–" for count in (fault.affected, fault.moved))
+        figures = f"{affected} | {words.number(fault.recovered_ms, 'ms')} | {moved}"
         rows.append(f"| {words.number(fault.at_s, 's')} | {words.fault_title(fault)} | {fault.evidence} | {figures} |")
     return rows
 

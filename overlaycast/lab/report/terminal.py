@@ -74,7 +74,8 @@ def faults(result: Result) -> Table:
         when = words.number(fault.at_s, "s")
         took = (words.number(fault.detected_ms, "ms"), words.number(fault.recovered_ms, "ms"))
         what = words.fault_title(fault)
-        table.add_row(when, what, str(fault.affected), *took, str(fault.moved), str(fault.lost))
+        counts = [str(count) if fault.measured else "–" for count in (fault.affected, fault.moved, fault.lost)]
+        table.add_row(when, what, counts[0], *took, *counts[1:])
     return table
 
 

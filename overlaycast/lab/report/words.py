@@ -129,17 +129,34 @@ def fault_title(fault: FaultSeen) -> str:
 
 def fault_story(fault: FaultSeen) -> str:
     """Return what became of it in a few sentences."""
+    if not fault.measured:
+        return "Nothing was measured after it: there was no time until everything had arrived. "
     if fault.action.startswith("coordinator"):
         back = f"It was back {number(fault.recovered_ms, 'ms')} later. " if fault.recovered_ms is not None else ""
         return f"{back}{_moves(fault)}"
+    return f"{_silences(fault)}{_away(fault)}{_moves(fault)}{_heirs(fault) if fault.affected else ''}"
+
+
+def _silences(fault: FaultSeen) -> str:
     if not fault.affected:
-        return f"No receiver was fed through it. {_moves(fault)}"
-    text = f"{counted(fault.affected, 'receiver')} behind it fell silent. "
-    if fault.detected_ms is not None:
-        text += f"The first child acted after {number(fault.detected_ms, 'ms')}; "
+        return "No surviving receiver was cut off. "
+    text = f"{counted(fault.affected, 'receiver')} behind it fell silent"
+    acted = f"the first one acted after {number(fault.detected_ms, 'ms')}; " if fault.detected_ms is not None else ""
     if fault.recovered_ms is None:
-        return text + f"not all received again. {_moves(fault)}"
-    return text + f"all received again after {number(fault.recovered_ms, 'ms')}. {_moves(fault)}{_heirs(fault)}"
+        return f"{text}; {acted}not all received again. "
+    return f"{text}; {acted}all received again after {number(fault.recovered_ms, 'ms')}. "
+
+
+def _away(fault: FaultSeen) -> str:
+    """Say of those that could not be served when they were back; of those killed for good the title says enough."""
+    hit = {*fault.target.split(", ")}
+    beyond = [host for host in fault.away if host not in hit]
+    text = ""
+    if beyond and fault.healed_s is None:
+        text = f"{counted(len(beyond), 'member')} beyond it {'was' if len(beyond) == 1 else 'were'} cut off for good. "
+    if fault.back_ms is not None:
+        text += f"After the repair all received again within {number(fault.back_ms, 'ms')}. "
+    return text
 
 
 def _moves(fault: FaultSeen) -> str:

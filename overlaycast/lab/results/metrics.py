@@ -1,7 +1,8 @@
 """The metrics that expectations may name: what each means, its unit, and how it is read off a result. Pure.
 
 Owns: the list that users see in errors and reports. Every metric over receivers is the worst over those that survived;
-every metric over faults is the worst over all faults, unless the expectation names one.
+every metric over faults is the worst over all faults, unless the expectation names one. Nothing is said of faults after
+which there was no time to measure anything, and a time to recover is no figure where nobody was cut off.
 """
 
 from __future__ import annotations
@@ -33,7 +34,23 @@ def _largest(values: Iterable[float | None]) -> float | None:
 
 def _worst(figure: Callable[[FaultSeen], float | None]) -> Callable[[Result, tuple[FaultSeen, ...]], Value]:
     """Return what reads the largest of a figure over the faults."""
-    return lambda _, faults: _largest(map(figure, faults))
+    return _watched(lambda _, faults: _largest(map(figure, faults)))
+
+
+def _watched(
+    read: Callable[[Result, tuple[FaultSeen, ...]], Value],
+) -> Callable[[Result, tuple[FaultSeen, ...]], Value]:
+    """Return what reads a figure of the windows after faults: None if one of them was too short to measure in."""
+    return lambda result, faults: read(result, faults) if all(fault.measured for fault in faults) else None
+
+
+def _of_those_cut_off(figure: Callable[[FaultSeen], float | None]) -> Callable[[Result, tuple[FaultSeen, ...]], Value]:
+    """Return what reads the largest of a figure over the faults that cut off any receiver, or that have it anyway."""
+
+    def read(_: Result, faults: tuple[FaultSeen, ...]) -> Value:
+        return _largest(figure(fault) for fault in faults if fault.affected or figure(fault) is not None)
+
+    return _watched(read)
 
 
 def _lost(result: Result, _: tuple[FaultSeen, ...]) -> Value:
@@ -118,7 +135,11 @@ def _overflow(result: Result, _: tuple[FaultSeen, ...]) -> Value:
 
 def _back(result: Result, faults: tuple[FaultSeen, ...]) -> Value:
     receivers = {one.host for one in result.delivery}
-    healed = [fault for fault in faults if fault.healed_s is not None and receivers & {*fault.away}]
+    healed = [
+        fault
+        for fault in faults
+        if fault.healed_s is not None and (receivers & {*fault.away} or fault.back_ms is not None)
+    ]
     return _largest(fault.back_ms for fault in healed)
 
 
@@ -162,25 +183,25 @@ METRICS: Final[dict[str, Metric]] = {
         "members of a site with a parent outside it when the stream began", "", _inbound_by_tree
     ),
     "inbound_copies_after": Metric(
-        "copies that entered a site hit by a fault, until the next fault", "", _inbound_after
+        "copies that entered a site hit by a fault, until the next fault", "", _watched(_inbound_after)
     ),
     "heir_fed_from_outside": Metric(
-        "one orphan per site gets a parent outside it; that orphan feeds its siblings", "", _heir
+        "one orphan per site gets a parent outside it; that orphan feeds its siblings", "", _watched(_heir)
     ),
     "recovered_ms": Metric(
-        "time from the fault until the last receiver below the target received again",
+        "time from the fault until the last receiver that it cut off received again",
         "ms",
-        _worst(lambda fault: fault.recovered_ms),
+        _of_those_cut_off(lambda fault: fault.recovered_ms),
     ),
     "detected_ms": Metric(
         "time from the fault until the first child reacted",
         "ms",
-        _worst(lambda fault: fault.detected_ms),
+        _of_those_cut_off(lambda fault: fault.detected_ms),
     ),
     "affected": Metric(
         "surviving receivers that a fault cut off; the fewest of all faults",
         "",
-        lambda _, faults: min((fault.affected for fault in faults), default=None),
+        _watched(lambda _, faults: min((fault.affected for fault in faults), default=None)),
     ),
     "moved": Metric(
         "members that changed their parent after a fault",
@@ -208,10 +229,10 @@ METRICS: Final[dict[str, Metric]] = {
     "back_ms": Metric(
         "time from the heal until the last receiver that was away received again",
         "ms",
-        _back,
+        _watched(_back),
     ),
     "bystanders_moved": Metric(
-        "members not hit by the fault that changed their parent although it was alive", "", _bystanders
+        "members not hit by the fault that changed their parent although it was alive", "", _watched(_bystanders)
     ),
     "bystanders_gap_ms": Metric(
         "longest silence after a fault at a surviving receiver that the fault did not cut off",

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from overlaycast.lab.results import stored
+
+LEAST_S: Final = 0.2
+"""Members write samples so often: in a shorter window nothing is measured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,9 +164,9 @@ class FaultSeen:
         at_s: seconds after the first record was sent.
         evidence: how it was verified.
         healed_s: when it was healed, or None.
-        affected: surviving receivers that were fed through the target.
+        affected: surviving receivers that were fed through the target, or were silent because of it.
         detected_ms: until the first of them took action.
-        recovered_ms: until the last of them received again; None: one never did.
+        recovered_ms: until the last of them received again; None: one never did, or there is none.
         back_ms: from the heal until the last of those away received again; None: one never did, or none was to.
         longest_gap_ms: the longest silence at one of them.
         bystanders_gap_ms: the longest silence, until the next fault, at a surviving receiver that it did not cut off.
@@ -175,6 +178,7 @@ class FaultSeen:
         heir_fed_from_outside: all sites of the orphans are ok; None: the target had no children.
         inbound_copies: per site of the target and its orphans, copies that entered until the next fault.
         lost, duplicated: records, at the surviving receivers, until the next fault.
+        window_s: from it until the next fault, or until the last receiver had everything; None: not known.
     """
 
     id: str
@@ -201,6 +205,12 @@ class FaultSeen:
     back_ms: float | None = None
     bystanders_gap_ms: float | None = None
     bystanders_latency_ms: float | None = None
+    window_s: float | None = None
+
+    @property
+    def measured(self) -> bool:
+        """Return whether there was time to see what it did."""
+        return self.window_s is None or self.window_s >= LEAST_S
 
 
 @dataclass(frozen=True, slots=True)
