@@ -1,8 +1,7 @@
-"""The one entry point, ``overlaycast COMMAND …``: finds the command's room and imports only that.
+"""The one entry point, ``overlaycast COMMAND …``: finds the command's package and imports only that.
 
-Owns: the list of commands. An error becomes one line on stderr and an exit code: 0 success; 1 an expectation failed; 2
-bad input or settings; 3 this machine lacks something; 130 after Ctrl-C. The coordinator and members run until SIGINT or
-SIGTERM, and return 0 then.
+Owns: the list of commands. An error becomes one line on stderr and an exit code (``errors``); README.md lists them.
+The coordinator and members run until SIGINT or SIGTERM, and return 0 if they could end properly (``agent.departure``).
 """
 
 from __future__ import annotations

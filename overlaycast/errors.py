@@ -1,6 +1,7 @@
-"""The exceptions that cross rooms. Each says whose fault it was, and a user sees its text in one line.
+"""The exceptions that cross packages. Each says whose fault it was, and a user sees its text in one line.
 
-``exit_code`` is what the command line returns for it: 2 bad input or settings, 3 this machine lacks something.
+``exit_code`` is what the command line returns for it: 1 by default, 2 bad input or settings or refused by the
+coordinator, 3 this machine lacks something.
 """
 
 import sys

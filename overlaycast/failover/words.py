@@ -1,6 +1,6 @@
-"""The words of ``upstream``: its states, its links, and what it wants done.
+"""The types of ``machine``: its states, its links, and what it wants done.
 
-Owns: the types. Refuses: decisions.
+Owns: these types. Refuses: decisions.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""What travels: control messages (JSON over WebSocket) and data frames (binary over TCP). Imports no other room."""
+"""What travels: control messages (JSON over WebSocket) and data frames (binary over TCP). Imports no other package."""

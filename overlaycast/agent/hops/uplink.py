@@ -1,4 +1,4 @@
-"""The shell around ``upstream``: performs what it decides on real links, and feeds it with what they hear.
+"""The sockets around ``failover.machine``: does what it decides on real links, and tells it what they hear.
 
 Owns: the parent links and the one timer. Refuses: decisions.
 """

@@ -66,7 +66,7 @@ def render(result: Result, series: Series, network: NetworkSeen) -> str:
 
 
 def page(template: str, **values: Any) -> str:
-    """Return a page of this room, rendered."""
+    """Return a page of this package, rendered."""
     environment = Environment(
         loader=PackageLoader("overlaycast.lab.report"),
         autoescape=True,

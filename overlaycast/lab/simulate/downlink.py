@@ -1,6 +1,6 @@
 """A member's children in virtual time: which are admitted, and what they hear. Pure.
 
-Owns: the hops downwards. Keeps the rules of the agents' data port (``agent/hops/downstream.py``, which this room may
+Owns: the hops downwards. Keeps the rules of the agents' data port (``agent/hops/downstream.py``, which this package may
 not import): a HELLO waits ``HOLD_S`` for its grant; a child that does not rank below us is refused; an order that would
 overtake a child waits (``failover.rise``); a revoked child that is fed has ``REVOKED_S`` to leave by itself; one that
 cannot dial is called.

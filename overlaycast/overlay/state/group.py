@@ -1,7 +1,7 @@
 """The state that all rules of one group share.
 
-Owns: the table of members, the tree, the routers, timers, what has happened, and one object for each process of the
-document. Refuses: rules; each of those is a module of its own that takes a ``Group``.
+Owns: the table of members, the tree, the routers, timers, what has happened, and one object for each process
+(``processes``). Refuses: rules; each of those is a module of its own that takes a ``Group``.
 
 Invariants: ids only grow; the epoch only grows, by one for each batch of orders.
 """

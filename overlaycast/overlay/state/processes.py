@@ -1,7 +1,7 @@
 """What each process keeps of one group: the start (Fig. 5), the watch (Fig. 7 and 8), repair, improvement, the orders.
 
-Owns: the shapes, and ``forget``: a member that is gone is nowhere in them. Refuses: rules; each room changes its own
-part. Times are seconds of the caller's clock.
+Owns: the shapes, and ``forget``: a member that is gone is nowhere in them. Refuses: rules; each package of
+``overlay`` changes its own part. Times are seconds of the caller's clock.
 """
 
 from __future__ import annotations
