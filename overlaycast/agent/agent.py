@@ -1,7 +1,9 @@
 """The program that a source, a peer or a relay runs: its tasks, the control link, and when it ends.
 
 Owns: the tasks, and the member (``node``) from the welcome on. Returns the exit code; once the member is admitted,
-``departure`` decides it. Refuses: to know what the member does. A defect in any task or callback ends the program; it is not logged and forgotten.
+``departure`` decides it. Refuses: to know what the member does.
+
+A defect in any task or callback ends the program; it is not logged and forgotten.
 """
 
 from __future__ import annotations
