@@ -131,6 +131,7 @@ class Member(Node):
         settings = self.world.settings
         interval_s, before = self.now - self._reported_at, self._reported
         after = 0.0 if self.began is None else self.position() - self.began - self.lost
+        after = max(after, before)  # the part of a record at which a loss began is not taken back
         self._reported_at, self._reported = self.now, after
         machine = self.uplink.machine
         self._say(

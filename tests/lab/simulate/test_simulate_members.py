@@ -386,6 +386,18 @@ def test_what_nobody_holds_any_more_is_lost_and_counted(town: Town) -> None:
     assert town.members[4].lost == pytest.approx(2 * RECORDS_PER_S, abs=0.1 * RECORDS_PER_S)
 
 
+def test_a_report_right_after_a_loss_takes_nothing_back(town: Town) -> None:
+    town.cut(4, 3)
+    town.run(1.005)
+    assert town.members[4].position() % 1  # in the middle of a record
+    town.members[4].report()
+    town.members[4].skip_to(int(town.members[4].position()) + 100)
+    town.members[4].report()
+    report = town.said[-1][1]
+    assert isinstance(report, Report)
+    assert (report.bytes, report.records, report.lost) == (0, 0, 100)
+
+
 def test_a_short_cut_costs_nothing_but_time(town: Town) -> None:
     town.cut(4, 3)
     town.run(0.5)
