@@ -24,6 +24,7 @@ from overlaycast.dispatch import Command, dispatch
 from overlaycast.errors import ConfigError
 from overlaycast.settings import Settings, load
 from overlaycast.streams import OutputError
+from overlaycast.tokens import read_token
 from overlaycast.urls import parse_coordinator
 from overlaycast.wire.group import GroupName, GroupSettings
 from overlaycast.wire.views import (
@@ -199,7 +200,7 @@ def _ask(
 
 
 def _answer(settings: AdminSettings, method: str, path: str, body: dict[str, Any] | None) -> object:
-    token = _admin_token(settings.admin_token_file.expanduser())
+    token = read_token(settings.admin_token_file, "admin-token-file")
     base, transport = _reach(settings.coordinator)
     try:
         with httpx.Client(base_url=base, transport=transport, timeout=_TIMEOUT_S, trust_env=False) as http:
@@ -228,16 +229,6 @@ def _reach(coordinator: str) -> tuple[str, httpx.HTTPTransport | None]:
     if url.file is not None:
         return "http://coordinator", httpx.HTTPTransport(uds=str(url.file))
     return f"{'https' if url.secure else 'http'}://{url.authority}", None
-
-
-def _admin_token(path: Path) -> str:
-    try:
-        token = path.read_text().strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"admin-token-file: {path}: {getattr(error, 'strerror', None) or 'not text'}") from None
-    if not token or not token.isascii() or len(token.split()) != 1:
-        raise ConfigError(f"admin-token-file: {path}: accepted: a file with one token in it")
-    return token
 
 
 def _group_settings(pairs: list[str], prog: str) -> GroupSettings:

@@ -13,6 +13,7 @@ from overlaycast import __version__
 from overlaycast.dispatch import Command, dispatch, imported
 from overlaycast.errors import exit_code
 from overlaycast.streams import careful_stdout, reserve
+from overlaycast.tokens import hide_token
 
 ABOUT: Final = """\
 Application-layer multicast by client forwarding. 'overlaycast --version' prints the version."""
@@ -40,7 +41,10 @@ COMMANDS: Final = {
 def main(argv: list[str] | None = None) -> int:
     """Run one command and return its exit code."""
     reserve()
-    return exit_code(lambda: _main(sys.argv[1:] if argv is None else argv))
+    if argv is None:
+        argv = sys.argv[1:]
+        hide_token(argv)
+    return exit_code(lambda: _main(argv))
 
 
 def _main(words: list[str]) -> int:

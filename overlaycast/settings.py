@@ -14,9 +14,10 @@ from __future__ import annotations
 import argparse
 import re
 import tomllib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Final, NoReturn, TypeAlias, TypeVar, cast
+from typing import Annotated, Any, ClassVar, Final, NoReturn, TypeAlias, TypeVar, cast
 
 from pydantic import AfterValidator, ValidationError
 from pydantic_settings import (
@@ -36,6 +37,9 @@ _S = TypeVar("_S", bound="Settings")
 
 class Settings(BaseSettings):
     """Base of every command's settings. The docstring of a subclass is the text above its ``--help``."""
+
+    alternatives: ClassVar[frozenset[str]] = frozenset()
+    """Fields that say the same in different ways: the strongest source that has one of them decides."""
 
     model_config = SettingsConfigDict(
         allow_inf_nan=False,
@@ -88,7 +92,22 @@ EndpointText: TypeAlias = Annotated[str, AfterValidator(_endpoint_text)]
 """An option that ``parse_endpoint`` can read."""
 
 
-class _Environment(EnvSettingsSource):
+class _Weaker(PydanticBaseSettingsSource):
+    """A source below others: what they have said in one way, it does not say in another."""
+
+    def __call__(self) -> dict[str, Any]:
+        found = super().__call__()  # type: ignore[safe-super]  # the other base has it
+        alternatives = cast(type[Settings], self.settings_cls).alternatives
+        if alternatives.isdisjoint(self.current_state):
+            return found
+        return {name: value for name, value in found.items() if name not in alternatives}
+
+
+class _File(_Weaker, InitSettingsSource):
+    """A table of the TOML file."""
+
+
+class _Environment(_Weaker, EnvSettingsSource):
     """The environment, but nothing without our prefix: a field with an alias (``json``) would be read from ``JSON``."""
 
     def __init__(self, settings_cls: type[BaseSettings]) -> None:
@@ -111,6 +130,9 @@ _METAVARS: Final = {
 _NOISE: Final = re.compile(r"\s*\(default(: None| factory: [^)]*|: \[\])\)$")
 
 
+_VALUE: Final = re.compile(r"(?<!\S)(--[\w-]+)=\S*")
+
+
 class _Parser(argparse.ArgumentParser):
     """argparse, but a wrong flag is a ``ConfigError`` in one line, and help says only what helps."""
 
@@ -121,8 +143,36 @@ class _Parser(argparse.ArgumentParser):
             options["help"] = _NOISE.sub("", options["help"])
         return super().add_argument(*names, **options)
 
+    def parse_words(self, words: list[str]) -> argparse.Namespace:
+        """Parse options and positionals in any order."""
+        return self.parse_intermixed_args(list(self._joined(words)))
+
+    def _joined(self, words: list[str]) -> Iterator[str]:
+        """Join a value that begins with a dash to its option: argparse would take it for an option, too."""
+        rest = iter(words)
+        for word in rest:
+            if word == "--":
+                yield word
+                break
+            action = self._option_string_actions.get(word)
+            if action is None or action.nargs is not None or not word.startswith("--"):
+                yield word
+                continue
+            value = next(rest, None)
+            if value is None:
+                yield word
+            elif value.startswith("-") and not self._names_option(value):
+                yield f"{word}={value}"
+            else:
+                yield from (word, value)
+        yield from rest
+
+    def _names_option(self, word: str) -> bool:
+        return word == "--" or word.partition("=")[0] in self._option_string_actions
+
     def error(self, message: str) -> NoReturn:
-        raise ConfigError(f"{self.prog}: {message}; see '{self.prog} --help'")
+        named = _VALUE.sub(r"\1", message)  # a mistyped option may have been given a token
+        raise ConfigError(f"{self.prog}: {named}; see '{self.prog} --help'")
 
 
 def load(model: type[_S], argv: list[str], prog: str, table: str | None = None) -> _S:
@@ -144,7 +194,11 @@ def load(model: type[_S], argv: list[str], prog: str, table: str | None = None) 
     file_values = _toml_table(path, table or prog.split()[-1]) if path else {}
     try:
         flags: CliSettingsSource[Any] = CliSettingsSource(
-            model, root_parser=parser, cli_parse_args=rest, add_argument_method=_Parser.add_argument
+            model,
+            root_parser=parser,
+            cli_parse_args=rest,
+            add_argument_method=_Parser.add_argument,
+            parse_args_method=_Parser.parse_words,
         )
         return _from_sources(model, flags, file_values)
     except ValidationError as error:
@@ -159,7 +213,7 @@ def _from_sources(model: type[_S], flags: CliSettingsSource[Any], file_values: d
         def settings_customise_sources(
             cls, settings_cls: type[BaseSettings], **_: Any
         ) -> tuple[PydanticBaseSettingsSource, ...]:
-            return flags, _Environment(settings_cls), InitSettingsSource(settings_cls, file_values)
+            return flags, _Environment(settings_cls), _File(settings_cls, file_values)
 
     values = dict(Sourced())
     return cast(_S, model.model_construct(**values))
@@ -174,7 +228,8 @@ def one_line(error: ValidationError) -> str:
     if first["type"] == "missing":
         return f"{field}: required"
     # pydantic puts these words before what our own validators say
-    return f"{field}: {first['msg'].removeprefix('Value error, ')} (got {first['input']!r:.80})"
+    wrong = f"{field}: {first['msg'].removeprefix('Value error, ')}"
+    return wrong if field == "token" else f"{wrong} (got {first['input']!r:.80})"
 
 
 def _config_flag(argv: list[str], prog: str) -> tuple[Path | None, list[str]]:

@@ -89,3 +89,49 @@ def test_an_alias_has_our_prefix_in_the_environment(monkeypatch: pytest.MonkeyPa
     assert load(Told, ["--json"], "overlaycast told").json_output is True
     monkeypatch.setenv("OVERLAYCAST_JSON", "true")
     assert load(Told, [], "overlaycast told").json_output is True
+
+
+class Several(Settings):
+    """A command with an optional second word."""
+
+    group: CliPositionalArg[str] = Field(description="the group")
+    file: CliPositionalArg[str] = Field("-", description="the file")
+    token: str = Field("", max_length=8, description="the token")
+    rate: float = Field(8.0, description="Mbit/s")
+    quiet: bool = Field(False, description="say nothing")
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        "g f --token t --rate 2",
+        "g --token t f --rate 2",
+        "g --token t --rate 2 f",
+        "--token t g --rate=2 f",
+        "--token t --rate 2 g f",
+        "--token t --rate 2 g -- f",
+        "--token t g --rate 2 --no-quiet f",
+    ],
+)
+def test_options_and_words_come_in_any_order(argv: str) -> None:
+    found = load(Several, argv.split(), "overlaycast several")
+    assert (found.group, found.file, found.token, found.rate) == ("g", "f", "t", 2.0)
+
+
+@pytest.mark.parametrize("token", ["-abc", "--abc", "-", "-1", "-=x"])
+def test_a_value_may_begin_with_a_dash(token: str) -> None:
+    assert load(Several, ["g", "--token", token, "f"], "overlaycast several").token == token
+    assert load(Several, ["--token", token, "g"], "overlaycast several").file == "-"
+
+
+@pytest.mark.parametrize("argv", ["g --token", "g --token --rate 2", "g --token --rate=2", "g --token -- f"])
+def test_an_option_is_not_taken_for_a_value(argv: str) -> None:
+    with pytest.raises(ConfigError, match="argument --token: expected one argument"):
+        load(Several, argv.split(), "overlaycast several")
+
+
+@pytest.mark.parametrize("words", [["--token", "very-secret"], ["--tokn=very-secret"], ["--token=very-secret"]])
+def test_a_wrong_token_is_not_repeated(words: list[str]) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(Several, ["g", *words], "overlaycast several")
+    assert "secret" not in str(caught.value)

@@ -11,11 +11,13 @@ import socket
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from pydantic_settings import CliPositionalArg
 
 from overlaycast.agent.ends.naming import Segment, read_segment
+from overlaycast.errors import ConfigError
 from overlaycast.settings import EndpointText, Settings
+from overlaycast.tokens import parse_token, read_token
 from overlaycast.wire.frames import MAX_RECORD
 from overlaycast.wire.group import GroupName, Mode
 from overlaycast.wire.messages import Name, Token
@@ -48,9 +50,14 @@ def _default_name() -> str:
 class NodeOptions(Settings):
     """Options of every member."""
 
+    alternatives = frozenset({"token", "token_file"})
+
     group: CliPositionalArg[GroupName] = Field(description="the group's name")
     coordinator: str = Field(description="the coordinator, as http://HOST:PORT")
-    token: Token = Field(description="the group's join token; better given as OVERLAYCAST_TOKEN")
+    token: Annotated[Token, AfterValidator(parse_token)] = Field(
+        description="the group's join token, also as OVERLAYCAST_TOKEN or in --token-file"
+    )
+    token_file: Path | None = Field(None, description="file with the join token, instead of --token")
     name: Name = Field(default_factory=_default_name, description="this member's name in logs and reports")
     listen: EndpointText | None = Field(
         None, description="data port, HOST:PORT; default: the first free port of 8471 to 8570"
@@ -82,6 +89,16 @@ class NodeOptions(Settings):
         None, max_length=16, description="TCP congestion control towards children; default: the kernel's"
     )
     journal: Path | None = Field(None, description="write a journal to this file, as JSON lines")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _token_from_file(cls, values: dict[str, Any]) -> dict[str, Any]:
+        path = values.get("token_file")
+        if path is None:
+            return values
+        if "token" in values:
+            raise ConfigError("token: accepted is either --token or --token-file")
+        return values | {"token": read_token(Path(path), "token-file")}
 
 
 class SendOptions(NodeOptions):
