@@ -28,6 +28,7 @@ from overlaycast.lab.recording.recording import Recording
 from overlaycast.lab.report import terminal
 from overlaycast.lab.report.page import render
 from overlaycast.lab.run import prompt
+from overlaycast.lab.run.programs import outputs
 from overlaycast.lab.run.progress import progress
 from overlaycast.lab.run.runner import run
 
@@ -128,7 +129,8 @@ def _delete_received(plan: Plan) -> None:
     """Delete the files that receivers wrote: they were compared already, and are large."""
     folder = plan.out / "received"
     for host in plan.cast.peers:
-        (folder / host).unlink(missing_ok=True)
+        for file in outputs(folder, host):
+            file.unlink(missing_ok=True)
     if folder.is_dir() and not any(folder.iterdir()):
         folder.rmdir()
 

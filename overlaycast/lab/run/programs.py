@@ -26,6 +26,11 @@ def overlaycast(*words: str) -> list[str]:
     return [sys.executable, "-m", "overlaycast.cli", *words]
 
 
+def outputs(received: Path, host: str) -> tuple[Path, ...]:
+    """Return a receiver's file in a folder, and what a receiver notes beside it."""
+    return received / host, received / f"{host}.parts"
+
+
 @dataclass(frozen=True, slots=True)
 class Folders:
     """Where a run keeps what. ``state`` must be short: a Unix socket lies in it."""
@@ -76,7 +81,7 @@ class Folders:
             folder.mkdir(parents=True, exist_ok=True)
         self.state.mkdir(parents=True, exist_ok=True, mode=0o700)
         for host in (*members, COORDINATOR, GROUP):
-            for file in (self.journal(host), self.log(host), self.output(host)):
+            for file in (self.journal(host), self.log(host), *outputs(self.received, host)):
                 file.unlink(missing_ok=True)
         for name in RESULTS:
             (self.out / name).unlink(missing_ok=True)
@@ -151,7 +156,7 @@ def join(
 ) -> list[str]:
     """Return the command of a receiver; ``output`` is its own file in ``folders`` by default."""
     to = str(folders.output(host)) if output is None else output
-    return overlaycast("join", *membership.words(host, folders, gate), "--output", to)
+    return overlaycast("join", *membership.words(host, folders, gate), "--output", to, "--overwrite")
 
 
 def backup(host: str, membership: Membership, folders: Folders, gate: Path | None = None) -> list[str]:
