@@ -67,8 +67,10 @@ class CreateSettings(AdminSettings):
     """Make a group and print its join token, alone, on standard output."""
 
     name: CliPositionalArg[GroupName] = Field(description="the group's name")
-    set: list[str] = Field([], description="a setting of the group; may be repeated")
-    token_ttl: float | None = Field(None, gt=0, description="seconds after which the token admits no new members")
+    set: list[str] = Field([], description="a setting of the group, as in rate_mbit=8; may be repeated")
+    token_ttl: float | None = Field(
+        None, gt=0, description="seconds after which the token admits no new members; default: it stays valid"
+    )
 
 
 class ListSettings(AdminSettings):

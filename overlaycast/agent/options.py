@@ -69,9 +69,12 @@ class NodeOptions(Settings):
     )
     reachable: bool = Field(
         True,
-        description="others can dial this member; if not, it feeds members that it dials, and its neighbours",
+        description="others can open a connection to this member; if not, it can feed only members that it can dial, "
+        "and members behind the same NAT",
     )
-    dials: bool = Field(True, description="this member can dial others; if not, only members that dial it can feed it")
+    dials: bool = Field(
+        True, description="this member can open connections; if not, only members that dial it can feed it"
+    )
     upload_mbit: float | None = Field(
         None, gt=0, le=1_000_000, description="upload rate that this member offers, in Mbit/s"
     )

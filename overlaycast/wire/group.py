@@ -61,7 +61,7 @@ class GroupSettings(BaseModel):
     )
     start_from: Literal["edge", "oldest"] = Field(
         "edge",
-        description="where a late joiner of a live group begins: at the newest record, or at the oldest one held",
+        description="where a late joiner of a live group begins: at the newest record (edge), or the oldest one held",
     )
     start_back_s: float = Field(
         0,
@@ -107,7 +107,8 @@ class GroupSettings(BaseModel):
         description="with measure=latency, a member under-performs when data comes later than this",
     )
     evaluate: Literal["all", "enough"] = Field(
-        "all", description="before the start, measure all members, or only until enough primaries are found"
+        "all",
+        description="which members to measure before the start: all, or only until there are enough primaries (enough)",
     )
     primary_after_s: float = Field(
         0, ge=0, le=86_400, description="seconds after which a late joiner may become a primary; 0: at once"
@@ -117,7 +118,7 @@ class GroupSettings(BaseModel):
         0.3,
         ge=0.05,
         le=1,
-        description="minimum gain of an improvement, as a share of a member's delay or of its copy's links",
+        description="share of the delay, or of the links that a copy crosses, that an improvement must save",
     )
 
     @model_validator(mode="before")

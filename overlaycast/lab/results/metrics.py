@@ -240,7 +240,7 @@ METRICS: Final[dict[str, Metric]] = {
         _worst(lambda fault: fault.bystanders_gap_ms),
     ),
     "bystanders_latency_ms": Metric(
-        "highest latency after a fault at such a receiver (of the medians of 200 ms)",
+        "highest latency after a fault at a surviving receiver that it did not cut off, as a median over 200 ms",
         "ms",
         _worst(lambda fault: fault.bystanders_latency_ms),
     ),
@@ -250,7 +250,9 @@ METRICS: Final[dict[str, Metric]] = {
     ),
     "told_why": Metric("every member that a fault took away for good gave a reason", "", _told_why),
     "damaged": Metric("surviving receivers whose file differs from the source's", "", _damaged),
-    "unnoticed": Metric("of these, receivers that reported neither a wrong digest nor an error", "", _unnoticed),
+    "unnoticed": Metric(
+        "surviving receivers with a damaged file that reported neither a wrong digest nor an error", "", _unnoticed
+    ),
     "startup_ms": Metric(
         "time from a receiver's start (or the stream's, if later) to its first record; the slowest",
         "ms",
@@ -260,13 +262,13 @@ METRICS: Final[dict[str, Metric]] = {
         "programs that failed although no fault targeted them", "", lambda result, _: len(result.troubles)
     ),
     "links_by_call": Metric(
-        "surviving receivers whose parent dialled them; the fewest before any fault and at the end",
+        "surviving receivers whose parent dialled them; the smallest count before any fault and at the end",
         "",
         _by_call,
     ),
     "fed_as_planned": Metric(
-        "share of surviving receivers fed by the parent that the coordinator assigned; the least before any fault and "
-        "at the end",
+        "share of surviving receivers fed by the parent that the coordinator assigned; the smallest "
+        "before any fault and at the end",
         "",
         _as_planned,
     ),

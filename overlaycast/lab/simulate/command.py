@@ -54,11 +54,13 @@ class SimulateSettings(Settings):
     churn: float | None = Field(
         None, gt=0, le=1000, description="members that join per minute, in percent of the group"
     )
-    lifetime: float = Field(600.0, gt=0, le=1e6, description="mean seconds that such a member stays")
-    duration: float = Field(120.0, gt=0, le=1e6, description="seconds of churn")
-    crash_share: float = Field(0.5, ge=0, le=1, description="share of departures that are crashes")
+    lifetime: float = Field(600.0, gt=0, le=1e6, description="with --churn: mean seconds that a member stays")
+    duration: float = Field(120.0, gt=0, le=1e6, description="with --churn: seconds that it lasts")
+    crash_share: float = Field(0.5, ge=0, le=1, description="with --churn: share of departures that are crashes")
     kill: float = Field(0.0, ge=0, le=90, description="percent of the members that fail together at the end")
-    death: Literal["reset", "silent"] = Field("silent", description="how those fail: connections reset, or silence")
+    death: Literal["reset", "silent"] = Field(
+        "silent", description="with --kill: how they fail: connections reset, or silence"
+    )
 
 
 def main(argv: list[str]) -> int:
