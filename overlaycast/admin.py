@@ -23,7 +23,7 @@ from rich.markup import escape
 from overlaycast.dispatch import Command, dispatch
 from overlaycast.errors import ConfigError
 from overlaycast.settings import Settings, load
-from overlaycast.streams import OutputError
+from overlaycast.streams import OutputError, printable
 from overlaycast.tokens import read_token
 from overlaycast.urls import parse_coordinator
 from overlaycast.wire.group import GroupName, GroupSettings
@@ -219,7 +219,7 @@ def _answer(settings: AdminSettings, method: str, path: str, body: dict[str, Any
         raise ConfigError(f"admin-token-file: {settings.admin_token_file}: the coordinator does not accept this token")
     if answer.is_error or not isinstance(said, dict):
         text = said.get("error", said) if isinstance(said, dict) else said
-        raise ConfigError(f"coordinator: {text!s:.300}")
+        raise ConfigError(f"coordinator: {printable(str(text)):.300}")
     return said
 
 
@@ -287,9 +287,14 @@ def _label(member: SeatView, members: dict[int, SeatView]) -> str:
     if member.standbys:
         marks.append("standby " + ", ".join(members[s].name if s in members else str(s) for s in member.standbys))
     colour = "red" if member.state in ("SUSPECT", "DEAD") else "dim"
-    host = f" [dim]{escape(member.host)}[/dim]" if member.host else ""
-    state = f"[{colour}]{escape(member.state)}[/{colour}]"
-    return f"[bold]{escape(member.name)}[/bold]{host}  {escape(', '.join(marks))}  {state}".rstrip()
+    host = f" [dim]{_shown(member.host)}[/dim]" if member.host else ""
+    state = f"[{colour}]{_shown(member.state)}[/{colour}]"
+    return f"[bold]{_shown(member.name)}[/bold]{host}  {_shown(', '.join(marks))}  {state}".rstrip()
+
+
+def _shown(text: str) -> str:
+    """Return a member's words as they are read, whatever they would do to a terminal or mean to rich."""
+    return escape(printable(text))
 
 
 def _local_time(at: float) -> str:

@@ -161,3 +161,8 @@ def patient_stderr() -> Iterator[None]:
     finally:
         sys.stderr = before
         text.finish(_LAST_S)
+
+
+def printable(text: str) -> str:
+    """Return another program's words for a terminal: what would steer it, or reorder what is read, is a ``?``."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)

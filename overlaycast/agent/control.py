@@ -22,6 +22,7 @@ from websockets.uri import parse_uri
 from overlaycast.agent.hops.dial import dial
 from overlaycast.discovery.unpaced import unpaced
 from overlaycast.errors import ConfigError, RefusedError, RemoteProtocolError
+from overlaycast.streams import printable
 from overlaycast.urls import MEMBER, parse_coordinator
 from overlaycast.wire.messages import (
     MAX_MESSAGE,
@@ -76,15 +77,10 @@ def websocket_url(coordinator: str) -> str:
     return f"{'wss' if url.secure else 'ws'}://{url.authority}/v1/member"
 
 
-def _printable(text: str) -> str:
-    """Return a stranger's text without what would move a terminal's cursor."""
-    return "".join(letter if letter.isprintable() else "?" for letter in text)
-
-
 def _what_is_wrong(error: Exception) -> str:
     """Return what people are told of a link that did not come about, or ended."""
     if isinstance(error, ConnectionClosed) and error.rcvd is not None and error.rcvd.reason:
-        return f"ended the link, trying again: {_printable(error.rcvd.reason)}"
+        return f"ended the link, trying again: {printable(error.rcvd.reason)}"
     if isinstance(error, _NotNowError):
         return f"refused, trying again: {error}"
     why = str(error) or type(error).__name__
@@ -186,7 +182,7 @@ class ControlLink:
             async with asyncio.timeout(WELCOME_S):
                 answer = decode_from_coordinator(await link.recv())
             if isinstance(answer, Refused):
-                reason = _printable(answer.reason)
+                reason = printable(answer.reason)
                 if request.resume is not None or answer.code == "full":
                     raise _NotNowError(reason)
                 raise RefusedError(answer.code, f"coordinator refused: {reason}")
@@ -210,7 +206,7 @@ class ControlLink:
                 if isinstance(message, EchoRequest):
                     await link.send(encode(EchoReply(nonce=message.nonce, payload=message.payload)))
                 elif isinstance(message, Refused):
-                    raise RefusedError(message.code, f"coordinator refused: {_printable(message.reason)}")
+                    raise RefusedError(message.code, f"coordinator refused: {printable(message.reason)}")
                 else:
                     self._on_message(message)
         finally:

@@ -22,6 +22,7 @@ from overlaycast.coordinator.groups import Groups
 from overlaycast.coordinator.secret import matches
 from overlaycast.coordinator.store import StateError
 from overlaycast.errors import ConfigError
+from overlaycast.streams import printable
 from overlaycast.wire.views import (
     CreatedView,
     DeletedView,
@@ -182,4 +183,4 @@ def say_errors_in_one_line(app: FastAPI) -> None:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"][1:]) or "body"
         given = "" if first["type"] in ("missing", "json_invalid") else f" (got {first['input']!r:.80})"
-        return JSONResponse({"error": f"{where}: {first['msg']}{given}"}, 422)
+        return JSONResponse({"error": printable(f"{where}: {first['msg']}{given}")}, 422)

@@ -53,5 +53,6 @@ class EventLog:
 
     def since(self, number: int, limit: int) -> tuple[EventView, ...]:
         """Return up to ``limit`` events from ``number`` on, oldest first."""
-        skip = max(0, number - (self.next_number - len(self._kept)))
+        # a number is as large as its caller likes: no slice may begin beyond what there is
+        skip = min(max(0, number - (self.next_number - len(self._kept))), len(self._kept))
         return tuple(islice(self._kept, skip, skip + limit))

@@ -99,6 +99,40 @@ async def test_events_are_numbered_and_can_be_followed(start: Start) -> None:
         assert nothing["events"] == []
 
 
+async def test_no_number_in_a_query_is_too_large_for_an_answer(start: Start) -> None:
+    async with start() as running, running.http() as http:
+        await running.create()
+        for number in (0, 10**6, 2**63 - 1, 2**63, 10**28, 10**4000, -1, "1e3", "", "\x00", "nan"):
+            for field in ("since", "limit"):
+                answer = await http.get("/v1/groups/demo/events", params={field: str(number)})
+                assert answer.status_code in (200, 422), f"{field}={number}"
+        assert (await http.get("/v1/groups/demo/events")).json()["next"] == 1
+
+
+async def test_no_word_in_a_path_is_more_than_not_found(start: Start) -> None:
+    async with start() as running, running.http() as http:
+        for word in ("%00", "%ff", "%ed%a0%80", "%1b%5b2J", "a" * 5000, "%0d%0a"):
+            for path in ("/v1/groups/{}", "/v1/groups/{}/events", "/v1/groups/{}/tree", "/{}"):
+                answer = await http.get(path.format(word))
+                assert answer.status_code == 404, path.format(word)
+                assert list(answer.json()) == ["error"]
+
+
+async def test_no_text_in_a_body_is_more_than_not_accepted(start: Start) -> None:
+    bodies = (
+        b'{"name":"\\ud800"}',
+        b'{"name":"a","\\ud800":1}',
+        b'{"name":"a","\\u001b[2J":1}',
+        b'{"name":' + b"9" * 5000 + b"}",
+        b"[" * 60_000,
+    )
+    async with start() as running, running.http() as http:
+        for body in bodies:
+            answer = await http.post("/v1/groups", content=body, headers={"Content-Type": "application/json"})
+            assert answer.status_code in (400, 422), body[:40]
+            assert answer.json()["error"].isprintable()
+
+
 @pytest.mark.parametrize(
     ("body", "status", "words"),
     [

@@ -1,0 +1,28 @@
+"""What `overlaycast group` prints of members' words does nothing to the terminal."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from rich.console import Console
+
+from overlaycast.admin import _drawn
+from overlaycast.streams import printable
+from overlaycast.wire.views import SeatView, TreeView
+
+STEERING = ("\x1b]0;PWNED\x1b\\\x1b[2J", "a\rb\nc", "\x9b2J", "\u202egnp", "\u2028", "\ud800", "[red]x[/red]")
+
+
+@pytest.mark.parametrize("word", STEERING)
+def test_no_word_of_a_member_steers_the_terminal(word: str) -> None:
+    seat = SeatView.model_construct(
+        id=1, name=word, role=word, host=word, site=word, state=word, parent=None, rank=0, primary=False, standbys=(1,)
+    )
+    screen = io.StringIO()
+    console = Console(file=screen, width=400, highlight=False)
+    console.print(_drawn("g", TreeView.model_construct(epoch=1, members=(seat,))))
+    lines = screen.getvalue().split("\n")
+    assert len(lines) == 3
+    assert all(line.isprintable() for line in lines)
+    assert printable(word) in lines[1]
