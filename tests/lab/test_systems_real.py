@@ -9,11 +9,12 @@ import struct
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 from xml.etree import ElementTree
 
 import pytest
 
+from overlaycast.lab.faults.faults import Fault
 from overlaycast.lab.network.capture import HEADER, capturing
 from overlaycast.lab.network.network import Network
 from overlaycast.lab.run.multicast_routes import GROUP, laid
@@ -25,6 +26,7 @@ from tests.wire.test_dissector import SCRIPT
 
 pytestmark = pytest.mark.lab
 
+KINDS = get_args(get_args(Fault)[0])
 PORT = 5004
 LAB = [sys.executable, "-m", "overlaycast.cli", "lab"]
 SMALL = f"""\
@@ -174,3 +176,52 @@ def test_compare_runs_all_and_lays_them_side_by_side(tmp_path: Path) -> None:
     for site in ("north", "east"):
         assert document["sites"][site]["overlay"] == pytest.approx(document["sites"][site]["multicast"], abs=0.06)
     assert "IP multicast" in (out / "compare.html").read_text()
+
+
+FAULTS = {
+    "kill": "target: primary-with-largest-branch",
+    "leave": "target: primary-with-largest-branch",
+    "freeze": "target: 202b, heal_after_s: 1",
+    "restart": "target: 202b, heal_after_s: 1",
+    "link-down": "target: 'uplink:east', heal_after_s: 1.5",
+    "link-flap": "target: 'uplink:north', times: 2, down_s: 0.5, up_s: 0.5",
+    "link-loss": "target: 'uplink:north', loss: 0.05, heal_after_s: 1",
+    "link-delay": "target: 'uplink:north', delay_ms: 60, heal_after_s: 1",
+    "link-rate": "target: 'uplink:north', rate_mbit: 6, heal_after_s: 1",
+    "partition": "sites: [east], heal_after_s: 1.5",
+    "router-down": "target: C, heal_after_s: 1.5",
+    "coordinator-kill": "heal_after_s: 1",
+    "coordinator-freeze": "heal_after_s: 1",
+    "coordinator-restart": "heal_after_s: 0",
+    "slow-reader": "target: 202b, heal_after_s: 1",
+    "disk-full": "target: 202b",
+    "clock-step": "target: 202b, by_s: 120, heal_after_s: 1",
+    "tamper": "target: 202b, heal_after_s: 1",
+    "mute": "target: 202b, heal_after_s: 1",
+    "lie": "target: 202b, heal_after_s: 1",
+}
+
+
+def test_each_kind_of_fault_has_its_run_with_captures() -> None:
+    assert {one.model_fields["action"].annotation.__args__[0] for one in KINDS} == set(FAULTS)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("action", FAULTS)
+def test_a_capture_costs_no_run_whatever_goes_wrong(tmp_path: Path, action: str) -> None:
+    text = SMALL.replace("seconds: 4", "seconds: 6").split("expect:")[0]
+    timeline = f"timeline: [{{at_s: 2, action: {action}, {FAULTS[action]}}}]\n"
+    file, out = tmp_path / "faulty.yaml", tmp_path / "out"
+    file.write_text(f"{text}{timeline}expect: [{{metric: troubles, op: '>=', limit: 0}}]\n")
+    words = [*LAB, "run", str(file), "--out", str(out), "--capture"]
+    done = run_until_valid(words, out, cwd=tmp_path, timeout=240)
+    assert done.returncode == 0, done.stderr
+    result = json.loads((out / "result.json").read_text())
+    assert result["captures"]["trouble"] == []
+    assert set(result["captures"]["links"]) == {link["name"] for link in result["links"]}
+    assert result["captures"]["links"]["core1-B"]["packets"] > 100
+    if action in ("link-down", "router-down", "partition"):  # all of east is beyond it
+        [fault] = result["faults"]
+        assert fault["affected"] == 1
+        assert 1200 < fault["recovered_ms"] < 6000
+        assert fault["back_ms"] is not None

@@ -2,6 +2,8 @@
 
 Owns: a socket (AF_PACKET, packet(7)) on one end of every link, the files' size limits, and the count of lost packets.
 Refuses: to disturb the run. The writer has a low priority (nice), reads its sockets in batches, and stops at a limit.
+A link that goes down interrupts its capture, a file that cannot be written ends it, and a writer that dies costs the
+captures: none of them costs the run.
 
 A file holds what its interface saw: both directions, with the kernel's time stamps in nanoseconds. Where segmentation
 is offloaded, one packet may be a whole train of segments.
@@ -12,6 +14,7 @@ Ethernet.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -22,7 +25,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
@@ -58,6 +61,7 @@ class LinkCapture:
         seen: packets written.
         missed: packets that came faster than they were read.
         full: the next packet did not fit.
+        trouble: why the file could not be written on.
     """
 
     link: str
@@ -68,35 +72,54 @@ class LinkCapture:
     seen: int = 0
     missed: int = 0
     full: bool = False
+    trouble: str | None = None
 
     def drain(self, room: bytearray) -> None:
         """Write the packets that wait; ``room`` is a buffer for one of them."""
         view = memoryview(room)
-        while not self.full:
+        while not (self.full or self.trouble):
             try:
                 length, notes, _, _ = self.inbox.recvmsg_into([room], 64)
-            except BlockingIOError:
+            except OSError as error:
+                if error.errno == errno.ENETDOWN:  # told once; packets come again when the link is up
+                    continue
+                if not isinstance(error, BlockingIOError):
+                    self._give_up(error)
                 return
             if self.size + RECORD.size + length > self.most:
                 self.close()
                 self.full = True
                 return
-            self.file.write(RECORD.pack(*stamp(notes), length, length))
-            self.file.write(view[:length])
+            try:
+                self.file.write(RECORD.pack(*stamp(notes), length, length))
+                self.file.write(view[:length])
+            except OSError as error:
+                self._give_up(error)
+                return
             self.size += RECORD.size + length
             self.seen += 1
+
+    def _give_up(self, error: OSError) -> None:
+        self.trouble = error.strerror or str(error)
+        self.close()
 
     def close(self) -> None:
         """Count the packets that were lost, and close the socket. Safe to call twice."""
         if self.inbox.fileno() >= 0:
-            _, missed = struct.unpack("@II", self.inbox.getsockopt(_SOL_PACKET, _PACKET_STATISTICS, 8))
-            self.missed += missed
+            with suppress(OSError):
+                _, missed = struct.unpack("@II", self.inbox.getsockopt(_SOL_PACKET, _PACKET_STATISTICS, 8))
+                self.missed += missed
             self.inbox.close()
 
     def count(self) -> dict[str, Any]:
         """Return the counts of this link, as JSON."""
         self.close()
-        return {"link": self.link, "packets": self.seen, "bytes": self.size, "missed": self.missed, "cut": self.full}
+        try:
+            self.file.close()
+        except OSError as error:  # what was kept back did not fit; closing again is no more than giving the file up
+            self.trouble = self.trouble or error.strerror
+        found = {"link": self.link, "packets": self.seen, "bytes": self.size, "missed": self.missed, "cut": self.full}
+        return {**found, "trouble": self.trouble}
 
 
 def stamp(notes: Sequence[tuple[int, int, bytes]]) -> tuple[int, int]:
@@ -126,19 +149,15 @@ class Capture:
         self.summary: dict[str, Any] | None = None
 
     def stop(self) -> dict[str, Any]:
-        """End it and return ``{folder, links, missed, cut}``; safe to call twice.
-
-        Raises:
-            LabError: the writer failed.
-        """
+        """End it and return ``{folder, links, missed, cut, trouble}``; safe to call twice."""
         if self.summary is None:
             try:
                 out, _ = self._process.communicate(timeout=_END_S)
-                counts = json.loads(out)
-            except (subprocess.TimeoutExpired, ValueError):
+                self.summary = summary(self._folder.name, json.loads(out))
+            except (subprocess.TimeoutExpired, ValueError, KeyError, OSError):
                 self._process.kill()
-                raise LabError(f"the capture failed; exit code {self._process.wait()}") from None
-            self.summary = summary(self._folder.name, counts)
+                why = f"the writer ended with {self._process.wait()}; its files may lack packets"
+                self.summary = {**summary(self._folder.name, ()), "trouble": [why]}
         return self.summary
 
 
@@ -149,6 +168,7 @@ def summary(folder: str, counts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "links": {one["link"]: {"packets": one["packets"], "bytes": one["bytes"]} for one in counts},
         "missed": sum(one["missed"] for one in counts),
         "cut": [one["link"] for one in counts if one["cut"]],
+        "trouble": [f"{one['link']}: {one['trouble']}" for one in counts if one["trouble"]],
     }
 
 
@@ -216,7 +236,8 @@ def main(argv: Sequence[str]) -> int:
         for spec in specs:
             inbox = stack.enter_context(socket.socket(fileno=spec["fd"]))
             file = stack.enter_context(open(spec["file"], "wb", buffering=1 << 20))
-            file.write(HEADER)
+            with suppress(OSError):  # a full disk is told with the first packet
+                file.write(HEADER)
             taps.append(LinkCapture(spec["link"], inbox, file, most, len(HEADER)))
         over, room = False, bytearray(LONGEST)
         while not over:

@@ -11,10 +11,10 @@ from statistics import median
 from typing import Any, Final
 
 from overlaycast.lab.analysis.compare import Comparison, Copies, StoredRun
-from overlaycast.lab.report import compare_words, dots, heat
-from overlaycast.lab.report.charts import Mark
+from overlaycast.lab.report import compare_words, dots, heat, words
 from overlaycast.lab.report.dots import Dot
-from overlaycast.lab.report.page import SILENCE_MS, page
+from overlaycast.lab.report.page import marks_of, page
+from overlaycast.lab.report.strokes import shortest_silence_ms
 
 WIDTH: Final = 560.0
 NUMBERS: Final = 46.0
@@ -31,7 +31,7 @@ def render(comparison: Comparison, runs: Sequence[StoredRun], command: str) -> s
         late=compare_words.late(comparison),
         second=compare_words.second(comparison),
         systems=[(system, compare_words.name(system)) for system in systems],
-        rows=[(words, [read(one) for one in comparison.systems]) for words, read in compare_words.ROWS],
+        rows=[(text, [read(one) for one in comparison.systems]) for text, read in compare_words.ROWS],
         sites=_bars(comparison.sites, systems, _needed_into_sites(comparison)),
         links=_bars(
             {_way(one): one.by_system for one in comparison.links if one.site is None},
@@ -45,8 +45,16 @@ def render(comparison: Comparison, runs: Sequence[StoredRun], command: str) -> s
         ],
         result=runs[0].result,
         command=command,
-        silence_ms=SILENCE_MS,
+        silences=_silences(runs),
+        band=words.BAND if comparison.faults else "",
     )
+
+
+def _silences(runs: Sequence[StoredRun]) -> str:
+    """Return from which length on a silence is drawn, in words; systems may send records of different sizes."""
+    bounds = [shortest_silence_ms(run.result, run.series) for run in runs]
+    one = words.number(min(bounds), "ms")
+    return one if min(bounds) == max(bounds) else f"{one} to {words.number(max(bounds), 'ms')}, by the system,"
 
 
 def _way(link: Copies) -> str:
@@ -98,8 +106,8 @@ def heat_of(run: StoredRun) -> str:
         run.series, {one.host: one.site for one in delivery}, {one.host: one.survived for one in delivery}
     )
     sent = [rate for rate in run.series.source_mbit if rate > 0]
-    marks = [Mark(number, one.at_s, one.healed_s) for number, one in enumerate(run.result.faults, 1)]
-    return heat.draw(run.series, shown, median(sent) if sent else 0.0, marks, SILENCE_MS)
+    silence_ms = shortest_silence_ms(run.result, run.series)
+    return heat.draw(run.series, shown, median(sent) if sent else 0.0, marks_of(run.result), silence_ms)
 
 
 def _strips(comparison: Comparison) -> list[dict[str, Any]]:
@@ -107,7 +115,11 @@ def _strips(comparison: Comparison) -> list[dict[str, Any]]:
     strips = []
     for title, index in (("Median latency of each receiver", 0), ("99th percentile at each receiver", 1)):
         found = {
-            system: [Dot(host, value, system) for host, both in hosts.items() if (value := both[index])]
+            system: [
+                Dot(host, value, system)
+                for host, both in hosts.items()
+                if (value := both[index]) is not None and value > 0
+            ]
             for system, hosts in comparison.latencies.items()
         }
         values = [dot.value for some in found.values() for dot in some]

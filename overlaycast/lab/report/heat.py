@@ -141,7 +141,7 @@ def _marks(marks: Sequence[Mark], length: float, bottom: float) -> str:
     parts = []
     for mark in marks:
         x = NAMES + (WIDTH - NAMES) * mark.at_s / length
-        until = mark.at_s if mark.until_s is None else min(mark.until_s, length)
+        until = length if mark.until_s is None else min(mark.until_s, length)
         wide = max(1.5, (WIDTH - NAMES) * (until - mark.at_s) / length)
         band = f'<rect class="span" x="{x:.1f}" y="{AXIS - 4:g}" width="{wide:.1f}" height="{bottom - AXIS + 4:.1f}"/>'
         flag = f'<g class="flag"><circle cx="{x:.1f}" cy="9" r="8"/><text x="{x:.1f}" y="13">{mark.number}</text></g>'

@@ -21,12 +21,11 @@ from overlaycast.lab.report.charts import Mark
 from overlaycast.lab.report.dots import Dot
 from overlaycast.lab.report.layout import lay_out
 from overlaycast.lab.report.picture import draw
+from overlaycast.lab.report.strokes import shortest_silence_ms
 from overlaycast.lab.report.tree_frames import tree_frames
 from overlaycast.lab.results.metrics import METRICS
 from overlaycast.lab.results.result import Delivery, FaultSeen, Result
 
-SILENCE_MS: Final = 40.0
-"""Silences from here on are drawn; shorter ones are the scheduler's."""
 _Strip = tuple[str, str, float | None, bool, Mapping[str, float | None]]
 """Title, unit, left end, logarithmic, figures by host."""
 IDLE: Final = 0.02
@@ -37,6 +36,7 @@ def render(result: Result, series: Series, network: NetworkSeen) -> str:
     """Return the report's HTML."""
     marks = marks_of(result)
     length = len(series.source_mbit) * series.step_s
+    silence_ms = shortest_silence_ms(result, series)
     return page(
         "report.html.j2",
         result=result,
@@ -52,15 +52,16 @@ def render(result: Result, series: Series, network: NetworkSeen) -> str:
         delays=_delays(result, network),
         joins=_joins(series),
         axis=charts.axis(length, marks),
-        receivers=_receivers(result, series, marks),
-        uplinks=_uplinks(result, series, marks),
+        receivers=_receivers(result, series, marks, silence_ms),
+        uplinks=_uplinks(result, series, marks, silence_ms),
         faults=[_fault(number, fault) for number, fault in enumerate(result.faults, 1)],
         links=[row for row in _links(result) if row["link"].site_uplink],
         other_links=[row for row in _links(result) if not row["link"].site_uplink],
         idle_links=sum(not _used(link) for link in result.links),
         fidelity=[_fidelity(entry) for entry in result.fidelity],
         shaping=json.dumps(result.shaping, indent=1),
-        silence_ms=SILENCE_MS,
+        silence_ms=silence_ms,
+        band=words.BAND,
         busiest=max(result.cpu_s, key=lambda host: result.cpu_s[host], default=None),
     )
 
@@ -101,7 +102,7 @@ def heat_map(result: Result, series: Series, marks: Sequence[Mark]) -> str:
     sites = {one.host: one.site for one in result.delivery}
     shown = heat.rows(series, sites, {one.host: one.survived for one in result.delivery})
     sent = [rate for rate in series.source_mbit if rate > 0]
-    return heat.draw(series, shown, median(sent) if sent else 0.0, marks, SILENCE_MS)
+    return heat.draw(series, shown, median(sent) if sent else 0.0, marks, shortest_silence_ms(result, series))
 
 
 def _delays(result: Result, network: NetworkSeen) -> list[dict[str, Any]]:
@@ -150,6 +151,8 @@ def marks_of(result: Result) -> tuple[Mark, ...]:
         until = fault.healed_s
         if until is None and fault.recovered_ms is not None:
             until = fault.at_s + fault.recovered_ms / 1000
+        elif until is None and not fault.affected and not fault.action.startswith("coordinator"):
+            until = fault.at_s
         found.append(Mark(index, fault.at_s, until))
     return tuple(found)
 
@@ -187,7 +190,7 @@ def _pictures(result: Result, series: Series, network: NetworkSeen) -> list[dict
     return found
 
 
-def _receivers(result: Result, series: Series, marks: Sequence[Mark]) -> list[dict[str, Any]]:
+def _receivers(result: Result, series: Series, marks: Sequence[Mark], silence_ms: float) -> list[dict[str, Any]]:
     lines = {receiver.host: receiver for receiver in series.receivers}
     full = 1.6 * max(result.rate_mbit, 0.001)
     parents = {member.host: member.parent_host for member in result.members}
@@ -195,7 +198,7 @@ def _receivers(result: Result, series: Series, marks: Sequence[Mark]) -> list[di
     found = []
     for one in sorted(result.delivery, key=lambda one: (one.site or "", one.host)):
         line = lines[one.host]
-        chart = charts.timeline(line.rate_mbit, line.gap_ms, series.step_s, full, marks, SILENCE_MS)
+        chart = charts.timeline(line.rate_mbit, line.gap_ms, series.step_s, full, marks, silence_ms)
         found.append(
             {
                 "one": one,
@@ -217,7 +220,7 @@ def _state(one: Delivery, faults: Sequence[FaultSeen]) -> str:
     return "whole" if one.sha256_ok and one.lost == 0 else "not whole" if one.finished else "did not finish"
 
 
-def _uplinks(result: Result, series: Series, marks: Sequence[Mark]) -> list[dict[str, Any]]:
+def _uplinks(result: Result, series: Series, marks: Sequence[Mark], silence_ms: float) -> list[dict[str, Any]]:
     full = 2.2 * max(result.rate_mbit, 0.001)
     by_site = {site.site: site for site in result.sites}
     return [
@@ -229,7 +232,7 @@ def _uplinks(result: Result, series: Series, marks: Sequence[Mark]) -> list[dict
                 for number, fault in enumerate(result.faults, 1)
                 if site in fault.inbound_copies
             ],
-            "chart": charts.timeline(rates, (), series.step_s, full, marks, SILENCE_MS),
+            "chart": charts.timeline(rates, (), series.step_s, full, marks, silence_ms),
         }
         for site, rates in sorted(series.uplinks.items())
     ]

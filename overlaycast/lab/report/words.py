@@ -36,6 +36,12 @@ ACTIONS: Final = {
     "lie": "{target} reported that its parent sent nothing",
 }
 
+BAND: Final = (
+    "Orange: a fault, until it was healed; one that was not, until all that it cut off received again, or, if they "
+    "never did, to the end. A thin line: it cut off nobody."
+)
+"""What the band from a fault on means in the pictures."""
+
 
 @dataclass(frozen=True, slots=True)
 class Figure:

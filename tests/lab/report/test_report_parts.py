@@ -19,6 +19,7 @@ from overlaycast.lab.report.charts import Mark
 from overlaycast.lab.report.dots import Dot
 from overlaycast.lab.report.layout import lay_out
 from overlaycast.lab.report.page import as_script, heat_map, marks_of
+from overlaycast.lab.report.strokes import shortest_silence_ms
 from overlaycast.lab.report.tree_frames import tree_frames
 from tests.lab import made_up
 from tests.lab.made_up import Story
@@ -52,6 +53,52 @@ def test_heat_has_a_row_for_everybody_and_red_for_silences() -> None:
     assert found["span"] == 2
     assert found["silence"] == 5 + 2  # behind the killed one, and behind the silent one
     assert found["hx"] == 2
+
+
+@pytest.mark.parametrize(
+    ("seconds", "records", "bound"), [(10, 7600, 40), (10, 1900, 40), (10, 475, 85), (10, 10, 4000)]
+)
+def test_a_silence_is_some_records_missed_in_a_row(seconds: int, records: int, bound: float) -> None:
+    steps = seconds * 5
+    one = Receiver("202b", (2.0,) * steps, (None,) * steps, (None,) * steps)
+    delivery = [replace(part, received=records) for part in RESULT.delivery if part.host == "202b"]
+    timelines = Series(0.2, (2.0,) * steps, (one,), {}, ())
+    assert shortest_silence_ms(replace(RESULT, delivery=tuple(delivery)), timelines) == bound
+
+
+def test_of_receivers_that_got_nothing_no_interval_is_known() -> None:
+    one = Receiver("202b", (0.0,) * 50, (None,) * 50, (None,) * 50)
+    delivery = [replace(part, received=3) for part in RESULT.delivery if part.host == "202b"]
+    timelines = Series(0.2, (2.0,) * 50, (one,), {}, ())
+    assert shortest_silence_ms(replace(RESULT, delivery=tuple(delivery)), timelines) == 40
+    assert shortest_silence_ms(replace(RESULT, delivery=()), replace(timelines, receivers=())) == 40
+
+
+def test_a_slow_streams_own_pauses_are_not_red() -> None:
+    slow = replace(
+        TIMELINES,
+        receivers=tuple(replace(one, gap_ms=tuple(84.0 for _ in one.gap_ms)) for one in TIMELINES.receivers),
+    )
+    few = replace(RESULT, delivery=tuple(replace(one, received=1400) for one in RESULT.delivery))
+    assert kinds(heat_map(few, slow, ())).get("silence", 0) == 0
+    assert kinds(heat_map(RESULT, slow, ())).get("silence", 0) > 0
+
+
+def test_a_band_lasts_as_long_as_its_legend_says() -> None:
+    [kill, *_] = RESULT.faults
+    unhealed = {"healed_s": None, "at_s": 10.0}
+    for changes, until in (
+        ({"healed_s": 12.0}, 12.0),
+        ({**unhealed, "affected": 2, "recovered_ms": 500.0}, 10.5),
+        ({**unhealed, "affected": 2, "recovered_ms": None}, None),
+        ({**unhealed, "affected": 0, "recovered_ms": None}, 10.0),
+        ({**unhealed, "affected": 0, "recovered_ms": None, "action": "coordinator-kill"}, None),
+    ):
+        [mark] = marks_of(replace(RESULT, faults=(replace(kill, **changes),)))
+        assert mark.until_s == until
+    to_the_end = drawn(heat_map(RESULT, TIMELINES, (Mark(1, 10.0, None),)))
+    [span] = [one for one in to_the_end.iter() if one.get("class") == "span"]
+    assert float(span.get("width", "0")) > 500
 
 
 def test_a_steady_receiver_is_one_rectangle() -> None:
