@@ -1,4 +1,4 @@
-"""Files of JSON lines: appended to, one write a line, and given up rather than ending the program.
+"""Files of JSON lines, one write per line. If a file cannot be written, it is given up, and the program goes on.
 
 Owns: the file. Refuses: the shape of the lines (``wire.journal`` for members, ``coordinator.journal`` for groups).
 """

@@ -1,1 +1,1 @@
-"""The shell around the brain: authenticates, measures, carries messages, keeps state. It decides nothing."""
+"""The shell around the brain (``overlay``): authenticates, measures, carries messages, keeps state. Decides nothing."""

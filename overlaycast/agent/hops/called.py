@@ -1,7 +1,7 @@
 """The child's half of a call: connections that parents have opened to us, until we say HELLO on one.
 
-Owns: those connections, by the grant that was shown, for a few seconds. Refuses: to use one; only who is in our order
-has a grant that we look for, so whatever a stranger shows is closed unread.
+Owns: those connections, by the grant that was shown, for a few seconds. Refuses: to use one. A connection
+with a grant that no order names is never used, and is closed after a while.
 
 Invariants: one connection per grant, the newest; at most ``MOST_UNKNOWN`` with grants that our order does not name.
 """

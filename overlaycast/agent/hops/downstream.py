@@ -2,7 +2,7 @@
 
 Owns: the child links and the door. Refuses: to choose children; the coordinator's Accepts do that. The rank rule is
 kept here as well: no child is fed whose rank is not above ours, whatever was announced, so that no combination of late
-orders and local switches closes a circle.
+orders and local switches closes a cycle.
 """
 
 from __future__ import annotations

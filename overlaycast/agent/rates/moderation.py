@@ -1,4 +1,4 @@
-"""How thick bytes come, and whether they should be read as they come or a few at a time.
+"""How densely records arrive, and whether to read them as they come or several together.
 
 Owns: the estimate and its bounds, for a live stream and for a file. Refuses: waiting. Pure.
 

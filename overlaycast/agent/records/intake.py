@@ -1,11 +1,12 @@
-"""One upstream link's bytes on their way into the ring: received in place, behind what is complete in its head.
+"""One upstream link's bytes on their way into the ring: received in place, behind the ring's complete records.
 
 Owns: what a link has brought that does not count yet, its expected number, and what is cut out of the stream on the way
 (heartbeats, refusals, records that the ring has already). Refuses: anything that a parent may not say, as
 ``RemoteProtocolError``. When records count is for ``LiveIntake`` and ``ChunkIntake`` to say.
 
-Several links may deliver at once (a hedged switch): the one that reads writes at the ring's head, and what does not
-count yet of the one before is put aside. With one parent nothing is copied but what is unfinished at a slab's end.
+During a switch, two links may deliver at once: the old parent's and the standby's. The one that reads writes at the
+ring's head. What the other brought and does not count yet is put aside. With one parent nothing is copied but what is
+unfinished at a slab's end.
 
 Invariants: a record enters the ring once, in order, whatever is received from whom; every link's numbers are
 contiguous from the last SEEK on; what a reader of the ring can see never changes.

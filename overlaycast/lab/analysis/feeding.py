@@ -3,7 +3,8 @@
 Owns: the figures of ``result.FeedSeen``, from the receivers' journals alone: each order (``assign``) and what the
 receiver then did (``fed``). Moments: each fault, just before it strikes, and the end of the stream.
 
-An order of the last ``OBEY_S`` seconds before a moment, and the one that stood before it, are both the plan.
+A receiver is fed as ordered if its parent is that of the newest order. An order younger than ``OBEY_S`` seconds may not
+be obeyed yet, so the order before it counts too.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""The overlay's real core on maps of real networks, in virtual time and without sockets."""
+"""The coordinator's real decisions on maps of real networks, in virtual time and without sockets."""

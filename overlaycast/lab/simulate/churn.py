@@ -1,10 +1,10 @@
 """Coming and going, by seed: a steady exchange of members, and deaths all at once. Pure.
 
-Owns: when whom what befalls. *Churn* of P percent a minute with a mean lifetime of S seconds: newcomers subscribe at
-a rate of P percent of the members a minute (a Poisson process) at the places of random members, and stay for an
-exponential time of mean S. So that this is steady from the first second, the share P x S of the members that is
-exchanged in the long run is chosen at the start and gets such lifetimes too; the others stay. Half of those who go
-crash (and half of these silently), the others leave properly, unless told otherwise.
+Owns: which member comes, leaves or fails, and when. *Churn* of P percent a minute with a mean lifetime of S seconds:
+newcomers subscribe at a rate of P percent of the members a minute (a Poisson process) at the places of random members,
+and stay for an exponential time of mean S. So that this is steady from the first second, the share P x S of the members
+that is exchanged in the long run is chosen at the start and gets such lifetimes too; the others stay. Half of those who
+go crash (and half of these silently), the others leave properly, unless told otherwise.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""``overlaycast lab simulate``: the real core on a map, in virtual time, beside what others would do.
+"""``overlaycast lab simulate``: the coordinator's real decisions on a map, in virtual time, beside other trees.
 
 Owns: the options and where results go. Standard output carries the table, or with ``--json`` one JSON document.
 """

@@ -1,7 +1,7 @@
-"""One study: a draw, five systems on it, and what befalls the overlay afterwards. Pure, in virtual time.
+"""One study: a draw, five systems on it, and what happens to the overlay afterwards. Pure, in virtual time.
 
 Owns: the order of things and the shape of the result, a JSON document that is the same for the same wishes and seed
-(no wall time in it). Refuses: a group that is not fed within ``START_LIMIT_S``: that is a defect of the core (or of
+(no wall time in it). Refuses: a group that is not fed within ``START_LIMIT_S``: that is a defect of ``overlay`` (or of
 this simulation), and raises ``LabError``.
 """
 

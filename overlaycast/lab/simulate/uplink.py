@@ -3,7 +3,7 @@
 Owns: the hops upwards and the one timer. Refuses: decisions; they are ``failover``'s, as in an agent.
 
 A hop that carries is heard all the time, so its silence need not be awaited: to the machine it is heard until now, and
-when the timer is set, for ever. Only while another source is looked for is each heartbeat played.
+when the timer is set, for ever. Single heartbeats are simulated only while another parent is looked for.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The overlay's real core among simulated members, in virtual time: the coordinator's shell without its sockets.
+"""The coordinator's real decisions among simulated members, in virtual time: its shell without the sockets.
 
 Owns: which members are there, when messages arrive, and the count of what happens. Decides nothing: parents come from
 ``Overlay``, failovers from ``Member``. Same draw, same seed, same run.

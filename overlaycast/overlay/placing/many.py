@@ -1,4 +1,4 @@
-"""Fig. 5: many are placed in one go.
+"""Many members are placed at once (Fig. 5).
 
 Owns: the order in which they are placed, and how deep each cluster may be. Refuses: choosing parents (``placement``).
 

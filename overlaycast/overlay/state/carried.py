@@ -1,9 +1,11 @@
 """What uplinks and hosts are seen to carry: transfers prove it from below, receivers that lack together from above.
 
-Owns: one account per site's uplink and direction, from the reports of those whose copies cross it, and one per host of
-whose children some lack. Refuses: choosing, and
-anything that one receiver alone says: most of at least two, with different far ends, have to lack at once, twice
-running, by what their feeders receive themselves; else the fault is on their own side, or they lie.
+Owns: one account for each direction of each site's uplink, from the reports of those whose copies cross it, and one for
+each host with a child that lacks. Refuses: choosing, and to believe a single receiver.
+
+A receiver *lacks* if it gets less than the group's ``rate_threshold`` of what its feeder has. An uplink is full if most
+of its receivers lack at the same time, twice in a row, and their other ends differ. Otherwise the fault is on the
+receivers' own side, or they lie.
 
 Bounds are copies of the stream as the feeders have it. What was carried well counts for ``PROVEN_S``, what was not
 for ``LACKING_S``: then the uplink may be tried again. Only live groups are looked at; a file goes as fast as it can,

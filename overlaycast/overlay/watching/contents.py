@@ -1,6 +1,6 @@
-"""What a file group is about: told by its source, passed on to everybody.
+"""Which file a file group distributes: announced by its source, passed on to everybody.
 
-Owns: that all members are held against the same announcement. Refuses: to look into it, and a source that comes with
+Owns: that all members check against the same announcement. Refuses: to look into it, and a source that comes with
 another file while somebody has a part of the first: those would never get what they began.
 """
 

@@ -1,4 +1,4 @@
-"""A member that passes on what the source did not announce forwards nothing for long (file groups: digests tell).
+"""Forgers (file groups): a member that passes on chunks that do not fit the source's digests feeds nobody for an hour.
 
 Owns: which members were accused of it, and by which hosts, ``Watch.accusations``. Refuses: to believe a single witness,
 and to convict the source.
