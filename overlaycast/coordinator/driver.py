@@ -14,18 +14,20 @@ Invariants:
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
+from overlaycast.coordinator.allowance import Allowance
 from overlaycast.coordinator.brain import Brain, BrainMaker
 from overlaycast.coordinator.journal import EventLog
 from overlaycast.coordinator.link import MemberLink, Traffic
 from overlaycast.coordinator.measure import EchoInbox, Found, Measurer
 from overlaycast.coordinator.secret import hash_of, matches, new_token
-from overlaycast.coordinator.store import GroupRow, StateError, Store
+from overlaycast.coordinator.store import GroupRow, StateError, StateLockedError, Store
 from overlaycast.errors import RefusedError
 from overlaycast.wire.messages import (
     CoordinatorMessage,
@@ -39,9 +41,13 @@ from overlaycast.wire.messages import (
     Welcome,
 )
 
+log = logging.getLogger(__name__)
+
 _INBOX_LIMIT: Final = 4096
 _TURN_LIMIT: Final = 1024
 _KEEP_SHARE: Final = 5
+_LOCKED_RETRY_S: Final = 0.1
+_LOCKED_LINES_PER_S: Final = 1 / 60
 _SHORTEST_WAIT: Final = 0.002
 """A deadline in the past must not turn the loop into a busy one."""
 
@@ -115,6 +121,7 @@ class GroupDriver:
             self._forget_secrets()
         self._unkept = False
         self._keep_not_before = 0.0
+        self._locked_lines = Allowance(_LOCKED_LINES_PER_S, 1, clock())
         self._past = Traffic()
         self.closing = False
 
@@ -226,8 +233,8 @@ class GroupDriver:
         self._collect()
         if self._unkept and now < self._keep_not_before:
             return
-        if self._unkept:
-            self._keep(now)
+        if self._unkept and not self._keep(now):
+            return
         self._deliver()
 
     def _apply(self, item: _Item, now: float) -> None:
@@ -264,20 +271,36 @@ class GroupDriver:
             self.log.add(event.at, event.kind, event.member, event.details)
         self._to_measure += self.brain.measurements_wanted()
 
-    def _keep(self, now: float) -> None:
+    def _keep(self, now: float) -> bool:
+        """Keep what must outlive a crash; False: another program has locked the database, so ask again soon."""
         started = time.perf_counter()
-        self._store.save_snapshot(self.row.name, self.brain.snapshot(), self.log.next_number)
-        if len(self._secrets) > 64 + 2 * len(self._connected):
-            self._forget_secrets()
+        try:
+            self._store.save_snapshot(self.row.name, self.brain.snapshot(), self.log.next_number)
+            if len(self._secrets) > 64 + 2 * len(self._connected):
+                self._forget_secrets()
+        except StateLockedError as error:
+            self._keep_not_before = now + _LOCKED_RETRY_S
+            if self._locked_lines.take(1, now):
+                log.warning("group %s waits with its orders: %s", self.row.name, error)
+            # what depends on nothing that is kept goes out: no member is taken for dead for want of a question
+            waiting = self._outbox
+            self._outbox = [one for one in waiting if isinstance(one[1], Ping)]
+            self._send_outbox()
+            self._outbox = [one for one in waiting if not isinstance(one[1], Ping)]
+            return False
         self._unkept = False
         self._keep_not_before = now + _KEEP_SHARE * (time.perf_counter() - started)
+        return True
 
-    def _deliver(self) -> None:
+    def _send_outbox(self) -> None:
         outbox, self._outbox = self._outbox, []
         for member, message in outbox:
             one = self._connected.get(member)
             if one is not None:
                 one.link.send(message)
+
+    def _deliver(self) -> None:
+        self._send_outbox()
         # an echo goes out by itself, at once: not before the welcome that a newcomer waits for
         wanted, self._to_measure = self._to_measure, []
         for member in wanted:
@@ -298,8 +321,8 @@ class GroupDriver:
 
     def _forget_secrets(self) -> None:
         known = {member.id for member in self.brain.members()}
-        self._secrets = {member: secret for member, secret in self._secrets.items() if member in known}
         self._store.drop_secrets(self.row.name, known)
+        self._secrets = {member: secret for member, secret in self._secrets.items() if member in known}
 
     def _source_linked(self) -> bool:
         return any(one.role == "source" for one in self._connected.values())

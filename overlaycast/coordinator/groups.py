@@ -9,9 +9,10 @@ that was created is there after any crash; a loop that fails ends the coordinato
 from __future__ import annotations
 
 import asyncio
+import logging
 import secrets
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -24,14 +25,18 @@ from overlaycast.coordinator.link import MemberLink
 from overlaycast.coordinator.measure import Measurer
 from overlaycast.coordinator.secret import hash_of, matches, new_token
 from overlaycast.coordinator.settings import CoordinatorSettings
-from overlaycast.coordinator.store import GroupRow, Store
+from overlaycast.coordinator.store import GroupRow, StateError, StateLockedError, Store
 from overlaycast.errors import ConfigError, RefusedError
 from overlaycast.journal import LineFile
+from overlaycast.streams import printable
 from overlaycast.wire.group import GroupSettings
 from overlaycast.wire.messages import Address, Subscribe
 
+log = logging.getLogger(__name__)
+
 _ANY_HOST: Final = frozenset({"", "0.0.0.0", "::"})
 _CLOSE_LIMIT: Final = 3.0
+_TIME_KEPT_EVERY_S: Final = 10.0
 _REFUSALS_PER_S: Final = 1.0
 _REFUSALS_AT_ONCE: Final = 50.0
 
@@ -71,30 +76,48 @@ class Groups:
         self._measurer = measurer
         self._journal = journal
         self._on_failure = on_failure
-        self._clock = Clock()
+        self._clock = Clock(store.latest())
         self._groups: dict[str, _Running] = {}
+        self._aside: dict[str, str] = {}
 
     def bring_back(self) -> None:
-        """Make the groups that are kept, before anybody is served.
+        """Make the groups that are kept, before anybody is served. One that cannot be made is set aside, as it is.
 
         Raises:
-            ConfigError: what is kept cannot be used.
+            StateError: the database cannot be read.
         """
-        for row in self._store.groups():
-            self._make(row)
+        for name in self._store.names():
+            try:
+                self._make(self._store.group(name))
+            except StateLockedError:
+                raise
+            except Exception as error:  # whatever is in there, the other groups start
+                self._aside[name] = printable(str(error) or type(error).__name__)[:200]
+                log.error("%s", self._why_aside(name))
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Turn all loops until the end of the context."""
         for running in self._groups.values():
             self._turn(running)
+        timekeeper = asyncio.create_task(self._keep_time())
         try:
             yield
         finally:
-            loops = [running.loop for running in self._groups.values() if running.loop is not None]
+            loops = [timekeeper, *(running.loop for running in self._groups.values() if running.loop is not None)]
             for loop in loops:
                 loop.cancel()
             await asyncio.gather(*loops, return_exceptions=True)
+            self._save_time()
+
+    async def _keep_time(self) -> None:
+        while True:
+            self._save_time()
+            await asyncio.sleep(_TIME_KEPT_EVERY_S)
+
+    def _save_time(self) -> None:
+        with suppress(StateError):  # a full disk or a lock: the one before it stays
+            self._store.save_time(self._clock())
 
     def create(self, name: str, settings: GroupSettings, token_ttl_s: float | None) -> str:
         """Make a group and return its join token, which is kept nowhere.
@@ -102,7 +125,7 @@ class Groups:
         Raises:
             ConfigError: there is such a group already, or there are too many.
         """
-        if name in self._groups:
+        if name in self._groups or name in self._aside:
             raise ConfigError(f"group {name} exists already")
         if len(self._groups) >= self._settings.groups_limit:
             raise ConfigError(f"{len(self._groups)} groups exist; accepted: up to {self._settings.groups_limit}")
@@ -121,15 +144,19 @@ class Groups:
 
         Raises:
             KeyError: no such group.
+            StateError: it cannot be forgotten now, and goes on.
         """
+        if name in self._aside:
+            self._store.delete_group(name)
+            del self._aside[name]
+            return
+        driver = self._groups[name].driver
+        self._store.delete_group(name)  # no turn comes in between, so nothing is kept any more
         running = self._groups.pop(name)
-        driver = running.driver
         driver.log.add(self._clock(), "deleted", None, {})
         driver.end("the group was deleted")
         if running.loop is not None:
-            running.loop.cancel()  # it never stops half-way through a turn, so nothing more is kept
-        self._store.delete_group(name)
-        if running.loop is not None:
+            running.loop.cancel()
             await asyncio.wait([running.loop], timeout=_CLOSE_LIMIT)
 
     def all(self) -> list[GroupDriver]:
@@ -141,7 +168,10 @@ class Groups:
 
         Raises:
             KeyError: no such group.
+            StateError: its state cannot be used.
         """
+        if name in self._aside:
+            raise StateError(self._why_aside(name))
         return self._groups[name].driver
 
     def stop_listening(self) -> None:
@@ -157,7 +187,10 @@ class Groups:
         """
         running = self._groups.get(request.group)
         if running is None:
-            raise RefusedError("unknown-group", f"no group {request.group}")
+            known = request.group in self._aside
+            raise RefusedError(
+                "unknown-group", self._why_aside(request.group) if known else f"no group {request.group}"
+            )
         driver = running.driver
         try:
             self._authenticate(request, driver)
@@ -186,6 +219,9 @@ class Groups:
         member_already = request.resume is not None and driver.proves(request.resume)
         if not member_already and row.expires is not None and self._clock() >= row.expires:
             raise RefusedError("expired-token", f"the token of group {row.name} has expired")
+
+    def _why_aside(self, name: str) -> str:
+        return f"group {name} is set aside, its state cannot be used: {self._aside[name]}"
 
     def _make(self, row: GroupRow) -> _Running:
         kept = self._store.snapshot(row.name)

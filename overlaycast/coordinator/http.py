@@ -55,7 +55,11 @@ def _group(name: str, request: Request) -> GroupDriver:
     try:
         return _groups(request).get(name)
     except KeyError:
-        raise HTTPException(404, f"no group {name[:64]}") from None
+        raise _no_group(name) from None
+
+
+def _no_group(name: str) -> HTTPException:
+    return HTTPException(404, f"no group {name[:64]}")
 
 
 AllGroups = Annotated[Groups, Depends(_groups)]
@@ -109,10 +113,13 @@ async def show_group(driver: OneGroup) -> GroupView:
 
 
 @admin_routes.delete("/groups/{name}", responses={**_NO_GROUP, **_NOT_KEPT})
-async def delete_group(driver: OneGroup, groups: AllGroups) -> DeletedView:
-    """End a group and forget it."""
-    await groups.delete(driver.row.name)
-    return DeletedView(deleted=driver.row.name)
+async def delete_group(name: str, groups: AllGroups) -> DeletedView:
+    """End a group and forget it, also one whose state cannot be used."""
+    try:
+        await groups.delete(name)
+    except KeyError:
+        raise _no_group(name) from None
+    return DeletedView(deleted=name)
 
 
 @admin_routes.get("/groups/{name}/members", responses=_NO_GROUP)

@@ -37,10 +37,18 @@ CREATE TABLE members (
     PRIMARY KEY (name, member)
 ) STRICT, WITHOUT ROWID;
 """
+_CLOCK: Final = """
+CREATE TABLE IF NOT EXISTS clock (row INTEGER PRIMARY KEY CHECK (row = 0), at REAL NOT NULL) STRICT;
+"""
+_START_WAIT_S: Final = 5.0
 
 
 class StateError(ConfigError):
     """The state cannot be used, or not any more: a full disk, a foreign file. The request was not carried out."""
+
+
+class StateLockedError(StateError):
+    """Another program holds the database: the same may be asked again in a moment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,24 +75,48 @@ class Store:
         self._path = path
         with self._complaints():
             os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))  # SQLite's own files beside it take over its mode
-            self._db = sqlite3.connect(path, isolation_level=None)
+            self._db = sqlite3.connect(path, timeout=_START_WAIT_S, isolation_level=None)
             self._db.execute("PRAGMA journal_mode = WAL")
             # safe against the death of this process; a power cut may take the last moments, never the consistency
             self._db.execute("PRAGMA synchronous = NORMAL")
             self._db.execute("PRAGMA foreign_keys = ON")
             self._prepare()
+            self._db.execute(_CLOCK)
+            # from here on whoever asks is a loop that must not wait
+            self._db.execute("PRAGMA busy_timeout = 0")
 
     def close(self) -> None:
         """Close the database."""
         self._db.close()
 
-    def groups(self) -> list[GroupRow]:
-        """Return all groups, oldest first."""
+    def latest(self) -> float:
+        """Return the latest time that was kept, in seconds since 1970."""
         with self._complaints():
-            rows = self._db.execute(
-                "SELECT name, settings, key, token, expires, created FROM groups ORDER BY created, name"
-            ).fetchall()
-            return [GroupRow(row[0], GroupSettings.model_validate_json(row[1]), *row[2:]) for row in rows]
+            (at,) = self._db.execute(
+                "SELECT max(at) FROM (SELECT at FROM clock UNION SELECT created FROM groups)"
+            ).fetchone()
+            return float(at or 0.0)
+
+    def save_time(self, now: float) -> None:
+        """Keep the time: it will never be earlier."""
+        with self._complaints():
+            self._db.execute(
+                "INSERT INTO clock (row, at) VALUES (0, ?) ON CONFLICT (row) DO UPDATE SET at = max(at, excluded.at)",
+                (now,),
+            )
+
+    def names(self) -> list[str]:
+        """Return the names of all groups, oldest first."""
+        with self._complaints():
+            return [name for (name,) in self._db.execute("SELECT name FROM groups ORDER BY created, name")]
+
+    def group(self, name: str) -> GroupRow:
+        """Return a group that is there."""
+        with self._complaints():
+            row = self._db.execute(
+                "SELECT name, settings, key, token, expires, created FROM groups WHERE name = ?", (name,)
+            ).fetchone()
+            return GroupRow(row[0], GroupSettings.model_validate_json(row[1]), *row[2:])
 
     def add_group(self, row: GroupRow) -> None:
         """Keep a new group."""
@@ -156,6 +188,10 @@ class Store:
             yield
         except sqlite3.IntegrityError:
             raise  # an id given twice is our defect, not the file's state
+        except sqlite3.OperationalError as error:
+            locked = error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+            kind = StateLockedError if locked else StateError
+            raise kind(f"{self._path}: this state cannot be used: {error}") from None
         except (OSError, sqlite3.Error, ValueError) as error:
             first = one_line(error) if isinstance(error, ValidationError) else str(error).splitlines()[0]
             raise StateError(f"{self._path}: this state cannot be used: {first}") from None

@@ -39,7 +39,12 @@ _HISTORY = ("placed_at", "moved_at", "failures")
 
 
 def dump(group: Group) -> dict[str, Any]:
-    """Return the snapshot."""
+    """Return the snapshot.
+
+    Raises:
+        LocalProtocolError: the tree is broken; what could not be loaded is not kept.
+    """
+    check(group.tree, iter(group.members.values()))
     source, progress = group.source, group.watch.progress
     routers = sorted(group.routers.known.values(), key=lambda router: router.depth)
     number = {id(router): index for index, router in enumerate(dict.fromkeys(routers))}

@@ -38,12 +38,12 @@ def test_groups_snapshots_and_secrets_come_back(tmp_path: Path) -> None:
     store.drop_secrets("a", {2})
     store.close()
     store = Store(tmp_path / "state.db")
-    assert store.groups() == [row("b", 1.0), row("a", 2.0)]
+    assert [store.group(name) for name in store.names()] == [row("b", 1.0), row("a", 2.0)]
     assert store.snapshot("a") == ({"epoch": 2}, 20)
     assert store.snapshot("b") is None
     assert store.secrets("a") == {2: b"y"}
     store.delete_group("a")
-    assert store.groups() == [row("b", 1.0)]
+    assert [store.group(name) for name in store.names()] == [row("b", 1.0)]
     assert store.snapshot("a") is None
     assert store.secrets("a") == {}
     store.close()

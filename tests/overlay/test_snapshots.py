@@ -10,6 +10,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from overlaycast.errors import LocalProtocolError
 from overlaycast.overlay import Overlay
 from overlaycast.overlay.state.tree import check
 from overlaycast.wire.group import GroupSettings
@@ -27,6 +30,14 @@ def test_a_snapshot_of_an_earlier_release_gives_the_same_tree() -> None:
     tree = overlay.tree().model_dump(mode="json")
     assert {name: tree[name] for name in KEPT["tree"]} == KEPT["tree"]
     check(overlay._group.tree, iter(overlay._group.members.values()))
+
+
+def test_a_broken_tree_is_not_kept() -> None:
+    overlay = restored()
+    child = next(member for member in overlay._group.members.values() if member.parent is not None)
+    child.rank = 0
+    with pytest.raises(LocalProtocolError, match="rank"):
+        overlay.snapshot()
 
 
 def test_what_was_decided_for_a_stated_time_goes_on() -> None:
