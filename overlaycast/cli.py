@@ -32,7 +32,9 @@ COMMANDS: Final = {
         "run a server that only forwards; --backup: only for failed forwarders",
         imported("overlaycast.agent.command:relay"),
     ),
-    "group": Command("create, list, show, draw and delete groups", imported("overlaycast.admin:main")),
+    "group": Command(
+        "create, show and delete groups; print their trees and events", imported("overlaycast.admin:main")
+    ),
     "trace": Command("print the router path to a host", imported("overlaycast.discovery.command:main")),
     "lab": Command("run experiments on emulated networks", imported("overlaycast.lab.commands.lab:main")),
 }
