@@ -94,6 +94,7 @@ def _member(member: Member, number: dict[int, int]) -> dict[str, Any]:
         **{name: getattr(member.history, name) for name in _HISTORY},
         "dials": member.dials,
         "inside": member.inside,
+        "seen": member.seen,
         "state": int(member.state),
         "addresses": [list(address) for address in member.addresses],
         "place": number[id(member.router)] if member.router else None,
@@ -160,7 +161,8 @@ def _load_member(group: Group, kept: dict[str, Any], routers: list[Router], now:
     for part, names in ((member, _PLAIN), (member.watch, _WATCHED), (member.history, _HISTORY)):
         for name in names:
             setattr(part, name, kept[name])
-    member.dials = kept.get("dials", True)  # snapshots of before have none of these three
+    member.dials = kept.get("dials", True)  # snapshots of before have none of these four
+    member.seen = kept.get("seen", "")
     member.barred = tuple(kept.get("barred", ()))
     inside = kept.get("inside")
     member.inside = None if inside is None else (inside[0], inside[1], inside[2])

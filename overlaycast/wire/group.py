@@ -104,7 +104,7 @@ class GroupSettings(BaseModel):
         2000,
         gt=0,
         le=600_000,
-        description="with measure=latency, a member under-performs when data comes later than this",
+        description="with measure=latency, a member under-performs when data comes by so much later than it did lately",
     )
     evaluate: Literal["all", "enough"] = Field(
         "all",

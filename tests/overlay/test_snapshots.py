@@ -50,7 +50,11 @@ def test_what_was_decided_for_a_stated_time_goes_on() -> None:
 
 def test_what_is_stored_again_is_what_was_read() -> None:
     again = json.loads(json.dumps(restored().snapshot()))
-    assert {name: again[name] for name in KEPT["snapshot"]} == KEPT["snapshot"]
+    before = KEPT["snapshot"]
+    again["members"] = [
+        {name: one[name] for name in known} for one, known in zip(again["members"], before["members"], strict=True)
+    ]
+    assert {name: again[name] for name in before} == before  # what is new beside it was not known then
 
 
 def test_nobody_is_moved_when_all_come_back() -> None:

@@ -13,6 +13,8 @@ _BUCKETS_PER_OCTAVE: Final = 8
 _LEAST_MS: Final = 0.05
 _BOUNDS: Final = [_LEAST_MS * 2 ** (i / _BUCKETS_PER_OCTAVE) for i in range(22 * _BUCKETS_PER_OCTAVE)]
 """Upper bounds of the histogram's buckets: 0.05 ms to about 200 s, each 9 % above the one before."""
+STEP_MS: Final = 1000.0
+"""Data cannot become later faster than time passes: what exceeds that by so much is a clock that was set."""
 MOST_MS: Final = 1e9
 """A record's time is what a stranger may have written there."""
 
@@ -80,6 +82,8 @@ class Reception:
         self.longest_gap_ms = 0.0
         self.longest_gap_at = 0.0
         self.last_arrival: float | None = None
+        self._shift_ms = 0.0
+        self._latency_ms = 0.0
         self._whole = Interval(now)
         self._report = Interval(now)
         self._sample = Interval(now)
@@ -100,10 +104,22 @@ class Reception:
         self.last_arrival = now
         fresh.records += records
         fresh.bytes += size
-        fresh.latency.add(wall * 1000 - first_us / 1000)
+        fresh.latency.add(self._latency(wall * 1000 - first_us / 1000, gap_ms))
         if records > 1:
-            fresh.latency.add(wall * 1000 - last_us / 1000)
+            fresh.latency.add(self._latency(wall * 1000 - last_us / 1000, 0.0))
         return gap_ms
+
+    def _latency(self, apart_ms: float, passed_ms: float | None) -> float:
+        """Return the latency that two clocks show; one that was set since, or that is behind, does not count in it."""
+        latency = apart_ms + self._shift_ms
+        if latency < 0:
+            self._shift_ms -= latency
+            latency = 0.0
+        elif passed_ms is not None and latency - self._latency_ms > passed_ms + STEP_MS:
+            self._shift_ms -= latency - self._latency_ms
+            latency = self._latency_ms
+        self._latency_ms = latency
+        return latency
 
     @property
     def records(self) -> int:

@@ -20,6 +20,7 @@ def describe(member: Member, request: Subscribe) -> bool:
     member.addresses = tuple((address.host, address.port) for address in request.addresses)
     member.reachable = request.reachable and bool(member.addresses)
     member.dials = request.dials
+    member.seen = request.seen
     local = request.local
     translated = local is not None and bool(local.host) and request.seen not in ("", local.host)
     member.inside = (request.seen, local.host, local.port) if local is not None and translated else None

@@ -13,6 +13,7 @@ from enum import IntEnum
 from typing import Final
 
 from overlaycast.errors import LocalProtocolError
+from overlaycast.overlay.state.lateness import Lateness
 from overlaycast.overlay.state.router import Router
 
 
@@ -62,6 +63,7 @@ class Watched:
     transmit_mbit: float | None = None
     slow_since: float | None = None
     flag_until: float = 0.0
+    lateness: Lateness | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -79,6 +81,8 @@ class History:
 class Member:
     """One member's record. Mutable and slotted: a group may hold a million of them.
 
+    ``seen`` is the address that the coordinator sees.
+
     ``inside`` is (the translator's address, its own address behind it, port), None where nothing translates. Tree
     fields (parent, children, rank, height, size) are written by ``tree`` only; promises (standbys, wards, promised) by
     ``promises`` only, ``barred`` (parents that it is kept away from) by ``unusable_pair``. Rates are Mbit/s, times
@@ -91,6 +95,7 @@ class Member:
     state: State = State.JOINING
     connected: bool = True
     addresses: tuple[tuple[str, int], ...] = ()
+    seen: str = ""
     reachable: bool = True
     dials: bool = True
     inside: tuple[str, str, int] | None = None

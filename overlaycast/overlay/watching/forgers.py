@@ -13,6 +13,7 @@ shun as many.
 
 from __future__ import annotations
 
+from ipaddress import ip_address, ip_network
 from typing import Final
 
 from overlaycast.overlay.mending import repair
@@ -24,6 +25,8 @@ WITNESSES: Final = 2
 CREDIT: Final = 3
 MEMORY_S: Final = 3600.0
 SHUNNED_S: Final = 3600.0
+IPV6_NETWORK: Final = 64
+"""Bits of an IPv6 address that name its network."""
 
 
 def accused(group: Group, forger: Member, witness: Member, now: float) -> bool:
@@ -45,10 +48,15 @@ def accused(group: Group, forger: Member, witness: Member, now: float) -> bool:
 
 
 def _host(member: Member) -> str:
-    """Members of one host, or that seem to be, are one witness."""
-    if member.inside is not None:
-        return " ".join(member.inside[:2])
-    return member.addresses[0][0] if member.addresses else member.name
+    """Members at one address that the coordinator sees are one witness; what they say of themselves proves nothing.
+
+    Whoever has one IPv6 address has all of its network.
+    """
+    try:
+        seen = ip_address(member.seen)
+    except ValueError:
+        return member.seen
+    return str(ip_network((seen, IPV6_NETWORK), strict=False)) if seen.version == 6 else str(seen)
 
 
 def _unconfirmed(group: Group, host: str, now: float) -> int:

@@ -23,9 +23,9 @@ PING_S: Final = 1.0
 
 def accuse(group: Group, parent: Member, reporter: Member, now: float) -> None:
     """Fig. 8, 808: find out which of the two has failed."""
-    if parent.role == "source" and not parent.connected:
+    if parent.role == "source" and not parent.connected and not _feeds_others(parent, reporter):
         return  # all wait for the source
-    if not parent.connected:
+    if not parent.connected and parent.role != "source":
         repair.suspect(group, parent, now, "its child is not fed and its control link is gone")
         return
     inquiry = group.watch.inquiries.get(parent.id)
@@ -38,6 +38,14 @@ def accuse(group: Group, parent: Member, reporter: Member, now: float) -> None:
         nonce = group.watch.nonce()
         inquiry.reporters[reporter.id] = nonce
         group.orders.outbox.append((reporter.id, Ping(nonce=nonce)))
+
+
+def _feeds_others(source: Member, reporter: Member) -> bool:
+    """Whether other children of the source say that it feeds them: then it lives, though its control link is gone."""
+    return any(
+        one is not reporter and one.connected and one.watch.status == "streaming" and one.watch.fed_by == source.id
+        for one in source.children
+    )
 
 
 def answered(group: Group, member: Member, nonce: int, now: float) -> None:
@@ -71,6 +79,8 @@ def conclude(group: Group, inquiry: Inquiry, now: float) -> None:
             continue
         if reporter_id not in inquiry.answered:
             repair.suspect(group, reporter, now, "accused its parent and is silent itself")
+        elif parent.role == "source" and not parent.connected and not _feeds_others(parent, reporter):
+            continue  # meanwhile nobody is fed by it
         elif reporter.parent is not parent:
             unusable_pair.failed(group, parent, reporter, now)
         elif reporter.watch.status != "streaming" or reporter.watch.fed_by != parent.id:

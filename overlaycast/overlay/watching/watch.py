@@ -16,6 +16,7 @@ from overlaycast.overlay.placing import placement
 from overlaycast.overlay.plan import capacity, moves, orders, promises, reach, unusable_pair
 from overlaycast.overlay.state import carried, credit
 from overlaycast.overlay.state.group import Group
+from overlaycast.overlay.state.lateness import Lateness
 from overlaycast.overlay.state.members import Member, State
 from overlaycast.overlay.state.processes import Complaint
 from overlaycast.overlay.state.tree import ancestors
@@ -50,7 +51,7 @@ def on_report(group: Group, member: Member, message: Report, now: float) -> None
     for entry in message.children:
         child = group.members.get(entry.child)
         progress = credit.believed(group, entry.next_seq)
-        if child is not None and child.parent is member and progress > child.watch.next_seq:
+        if child is not None and _may_feed(member, child) and progress > child.watch.next_seq:
             child.watch.next_seq, child.watch.heard_at = progress, now
     parent = member.parent
     if _not_told(group, member, message.epoch, now) or parent is None:
@@ -59,6 +60,11 @@ def on_report(group: Group, member: Member, message: Report, now: float) -> None
         _in_place(group, member, parent, message, now)
     elif message.parent is not None and now - max(member.history.moved_at, 0.0) > DRIFT_S:
         _drifted(group, member, message.parent, now)
+
+
+def _may_feed(member: Member, child: Member) -> bool:
+    """Whether the child was sent there, or may have turned there by itself: then its feeder's word on it counts."""
+    return member in (child.parent, *child.standbys, *child.fallbacks)
 
 
 def _not_told(group: Group, member: Member, epoch: int, now: float) -> bool:
@@ -97,7 +103,8 @@ def _in_place(group: Group, member: Member, parent: Member, message: Report, now
     carried.note(group, member, parent, now)
     if parent.id in group.watch.hosts and capacity.learn(group, parent):
         promises.trim(group, parent)
-    if not _too_slow(group, member, parent, rate, message.latency_p50_ms):
+    late = None if message.latency_p50_ms is None else _late_ms(member, message.latency_p50_ms, now)
+    if not _too_slow(group, member, parent, rate, late):
         member.watch.slow_since = None
     elif member.watch.slow_since is None:
         member.watch.slow_since = now
@@ -114,7 +121,13 @@ def _blend(before: float | None, rate: float) -> float:
     return rate if before is None else before + RATE_MEMORY * (rate - before)
 
 
-def _too_slow(group: Group, member: Member, parent: Member, rate: float, latency_ms: float | None) -> bool:
+def _late_ms(member: Member, latency_ms: float, now: float) -> float:
+    if member.watch.lateness is None:
+        member.watch.lateness = Lateness.beginning(latency_ms, now)
+    return member.watch.lateness.above(latency_ms, now)
+
+
+def _too_slow(group: Group, member: Member, parent: Member, rate: float, late_ms: float | None) -> bool:
     if not group.start.begun or parent.watch.slow_since is not None:
         # what the parent does not get it cannot give: only the top of a slow branch is moved
         return False
@@ -122,7 +135,7 @@ def _too_slow(group: Group, member: Member, parent: Member, rate: float, latency
     if settings.mode == "file":
         return rate == 0 and parent.watch.next_seq > member.watch.next_seq
     if settings.measure == "latency":
-        return latency_ms is not None and latency_ms > settings.latency_threshold_ms
+        return late_ms is not None and late_ms > settings.latency_threshold_ms
     sent = group.watch.stream_mbit
     expected = settings.rate_mbit if sent is None else min(settings.rate_mbit, sent)
     return rate < settings.rate_threshold * expected
@@ -187,7 +200,8 @@ def on_not_receiving(group: Group, member: Member, message: NotReceiving, now: f
     if parent is None:
         group.repair.room_changed = True
         return
-    if message.reason == "damaged" and _forged(group, member, message.parent, now):
+    told = group.settings.mode == "file" and message.reason == "damaged"  # nothing of a live stream can be checked
+    if told and _forged(group, member, message.parent, now):
         return
     if message.now_from is None and _flagged(member, now):
         _set_aside(group, member, parent, now)
@@ -219,7 +233,7 @@ def _forged(group: Group, member: Member, feeder_id: int | None, now: float) -> 
     Nobody has to be asked whether it lives: the data came from somebody that does.
     """
     feeder = group.living(feeder_id)
-    if feeder is None or feeder not in (member.parent, *member.standbys, *member.fallbacks):
+    if feeder is None or not _may_feed(feeder, member):
         return False
     if not forgers.accused(group, feeder, member, now) and feeder is member.parent:
         inquiries.new_sender(group, member, feeder, now)

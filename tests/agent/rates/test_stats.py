@@ -54,3 +54,24 @@ def test_gaps_and_records_are_counted_once_for_reports_and_samples() -> None:
     assert seen.longest_gap_at == 101.5
     assert seen.latency.total == 5
     assert seen.silent_ms(1.71) == pytest.approx(100)
+
+
+@given(st.lists(st.floats(-86_400, 86_400).filter(lambda step: abs(step) > 3), max_size=5))
+def test_a_clock_that_is_set_is_no_latency(steps: list[float]) -> None:
+    seen, wall, now = Reception(0.0), 1_000_000.0, 0.0
+    for step in [0.0, *steps]:
+        wall += step
+        for _ in range(10):
+            now += 0.1
+            wall += 0.1
+            made = 1_000_000.0 + now
+            seen.arrived(now, wall + 0.02, 1, 100, int(made * 1e6), int(made * 1e6))
+    assert seen.latency.maximum < 2000
+
+
+def test_latency_counts_above_the_lowest_where_the_clock_is_behind() -> None:
+    seen = Reception(0.0)
+    for tick, late in enumerate([0.0, 0.0, 0.5, 1.0, 1.0]):
+        now = 1.0 + tick
+        seen.arrived(now, 50.0 + now + late, 2, 100, int((100 + now) * 1e6), int((100 + now) * 1e6))
+    assert seen.latency.maximum == pytest.approx(1000, abs=0.01)

@@ -99,6 +99,35 @@ def test_members_of_one_host_are_one_witness() -> None:
     assert "forger" not in scene.kinds()
 
 
+def test_witnesses_are_told_apart_by_the_address_that_is_seen() -> None:
+    for seen, convicted in (
+        (("2001:db8::1", "2001:db8::2"), False),
+        (("2001:db8::1", "2001:db8:0:1::1"), True),
+        (("192.0.2.1", "192.0.2.1"), False),
+        (("192.0.2.1", "192.0.2.2"), True),
+        (("one.example", "one.example"), False),
+    ):
+        scene = two_sites()  # each claims an address of its own
+        bad = forger(scene)
+        children = [scene[name] for name in scene.children(bad.name)[:2]]
+        for child, address in zip(children, seen, strict=True):
+            record(scene, child).seen = address
+        for child in children:
+            damaged(scene, child)
+        assert ("forger" in scene.kinds()) == convicted
+
+
+def test_of_a_live_stream_nobody_can_say_that_it_is_forged() -> None:
+    scene = two_sites()
+    scene.overlay._group.settings = scene.settings.model_copy(update={"mode": "live"})
+    bad = forger(scene)
+    for name in scene.children(bad.name)[:2]:
+        damaged(scene, scene[name])
+    assert "forger" not in scene.kinds()
+    assert "not-receiving" in scene.kinds()
+    assert not inside(scene).watch.accusations
+
+
 def test_witnesses_long_ago_and_words_about_strangers_do_not_count() -> None:
     scene = two_sites()
     bad = forger(scene)
