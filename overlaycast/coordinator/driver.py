@@ -349,7 +349,7 @@ class GroupDriver:
         self._measuring[member] = asyncio.create_task(self._measure(member, one))
 
     async def _measure(self, member: int, one: _Connected) -> None:
-        found = await self._measurer.measure(one.link, one.echoes)
+        found = await self._measurer.measure(self.row.name, one.link, one.echoes)
         del self._measuring[member]
         await self._inbox.put(_Measured(member, one.link, found))
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Final, Protocol
 
+from overlaycast.coordinator.shares import Shares
 from overlaycast.coordinator.turns import Turns
 from overlaycast.discovery.echo import EchoProbe, Performance
 from overlaycast.discovery.route import Route
@@ -71,14 +72,14 @@ class Measurer:
 
     def __init__(self, routes: RouteFinder | None, at_once: int) -> None:
         self._routes = routes
-        self._slots = asyncio.Semaphore(at_once)
+        self._shares = Shares(at_once)
         self._turns = Turns(max(1, at_once // _TRAIN_SHARE))
         # nonces and payloads must not be guessed by a member that wants to appear fast
         self._chance = random.SystemRandom()
 
-    async def measure(self, link: EchoLink, inbox: EchoInbox) -> Found:
-        """Return what can be found about the member at the other end of ``link``."""
-        async with self._slots:
+    async def measure(self, group: str, link: EchoLink, inbox: EchoInbox) -> Found:
+        """Return what can be found about the member of ``group`` at the other end of ``link``."""
+        async with self._shares.place(group, link.host):
             route_found = asyncio.create_task(self._route(link.host))
             try:
                 performance = await self._echo(link, inbox, route_found)

@@ -61,7 +61,7 @@ async def probe() -> None:
     async def measure(link: Link, inbox: EchoInbox) -> None:
         measurer = Measurer(None, 1)
         while True:
-            found = (await measurer.measure(link, inbox)).performance
+            found = (await measurer.measure("g", link, inbox)).performance
             print(json.dumps({"rtt_ms": found.rtt_ms, "rate_mbit": found.rate_mbit or 0.0}), flush=True)
 
     listener = listen_tcp(Endpoint(host="0.0.0.0", port=0))
