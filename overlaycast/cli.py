@@ -10,6 +10,7 @@ import sys
 from typing import Final
 
 from overlaycast import __version__
+from overlaycast.descriptors import out_of_descriptors_is_one_line
 from overlaycast.dispatch import Command, dispatch, imported
 from overlaycast.errors import exit_code
 from overlaycast.streams import careful_stdout, reserve
@@ -50,7 +51,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _main(words: list[str]) -> int:
-    with careful_stdout():
+    with careful_stdout(), out_of_descriptors_is_one_line():
         if words and words[0] in ("--version", "-V"):
             print(f"overlaycast {__version__}")
             return 0

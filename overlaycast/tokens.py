@@ -42,7 +42,7 @@ def read_token(path: Path, option: str) -> str:
     except OSError as error:
         raise ConfigError(f"{option}: {path}: {error.strerror}") from None
     except ValueError:
-        raise ConfigError(f"{option}: {path}: accepted is a file with {ACCEPTED}") from None
+        raise ConfigError(f"{option}: {path}: accepted is a file with one token, {ACCEPTED}") from None
 
 
 def without_token(words: list[str]) -> tuple[list[str], str | None]:

@@ -56,7 +56,7 @@ def test_a_file_that_holds_none_is_refused_in_one_line(tmp_path: Path, content: 
     file.write_bytes(content)
     with pytest.raises(ConfigError) as caught:
         read_token(file, "token-file")
-    assert str(caught.value).startswith(f"token-file: {file}: accepted is a file with one word")
+    assert str(caught.value).startswith(f"token-file: {file}: accepted is a file with one token, one word")
     assert "secret" not in str(caught.value)
 
 

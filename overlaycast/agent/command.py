@@ -10,7 +10,7 @@ import asyncio
 import gc
 import sys
 from contextlib import closing
-from typing import Final
+from typing import Final, TypeVar
 
 import uvloop
 
@@ -22,6 +22,7 @@ from overlaycast.agent.ends.source import schedule_for
 from overlaycast.agent.hops.sockets import open_data_port, set_congestion
 from overlaycast.agent.node import Setup
 from overlaycast.agent.options import TS_RECORD, JoinOptions, NodeOptions, RelayOptions, SendOptions
+from overlaycast.descriptors import HOW, most_descriptors
 from overlaycast.errors import ConfigError
 from overlaycast.journal import MemberJournal
 from overlaycast.settings import load
@@ -31,24 +32,41 @@ from overlaycast.wire.messages import Role
 SWITCH_INTERVAL_S: Final = 0.0005
 """The sink's thread gives the interpreter back so soon when the data path wants it (Python's default is ten times)."""
 
+OWN_DESCRIPTORS: Final = 32
+"""What a member needs besides its children: the loop, the control link, parents, standbys and the output."""
+FEWEST_CHILDREN: Final = 8
+
+_O = TypeVar("_O", bound=NodeOptions)
+
 
 def send(argv: list[str]) -> int:
     """Run a source."""
-    options = load(SendOptions, argv, "overlaycast send")
+    options = _within_limit(load(SendOptions, argv, "overlaycast send"))
     return _run(options, "source", source=_open_source(options))
 
 
 def join(argv: list[str]) -> int:
     """Run a peer."""
-    options = load(JoinOptions, argv, "overlaycast join")
+    options = _within_limit(load(JoinOptions, argv, "overlaycast join"))
     output = Output(options.output, overwrite=options.overwrite, segment=options.segment)
     return _run(options, "peer", output=output)
 
 
 def relay(argv: list[str]) -> int:
     """Run a planted server."""
-    options = load(RelayOptions, argv, "overlaycast relay")
+    options = _within_limit(load(RelayOptions, argv, "overlaycast relay"))
     return _run(options, "backup" if options.backup else "relay")
+
+
+def _within_limit(options: _O) -> _O:
+    """Return the options, with no more children than there are descriptors for."""
+    limit = most_descriptors(OWN_DESCRIPTORS + 2 * FEWEST_CHILDREN, "a member")
+    children = (limit - OWN_DESCRIPTORS) // 2  # as many connections again may still have to show their grant
+    if options.max_children <= children:
+        return options
+    line = f"at most {children} connections from children: the limit of open files is {limit}; {HOW}"
+    print(f"overlaycast {options.name}: {line}", file=sys.stderr)
+    return options.model_copy(update={"max_children": children})
 
 
 def _open_source(options: SendOptions) -> Input:

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import resource
 import socket
 import sys
+from typing import Final
 
 from overlaycast.coordinator.folder import StateFolder, open_folder
 from overlaycast.coordinator.listeners import listen_local, listen_tcp
 from overlaycast.coordinator.settings import CoordinatorSettings
+from overlaycast.descriptors import most_descriptors
 from overlaycast.discovery.tracer import need_raw_sockets
 from overlaycast.errors import MissingError, OverlaycastError
 from overlaycast.settings import Endpoint, load
@@ -21,15 +22,19 @@ from overlaycast.streams import patient_stderr
 
 log = logging.getLogger(__name__)
 
+FEWEST_DESCRIPTORS: Final = 48
+"""Each member is one; half of these are the coordinator's own."""
+
 
 def main(argv: list[str]) -> int:
     """Run the coordinator until SIGTERM or SIGINT; return 0, or 1 if it failed while running.
 
     Raises:
         ConfigError: an option, the state folder or the address cannot be used.
-        MissingError: no raw sockets, and ``--trace`` was given.
+        MissingError: no raw sockets, and ``--trace`` was given; too few descriptors.
     """
     settings = load(CoordinatorSettings, argv, "overlaycast coordinator")
+    most_descriptors(FEWEST_DESCRIPTORS, "the coordinator")
     with patient_stderr():
         return _main(settings)
 
@@ -62,7 +67,6 @@ def _serve(settings: CoordinatorSettings, folder: StateFolder) -> int:
     sockets = [listen_tcp(settings.endpoint)]
     try:
         sockets.append(listen_local(folder.socket))
-        _allow_many_files()
         return asyncio.run(_run(settings, folder, sockets))
     finally:
         for sock in sockets:
@@ -99,10 +103,3 @@ async def _run(settings: CoordinatorSettings, folder: StateFolder, sockets: list
     except SystemExit:  # uvicorn's way to say that the application did not start; it has said why
         return 1
     return 1 if failures else 0
-
-
-def _allow_many_files() -> None:
-    # a member is a file descriptor; the usual soft limit of 1024 is not a limit that was chosen for this
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft < hard:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

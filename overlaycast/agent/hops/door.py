@@ -11,6 +11,7 @@ parents. A child that we have called is admitted like any other, but must answer
 from __future__ import annotations
 
 import asyncio
+import errno
 import socket
 from collections.abc import Callable
 from contextlib import suppress
@@ -41,6 +42,8 @@ HOLD_S: Final = 1.0
 """Seconds that a HELLO with a grant that was not announced (yet) is held."""
 MOST_PENDING: Final = 128
 ACCEPTS_PER_TURN: Final = 16
+REST_S: Final = 0.1
+"""Seconds without a look at the door, when there is no descriptor for another connection."""
 
 
 class DoorKeeper(Protocol):
@@ -87,6 +90,7 @@ class Door:
         self._answer = answer
         self._guests: set[_Guest] = set()
         self._loop = asyncio.get_running_loop()
+        self._resting: asyncio.TimerHandle | None = None
         self._loop.add_reader(sock, self._knock)
 
     @property
@@ -98,7 +102,9 @@ class Door:
         for _ in range(ACCEPTS_PER_TURN):
             try:
                 sock, _ = self._sock.accept()
-            except OSError:
+            except OSError as error:
+                if error.errno in (errno.EMFILE, errno.ENFILE):
+                    self._rest()
                 return
             if len(self._guests) >= MOST_PENDING:
                 sock.close()
@@ -106,6 +112,11 @@ class Door:
                 continue
             tune(sock)
             self._welcome(sock)
+
+    def _rest(self) -> None:
+        """No descriptor is left: those who wait at the door are not looked at again at once, and again."""
+        self._loop.remove_reader(self._sock)
+        self._resting = self._loop.call_later(REST_S, self._loop.add_reader, self._sock, self._knock)
 
     def called(self, sock: socket.socket, grant: bytes, seconds: float, done: Callable[[], None]) -> None:
         """We have called a child on this connection: it has so long for its HELLO. ``done``: it is in, or it is not."""
@@ -215,6 +226,8 @@ class Door:
 
     def close(self) -> None:
         """Admit no more connections."""
+        if self._resting is not None:
+            self._resting.cancel()
         self._loop.remove_reader(self._sock)
         self._sock.close()
         for guest in list(self._guests):
