@@ -11,6 +11,7 @@ from ipaddress import IPv6Address, ip_address
 from pathlib import Path
 from typing import Final
 
+from overlaycast.coordinator.reserve import ReservedSocket
 from overlaycast.discovery.unpaced import unpaced
 from overlaycast.errors import ConfigError
 from overlaycast.settings import Endpoint
@@ -30,7 +31,7 @@ def listen_tcp(endpoint: Endpoint) -> socket.socket:
             endpoint.host, endpoint.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
         # with its protocol named: only then asyncio takes accepted ones for TCP, and switches Nagle's algorithm off
-        sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+        sock = ReservedSocket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     except (OSError, UnicodeError) as error:  # a name that DNS could never hold is a UnicodeError
         raise ConfigError(f"listen: {endpoint}: {getattr(error, 'strerror', None) or 'not a host name'}") from None
     try:
@@ -65,7 +66,7 @@ def listen_local(path: Path) -> socket.socket:
     Raises:
         ConfigError: it cannot be made there.
     """
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    sock = ReservedSocket(socket.AF_UNIX, socket.SOCK_STREAM)
     old_mask = os.umask(0o177)
     try:
         path.unlink(missing_ok=True)

@@ -1,0 +1,86 @@
+"""Sockets that go on accepting when this process has hardly any descriptors left: who comes then is told so, and goes.
+
+Owns: the reserve, and what is said to both sides. Refuses: serving. Without it asyncio's loop fails to accept, over and
+over, with a traceback for each, and what needs a file (the database, the journal) fails with it.
+
+Invariants: the last ``RESERVE`` descriptors are never a connection's; one line a minute at most.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import logging
+import resource
+import socket
+import time
+from typing import Any, Final
+
+from overlaycast.coordinator.allowance import Allowance
+
+log = logging.getLogger(__name__)
+
+RESERVE: Final = 16
+_AT_A_TIME: Final = 64
+_LINES_PER_S: Final = 1 / 60
+_NONE_LEFT: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+_PAUSE_S: Final = 0.02
+_WHY: Final = b'{"error":"the coordinator has no descriptors left; try again later"}'
+_REFUSAL: Final = (
+    b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nRetry-After: 5\r\n"
+    b"Connection: close\r\nContent-Length: " + str(len(_WHY)).encode() + b"\r\n\r\n" + _WHY
+)
+
+
+class ReservedSocket(socket.socket):
+    """A listening socket; asyncio calls its ``accept``."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self._lines = Allowance(_LINES_PER_S, 1, time.monotonic())
+        self._refused = 0
+
+    def accept(self) -> tuple[socket.socket, Any]:
+        """Return the next connection, as long as there are descriptors for it.
+
+        Raises:
+            BlockingIOError: none waits that could be accepted.
+        """
+        # the kernel gives the lowest number that is free: a high one says that all below are taken
+        limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0] - RESERVE
+        for _ in range(_AT_A_TIME):
+            try:
+                connection, address = super().accept()
+            except OSError as error:
+                if error.errno not in _NONE_LEFT:
+                    raise
+                self._say(limit)
+                time.sleep(
+                    _PAUSE_S
+                )  # the system's last ones are gone: nothing here can go on, and asking at once is in vain
+                break
+            if connection.fileno() < limit:
+                return connection, address
+            _refuse(connection)
+            self._say(limit)
+        raise BlockingIOError
+
+    def _say(self, limit: int) -> None:
+        self._refused += 1
+        if self._lines.take(1, time.monotonic()):
+            log.warning(
+                "no descriptors left for connections (limit %d, %d of them kept for files): %d refused; "
+                "a higher limit (ulimit -n, LimitNOFILE=) lets more in",
+                limit + RESERVE,
+                RESERVE,
+                self._refused,
+            )
+            self._refused = 0
+
+
+def _refuse(connection: socket.socket) -> None:
+    with connection, contextlib.suppress(OSError):
+        connection.setblocking(False)
+        connection.send(_REFUSAL)
+        connection.shutdown(socket.SHUT_WR)
+        connection.recv(65536)  # what is not read would end the connection before the answer is read
