@@ -11,7 +11,8 @@ passes no more links than before or its way was too long, ``improve_gain`` of it
 step's moves goes to several heads at once, for links that no single move would save (``replan``). That is also how a
 member that has received well for long enough becomes a primary, or ceases to be one.
 
-A repair keeps improvement away from its own branch only: in a large group somebody dies every second.
+While a group settles after a failure, nobody is moved who is well. In a large group somebody dies every second: there a
+repair keeps improvement away from its own branch only.
 """
 
 from __future__ import annotations
@@ -41,6 +42,10 @@ REST_S: Final = 60.0
 """Nobody is moved again for so long."""
 CALM_S: Final = 5.0
 """Nothing is improved in a branch for so long after a repair of it."""
+SETTLED_S: Final = 10.0
+"""Nothing is improved at all for so long after the last failure or repair anywhere."""
+PATIENCE_S: Final = 30.0
+"""Where there is always something to mend, improvement waits for so long and then keeps to calm branches."""
 LEAST_GAIN_MS: Final = 5.0
 
 
@@ -52,12 +57,24 @@ def step(group: Group, now: float) -> None:
     group.timers.arm(now + settings.improve_s, "improve")
     if not group.start.begun or group.repair.waiting:
         return
+    if _waits(group, now):
+        return
     left = 1 + len(group.members) // MOVED_PER_STEP
     for member in _in_turn(group):
         if left and _well(group, member, now) and _better(group, member, now):
             left -= 1
     if left > 0:
         _exchange(group, now, left)
+
+
+def _waits(group: Group, now: float) -> bool:
+    """Whether the group still settles after a failure: nobody is moved then who is well, for some time at least."""
+    if not group.watch.inquiries and not group.repair.releasing and now - group.repair.unsettled_at >= SETTLED_S:
+        group.improvement.waits_since = None
+        return False
+    if group.improvement.waits_since is None:
+        group.improvement.waits_since = now
+    return now - group.improvement.waits_since < PATIENCE_S
 
 
 def _exchange(group: Group, now: float, most: int) -> None:

@@ -9,7 +9,7 @@ Invariants: ids only grow; the epoch only grows, by one for each batch of orders
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from overlaycast.overlay.state.candidates import Candidates
 from overlaycast.overlay.state.filerate import FileRate
@@ -19,6 +19,22 @@ from overlaycast.overlay.state.processes import Improvement, Orders, Repair, Sta
 from overlaycast.overlay.state.timers import Timers
 from overlaycast.overlay.state.tree import Tree
 from overlaycast.wire.group import GroupSettings
+
+UNSETTLING: Final = frozenset(
+    (
+        "suspect",
+        "dead",
+        "left",
+        "leaving",
+        "failed",
+        "failover",
+        "new-sender",
+        "not-receiving",
+        "gathered",
+        "source-back",
+    )
+)
+"""What shows that members are being moved for a failure or a leave, or are about to be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +95,8 @@ class Group:
     def note(self, at: float, kind: str, member: Member | None, **details: Any) -> None:
         """Record that something happened, and count it."""
         self.counts[kind] = self.counts.get(kind, 0) + 1
+        if kind in UNSETTLING:
+            self.repair.unsettled_at = at
         self.log.append(Event(at, kind, member.id if member else None, details))
 
     def touch(self, member: Member, force: bool = False) -> None:

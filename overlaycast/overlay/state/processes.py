@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from overlaycast.overlay.state.account import Account, Direction, Progress
-from overlaycast.overlay.state.members import Member
+from overlaycast.overlay.state.members import NEVER, Member
 from overlaycast.wire.messages import Contents, CoordinatorMessage
 
 
@@ -119,6 +119,8 @@ class Watch:
 class Repair:
     """Fig. 8, 810 to 814: members without a parent, and those that were attached in haste. Changed by ``mending``."""
 
+    unsettled_at: float = NEVER
+    """When something failed, or was mended, last."""
     waiting: dict[int, None] = field(default_factory=dict)
     """Members without a parent that want one, in the order in which they lost or never had it."""
     room_changed: bool = False
@@ -146,6 +148,8 @@ class Improvement:
     """Members that are fed from another router: their copies pass links."""
     hinted: dict[int, None] = field(default_factory=dict)
     """Members that may have a better place now, to be looked at first."""
+    waits_since: float | None = None
+    """Since when improvement waits for a group that settles."""
     heads_queue: list[int] = field(default_factory=list)
     queue: list[int] = field(default_factory=list)
 

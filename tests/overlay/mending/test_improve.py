@@ -165,3 +165,18 @@ def test_many_near_the_source_are_searched_from_the_member_outwards() -> None:
 def test_who_has_no_place_enters_no_site_twice() -> None:
     scene = figure_2a()
     assert improve._doubled(scene.overlay._group, record(scene, "source")) is None
+
+
+@pytest.mark.parametrize("always", [False, True])
+def test_nobody_is_moved_while_the_group_settles_but_not_for_ever(always: bool) -> None:
+    scene = road([6], improve_s=2)
+    scene.pass_time(improve.REST_S)
+    scene.join("m5", ROAD[:6], rtt_ms=50.2)
+    failed = scene.now
+    while "improved" not in scene.kinds() and scene.now < failed + 90:
+        if always or scene.now == failed:
+            scene.overlay._group.note(scene.now, "failover", None)
+        scene.pass_time(1)
+    took = scene.now - failed
+    assert "improved" in scene.kinds()
+    assert (improve.PATIENCE_S if always else improve.SETTLED_S) <= took <= improve.PATIENCE_S + 15
