@@ -116,11 +116,17 @@ class Figures:
         for peer in (*order.standbys, *order.fallbacks, *((order.parent,) if order.parent else ())):
             self._names[peer.member] = peer.name
 
-    def parent_changed(self) -> None:
-        """Say it to people."""
-        parent = self._parts.feed.parent
-        if parent is not None:
-            self._program.say(f"fed by {self._names.get(parent, 'member')} ({parent})")
+    def _named(self, member: int) -> str:
+        return f"{self._names.get(member, 'member')} ({member})"
+
+    def fed_by(self, parent: int) -> None:
+        """Say who feeds us."""
+        self._program.say(f"fed by {self._named(parent)}")
+
+    def fruitless(self, parents: tuple[int, ...]) -> None:
+        """Say what may be wrong where parents answer and bring nothing."""
+        names = " and ".join(map(self._named, parents))
+        self._program.say(f"{names} answer, but no record comes through: are large packets lost on the way (MTU)?")
 
     # --- journal -----------------------------------------------------------------------------------------------
 

@@ -265,8 +265,15 @@ class Node:
 
     def parent_changed(self) -> None:
         """The coordinator must know at once (Fig. 9B)."""
-        self._figures.parent_changed()
         asyncio.get_running_loop().call_soon(self._figures.report)
+
+    def delivers(self, parent: int) -> None:
+        """People are told of a parent when it has brought something."""
+        self._figures.fed_by(parent)
+
+    def fruitless(self, parents: tuple[int, ...]) -> None:
+        """People can look at the way; we cannot."""
+        self._figures.fruitless(parents)
 
     # --- life --------------------------------------------------------------------------------------------------
 

@@ -17,6 +17,7 @@ Rules
 5. A healthy parent is left only for one that has begun to deliver (make before break).
 6. It never gives up: standbys, the parent, fallbacks, round and round with a jittered pause.
 7. The coordinator is told until an order answers.
+8. A heartbeat that claims records which have not come says nothing: whoever has records sends them first.
 """
 
 from __future__ import annotations
@@ -24,12 +25,24 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+from overlaycast.failover.drought import Drought
 from overlaycast.failover.links import Links
 from overlaycast.failover.outage import milliseconds
 from overlaycast.failover.parents import Parents
 from overlaycast.failover.silence import UsualRate
 from overlaycast.failover.succession import Succession
-from overlaycast.failover.words import Action, CloseLink, Complain, Link, Phase, Reason, SendStart, Silent, State
+from overlaycast.failover.words import (
+    Action,
+    CloseLink,
+    Complain,
+    Fruitless,
+    Link,
+    Phase,
+    Reason,
+    SendStart,
+    Silent,
+    State,
+)
 from overlaycast.wire.frames import RefuseCode
 from overlaycast.wire.messages import Assign, Peer
 
@@ -60,6 +73,7 @@ class Upstream:
         self._succession = Succession(self._parents, max(silence_s, LEAST_BEATS * heartbeat_s), jitter)
         self._flag_s = flag_s
         self._rate = UsualRate()
+        self._drought = Drought()
         self._deadline: float | None = None
 
     # --- what the shell may ask ----------------------------------------------------------------------------------
@@ -148,10 +162,15 @@ class Upstream:
 
     # --- what links say ------------------------------------------------------------------------------------------
 
-    def heartbeat(self, number: int, stalled: bool, now: float) -> None:
-        """A parent said that it lives; with ``stalled``, that nothing reaches it."""
-        link = self._heard(number, now)
+    def heartbeat(self, number: int, stalled: bool, now: float, owes: bool = False) -> None:
+        """A parent said that it lives; with ``stalled``, that nothing reaches it; with ``owes``, that it has records
+        that it should have sent us before this: from one that feeds us that is no sign of life."""
+        link = self._parents.links.get(number)
         if link is None:
+            return
+        if owes and link.phase is not Phase.DIALLING and link.feed:
+            return
+        if self._heard(number, now) is None:
             return
         if link.phase is Phase.DIALLING:
             self._answered(link, now)
@@ -174,12 +193,14 @@ class Upstream:
             self.data(number, False, now, size)
             return
         self._rate.took(size, now)
+        self._drought.rain(number)
         link.taken += size
         link.heard = min(now, link.heard + self._rate.worth_s(size)) if feeds else now
 
     def data(self, number: int, advanced: bool, now: float, size: int = 0) -> None:
         """Records came, ``size`` bytes in all; ``advanced``: at least one of them was new."""
         self._rate.took(size, now)
+        self._drought.rain(number)
         link = self._heard(number, now)
         if link is None:
             return
@@ -360,6 +381,8 @@ class Upstream:
         flagged = link.stalled_since is not None and now >= link.stalled_since + self._flag_s
         if now >= link.heard + succession.limit.seconds(link.heard):
             self._parents.emit(Silent(link.peer.member, milliseconds(now - link.heard)))
+            if parents := self._drought.left(link.number, link.peer.member):
+                self._parents.emit(Fruitless(parents))
         elif not flagged:
             return
         succession.begin_outage("silence", now, parent=link.peer.member, heard=link.heard)

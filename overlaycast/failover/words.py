@@ -92,7 +92,14 @@ class Silent:
     silent_ms: float
 
 
-Action = Dial | SendStart | SendStop | CloseLink | Complain | ParentChanged | Silent
+@dataclass(frozen=True, slots=True)
+class Fruitless:
+    """These parents, one after the other, answered and brought no byte of a record."""
+
+    parents: tuple[int, ...]
+
+
+Action = Dial | SendStart | SendStop | CloseLink | Complain | ParentChanged | Silent | Fruitless
 
 
 @dataclass(slots=True)

@@ -2,7 +2,8 @@
 
 A line that begins with a time is an input, ``->`` lines are what the machine then wants done, ``#`` lines explain.
 ``flow L T`` is data of 20,000 bytes every 20 ms on link L until time T, ``starve L T`` a stalled heartbeat every 20 ms;
-``trickle L T N`` is N bytes of a record every 20 ms;
+``trickle L T N`` is N bytes of a record every 20 ms; ``claim L T`` every 20 ms a heartbeat that claims records which
+have not come, ``owes L`` one of them;
 ``late T``: the process slept until T.
 Members are written by letter: p the parent, s and t standbys, f the fallback. ``UPDATE_TRANSCRIPTS=1 pytest`` rewrites
 the files after a change that was meant.
@@ -17,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from overlaycast.failover.machine import Upstream
-from overlaycast.failover.words import CloseLink, Complain, Dial, ParentChanged, SendStart, SendStop, Silent
+from overlaycast.failover.words import CloseLink, Complain, Dial, Fruitless, ParentChanged, SendStart, SendStop, Silent
 from overlaycast.wire.frames import RefuseCode
 from overlaycast.wire.messages import Assign, Peer
 
@@ -52,8 +53,8 @@ class Player:
             case "assign":
                 options = dict(word.split("=") for word in words)
                 self.machine.assign(self._order(options), now)
-            case "beat" | "stalled":
-                self.machine.heartbeat(int(words[0]), verb == "stalled", now)
+            case "beat" | "stalled" | "owes":
+                self.machine.heartbeat(int(words[0]), verb == "stalled", now, verb == "owes")
             case "data" | "double":
                 self.machine.data(int(words[0]), verb == "data", now)
             case "lost":
@@ -62,12 +63,10 @@ class Player:
                 self.machine.refused(int(words[0]), RefuseCode[words[1]], 7, now)
             case "ended":
                 self.machine.ended(now)
-            case "flow" | "starve" | "trickle":
+            case "flow" | "starve" | "trickle" | "claim":
                 yield from self._repeat(verb, int(words[0]), now, float(words[1]), int((*words, "20000")[2]))
-            case "wait" | "late":
-                pass
             case _:
-                raise AssertionError(line)
+                assert verb in ("wait", "late"), line
         yield from self._actions()
         yield f"   = {self.machine.state.value}, fed by {letter(self.machine.parent)}"
 
@@ -78,6 +77,8 @@ class Player:
                 self.machine.data(link, True, now, size)
             elif verb == "trickle":
                 self.machine.trickled(link, size, now)
+            elif verb == "claim":
+                self.machine.heartbeat(link, False, now, owes=True)
             else:
                 self.machine.heartbeat(link, True, now)
             for action in self._actions():
@@ -127,6 +128,8 @@ class Player:
                     yield f"   -> fed by {letter(action.parent)}, before by {letter(action.was)} ({action.reason})"
                 case Silent():
                     yield f"   -> {letter(action.parent)} silent for {action.silent_ms:.0f} ms"
+                case Fruitless():
+                    yield f"   -> {' and '.join(map(letter, action.parents))} answer, and no record comes"
 
 
 def run(text: str) -> str:

@@ -15,7 +15,17 @@ from hypothesis import strategies as st
 from overlaycast.agent.records.live_intake import LiveIntake
 from overlaycast.agent.records.ring import Ring
 from overlaycast.failover.machine import Upstream
-from overlaycast.failover.words import CloseLink, Complain, Dial, ParentChanged, SendStart, SendStop, Silent, State
+from overlaycast.failover.words import (
+    CloseLink,
+    Complain,
+    Dial,
+    Fruitless,
+    ParentChanged,
+    SendStart,
+    SendStop,
+    Silent,
+    State,
+)
 from overlaycast.wire.frames import Data, Heartbeat, Refuse, RefuseCode, encode
 from overlaycast.wire.messages import Assign, Peer
 
@@ -116,7 +126,7 @@ class World:
                 self.links.pop(number).intake.close()
             case Complain():
                 self.told.append(action)
-            case ParentChanged() | Silent():
+            case ParentChanged() | Silent() | Fruitless():
                 pass
 
     def may_skip(self, number: int) -> bool:

@@ -26,6 +26,7 @@ from overlaycast.failover.words import (
     CloseLink,
     Complain,
     Dial,
+    Fruitless,
     ParentChanged,
     SendStart,
     SendStop,
@@ -70,6 +71,12 @@ class UplinkListener(Protocol):
     def parent_changed(self) -> None:
         """Another parent, or none."""
 
+    def delivers(self, parent: int) -> None:
+        """A record has come from another parent than the one before."""
+
+    def fruitless(self, parents: tuple[int, ...]) -> None:
+        """These answered one after the other, and no record came."""
+
     def starved_changed(self) -> None:
         """We have become starved, or are no more."""
 
@@ -113,6 +120,7 @@ class Uplink:
         self._waiting: Assign | None = None
         self.forwards = False
         self._distrusted: dict[int, float] = {}
+        self._delivering: int | None = None
 
     # --- what reports and children are told --------------------------------------------------------------------
 
@@ -188,12 +196,20 @@ class Uplink:
             self.machine.ended(now)
             self.progress()
         self._perform(rearm=bool(arrival.said))
-        if self._switch and arrival.records and self.machine.parent == self._switch.parent:
+        if arrival.records and self.machine.current is not None and self.machine.current.number == link.number:
+            self._note_delivery(link.peer.member, gap_ms)
+
+    def _note_delivery(self, parent: int, gap_ms: float | None) -> None:
+        """The parent has brought a record: now it may be said that it feeds us."""
+        if self._switch and self._switch.parent == parent:
             self._note_switch(gap_ms)
+        if self._delivering != parent:
+            self._delivering = parent
+            self._listener.delivers(parent)
 
     def _hear(self, link: ParentLink, said: object, now: float) -> None:
         if isinstance(said, Heartbeat):
-            self.machine.heartbeat(link.number, said.stalled, now)
+            self.machine.heartbeat(link.number, said.stalled, now, self._owes(said))
             if said.seek and self._ring.next_seq is not None and said.next_seq > self._ring.next_seq:
                 # it cannot give us what comes next, and we have not agreed to lose it
                 self.machine.refused(link.number, RefuseCode.GONE, said.next_seq, now)
@@ -202,6 +218,10 @@ class Uplink:
             if code is not RefuseCode.GONE:
                 self._drop(link.number)
             self.machine.refused(link.number, code, getattr(said, "oldest", 0), now)
+
+    def _owes(self, said: Heartbeat) -> bool:
+        """Does it claim records that should have come before it? In a file group the disk may be what we wait for."""
+        return self._checks is None and not said.seek and 0 < self._ring.position < said.next_seq
 
     def lost(self, link: ParentLink, why: str, damaged: bool = False) -> None:
         """A link broke. Who brought what the source did not announce is not asked again for a while."""
@@ -303,6 +323,8 @@ class Uplink:
                 self._parent_changed(action)
             case Silent():
                 self._listener.journal(FellSilent(parent=action.parent, silent_ms=action.silent_ms))
+            case Fruitless():
+                self._listener.fruitless(action.parents)
 
     def _dial(self, action: Dial) -> None:
         if self._distrusted.get(action.peer.member, 0.0) > self._now():
