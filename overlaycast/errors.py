@@ -5,7 +5,8 @@ coordinator, 3 this machine lacks something.
 """
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Final
 
 
 class OverlaycastError(Exception):
@@ -18,6 +19,21 @@ class ConfigError(OverlaycastError):
     """Bad input or settings. The text names the place, the field and what is accepted."""
 
     exit_code = 2
+
+
+class MistakesError(ConfigError):
+    """Several mistakes in one input. The text is the first one; ``all`` has each of them."""
+
+    def __init__(self, all_: Sequence[ConfigError]) -> None:
+        """Take at least one; the same line is said once."""
+        by_text = {str(one): one for one in all_}
+        super().__init__(next(iter(by_text)))
+        self.all: Final = tuple(by_text.values())
+
+
+def each(error: ConfigError) -> tuple[ConfigError, ...]:
+    """Return every mistake that an error tells of."""
+    return error.all if isinstance(error, MistakesError) else (error,)
 
 
 class LocalProtocolError(OverlaycastError):

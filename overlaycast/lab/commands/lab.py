@@ -15,7 +15,7 @@ from pydantic import Field
 from pydantic_settings import CliPositionalArg
 
 from overlaycast.dispatch import Command, dispatch, imported
-from overlaycast.errors import ConfigError
+from overlaycast.errors import ConfigError, each
 from overlaycast.settings import Settings, load
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ PROG: Final = "overlaycast lab"
 
 
 class CheckSettings(Settings):
-    """Check experiment files without running them. Each error names file, line and field."""
+    """Check experiment files without running them. All mistakes are told, each with file, line and field."""
 
     experiments: CliPositionalArg[list[Path]] = Field(description="experiment files (YAML)")
 
@@ -60,9 +60,10 @@ def _check(argv: list[str]) -> int:
     worst = 0
     for file in settings.experiments:
         try:
-            found = runs(file)
+            found = runs(file, own_timeline=True)
         except ConfigError as error:
-            print(f"overlaycast: {error}", file=sys.stderr)
+            for mistake in each(error):
+                print(f"overlaycast: {mistake}", file=sys.stderr)
             worst = ConfigError.exit_code
             continue
         one = found[0]

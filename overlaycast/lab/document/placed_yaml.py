@@ -7,14 +7,15 @@ Refuses: several documents, tags that would build objects, aliases, duplicate ke
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from copy import deepcopy
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Self, TypeVar
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from overlaycast.errors import ConfigError
+from overlaycast.errors import ConfigError, MistakesError
 
 LIMIT: Final = 1 << 20
 
@@ -30,29 +31,73 @@ class PlacedYaml:
         path: where it was read, as the user named it.
         values: the document as plain Python values.
         lines: ``("timeline", 0, "target")`` -> line.
+        kept: list -> the numbers that its items have in the file, where wrong ones were left out.
     """
 
     path: Path
     values: Any
     lines: dict[Field, int]
+    kept: dict[str, tuple[int, ...]] = field(default_factory=dict)
 
     def error(self, field: Field, complaint: str) -> ConfigError:
         """Return the error that names ``field`` (or the nearest thing around it) by file and line."""
+        field = self._in_file(field)
         known = nearest(field, self.lines)
         name = dotted(field) or "document"
         return ConfigError(f"{self.path}:{self.lines.get(known, 1)}: {name}: {complaint}")
+
+    def _in_file(self, field: Field) -> Field:
+        if len(field) > 1 and isinstance(field[1], int) and field[0] in self.kept:
+            return (field[0], self.kept[str(field[0])][field[1]], *field[2:])
+        return field
 
     def checked(self, model: type[_M]) -> _M:
         """Return the document as ``model``.
 
         Raises:
-            ConfigError: the first complaint, in one line.
+            MistakesError: all complaints, each in one line.
         """
         try:
             return model.model_validate(self.values)
         except ValidationError as error:
-            first: dict[str, Any] = dict(error.errors(include_url=False)[0])
-            raise self.error((*self._real(first["loc"]), *_beyond(first)), _complaint(first)) from None
+            complaints: list[dict[str, Any]] = [dict(one) for one in error.errors(include_url=False)]
+            raise MistakesError(
+                [self.error((*self._real(one["loc"]), *_beyond(one)), _complaint(one)) for one in complaints]
+            ) from None
+
+    def without_wrong(self, model: type[BaseModel]) -> Self:
+        """Return the document without what ``model`` refuses: unknown fields, wrong items of lists, else whole fields.
+
+        What is left can be checked further, and may be refused for other reasons; without any progress it is itself.
+        """
+        try:
+            model.model_validate(self.values)
+        except ValidationError as error:
+            wrong = [self._wrong(dict(one)) for one in error.errors(include_url=False)]
+        else:
+            return self
+        left = deepcopy(self.values)
+        kept = {name: list(self.kept.get(name, range(len(items)))) for name, items in _lists(left)}
+        shortened: set[str] = set()
+        # from the last one on, so that the numbers of those before stay
+        for path in sorted({path for path in wrong if path}, key=_in_order, reverse=True):
+            around = left
+            for part in path[:-1]:
+                around = around[part]
+            if _has(around, path[-1]):
+                del around[path[-1]]
+                if len(path) == 2 and isinstance(path[1], int):
+                    del kept[str(path[0])][path[1]]
+                    shortened.add(str(path[0]))
+        return replace(self, values=left, kept=self.kept | {name: tuple(kept[name]) for name in shortened})
+
+    def _wrong(self, complaint: dict[str, Any]) -> Field:
+        """Return the path of what to leave out."""
+        found = (*self._real(complaint["loc"]), *_beyond(complaint))
+        if str((complaint.get("ctx") or {}).get("complaint")).startswith("unknown field"):
+            return found
+        in_list = len(found) > 1 and isinstance(found[1], int)
+        return found[: 2 if in_list else 1]
 
     def _real(self, loc: Sequence[str | int]) -> Field:
         """Drop what pydantic adds to a location (tags of unions, names of validators)."""
@@ -130,6 +175,15 @@ def _note(node: yaml.Node, field: Field, line: int, lines: dict[Field, int], pat
     elif isinstance(node, yaml.SequenceNode):
         for index, value in enumerate(node.value):
             _note(value, (*field, index), value.start_mark.line + 1, lines, path)
+
+
+def _in_order(path: Field) -> tuple[tuple[bool, str | int], ...]:
+    return tuple((isinstance(part, int), part) for part in path)
+
+
+def _lists(values: Any) -> list[tuple[str, list[Any]]]:
+    fields = values.items() if isinstance(values, dict) else ()
+    return [(str(name), value) for name, value in fields if isinstance(value, list)]
 
 
 def _has(here: Any, part: str | int) -> bool:

@@ -6,14 +6,17 @@ single one, by file, line and field.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from overlaycast.errors import ConfigError, MistakesError
 from overlaycast.lab.document.placed_yaml import Field, PlacedYaml
-from overlaycast.lab.experiment.experiment import Cast, Experiment
+from overlaycast.lab.experiment.experiment import Cast, Experiment, MediaStream
 from overlaycast.lab.faults import aim, fixtures
 from overlaycast.lab.faults.aim import Ground
 from overlaycast.lab.faults.targets import SOURCE
+from overlaycast.lab.results import ranges
+from overlaycast.lab.results.metrics import OF_FAULTS
 from overlaycast.lab.topology.topology import Topology
 
 
@@ -79,21 +82,63 @@ def _check_distinct(document: PlacedYaml, cast: Cast, known: set[str]) -> None:
 
 
 def check_faults(document: PlacedYaml, experiment: Experiment, cast: Cast, topology: Topology) -> None:
-    """Check that this network has the targets of all faults.
+    """Check that this network has the targets of all faults, and members enough for all expectations.
 
     Raises:
-        ConfigError: by file, line and field.
+        MistakesError: all complaints, each by file, line and field.
     """
+    wrong = [document.error(*one) for one in (*_targets(experiment, cast, topology), *_expected(experiment, cast))]
+    if wrong:
+        raise MistakesError(wrong)
+
+
+def _targets(experiment: Experiment, cast: Cast, topology: Topology) -> Iterator[tuple[Field, str]]:
     ground = Ground(topology, cast.members, cast.source)
     for index, fault in enumerate(experiment.timeline):
         found = aim.complaint(fault, ground, cast.peers)
         if found:
-            raise document.error(("timeline", index, found[0]), found[1])
-        if fault.action == "restart" and fault.aim == cast.source != SOURCE:
-            raise document.error(("timeline", index, "target"), f"accepted for the source itself: {SOURCE}")
+            yield ("timeline", index, found[0]), found[1]
+        elif fault.action == "restart" and fault.aim == cast.source != SOURCE:
+            yield ("timeline", index, "target"), f"accepted for the source itself: {SOURCE}"
     clash = fixtures.complaint(experiment.timeline)
     if clash:
-        raise document.error(("timeline", clash[0], "target"), clash[1])
+        yield ("timeline", clash[0], "target"), clash[1]
+
+
+def _expected(experiment: Experiment, cast: Cast) -> Iterator[tuple[Field, str]]:
+    most = {
+        **dict.fromkeys(ranges.OF_RECEIVERS, len(cast.peers)),
+        "fed_by_backup": len(cast.backups),
+        "moved": len(cast.members) - 1,
+    }
+    for index, one in enumerate(experiment.expect):
+        if one.metric in most and not ranges.impossible(one.metric, one.op, one.limit):
+            impossible = ranges.impossible(one.metric, one.op, one.limit, most[one.metric])
+            if impossible:
+                yield ("expect", index, "limit"), impossible
+
+
+def unmeasured(document: PlacedYaml, experiment: Experiment) -> list[ConfigError]:
+    """Return what is wrong with expectations of faults that this file's timeline does not have.
+
+    A drawn timeline (chaos) may have them.
+    """
+    faults = dict(experiment.faults)
+    wrong = []
+    for index, one in enumerate(experiment.expect):
+        about = [fault for name, fault in faults.items() if one.fault in (None, name)]
+        why = None
+        if one.metric in OF_FAULTS and not about:
+            why = "the timeline is empty" if one.fault is None else None
+        elif one.metric == "back_ms" and all(fault.heals_after_s is None for fault in about):
+            why = "no fault is healed"
+        elif one.metric == "told_why" and not any(fault.takes_away for fault in about):
+            why = "no fault takes a member away"
+        elif one.metric == "media_readable" and not isinstance(experiment.stream, MediaStream):
+            why = "the stream is no video"
+        if why and "timeline" not in document.kept:
+            wrong.append(document.error(("expect", index, "metric"), f"{one.metric} is never measured, for {why}"))
+    return wrong
 
 
 def castable(topology: Topology) -> tuple[Host, ...]:

@@ -8,15 +8,19 @@ Times are seconds; those of the timeline count from the moment the source begins
 
 from __future__ import annotations
 
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from overlaycast.errors import MistakesError
 from overlaycast.lab.document.parts import Part, Seconds, Slug, field_error, only_known
+from overlaycast.lab.document.placed_yaml import Field as Path
 from overlaycast.lab.document.placed_yaml import PlacedYaml
 from overlaycast.lab.faults.faults import Fault, Restart
 from overlaycast.lab.faults.targets import SOURCE
+from overlaycast.lab.results import ranges
 from overlaycast.lab.results.metrics import METRICS
 from overlaycast.wire.frames import MAX_RECORD
 from overlaycast.wire.group import GroupSettings
@@ -196,24 +200,28 @@ def parse(document: PlacedYaml) -> Experiment:
     """Return the experiment that a document holds; the network is not looked at yet.
 
     Raises:
-        ConfigError: the first complaint, in one line.
+        MistakesError: all complaints, each in one line.
     """
     experiment = document.checked(Experiment)
-    _check_faults(document, experiment)
+    wrong = [document.error(field, complaint) for field, complaint in _complaints(experiment, document.kept)]
+    if wrong:
+        raise MistakesError(wrong)
     return experiment
 
 
-def _check_faults(document: PlacedYaml, experiment: Experiment) -> None:
+def _complaints(experiment: Experiment, left_out: Container[str]) -> Iterator[tuple[Path, str]]:
+    """Return what does not fit together, by field."""
     end = experiment.stream_s
     for index, fault in enumerate(experiment.timeline):
         if end is not None and fault.at_s >= end:
-            complaint = f"{fault.at_s:g} is after the end of the stream; accepted: below {end:g}"
-            raise document.error(("timeline", index, "at_s"), complaint)
+            yield ("timeline", index, "at_s"), f"{fault.at_s:g} is after the end of the stream; accepted: below {end:g}"
     names = [name for name, _ in experiment.faults]
     for index, fault in enumerate(experiment.timeline):
         if fault.id is not None and names.count(fault.id) > 1:
-            raise document.error(("timeline", index, "id"), f"{fault.id!r} is there twice; ids must be unique")
+            yield ("timeline", index, "id"), f"{fault.id!r} is there twice; ids must be unique"
     for index, expectation in enumerate(experiment.expect):
-        if expectation.fault is not None and expectation.fault not in names:
+        if impossible := ranges.impossible(expectation.metric, expectation.op, expectation.limit):
+            yield ("expect", index, "limit"), impossible
+        if expectation.fault is not None and expectation.fault not in names and "timeline" not in left_out:
             accepted = ", ".join(names) or "none, the timeline is empty"
-            raise document.error(("expect", index, "fault"), f"no fault {expectation.fault!r}; accepted: {accepted}")
+            yield ("expect", index, "fault"), f"no fault {expectation.fault!r}; accepted: {accepted}"

@@ -5,10 +5,12 @@ Owns: the order of the checks, and what is read from disk for them. Refuses: wha
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from overlaycast.errors import LabError, OverlaycastError
+from overlaycast.errors import ConfigError, LabError, MistakesError, OverlaycastError, each
 from overlaycast.lab.document import placed_yaml
 from overlaycast.lab.document.placed_yaml import PlacedYaml
 from overlaycast.lab.experiment import casting, experiment
@@ -28,26 +30,77 @@ class Checked:
     cast: Cast
 
 
-def runs(file: Path, seed: int | None = None) -> tuple[Checked, ...]:
+def runs(file: Path, seed: int | None = None, own_timeline: bool = False) -> tuple[Checked, ...]:
     """Return all runs that a file asks for, each checked.
 
     Args:
         file: an experiment.
         seed: of the first run; the file's own by default.
+        own_timeline: the timeline will not be replaced, so expectations about its faults can be checked too.
 
     Raises:
-        ConfigError: by file, line and field.
+        MistakesError: all that is wrong, each by file, line and field.
     """
-    document = placed_yaml.read(file)
-    return tuple(_checked(file, variant) for variant in expand(document, seed))
+    found: list[Checked] = []
+    wrong: list[ConfigError] = []
+    for variant in expand(placed_yaml.read(file), seed):
+        try:
+            found.append(_checked(file, variant, own_timeline))
+        except ConfigError as error:
+            wrong += each(error)
+    if wrong:
+        raise MistakesError(wrong)
+    return tuple(found)
 
 
-def _checked(file: Path, variant: Variant) -> Checked:
-    parsed = experiment.parse(variant.document)
-    topology = _topology(file, variant.document, parsed)
-    cast = casting.cast(variant.document, parsed, casting.castable(topology))
-    casting.check_faults(variant.document, parsed, cast, topology)
+def _checked(file: Path, variant: Variant, own_timeline: bool) -> Checked:
+    """Return a run. What one mistake leaves of the document is checked further, so that all are told at once."""
+    document, wrong = variant.document, list[ConfigError]()
+    try:
+        parsed = experiment.parse(document)
+    except ConfigError as error:
+        wrong += each(error)
+        document, parsed = _what_is_left(document, wrong)
+    with _collected(wrong):
+        topology = _topology(file, document, parsed)
+        cast = casting.cast(document, parsed, casting.castable(topology))
+        wrong += casting.unmeasured(document, parsed) if own_timeline else ()
+        casting.check_faults(document, parsed, cast, topology)
+    if wrong:
+        raise MistakesError(wrong)
     return Checked(variant, parsed, topology, cast)
+
+
+def _what_is_left(document: PlacedYaml, wrong: list[ConfigError]) -> tuple[PlacedYaml, Experiment]:
+    """Return the document without what was refused, and its experiment.
+
+    Raises:
+        MistakesError: that is no experiment; all that is known to be wrong.
+    """
+    whole = document.values
+    while True:
+        left = document.without_wrong(Experiment)
+        try:
+            parsed = left.checked(Experiment)
+        except ConfigError as error:
+            removed = tuple(f": {name}: required" for name in whole if name not in left.values)
+            wrong += [one for one in each(error) if not str(one).endswith(removed)]
+            if left.values == document.values:
+                raise MistakesError(wrong) from None
+            document = left
+            continue
+        with _collected(wrong):
+            experiment.parse(left)
+        return left, parsed
+
+
+@contextmanager
+def _collected(wrong: list[ConfigError]) -> Iterator[None]:
+    """Add the mistakes that end the block to a list."""
+    try:
+        yield
+    except ConfigError as error:
+        wrong += each(error)
 
 
 def _topology(file: Path, document: PlacedYaml, parsed: Experiment) -> Topology:

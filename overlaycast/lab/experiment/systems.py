@@ -18,11 +18,12 @@ from typing import TYPE_CHECKING, Final
 from overlaycast.errors import ConfigError
 from overlaycast.lab.experiment.experiment import Experiment, FileStream
 from overlaycast.lab.experiment.system import System
+from overlaycast.lab.results.metrics import OF_FAULTS
 
 if TYPE_CHECKING:
     from overlaycast.lab.experiment.plan import Plan
     from overlaycast.lab.faults.faults import Fault
-    from overlaycast.lab.topology.topology import Topology
+from overlaycast.lab.topology.topology import Topology
 
 WORDS: Final[dict[str, str]] = {
     "overlay": "overlay",
@@ -44,13 +45,6 @@ STAR: Final = {
 _PARTS: Final = re.compile("primar|forwarder|backup")
 _ANYWHERE: Final = ("kill", "leave", "freeze", "link-", "router-", "partition")
 """What can happen to receivers and networks whatever carries the stream."""
-
-OF_FAULTS: Final = {
-    *("inbound_copies_after", "heir_fed_from_outside", "recovered_ms", "detected_ms", "affected", "moved", "back_ms"),
-    *("moved_below_top", "moved_while_well", "bystanders_moved", "bystanders_gap_ms", "bystanders_latency_ms"),
-    *("fed_by_backup", "told_why"),
-}
-"""Metrics that say nothing where nothing goes wrong."""
 
 MULTICAST_SHARE: Final = 0.9
 """Part of the thinnest link that a file is sent at over multicast, which nothing slows down."""

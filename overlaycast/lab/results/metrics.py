@@ -277,3 +277,9 @@ METRICS: Final[dict[str, Metric]] = {
     ),
     "control_bytes": Metric("bytes of control messages, both ways", "bytes", lambda result, _: result.control.bytes),
 }
+OF_FAULTS: Final = {
+    *("inbound_copies_after", "heir_fed_from_outside", "recovered_ms", "detected_ms", "affected", "moved", "back_ms"),
+    *("moved_below_top", "moved_while_well", "bystanders_moved", "bystanders_gap_ms", "bystanders_latency_ms"),
+    *("fed_by_backup", "told_why"),
+}
+"""Metrics that say nothing where nothing goes wrong."""

@@ -14,9 +14,9 @@ from overlaycast.lab.analysis import judge, series
 from overlaycast.lab.analysis.compare import StoredRun, compare
 from overlaycast.lab.commands import lab
 from overlaycast.lab.commands.compare import CompareSettings
-from overlaycast.lab.experiment.systems import OF_FAULTS
 from overlaycast.lab.report import compare_page, compare_table
 from overlaycast.lab.results import metrics
+from overlaycast.lab.results.metrics import OF_FAULTS
 from overlaycast.settings import load
 from tests.lab import made_up
 from tests.lab.made_up import Story
