@@ -286,7 +286,13 @@ def _label(member: SeatView, members: dict[int, SeatView]) -> str:
         marks.append(f"site {member.site}")
     if member.standbys:
         marks.append("standby " + ", ".join(members[s].name if s in members else str(s) for s in member.standbys))
-    colour = "red" if member.state in ("SUSPECT", "DEAD") else "dim"
+    if member.receive_mbit is not None:
+        marks.append(f"{member.receive_mbit:.3g} Mbit/s")
+    if member.latency_ms is not None:
+        marks.append(f"{member.latency_ms:.0f} ms late")
+    if member.lost:
+        marks.append(f"{member.lost} lost")
+    colour = "red" if member.state in ("SUSPECT", "SILENT", "DEAD") else "dim"
     host = f" [dim]{_shown(member.host)}[/dim]" if member.host else ""
     state = f"[{colour}]{_shown(member.state)}[/{colour}]"
     return f"[bold]{_shown(member.name)}[/bold]{host}  {_shown(', '.join(marks))}  {state}".rstrip()

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from overlaycast.overlay.state.group import Group
-from overlaycast.overlay.state.members import Member
+from overlaycast.overlay.state.members import Member, State
 from overlaycast.overlay.state.tree import depth
 from overlaycast.wire.views import CountersView, MemberView, PerformanceView, SeatView, TreeView
+
+SILENT_REPORTS: Final = 3
+SILENT_S: Final = 2.5
+"""A member of which nothing was heard for so many reports, and for so long, is shown as silent."""
 
 
 def members(group: Group) -> list[MemberView]:
@@ -23,7 +27,6 @@ def _member(group: Group, member: Member) -> MemberView:
         addresses=tuple(f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in member.addresses),
         performance=PerformanceView(rtt_ms=member.rtt_ms, rate_mbit=member.rate_mbit),
         transmit_mbit=_rounded(member.watch.transmit_mbit),
-        receive_mbit=_rounded(member.watch.receive_mbit),
         routers=tuple(router.name for router in member.router.up() if router.parent is not None)
         if member.router
         else (),
@@ -52,14 +55,22 @@ def _seat(group: Group, member: Member) -> dict[str, Any]:
         "depth": depth(member),
         "primary": member.primary,
         "standbys": tuple(standby.id for standby in member.standbys),
-        "state": _state(member),
+        "state": _state(group, member),
+        "receive_mbit": _rounded(member.watch.receive_mbit),
+        "latency_ms": _rounded(member.watch.latency_ms),
+        "lost": member.watch.lost,
     }
 
 
-def _state(member: Member) -> str:
+def _state(group: Group, member: Member) -> str:
+    """Return the state that is known, or that neither the member nor anybody next to it has been heard of lately."""
     if member.done:
         return "DONE"
-    return "LEAVING" if member.leaving else member.state.name
+    if member.leaving:
+        return "LEAVING"
+    silent_s = max(SILENT_REPORTS * group.settings.report_ms / 1000, SILENT_S)
+    silent = member.state is State.ACTIVE and group.clock - member.watch.heard_at > silent_s
+    return "SILENT" if silent else member.state.name
 
 
 def tree(group: Group) -> TreeView:

@@ -106,6 +106,9 @@ class SeatView(_View):
     primary: bool = False
     standbys: tuple[int, ...] = ()
     state: str = ""
+    receive_mbit: float | None = Field(None, description="what it says it receives")
+    latency_ms: float | None = Field(None, description="how late its data comes, by its own clock and the source's")
+    lost: int = Field(0, description="records that never reached it, as it says")
 
 
 class PerformanceView(_View):
@@ -123,7 +126,6 @@ class MemberView(SeatView):
     addresses: tuple[str, ...] = ()
     performance: PerformanceView = PerformanceView()
     transmit_mbit: float | None = Field(None, description="what its children say they receive from it")
-    receive_mbit: float | None = Field(None, description="what it says it receives")
     routers: tuple[str | None, ...] = Field((), description="on its path, nearest first; null: it did not answer")
     children: tuple[int, ...] = ()
     degree: int = Field(0, description="most children it may have")

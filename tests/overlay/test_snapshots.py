@@ -28,6 +28,8 @@ def restored() -> Overlay:
 def test_a_snapshot_of_an_earlier_release_gives_the_same_tree() -> None:
     overlay = restored()
     tree = overlay.tree().model_dump(mode="json")
+    known = KEPT["tree"]["members"]
+    tree["members"] = [{name: one[name] for name in before} for one, before in zip(tree["members"], known, strict=True)]
     assert {name: tree[name] for name in KEPT["tree"]} == KEPT["tree"]
     check(overlay._group.tree, iter(overlay._group.members.values()))
 

@@ -64,6 +64,8 @@ class Watched:
     slow_since: float | None = None
     flag_until: float = 0.0
     lateness: Lateness | None = None
+    latency_ms: float | None = None
+    lost: int = 0
 
 
 @dataclass(slots=True, eq=False)

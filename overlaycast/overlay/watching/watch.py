@@ -42,7 +42,11 @@ DRIFT_S: Final = 3.0
 
 def on_report(group: Group, member: Member, message: Report, now: float) -> None:
     """Fig. 7, 700 to 710: keep what the report says, and move the receiver if it has gone on too low for too long."""
-    member.watch.status = message.state
+    member.watch.status, member.watch.lost, member.watch.latency_ms = (
+        message.state,
+        message.lost,
+        message.latency_p50_ms,
+    )
     if member.role == "source":
         _source_report(group, message)
         credit.on_source_report(group, message.next_seq, now)

@@ -72,3 +72,16 @@ def test_a_child_that_the_source_does_not_reach_gets_another_parent_though_the_s
     scene.overlay.tick(scene.now)
     scene.deliver()
     assert ("new-sender" in scene.kinds()) == (others == "fed")
+
+
+def test_the_tree_shows_rate_latency_losses_and_who_is_silent() -> None:
+    scene = group_of_four()
+    leaf = next(scene[name] for name in "abcd" if not scene.children(name))
+    scene.report(leaf, latency_p50_ms=12.3456, lost=7)
+    seats = {seat.id: seat for seat in scene.overlay.tree().members}
+    assert (seats[leaf.id].latency_ms, seats[leaf.id].lost, seats[leaf.id].state) == (12.346, 7, "ACTIVE")
+    assert seats[leaf.id].receive_mbit == scene.settings.rate_mbit
+    leaf.answers = False
+    scene.pass_time(4)
+    seats = {seat.id: seat for seat in scene.overlay.tree().members}
+    assert [one for one in seats if seats[one].state == "SILENT"] == [leaf.id]
