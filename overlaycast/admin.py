@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -258,7 +259,7 @@ def _drawn(name: str, answer: TreeView) -> Tree:
     """Return a group's tree for the terminal: which member feeds which, and which still wait to be attached."""
     from rich.tree import Tree
 
-    members = {member.id: member for member in answer.members}
+    members = {member.id: member for member in _told_apart(answer.members)}
     children: dict[int | None, list[SeatView]] = {}
     for member in sorted(members.values(), key=lambda m: (m.rank, m.id)):
         children.setdefault(member.parent, []).append(member)
@@ -276,6 +277,14 @@ def _drawn(name: str, answer: TreeView) -> Tree:
         below = branch.add(_label(member, members))
         todo += [(below, child) for child in reversed(children.get(member.id, []))]
     return drawing
+
+
+def _told_apart(members: Sequence[SeatView]) -> list[SeatView]:
+    """Return the members; where several have one name, each with its number behind it."""
+    names = Counter(member.name for member in members)
+    return [
+        one.model_copy(update={"name": f"{one.name} ({one.id})"}) if names[one.name] > 1 else one for one in members
+    ]
 
 
 def _label(member: SeatView, members: dict[int, SeatView]) -> str:

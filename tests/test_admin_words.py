@@ -26,3 +26,21 @@ def test_no_word_of_a_member_steers_the_terminal(word: str) -> None:
     assert len(lines) == 3
     assert all(line.isprintable() for line in lines)
     assert printable(word) in lines[1]
+
+
+def test_members_of_one_name_are_told_apart() -> None:
+    seats = [
+        SeatView.model_construct(
+            id=number, name=name, role="peer", host="", site="", state="ACTIVE", parent=parent, rank=number,
+            primary=False, standbys=standbys,
+        )
+        for number, name, parent, standbys in [(1, "s", None, ()), (2, "tv", 1, (3,)), (3, "tv", 1, ())]
+    ]  # fmt: skip
+    screen = io.StringIO()
+    Console(file=screen, width=400, highlight=False).print(
+        _drawn("g", TreeView.model_construct(epoch=1, members=tuple(seats)))
+    )
+    lines = screen.getvalue().split("\n")
+    assert "s  peer" in lines[1]
+    assert "tv (2)  peer, standby tv (3)" in lines[2]
+    assert "tv (3)  peer" in lines[3]

@@ -40,25 +40,25 @@ class Departure:
         if self._leaving and number == signal.SIGINT:
             self._program.finish(128 + number)
         elif not self._leaving:
-            self._go(0)
+            self._go(0, None, f"told to go ({signal.Signals(number).name})")
 
     def output_failed(self, reason: str) -> None:
         """Our output takes nothing any more: a clear end, and no other member suffers."""
         line = f"output: {reason}"
         self._program.tell(Failed(reason=line[:200]))
         if not self._leaving:
-            self._go(1, line)
+            self._go(1, line, line)
 
-    def _go(self, code: int, line: str | None = None) -> None:
+    def _go(self, code: int, line: str | None, reason: str) -> None:
         self._leaving = True
         if not self._parts.feed.stop():  # else END comes, and ends us
-            self._program.spawn(self._leave(code, line))
+            self._program.spawn(self._leave(code, line, reason))
 
-    async def _leave(self, code: int, line: str | None) -> None:
+    async def _leave(self, code: int, line: str | None, reason: str) -> None:
         """Children are moved first; what is held is forwarded until then."""
         self._parts.downstream.leaving = True
         if self._program.connected:
-            self._program.tell(Leaving())
+            self._program.tell(Leaving(reason=reason[:200]))
             if not await within(LEAVE_S, self.released.wait()):
                 self._program.say("exiting, although not all children have moved")
         delivery = self._parts.delivery

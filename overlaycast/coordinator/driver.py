@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from overlaycast.coordinator.allowance import Allowance
 from overlaycast.coordinator.brain import Brain, BrainMaker
@@ -87,6 +87,7 @@ class _Connected:
     link: MemberLink
     echoes: EchoInbox
     role: str
+    name: str
 
 
 class GroupDriver:
@@ -152,8 +153,13 @@ class GroupDriver:
             assert request.resume is not None
             secret = request.resume.secret
             kind = "resumed"
-        self._connect(member, link, request.role)
-        self.log.add(now, kind, member, {"name": request.name, "role": request.role, "host": link.host})
+        self._connect(member, link, request.role, request.name)
+        details: dict[str, Any] = {"name": request.name, "role": request.role, "host": link.host}
+        if namesakes := [
+            other for other, one in self._connected.items() if one.name == request.name and other != member
+        ]:
+            details["namesakes"] = namesakes
+        self.log.add(now, kind, member, details)
         # not sent before it is kept, like everything else
         self._outbox.insert(0, (member, Welcome(member=member, secret=secret, settings=self.row.settings)))
         self._unkept = True
@@ -327,10 +333,10 @@ class GroupDriver:
     def _source_linked(self) -> bool:
         return any(one.role == "source" for one in self._connected.values())
 
-    def _connect(self, member: int, link: MemberLink, role: str) -> None:
+    def _connect(self, member: int, link: MemberLink, role: str, name: str) -> None:
         if member in self._connected:
             self._disconnect(member).cut("replaced by a newer link")
-        self._connected[member] = _Connected(link, EchoInbox(), role)
+        self._connected[member] = _Connected(link, EchoInbox(), role, name)
 
     def _disconnect(self, member: int) -> MemberLink:
         """Take a member's link away; being measured ends with it, and the brain asks anew when the member is back."""

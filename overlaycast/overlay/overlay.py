@@ -155,7 +155,7 @@ class Overlay:
         elif isinstance(message, Pong):
             watch.on_pong(group, member, message, now)
         elif isinstance(message, Leaving):
-            self._leave(member, now, "leaving", "")
+            self._leave(member, now, "leaving", message.reason)
         elif isinstance(message, Failed):
             self._leave(member, now, "failed", message.reason)
         elif isinstance(message, Done) and not member.done:

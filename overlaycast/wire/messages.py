@@ -196,6 +196,7 @@ class Leaving(_Message):
     """The member goes (SIGTERM) once its children are moved; it stays until ``Released``."""
 
     kind: Literal["leaving"] = "leaving"
+    reason: str = Field("", max_length=200, description="why, for people")
 
 
 class Done(_Message):

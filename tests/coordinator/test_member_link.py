@@ -293,3 +293,18 @@ async def test_a_broken_brain_ends_the_coordinator_not_silently(start: Start) ->
             await anna.say(report(lost=666))
             await eventually(lambda: running.failures)
         assert isinstance(running.failures[0], AssertionError)
+
+
+async def test_the_event_of_a_member_names_those_that_have_its_name_already(start: Start) -> None:
+    async with start() as running:
+        token = await running.create()
+        async with member_link(running) as first, member_link(running) as second, member_link(running) as other:
+            assert (await welcome(first, token, name="tv")).member == 1
+            assert (await welcome(second, token, name="tv")).member == 2
+            await welcome(other, token, name="radio")
+            events = running.groups.get("demo").log.since(0, 100)
+            assert [event.details.get("namesakes") for event in events if event.kind == "connected"] == [
+                None,
+                [1],
+                None,
+            ]

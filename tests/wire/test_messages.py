@@ -79,6 +79,7 @@ FROM_MEMBER: list[MemberMessage] = [
     NotReceiving(epoch=1, parent=2, next_seq=3, silent_ms=80.5, reason="silence", now_from=7),
     Pong(nonce=1, next_seq=2, parent=3),
     Leaving(),
+    Leaving(reason="told to go (SIGTERM)"),
     Done(next_seq=4, sha256="0" * 64, ok=True),
     Failed(reason="disk full"),
     CONTENTS,
