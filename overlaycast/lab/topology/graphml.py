@@ -11,7 +11,8 @@ without coordinates is put in the middle of its neighbours, and where a whole pa
 ``DEFAULT_MS``.
 
 The attribute names are those of the Zoo (Knight, Nguyen, Falkner, Bowden, Roughan: "The Internet Topology Zoo", IEEE
-JSAC 29(9), 2011): ``Latitude``, ``Longitude``, ``Internal``, ``hyperedge``, ``label``, ``LinkSpeedRaw`` (bit/s).
+JSAC 29(9), 2011): ``Latitude``, ``Longitude``, ``Internal``, ``hyperedge``, ``label``, ``LinkSpeedRaw`` (bit/s). A link
+with ``delay`` (``delay_ms``, ``latency``) has that delay instead of its distance's. Defaults of keys hold.
 """
 
 from __future__ import annotations
@@ -34,6 +35,8 @@ FIBRE_KM_PER_MS: Final = 299.792458 * 2 / 3  # light in glass: two thirds of its
 FLOOR_MS: Final = 0.05  # two routers in one room still cost something
 DEFAULT_MS: Final = 1.0  # a link of unknown length
 
+_DELAYS: Final = ("delay_ms", "delay", "latency")
+_UNITS: Final = {"us": 0.001, "ms": 1.0, "s": 1000.0}
 _NAMESPACE: Final = "{http://graphml.graphdrawing.org/xmlns}"
 
 
@@ -75,11 +78,28 @@ def _parse(path: Path) -> nx.MultiGraph[str]:
         key.set("attr.type", "string")  # so that a wrong number is refused below, where its node is known
     for edge in root.iter(f"{_NAMESPACE}edge"):
         edge.attrib.pop("id", None)  # two links with one id are two links still
+    defaults = {domain: _defaults(root, domain) for domain in ("node", "edge")}
     try:
-        graph = nx.parse_graphml(ET.tostring(root, encoding="unicode"), force_multigraph=True)
+        graph = cast(
+            "nx.MultiGraph[str]", nx.parse_graphml(ET.tostring(root, encoding="unicode"), force_multigraph=True)
+        )
     except nx.NetworkXException as error:
         raise ConfigError(f"{path}: not GraphML: {error}") from None
-    return cast("nx.MultiGraph[str]", graph)
+    for _, values in graph.nodes(data=True):
+        values |= defaults["node"] | values
+    for *_, values in graph.edges(data=True):
+        values |= defaults["edge"] | values
+    return graph
+
+
+def _defaults(root: ET.Element, domain: str) -> dict[str, str]:
+    """Return the values that the keys of nodes or edges give to those that say nothing; networkx keeps but the last."""
+    found: dict[str, str] = {}
+    for key in root.iter(f"{_NAMESPACE}key"):
+        default = key.find(f"{_NAMESPACE}default")
+        if default is not None and key.get("for", "all") in (domain, "all"):
+            found[str(key.get("attr.name") or key.get("id"))] = default.text or ""
+    return found
 
 
 def _guarded(path: Path) -> ET.Element:
@@ -151,16 +171,50 @@ def _number(where: str, values: Mapping[str, str], field: str, low: float, high:
     return value
 
 
+def _flag(where: str, values: Mapping[str, str], field: str) -> bool | None:
+    """Return a flag, None where it is missing: 0 or 1, or true or false, as GraphML writes them."""
+    text = values.get(field, "").strip().lower()
+    if text in ("true", "false"):
+        return text == "true"
+    try:
+        value = _number(where, values, field, 0, 1)
+    except ConfigError:
+        got = values.get(field, "")
+        raise ConfigError(f"{where}: {field}: accepted is 0, 1, true or false (got {got!r:.40})") from None
+    return None if value is None else value != 0
+
+
+def _delay_ms(where: str, values: Mapping[str, str]) -> float | None:
+    """Return a link's own delay: ``delay`` or ``latency``, with a unit or in ms, or ``delay_ms``."""
+    for field in _DELAYS:
+        text = values.get(field, "").strip()
+        if not text:
+            continue
+        number, unit = text, "ms"
+        for one in ("ms", "us", "s"):
+            if text.endswith(one):
+                number, unit = text.removesuffix(one).strip(), one
+                break
+        try:
+            value = float(number) * _UNITS[unit]
+        except ValueError:
+            value = math.nan
+        if not 0 <= value <= 60_000:
+            raise ConfigError(f"{where}: {field}: accepted is 0 to 60000 ms, as in 5 or 5ms (got {text!r:.40})")
+        return value
+    return None
+
+
 def _internal(path: Path, found: nx.MultiGraph[str], notes: list[str]) -> list[str]:
     """Return the ids of the network's own nodes."""
 
-    def flag(node: str, field: str) -> float | None:
-        return _number(f"{path}: node {node}", found.nodes[node], field, 0, 1)
+    def flag(node: str, field: str) -> bool | None:
+        return _flag(f"{path}: node {node}", found.nodes[node], field)
 
-    routers = [node for node in found if flag(node, "Internal") != 0]
+    routers = [node for node in found if flag(node, "Internal") is not False]
     if len(routers) < len(found):
         notes.append(f"{len(found) - len(routers)} nodes outside of the network (Internal 0) left out")
-    joints = sum(flag(node, "hyperedge") == 1 for node in routers)
+    joints = sum(flag(node, "hyperedge") is True for node in routers)
     if joints:
         notes.append(f"{joints} nodes that stand for a shared medium (hyperedge 1) taken as routers")
     return routers
@@ -177,15 +231,18 @@ def _joined(path: Path, found: nx.MultiGraph[str], routers: list[str], notes: li
     for a, b, values in found.edges(data=True):
         rate = _number(f"{path}: edge {a}-{b}", values, "LinkSpeedRaw", 0, 1e15)
         mbit = rate / 1e6 if rate else None
+        delay = _delay_ms(f"{path}: edge {a}-{b}", values)
         if a not in graph or b not in graph:
             continue
         if a == b:
             loops += 1
         elif graph.has_edge(a, b):
             parallel += 1
-            graph.edges[a, b]["rate_mbit"] = _bundle(graph.edges[a, b]["rate_mbit"], mbit)
+            first = graph.edges[a, b]
+            first["rate_mbit"] = _bundle(first["rate_mbit"], mbit)
+            first["own_ms"] = first["own_ms"] if delay is None else min(delay, first["own_ms"] or delay)
         else:
-            graph.add_edge(a, b, rate_mbit=mbit)
+            graph.add_edge(a, b, rate_mbit=mbit, own_ms=delay)
     if loops:
         notes.append(f"{loops} links from a router to itself dropped")
     if parallel:
@@ -255,7 +312,9 @@ def _set_delays(graph: nx.Graph[str], notes: list[str]) -> None:
     unknown = 0
     for a, b, data in graph.edges(data=True):
         ends = graph.nodes[a]["spot"], graph.nodes[b]["spot"]
-        if None in ends:
+        if data["own_ms"] is not None:
+            data["delay_ms"] = max(FLOOR_MS, data["own_ms"])
+        elif None in ends:
             unknown += 1
             data["delay_ms"] = DEFAULT_MS
         else:

@@ -154,7 +154,7 @@ def test_order_follows_the_ids_not_the_file(tmp_path: Path) -> None:
         ([node(0, la="north", lo=1)], "node 0: Latitude: accepted is a number from -90 to 90 (got 'north')"),
         ([node(0, la=91, lo=1)], "node 0: Latitude: accepted is a number from -90 to 90 (got '91')"),
         ([node(0, la=1, lo="nan")], "node 0: Longitude: accepted is a number from -180 to 180 (got 'nan')"),
-        ([node(0, **{"in": 7})], "node 0: Internal: accepted is a number from 0 to 1 (got '7')"),
+        ([node(0, **{"in": 7})], "node 0: Internal: accepted is 0, 1, true or false (got '7')"),
         ([node(0), node(0)], "node 0: id: accepted is each id once"),
         ([node(0), edge(0, 9)], "edge 0-9: target: accepted is the id of a node (got '9')"),
         ([node(0), node(1), edge(0, 1, -5)], "edge 0-1: LinkSpeedRaw: accepted is a number from 0 to 1e+15 (got '-5')"),
@@ -232,3 +232,59 @@ def test_any_map_becomes_connected_with_delays(
 def test_distance_is_a_distance(a: tuple[float, float], b: tuple[float, float]) -> None:
     assert great_circle_km(a, b) == pytest.approx(great_circle_km(b, a), abs=1e-6)
     assert 0 <= great_circle_km(a, b) <= 20_016
+
+
+MORE_KEYS = """<key attr.name="delay" attr.type="string" for="edge" id="de"><default>7ms</default></key>
+<key attr.name="LinkSpeedRaw" attr.type="double" for="edge" id="ra"><default>5000000</default></key>
+<key attr.name="Internal" attr.type="boolean" for="node" id="bo"><default>true</default></key>
+<key attr.name="Latitude" attr.type="double" for="all" id="al"><default>3</default></key>
+<key attr.name="Longitude" attr.type="double" id="ol"><default>4</default></key>"""
+
+
+def with_defaults(folder: Path, *elements: str) -> RouterMap:
+    path = folder / "map.graphml"
+    path.write_text(text(*elements).replace(KEYS, MORE_KEYS))
+    return read_graphml(path)
+
+
+def test_each_key_has_its_default(tmp_path: Path) -> None:
+    own = '<edge source="1" target="2"><data key="ra">9000000</data><data key="de">2</data></edge>'
+    found = with_defaults(tmp_path, node(0), node(1, al=5), node(2), node(3, bo="false"), edge(0, 1), own)
+    assert len(found.graph) == 3
+    assert said(found, "1 nodes outside of the network")
+    assert found.graph.edges[0, 1] == {"delay_ms": 7.0, "rate_mbit": 5.0}
+    assert found.graph.edges[1, 2] == {"delay_ms": 2.0, "rate_mbit": 9.0}
+    assert (found.graph.nodes[0]["latitude"], found.graph.nodes[1]["latitude"]) == (3, 5)
+
+
+@pytest.mark.parametrize(("flag", "kept"), [("true", 2), ("True", 2), ("1", 2), ("false", 1), ("0", 1), ("", 2)])
+def test_flags_are_as_graphml_and_the_zoo_write_them(tmp_path: Path, flag: str, kept: int) -> None:
+    found = with_defaults(tmp_path, node(0), node(1, bo=flag), edge(0, 1))
+    assert len(found.graph) == kept
+
+
+@pytest.mark.parametrize(
+    ("delay", "ms"), [("5", 5), ("5ms", 5), ("5 ms", 5), ("0.02s", 20), ("300us", 0.3), ("0", FLOOR_MS), ("1e1", 10)]
+)
+def test_a_links_own_delay_counts(tmp_path: Path, delay: str, ms: float) -> None:
+    own = f'<edge source="0" target="1"><data key="de">{delay}</data></edge>'
+    found = with_defaults(tmp_path, node(0), node(1, al=50), own)
+    assert found.graph.edges[0, 1]["delay_ms"] == pytest.approx(ms)
+
+
+def test_of_parallel_links_the_shorter_delay_counts(tmp_path: Path) -> None:
+    both = "".join(f'<edge source="0" target="1"><data key="de">{ms}</data></edge>' for ms in (9, 4, 6))
+    assert with_defaults(tmp_path, node(0), node(1), both).graph.edges[0, 1]["delay_ms"] == 4
+
+
+@pytest.mark.parametrize("delay", ["-1", "nan", "soon", "70s", "5 min"])
+def test_a_delay_that_is_none_is_refused(tmp_path: Path, delay: str) -> None:
+    own = f'<edge source="0" target="1"><data key="de">{delay}</data></edge>'
+    with pytest.raises(ConfigError, match=r"edge 0-1: delay: accepted is 0 to 60000 ms"):
+        with_defaults(tmp_path, node(0), node(1), own)
+
+
+@pytest.mark.parametrize("flag", ["yes", "2", "0.5.1"])
+def test_a_flag_that_is_none_is_refused(tmp_path: Path, flag: str) -> None:
+    with pytest.raises(ConfigError, match=r"node 1: Internal: accepted is 0, 1, true or false"):
+        with_defaults(tmp_path, node(0), node(1, bo=flag), edge(0, 1))
