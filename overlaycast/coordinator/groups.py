@@ -109,6 +109,12 @@ class Groups:
                 loop.cancel()
             await asyncio.gather(*loops, return_exceptions=True)
             self._save_time()
+            self._save_stops()
+
+    def _save_stops(self) -> None:
+        with suppress(StateError):  # then the numbers skip some, as after a crash
+            for name, running in self._groups.items():
+                self._store.save_stop(name, running.driver.log.next_number)
 
     async def _keep_time(self) -> None:
         while True:
@@ -225,7 +231,10 @@ class Groups:
 
     def _make(self, row: GroupRow) -> _Running:
         kept = self._store.snapshot(row.name)
-        events = EventLog(row.name, self._journal, 0 if kept is None else kept[1] + RESTART_GAP)
+        first = self._store.take_stop(row.name)
+        if first is None:
+            first = 0 if kept is None else kept[1] + RESTART_GAP
+        events = EventLog(row.name, self._journal, first)
         driver = GroupDriver(row, self._maker, self._store, events, self._measurer, self._clock)
         if kept is not None:
             events.add(self._clock(), "restored", None, {"members": len(driver.brain.members())})

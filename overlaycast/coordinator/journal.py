@@ -2,7 +2,8 @@
 
 Owns: the numbers, the bound, the file. Refuses: meaning.
 
-Invariants: numbers grow by one; after a restart they go on further up, never down; memory holds ``CAPACITY`` events.
+Invariants: numbers grow by one, also over a restart; after a crash they go on further up, never down; memory holds
+``CAPACITY`` events.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ log = logging.getLogger(__name__)
 
 CAPACITY: Final = 10_000
 RESTART_GAP: Final = 1_000_000
-"""Numbers skipped at a restart: more events than can have happened since the last one that was kept."""
+"""Numbers skipped after a crash: more events than can have happened since the last one that was kept."""
 
 
 def open_journal(path: Path | None) -> LineFile:

@@ -37,6 +37,11 @@ CREATE TABLE members (
     PRIMARY KEY (name, member)
 ) STRICT, WITHOUT ROWID;
 """
+_STOPPED: Final = """
+CREATE TABLE IF NOT EXISTS stopped (
+    name TEXT PRIMARY KEY REFERENCES groups ON DELETE CASCADE, events INTEGER NOT NULL
+) STRICT;
+"""
 _CLOCK: Final = """
 CREATE TABLE IF NOT EXISTS clock (row INTEGER PRIMARY KEY CHECK (row = 0), at REAL NOT NULL) STRICT;
 """
@@ -82,6 +87,7 @@ class Store:
             self._db.execute("PRAGMA foreign_keys = ON")
             self._prepare()
             self._db.execute(_CLOCK)
+            self._db.execute(_STOPPED)
             # from here on whoever asks is a loop that must not wait
             self._db.execute("PRAGMA busy_timeout = 0")
 
@@ -146,6 +152,17 @@ class Store:
         with self._complaints():
             row = self._db.execute("SELECT body, events FROM snapshots WHERE name = ?", (name,)).fetchone()
             return None if row is None else (json.loads(row[0]), row[1])
+
+    def save_stop(self, name: str, events: int) -> None:
+        """Keep the number of a group's next event: nothing more happens until the next start."""
+        with self._complaints():
+            self._db.execute("INSERT OR REPLACE INTO stopped (name, events) VALUES (?, ?)", (name, events))
+
+    def take_stop(self, name: str) -> int | None:
+        """Return what ``save_stop`` kept, and forget it: it holds for one start. None: there was a crash."""
+        with self._complaints():
+            row = self._db.execute("DELETE FROM stopped WHERE name = ? RETURNING events", (name,)).fetchall()
+            return row[0][0] if row else None
 
     def add_secret(self, name: str, member: int, secret: bytes) -> None:
         """Keep the hash of a member's secret."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import random
 import sqlite3
 import stat
@@ -16,11 +17,13 @@ from hypothesis import strategies as st
 
 from overlaycast.coordinator.allowance import Allowance
 from overlaycast.coordinator.folder import open_folder
-from overlaycast.coordinator.journal import CAPACITY, EventLog, open_journal
+from overlaycast.coordinator.journal import CAPACITY, RESTART_GAP, EventLog, open_journal
 from overlaycast.coordinator.secret import hash_of, matches, new_token
 from overlaycast.coordinator.store import GroupRow, Store
 from overlaycast.errors import ConfigError
 from overlaycast.wire.group import GroupSettings
+from overlaycast.wire.messages import Welcome
+from tests.coordinator.conftest import Start, eventually, member_link, subscription
 
 
 def row(name: str, created: float = 1.0) -> GroupRow:
@@ -86,6 +89,8 @@ import sys
 from pathlib import Path
 from overlaycast.coordinator.store import GroupRow, Store
 from overlaycast.wire.group import GroupSettings
+from overlaycast.wire.messages import Welcome
+from tests.coordinator.conftest import Start, eventually, member_link, subscription
 store = Store(Path(sys.argv[1]))
 store.add_group(GroupRow("a", GroupSettings(), b"k" * 32, b"t" * 32, None, 1.0))
 for number in range(1, 1_000_000):
@@ -194,3 +199,21 @@ def test_an_allowance_is_never_exceeded(rate: float, burst: float, asked: list[t
     for start, (since, _) in enumerate(taken):
         spent = sum(amount for _, amount in taken[start:])
         assert spent <= (burst + rate * (now - since)) * (1 + 1e-9) + 1e-6
+
+
+async def test_event_numbers_go_on_after_a_restart_and_jump_after_a_crash(start: Start, tmp_path: Path) -> None:
+    async with start() as running:
+        token = await running.create()
+        async with member_link(running) as anna:
+            await anna.say(subscription(token))
+            assert isinstance(await anna.hear(), Welcome)
+        await eventually(lambda: running.groups.get("demo").connected == 0)
+        numbers = [running.groups.get("demo").log.next_number]
+    for _ in range(2):  # a group that nobody has come to since the last start is stopped like any other
+        async with start() as running:
+            numbers.append(running.groups.get("demo").log.next_number)
+    assert [after - before for before, after in itertools.pairwise(numbers)] == [1, 1]  # "restored"
+    with contextlib.closing(Store(tmp_path / "state" / "state.db")) as store:
+        assert store.take_stop("demo") == numbers[-1]
+    async with start() as running:
+        assert running.groups.get("demo").log.next_number > numbers[-1] + RESTART_GAP // 2
