@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from overlaycast.overlay.placing import placement
+from overlaycast.overlay.plan import moves
 from overlaycast.wire.messages import Begin, Done, Failed, NotReceiving, Released
-from tests.overlay.scene import Scene, after_a_death, figure_2a
+from tests.overlay.scene import Scene, after_a_death, figure_2a, inside, record
 
 
 def six_sites(mode: str, members: int = 8, uplink: float = 20.0, **settings: object) -> Scene:
@@ -224,3 +226,16 @@ def test_an_error_about_an_order_that_was_replaced_is_ignored() -> None:
     old = NotReceiving(epoch=0, parent=scene["d1"].id, next_seq=0, silent_ms=80, reason="silence")
     scene.say(scene["c2"], old)
     assert scene.overlay.messages_to_send() == []
+
+
+def test_a_member_that_is_kept_away_from_all_who_have_room_is_forgiven() -> None:
+    scene = Scene(source_out_degree=2, improve_s=0)
+    scene.join("s", ("r0",), "source")
+    scene.join("a", ("r0", "r1"))
+    group, orphan = inside(scene), record(scene, "a")
+    source = moves.detach(group, orphan)
+    assert source is not None
+    orphan.barred = (source.id,)
+    assert placement.attach_to_best(group, orphan)
+    assert orphan.parent is source
+    assert not orphan.barred
