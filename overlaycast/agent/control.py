@@ -59,6 +59,11 @@ class _NotNowError(Exception):
     """The coordinator refuses, and that need not last: it was started on a wrong state, the group is full, …"""
 
 
+SERVICE_RESTART: Final = 1012
+RESTART_S: Final = 10.0
+"""Seconds that a coordinator which has said that it restarts may stay away before anybody is told."""
+
+
 def websocket_url(coordinator: str) -> str:
     """Return where members connect, for ``http://HOST:PORT``.
 
@@ -117,6 +122,7 @@ class ControlLink:
         self._something = asyncio.Event()
         self._sent = asyncio.Event()
         self._warned_at: float | None = None
+        self._back_by = 0.0
 
     def send(self, message: MemberMessage) -> None:
         """Say something: now if the link is up; else only what must arrive is kept for later."""
@@ -157,6 +163,10 @@ class ControlLink:
 
     def _remind(self, error: Exception) -> None:
         now = asyncio.get_running_loop().time()
+        if isinstance(error, ConnectionClosed) and error.rcvd is not None and error.rcvd.code == SERVICE_RESTART:
+            self._back_by = now + RESTART_S
+        if now < self._back_by:
+            return
         if self._warned_at is None or now - self._warned_at >= REMIND_S:
             self._warned_at = now
             self._warn(f"coordinator {self._coordinator} {_what_is_wrong(error)}")

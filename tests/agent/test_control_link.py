@@ -76,3 +76,27 @@ async def test_a_member_that_comes_back_is_not_ended_by_a_refusal(
         assert await said.get() == f"coordinator {url} refused, trying again: no?[2J"
         running.cancel()
         await asyncio.wait({running})
+
+
+async def test_a_restart_is_told_only_if_it_takes_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("overlaycast.agent.control.RESTART_S", 0.5)
+    ends: list[float] = []
+
+    async def restart(link: ServerConnection) -> None:
+        await link.recv()
+        ends.append(asyncio.get_running_loop().time())
+        if len(ends) == 1:
+            await link.close(1012, "")
+        else:
+            await link.close(1008, "not yet")
+
+    said: asyncio.Queue[str] = asyncio.Queue()
+    async with serve(restart, "127.0.0.1", 0) as server, asyncio.timeout(60):
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        link = ControlLink(url, lambda _: REQUEST, lambda _: None, said.put_nowait, random.Random(1))
+        running = asyncio.create_task(link.run())
+        line = await said.get()
+        running.cancel()
+        await asyncio.wait({running})
+    assert line.endswith("not yet")
+    assert asyncio.get_running_loop().time() - ends[0] >= 0.5
