@@ -4,7 +4,7 @@ Owns: the order of things on one link: subscribe, be let in or refused, talk, be
 driver and the brain), and which subscribers are let in (``groups``).
 
 Invariants: whichever of reading and writing ends first ends the other; a member that was let in is always reported as
-gone, once; no more than ``UNSUBSCRIBED_LIMIT`` links are open that have not subscribed.
+gone, once; no more than ``UNSUBSCRIBED_LIMIT`` links are open that have not subscribed, and each address has its share.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from overlaycast.coordinator.driver import refusal
 from overlaycast.coordinator.groups import Groups
 from overlaycast.coordinator.link import MemberLink
+from overlaycast.coordinator.newcomers import Newcomers
 from overlaycast.coordinator.settings import CoordinatorSettings
 from overlaycast.coordinator.store import StateError
 from overlaycast.errors import RefusedError, RemoteProtocolError
@@ -25,7 +26,6 @@ from overlaycast.errors import RefusedError, RemoteProtocolError
 log = logging.getLogger(__name__)
 
 UNSUBSCRIBED_LIMIT: Final = 1024
-_TRY_AGAIN: Final = 1013
 
 
 class Door:
@@ -34,13 +34,10 @@ class Door:
     def __init__(self, groups: Groups, settings: CoordinatorSettings) -> None:
         self._groups = groups
         self._settings = settings
-        self._newcomers = asyncio.Semaphore(UNSUBSCRIBED_LIMIT)
+        self._newcomers = Newcomers(settings.newcomers_per_address, UNSUBSCRIBED_LIMIT)
 
     async def serve(self, socket: WebSocket) -> None:
         """Serve one link until it ends."""
-        if self._newcomers.locked():
-            await socket.close(_TRY_AGAIN, "too many newcomers")
-            return
         await socket.accept()
         link = MemberLink(socket, self._settings)
         writer = asyncio.create_task(link.write_all())
@@ -57,7 +54,7 @@ class Door:
 
     async def _listen(self, link: MemberLink) -> None:
         try:
-            async with self._newcomers:
+            with self._newcomers.waiting(link):
                 request = await link.subscription()
             driver, member = self._groups.subscribe(request, link)
         except RefusedError as error:

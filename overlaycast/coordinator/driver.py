@@ -16,6 +16,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -114,6 +115,7 @@ class GroupDriver:
         )
         self._secrets = store.secrets(row.name)
         self._connected: dict[int, _Connected] = {}
+        self._hosts: Counter[str] = Counter()
         self._inbox: asyncio.Queue[_Item] = asyncio.Queue(_INBOX_LIMIT)
         self._outbox: list[tuple[int, CoordinatorMessage]] = []
         self._measuring: dict[int, asyncio.Task[None]] = {}
@@ -190,6 +192,10 @@ class GroupDriver:
     def connected(self) -> int:
         """How many members have a link."""
         return len(self._connected)
+
+    def connected_at(self, host: str) -> int:
+        """How many members have a link from this address."""
+        return self._hosts[host]
 
     def traffic(self) -> Traffic:
         """Return what has crossed this group's control links since the start of the coordinator."""
@@ -337,10 +343,14 @@ class GroupDriver:
         if member in self._connected:
             self._disconnect(member).cut("replaced by a newer link")
         self._connected[member] = _Connected(link, EchoInbox(), role, name)
+        self._hosts[link.host] += 1
 
     def _disconnect(self, member: int) -> MemberLink:
         """Take a member's link away; being measured ends with it, and the brain asks anew when the member is back."""
         link = self._connected.pop(member).link
+        self._hosts[link.host] -= 1
+        if not self._hosts[link.host]:
+            del self._hosts[link.host]
         if member in self._measuring:
             self._measuring.pop(member).cancel()
         _add(self._past, link.traffic)

@@ -201,12 +201,21 @@ class Groups:
         try:
             self._authenticate(request, driver)
             back = request.resume is not None and driver.proves(request.resume)
-            if not back and driver.connected >= self._settings.members_limit:
-                raise RefusedError("full", f"group {request.group} is full: {driver.connected} members")
+            if not back and request.role != "source":  # there is one source at most, and its place is kept
+                self._find_room(driver, link.host)
         except RefusedError as error:
             self._note_refusal(running, {"code": error.code, "name": request.name, "host": link.host})
             raise
         return driver, driver.subscribe(_with_hosts(request, link.host), link)
+
+    def _find_room(self, driver: GroupDriver, host: str) -> None:
+        if driver.connected >= self._settings.members_limit:
+            raise RefusedError("full", f"group {driver.row.name} is full: {driver.connected} members")
+        here = driver.connected_at(host)
+        if here >= self._settings.members_per_address:
+            raise RefusedError(
+                "full", f"group {driver.row.name} has {here} members at {printable(host)}, and takes no more there"
+            )
 
     def _note_refusal(self, running: _Running, details: dict[str, Any]) -> None:
         # a refused subscriber has proved nothing: it must not fill the journal's disk, nor push out other events

@@ -12,7 +12,7 @@ import asyncio
 import contextlib
 import signal
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
 from typing import Any, Final
 
@@ -20,6 +20,8 @@ import uvicorn
 from fastapi import FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from overlaycast.coordinator.allowance import Allowance
+from overlaycast.coordinator.frames import FrameCounter
 from overlaycast.coordinator.listeners import BACKLOG
 from overlaycast.wire.messages import MAX_MESSAGE
 
@@ -27,6 +29,9 @@ REQUEST_LIMIT: Final = 10.0
 _GRACE_S: Final = 3
 _PING_EVERY_S: Final = 5.0
 _PING_LIMIT_S: Final = 10.0
+_FRAMES_A_MESSAGE: Final = 10
+"""A proxy may send a message in several frames."""
+_BURST_S: Final = 8.0
 
 
 class _HeadTimer:
@@ -82,6 +87,37 @@ class _TimedHttp(asyncio.Protocol):
         super().connection_lost(exc)
 
 
+class _BoundedFrames(asyncio.Protocol):
+    """Goes in front of uvicorn's WebSocket protocol: whoever floods it with frames, such as PINGs, is cut off.
+
+    The first bytes are the request that uvicorn's HTTP protocol hands over; frames follow.
+    """
+
+    frames_per_s: float
+    _frames: FrameCounter | None = None
+    _allowed: Allowance
+    _flooded: asyncio.Transport | None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self._flooded = transport if isinstance(transport, asyncio.Transport) else None
+        self._allowed = Allowance(self.frames_per_s, self.frames_per_s * _BURST_S, asyncio.get_running_loop().time())
+
+    def data_received(self, data: bytes) -> None:
+        if self._frames is None:
+            self._frames = FrameCounter()
+        elif not self._allowed.take(self._frames.begun(data), asyncio.get_running_loop().time()):
+            if self._flooded is not None:
+                self._flooded.abort()
+            return
+        super().data_received(data)
+
+
+def _bounded(protocol: type[asyncio.Protocol] | None, frames_per_s: float) -> type[asyncio.Protocol]:
+    assert protocol is not None
+    return type("BoundedWebSocket", (_BoundedFrames, protocol), {"frames_per_s": frames_per_s})
+
+
 def _timed(app: ASGIApp) -> ASGIApp:
     """Return ``app`` between a head that is complete and the wait for the next."""
 
@@ -123,10 +159,17 @@ class _Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-def make_server(app: FastAPI, before_shutdown: Callable[[], None]) -> uvicorn.Server:
+def make_server(
+    app: FastAPI,
+    before_shutdown: Callable[[], None],
+    trusted_proxies: Sequence[str] = (),
+    messages_per_s: float = 50.0,
+) -> uvicorn.Server:
     """Return a server for ``app``; ``await server.serve(sockets=[...])`` runs it until a signal or ``should_exit``.
 
-    ``before_shutdown`` is called when it begins to close its connections.
+    ``before_shutdown`` is called when it begins to close its connections. What ``trusted_proxies`` say of where a
+    connection comes from (``X-Forwarded-For``) is believed, and nobody else. A member sends
+    ``messages_per_s`` at most; a link with far more frames than that is cut off.
     """
     options: dict[str, Any] = {
         "http": "h11",
@@ -142,8 +185,11 @@ def make_server(app: FastAPI, before_shutdown: Callable[[], None]) -> uvicorn.Se
         "access_log": False,
         "server_header": False,
         "timeout_graceful_shutdown": _GRACE_S,
+        "proxy_headers": bool(trusted_proxies),
+        "forwarded_allow_ips": list(trusted_proxies),
     }
     config = uvicorn.Config(_timed(app), **options)
     config.load()
     config.http_protocol_class = type("TimedHttp", (_TimedHttp, config.http_protocol_class), {})
+    config.ws_protocol_class = _bounded(config.ws_protocol_class, _FRAMES_A_MESSAGE * messages_per_s)
     return _Server(config, before_shutdown)

@@ -5,6 +5,7 @@ Owns: names and defaults. Refuses: a group's settings; those are ``wire.group``.
 
 from __future__ import annotations
 
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -21,6 +22,16 @@ def _with_host(text: EndpointText) -> EndpointText:
     return text
 
 
+def _is_network(text: str) -> str:
+    try:
+        return str(ip_network(text))
+    except ValueError:
+        raise ValueError("accepted: an IP address, or a network such as 192.0.2.0/24") from None
+
+
+TrustedProxy = Annotated[str, AfterValidator(_is_network)]
+
+
 class CoordinatorSettings(Settings):
     """Run the control plane: authenticate, measure and place members. The stream never passes through it."""
 
@@ -33,6 +44,16 @@ class CoordinatorSettings(Settings):
         None, description="locate members by traceroute, which needs CAP_NET_RAW; default: if it is possible"
     )
     members_limit: int = Field(10_000, ge=1, le=1_000_000, description="maximum members of one group")
+    members_per_address: int = Field(500, ge=1, le=1_000_000, description="maximum members of one group at one address")
+    newcomers_per_address: int = Field(
+        256,
+        ge=1,
+        le=1024,
+        description="maximum connections from one address that have not subscribed; one more closes the oldest",
+    )
+    trusted_proxy: list[TrustedProxy] = Field(
+        [], description="address or network of a proxy whose X-Forwarded-For is believed; may be repeated"
+    )
     groups_limit: int = Field(1000, ge=1, le=100_000, description="maximum groups")
     measure_at_once: int = Field(32, ge=1, le=1024, description="maximum members measured at the same time")
     subscribe_timeout_s: float = Field(
