@@ -196,8 +196,8 @@ FAULTS = {
     "slow-reader": "target: 202b, heal_after_s: 1",
     "disk-full": "target: 202b",
     "clock-step": "target: 202b, by_s: 120, heal_after_s: 1",
-    "tamper": "target: 202b, heal_after_s: 1",
-    "mute": "target: 202b, heal_after_s: 1",
+    "tamper": "target: 202a, heal_after_s: 1",
+    "mute": "target: 202a, heal_after_s: 1",
     "lie": "target: 202b, heal_after_s: 1",
 }
 

@@ -60,6 +60,7 @@ class Figures:
         all_copies: copies summed over all links; what multicast needs is the size of its tree.
         cpu_s: processor seconds of all members together since the stream began.
         control_bytes: of the control plane.
+        got_nothing: receivers to which no record came.
     """
 
     system: str
@@ -81,6 +82,7 @@ class Figures:
     all_copies: float
     cpu_s: float | None
     control_bytes: int | None
+    got_nothing: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +183,7 @@ def _figures(run: StoredRun, links: Sequence[Copies]) -> Figures:
         all_copies=round(sum(copies), 2),
         cpu_s=round(sum(cpu.values()), 2) if cpu else None,
         control_bytes=run.result.control.bytes,
+        got_nothing=sum(one.received == 0 for one in receivers),
     )
 
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, cast
@@ -70,11 +72,14 @@ def main(argv: list[str]) -> int:
     refuse_run_folder(out, PROG)
     found = [_plan(settings, system, out) for system in _listed(settings.systems)]
     writable(out, f"{PROG}: out")
-    for plan in found:
+    struck: dict[str, str] = {}
+    for planned in found:
+        plan = _aimed(settings, planned, out, struck)
         print(f"— {plan.system}", file=sys.stderr)
         code = isolated(Inside(plan, tables=False))
         if code > 1 or not (plan.out / "result.json").is_file():
             return code  # the run has printed why
+        struck = _struck(plan) | struck
     _conclude(settings, out.resolve())
     return 0
 
@@ -89,6 +94,22 @@ def _plan(settings: CompareSettings, system: System, out: Path) -> Plan:
         system=system,
     )
     return plans(wanted, settings.experiment)[0]
+
+
+def _aimed(settings: CompareSettings, planned: Plan, out: Path, struck: Mapping[str, str]) -> Plan:
+    """Return a plan whose faults hit what they hit in the systems before."""
+    from overlaycast.lab.experiment.systems import adapted, aimed_alike
+
+    if not struck or not settings.faults:
+        return planned
+    whole = replace(_plan(settings, "overlay", out), out=planned.out)
+    return adapted(aimed_alike(whole, struck), planned.system)
+
+
+def _struck(plan: Plan) -> dict[str, str]:
+    from overlaycast.lab.results.result import Result
+
+    return {fault.id: fault.target for fault in Result.read(plan.out / "result.json").faults}
 
 
 def _conclude(settings: CompareSettings, out: Path) -> None:

@@ -11,7 +11,7 @@ A fault whose target a baseline does not have (a primary, a forwarder, a coordin
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
@@ -78,6 +78,23 @@ def adapted(plan: Plan, system: System) -> Plan:
         notes=(*plan.notes, *notes),
         command=f"{plan.command} --system {system}",
     )
+
+
+def aimed_alike(plan: Plan, struck: Mapping[str, str]) -> Plan:
+    """Return the plan with targets as an earlier system's run resolved them, so that the same hosts are struck.
+
+    Args:
+        plan: of another system, on the same network.
+        struck: fault -> what it hit, as results name it. What is no single receiver stays an expression.
+    """
+    hosts = set(plan.cast.peers)
+    faults = tuple(
+        fault.model_copy(update={"id": name, "target": struck[name]})
+        if struck.get(name) in hosts
+        else fault.model_copy(update={"id": name})
+        for name, fault in plan.experiment.faults
+    )
+    return replace(plan, experiment=plan.experiment.model_copy(update={"timeline": faults}))
 
 
 def without_faults(plan: Plan) -> Plan:

@@ -29,9 +29,12 @@ def render(comparison: Comparison, runs: Sequence[StoredRun], command: str) -> s
         comparison=comparison,
         lead=compare_words.lead(comparison),
         late=compare_words.late(comparison),
+        missing=compare_words.missing(comparison),
         second=compare_words.second(comparison),
         systems=[(system, compare_words.name(system)) for system in systems],
-        rows=[(text, [read(one) for one in comparison.systems]) for text, read in compare_words.ROWS],
+        rows=[
+            (text, [compare_words.cell(read, one) for one in comparison.systems]) for text, read in compare_words.ROWS
+        ],
         sites=_bars(comparison.sites, systems, _needed_into_sites(comparison)),
         links=_bars(
             {_way(one): one.by_system for one in comparison.links if one.site is None},

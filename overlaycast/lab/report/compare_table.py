@@ -14,13 +14,13 @@ from overlaycast.lab.report import compare_words
 def show(comparison: Comparison, page: Path, console: Console) -> None:
     """Print the figures, the copies into each site, and where the page is."""
     console.print()
+    for line in compare_words.missing(comparison):
+        console.print(line, style="bold yellow", highlight=False)
     console.print(_figures(comparison))
     if comparison.sites:
         console.print()
         console.print(_sites(comparison))
     console.print()
-    for note in comparison.notes:
-        console.print(note, style="dim", highlight=False)
     if compare_words.late(comparison):
         console.print(compare_words.late(comparison), style="bold yellow", highlight=False)
     console.print(compare_words.lead(comparison), highlight=False)
@@ -38,7 +38,7 @@ def _table(first: str, comparison: Comparison) -> Table:
 def _figures(comparison: Comparison) -> Table:
     table = _table(f"{comparison.experiment} on {comparison.topology}", comparison)
     for words, read in compare_words.ROWS:
-        table.add_row(words, *(read(one) for one in comparison.systems))
+        table.add_row(words, *(compare_words.cell(read, one) for one in comparison.systems))
     return table
 
 

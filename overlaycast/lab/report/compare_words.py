@@ -26,6 +26,8 @@ ROWS: Final[tuple[tuple[str, Callable[[Figures], str]], ...]] = (
     ("control messages", lambda one: number(None if one.control_bytes is None else one.control_bytes / 1e3, "kB")),
 )
 
+NOTHING: Final = "nothing came"
+
 
 def _needed(one: Figures) -> str:
     return f"{one.star_into_site} and {one.star_on_link}" if one.system == "unicast" else ""
@@ -37,6 +39,28 @@ def late(comparison: Comparison) -> str:
     if not names:
         return ""
     return f"This machine was too slow for the emulated network in the run {_listed(names)}: it proves nothing."
+
+
+def missing(comparison: Comparison) -> tuple[str, ...]:
+    """Return what a reader must know before the figures: which system gave nothing, and what it could not have."""
+    nothing = [_empty(one) for one in comparison.systems if one.got_nothing]
+    return (*nothing, *(f"{note[0].upper()}{note[1:]}." for note in comparison.notes))
+
+
+def nothing_came(one: Figures) -> bool:
+    """Return whether no receiver got anything."""
+    return 0 < one.receivers <= one.got_nothing
+
+
+def _empty(one: Figures) -> str:
+    if nothing_came(one):
+        return f"Nothing came {_over(one.system)} to any receiver: this system proves nothing here."
+    return f"Nothing came {_over(one.system)} to {one.got_nothing} of {one.receivers} receivers."
+
+
+def cell(read: Callable[[Figures], str], one: Figures) -> str:
+    """Return a row's figure, or that there is nothing to take it from."""
+    return NOTHING if nothing_came(one) else read(one)
 
 
 def share(value: float) -> str:
@@ -51,13 +75,17 @@ def name(system: str) -> str:
 
 def lead(comparison: Comparison) -> str:
     """Return the sentence that the page begins with."""
-    parts = [f"{one.site_copies:.2f} {_over(one.system)}" for one in comparison.systems]
+    parts = [f"{one.site_copies:.2f} {_over(one.system)}" for one in comparison.systems if not nothing_came(one)]
+    if not parts:
+        return "Nothing came over any system."
     return f"Most copies of the stream into a site: {_listed(parts)}."
 
 
 def second(comparison: Comparison) -> str:
     """Return what became of the receivers."""
-    parts = [f"{share(one.in_time_worst)} {_over(one.system)}" for one in comparison.systems]
+    parts = [f"{share(one.in_time_worst)} {_over(one.system)}" for one in comparison.systems if not nothing_came(one)]
+    if not parts:
+        return ""
     return f"Of the stream, the worst-served receiver had in time: {_listed(parts)}."
 
 

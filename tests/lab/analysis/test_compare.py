@@ -14,9 +14,10 @@ from overlaycast.lab.analysis import judge, series
 from overlaycast.lab.analysis.compare import StoredRun, compare
 from overlaycast.lab.commands import lab
 from overlaycast.lab.commands.compare import CompareSettings
-from overlaycast.lab.report import compare_page, compare_table
+from overlaycast.lab.report import compare_page, compare_table, compare_words
 from overlaycast.lab.results import metrics
 from overlaycast.lab.results.metrics import OF_FAULTS
+from overlaycast.lab.results.result import Latency
 from overlaycast.settings import load
 from tests.lab import made_up
 from tests.lab.made_up import Story
@@ -94,3 +95,41 @@ def test_metrics_of_faults_are_those_that_say_nothing_without() -> None:
     for name, metric in metrics.METRICS.items():
         if metric.read(result, result.faults) is not None and metric.read(result, ()) is None:
             assert name in OF_FAULTS
+
+
+def empty(one: StoredRun, hosts: int) -> StoredRun:
+    """Return a run in which nothing came to some receivers."""
+    delivery = [
+        replace(part, received=0, latency_ms=Latency(None, None, None)) if number < hosts else part
+        for number, part in enumerate(one.result.survivors())
+    ]
+    return StoredRun(replace(one.result, delivery=tuple(delivery)), one.series)
+
+
+def test_a_system_that_gave_nothing_is_told_first() -> None:
+    runs = [run("overlay"), empty(run("multicast"), 13)]
+    found = compare(runs)
+    assert compare_words.missing(found)[0].startswith("Nothing came over IP multicast to any receiver")
+    cells = [compare_words.cell(read, found.systems[1]) for _, read in compare_words.ROWS]
+    assert set(cells) == {"nothing came"}
+    assert "IP multicast" not in compare_words.lead(found)
+    page = compare_page.render(found, runs, "overlaycast lab compare x")
+    assert page.index("Nothing came over IP multicast") < page.index("In figures")
+
+
+def test_receivers_that_got_nothing_are_counted() -> None:
+    found = compare([run("overlay"), empty(run("multicast"), 2)])
+    assert compare_words.missing(found) == ("Nothing came over IP multicast to 2 of 13 receivers.",)
+
+
+def test_where_nothing_came_over_any_system_no_figure_is_given() -> None:
+    found = compare([empty(run("overlay"), 13)])
+    assert compare_words.lead(found) == "Nothing came over any system."
+    assert compare_words.second(found) == ""
+
+
+def test_what_a_system_cannot_have_is_told_at_the_top() -> None:
+    multicast = run("multicast")
+    note = "fault x was left out: IP multicast has nothing like it"
+    noted = StoredRun(replace(multicast.result, notes=(note,)), multicast.series)
+    assert compare_words.missing(compare([noted])) == (f"Multicast: {note}.",)

@@ -13,7 +13,7 @@ from overlaycast.lab.experiment import systems
 from overlaycast.lab.experiment.experiment import FileStream, SyntheticStream
 from overlaycast.lab.experiment.plan import Plan
 from overlaycast.lab.experiment.system import System
-from overlaycast.lab.experiment.systems import adapted, grouped
+from overlaycast.lab.experiment.systems import adapted, aimed_alike, grouped
 from overlaycast.lab.recording.journals import Journal
 from overlaycast.lab.recording.recording import CounterSample, LinkTraffic
 from overlaycast.lab.run import programs
@@ -140,3 +140,19 @@ def test_one_copy_counts_as_one_in_every_system() -> None:
         ]
         crossed = wire_curve(counters, "l", "ab", system).between(0, 1)
         assert crossed == stream_curve(source, system).between(0, 1)
+
+
+def test_the_same_host_is_struck_in_every_system() -> None:
+    first = plan()
+    name, fault = first.experiment.faults[0]
+    [host, *_] = first.cast.peers
+    alike = adapted(aimed_alike(first, {name: host}), "multicast")
+    struck = dict(alike.experiment.faults)[name]
+    assert (struck.action, struck.aim, struck.at_s) == (fault.action, host, fault.at_s)
+
+
+def test_what_is_no_receiver_stays_as_it_was_asked() -> None:
+    first = plan()
+    name, fault = first.experiment.faults[0]
+    for label in ("202a, 202b", "core1-A", "backup", first.cast.source):
+        assert dict(aimed_alike(first, {name: label}).experiment.faults)[name].aim == fault.aim
