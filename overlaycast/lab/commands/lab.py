@@ -77,10 +77,12 @@ def _check(argv: list[str]) -> int:
 
 def _warn_of_load(file: Path, found: Sequence[Checked]) -> None:
     """Say, of the run that asks most of the wire, that it is too much."""
-    from overlaycast.lab.experiment.load import foreseen_mbit, warning
+    from overlaycast.lab.experiment.load import foreseen_mbit, too_fast, warning, wired
 
     asked = (foreseen_mbit(one.topology, one.experiment, one.cast, "overlay") for one in found)
     if line := warning(max(asked)):
+        print(f"overlaycast: {file}: warning: {line}", file=sys.stderr)
+    if line := too_fast(found[0].topology, wired(found[0].topology, ())):
         print(f"overlaycast: {file}: warning: {line}", file=sys.stderr)
 
 

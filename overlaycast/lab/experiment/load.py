@@ -24,6 +24,7 @@ from overlaycast.lab.topology.topology import Topology
 CEILING_MBIT: Final = 700.0
 """Of full frames, in sum over all links and both directions."""
 UNLIMITED_MBIT: Final = 1000.0
+MOST_SHOWN: Final = 5
 
 
 def wired(topology: Topology, changed: Collection[Pair]) -> frozenset[str]:
@@ -59,6 +60,22 @@ def asked_mbit(
             limit = topology.link(link).egress(start).rate_mbit or UNLIMITED_MBIT
             total += min(limit, sum(rates) if system == "unicast" else max(rates))
     return total
+
+
+def too_fast(topology: Topology, carried: Collection[str]) -> str:
+    """Return the line that says which of these links ask for a rate that the wire never has; empty if none does."""
+    fast = [
+        f"{link.name} ({rate:g} Mbit/s)"
+        for link in topology.links
+        if link.name in carried and (rate := max(link.ab.rate_mbit or 0.0, link.ba.rate_mbit or 0.0)) > CEILING_MBIT
+    ]
+    if not fast:
+        return ""
+    shown = ", ".join(fast[:MOST_SHOWN]) + (f" and {len(fast) - MOST_SHOWN} more" if len(fast) > MOST_SHOWN else "")
+    return (
+        f"links with delay or loss that are faster than one process carries without netem, {CEILING_MBIT:.0f} Mbit/s:"
+        f" {shown}; accepted: a lower rate, or no delay and no loss"
+    )
 
 
 def warning(mbit: float) -> str:

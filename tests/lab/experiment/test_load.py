@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from overlaycast.lab.commands import lab
 from overlaycast.lab.experiment import load
 from overlaycast.lab.experiment.experiment import Cast, FileStream
 from overlaycast.lab.topology.loading import load_topology
@@ -109,3 +110,34 @@ def test_a_run_above_the_ceiling_of_the_wire_is_invalid_wherever_it_is_shown(tmp
         " ".join(done.stdout.split())
     )
     assert 'type="invalid"' in (tmp_path / "x").read_text()
+
+
+def test_links_faster_than_the_wire_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "fast.py").write_text(FAST)
+    topology = load_topology(tmp_path / "fast.py")
+    line = load.too_fast(topology, load.wired(topology, ()))
+    assert "s-r (5000 Mbit/s)" in line
+    assert "h-r" not in line
+    assert load.too_fast(topology, ()) == ""
+    (tmp_path / "x.yaml").write_text(
+        "name: x\ntopology: {file: fast.py}\nstream: {kind: synthetic, seconds: 6, rate_mbit: 2}\n"
+        "members: {source: s, coordinator: c, peers: [h]}\nexpect: [{metric: lost, op: '==', limit: 0}]\n"
+    )
+    assert lab.main(["check", str(tmp_path / "x.yaml")]) == 0
+    assert "warning: links with delay or loss that are faster" in capsys.readouterr().err
+
+
+FAST = """
+from overlaycast.lab.topology.routedtopo import RoutedTopo
+
+class Fast(RoutedTopo):
+    def build(self):
+        self.router("r")
+        for host in "shc":
+            self.host(host)
+        self.link("s", "r", rate_mbit=5000, delay_ms=5)
+        self.link("h", "r", rate_mbit=5000)
+        self.link("c", "r")
+
+topos = {"fast": Fast}
+"""
