@@ -230,6 +230,10 @@ class ParentLink:
             self.close()
             self._listener.lost(self, why, damaged)
 
+    def give_up(self, why: str) -> None:
+        """What it has said cannot be true: as if it had broken."""
+        self._break(why)
+
     def close(self) -> None:
         """Close without a word to the listener."""
         self._closed = True

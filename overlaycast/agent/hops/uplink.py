@@ -17,6 +17,7 @@ from overlaycast.agent.hops.parent_link import ParentLink
 from overlaycast.agent.records.arrival import Arrival
 from overlaycast.agent.records.chunk_intake import ChunkIntake
 from overlaycast.agent.records.chunks import Checks
+from overlaycast.agent.records.credible import HOLD_S, HeldEnds, Horizon
 from overlaycast.agent.records.intake import Intake
 from overlaycast.agent.records.live_intake import LiveIntake
 from overlaycast.agent.records.ring import Ring
@@ -33,7 +34,7 @@ from overlaycast.failover.words import (
     Silent,
     State,
 )
-from overlaycast.wire.frames import OLDEST, Heartbeat, RefuseCode
+from overlaycast.wire.frames import OLDEST, End, Heartbeat, RefuseCode
 from overlaycast.wire.group import GroupSettings
 from overlaycast.wire.journal import DataDamaged, Entry, Fed, FellSilent, Switched
 from overlaycast.wire.messages import Assign, Begin, MemberMessage, NotReceiving, Peer, ReportState
@@ -121,6 +122,8 @@ class Uplink:
         self.forwards = False
         self._distrusted: dict[int, float] = {}
         self._delivering: int | None = None
+        self._horizon = Horizon(settings.rate_mbit)
+        self._held_ends = HeldEnds()
 
     # --- what reports and children are told --------------------------------------------------------------------
 
@@ -188,6 +191,8 @@ class Uplink:
         now = self._now()
         for said in arrival.said:
             self._hear(link, said, now)
+        if arrival.records:
+            self._horizon.saw(self._ring.position, now)
         if arrival.records or arrival.duplicates:
             self.machine.data(link.number, arrival.records > 0, now, arrival.size)
         elif not arrival.said:
@@ -209,7 +214,8 @@ class Uplink:
 
     def _hear(self, link: ParentLink, said: object, now: float) -> None:
         if isinstance(said, Heartbeat):
-            self.machine.heartbeat(link.number, said.stalled, now, self._owes(said))
+            self.machine.heartbeat(link.number, said.stalled, now, self._owes(link, said))
+            self._weigh_ends(link.number, said.next_seq)
             if said.seek and self._ring.next_seq is not None and said.next_seq > self._ring.next_seq:
                 # it cannot give us what comes next, and we have not agreed to lose it
                 self.machine.refused(link.number, RefuseCode.GONE, said.next_seq, now)
@@ -219,13 +225,16 @@ class Uplink:
                 self._drop(link.number)
             self.machine.refused(link.number, code, getattr(said, "oldest", 0), now)
 
-    def _owes(self, said: Heartbeat) -> bool:
+    def _owes(self, link: ParentLink, said: Heartbeat) -> bool:
         """Does it claim records that should have come before it? In a file group the disk may be what we wait for."""
-        return self._checks is None and not said.seek and 0 < self._ring.position < said.next_seq
+        if self._checks is not None or said.seek or self._held_ends.holds(link.number):
+            return False
+        return 0 < self._ring.position < said.next_seq
 
     def lost(self, link: ParentLink, why: str, damaged: bool = False) -> None:
         """A link broke. Who brought what the source did not announce is not asked again for a while."""
         self.links.pop(link.number, None)
+        self._held_ends.gone(link.number)
         if damaged:
             self._distrusted[link.peer.member] = self._now() + DISTRUST_S
             self._listener.journal(DataDamaged(parent=link.peer.member, what=why))
@@ -236,10 +245,35 @@ class Uplink:
         """A link's way into the ring: in a file group through the check of each chunk."""
         if self._checks is not None:
             return ChunkIntake(self._ring, self._checks)
-        return LiveIntake(self._ring, lambda _, __: self._may_skip(link))
+        return LiveIntake(self._ring, lambda _, seq: self._may_skip(link, seq), lambda end: self._may_end(link, end))
 
-    def _may_skip(self, link: ParentLink) -> bool:
+    def _may_end(self, link: ParentLink, end: End) -> bool:
+        """The source's END counts at once, a forwarder's when no standby that is further on has refuted it."""
+        order, others = self.machine.order, set(self.standbys_ready) - {link.peer.member}
+        if order is None or order.depth <= 1 or not others:
+            return True
+        if not self._held_ends.holds(link.number):
+            self._loop.call_later(HOLD_S, self._believe_end, link.number)
+        return self._held_ends.hold(link.number, end.seq)
+
+    def _believe_end(self, number: int) -> None:
+        """Have the END said again: now it counts."""
+        link = self.links.get(number)
+        if self._held_ends.believe(number) and link is not None:
+            link.start()
+
+    def _weigh_ends(self, by: int, next_seq: int) -> None:
+        confirmed, refuted = self._held_ends.said(by, next_seq)
+        for number in confirmed:
+            self._believe_end(number)
+        for number in refuted:
+            self._held_ends.gone(number)
+            if (link := self.links.get(number)) is not None:
+                link.give_up("END before the end of the stream")
+
+    def _may_skip(self, link: ParentLink, seq: int) -> bool:
         """A loss is taken from the present parent, or from one that we have asked for its oldest record."""
+        self._horizon.check(seq, self._now())
         current = self.machine.current
         return link.loss_accepted or (current is not None and current.number == link.number)
 

@@ -11,11 +11,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from overlaycast.agent.records.arrival import Arrival
+from overlaycast.agent.records.credible import MOST_SEQ
 from overlaycast.agent.records.intake import BOUNDARY, Intake
 from overlaycast.agent.records.ring import Ring
 from overlaycast.agent.records.slab import INDEX_EVERY
 from overlaycast.errors import RemoteProtocolError
-from overlaycast.wire.frames import HEADER, HEADER_SIZE, MAX_RECORD, Kind
+from overlaycast.wire.frames import HEADER, HEADER_SIZE, MAX_RECORD, End, Kind
 
 
 class LiveIntake(Intake):
@@ -23,12 +24,19 @@ class LiveIntake(Intake):
 
     Args:
         may_skip: asked when the link jumps ahead of the ring, ``(next_seq, offered)``: True takes the loss. Only a link
-            that feeds (``feeding``) can move the ring so.
+            that feeds (``feeding``) can move the ring so. It raises ``RemoteProtocolError`` for what cannot be.
+        may_end: asked for an END that would be the ring's: False keeps it out, until it is said again.
     """
 
-    def __init__(self, ring: Ring, may_skip: Callable[[int, int], bool]) -> None:
+    def __init__(
+        self,
+        ring: Ring,
+        may_skip: Callable[[int, int], bool],
+        may_end: Callable[[End], bool] = lambda _: True,
+    ) -> None:
         super().__init__(ring)
         self._may_skip = may_skip
+        self._may_end = may_end
 
     def _take_records(self, arrival: Arrival) -> None:
         """Commit the whole DATA frames at the front that are new."""
@@ -98,8 +106,16 @@ class LiveIntake(Intake):
         arrival.last_us = time_us
         arrival.first_us = arrival.first_us or time_us
 
+    def _take_end(self, end: End, after: int, stop: int) -> None:
+        if end.seq == self.expected == self._ring.next_seq and not self._may_end(end):
+            self._settle(after, stop)
+        else:
+            super()._take_end(end, after, stop)
+
     def _seek(self, seq: int, arrival: Arrival) -> None:
         """The next record here is ``seq``: begin with it, or take the loss of what lies before it."""
+        if seq > MOST_SEQ:
+            raise RemoteProtocolError(f"record {seq} is further than any stream can be")
         self.expected = seq
         if not self.feeding:
             return
