@@ -47,6 +47,8 @@ log = logging.getLogger(__name__)
 _INBOX_LIMIT: Final = 4096
 _TURN_LIMIT: Final = 1024
 _KEEP_SHARE: Final = 5
+MUTE_S: Final = 10.0
+"""A member that has answered no echo for so long leaves its place when its address has no more."""
 _LOCKED_RETRY_S: Final = 0.1
 _LOCKED_LINES_PER_S: Final = 1 / 60
 _SHORTEST_WAIT: Final = 0.002
@@ -89,6 +91,7 @@ class _Connected:
     echoes: EchoInbox
     role: str
     name: str
+    since: float
 
 
 class GroupDriver:
@@ -156,6 +159,7 @@ class GroupDriver:
             secret = request.resume.secret
             kind = "resumed"
         self._connect(member, link, request.role, request.name)
+        self._connected[member].echoes.answered = kind == "resumed"  # it is not asked again
         details: dict[str, Any] = {"name": request.name, "role": request.role, "host": link.host}
         if namesakes := [
             other for other, one in self._connected.items() if one.name == request.name and other != member
@@ -196,6 +200,19 @@ class GroupDriver:
     def connected_at(self, host: str) -> int:
         """How many members have a link from this address."""
         return self._hosts[host]
+
+    def make_room(self, host: str) -> bool:
+        """Put out the oldest member at an address that has not answered an echo for long; False: there is none."""
+        now = self._clock()
+        for member, one in self._connected.items():
+            mute = not one.echoes.answered and now - one.since >= MUTE_S
+            if mute and one.link.host == host and one.role != "source":
+                self._disconnect(member).cut("never answered, and its address has no more places")
+                self.log.add(now, "disconnected", member, {"reason": "never answered an echo"})
+                self.brain.disconnected(member, now)
+                self._unkept = True
+                return True
+        return False
 
     def traffic(self) -> Traffic:
         """Return what has crossed this group's control links since the start of the coordinator."""
@@ -342,7 +359,7 @@ class GroupDriver:
     def _connect(self, member: int, link: MemberLink, role: str, name: str) -> None:
         if member in self._connected:
             self._disconnect(member).cut("replaced by a newer link")
-        self._connected[member] = _Connected(link, EchoInbox(), role, name)
+        self._connected[member] = _Connected(link, EchoInbox(), role, name, self._clock())
         self._hosts[link.host] += 1
 
     def _disconnect(self, member: int) -> MemberLink:

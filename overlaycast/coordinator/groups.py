@@ -212,7 +212,7 @@ class Groups:
         if driver.connected >= self._settings.members_limit:
             raise RefusedError("full", f"group {driver.row.name} is full: {driver.connected} members")
         here = driver.connected_at(host)
-        if here >= self._settings.members_per_address:
+        if here >= self._settings.members_per_address and not driver.make_room(host):
             raise RefusedError(
                 "full", f"group {driver.row.name} has {here} members at {printable(host)}, and takes no more there"
             )

@@ -56,9 +56,11 @@ class EchoInbox:
 
     def __init__(self) -> None:
         self._replies: asyncio.Queue[tuple[EchoReply, float]] = asyncio.Queue(_UNHEARD_REPLIES)
+        self.answered = False
 
     def put(self, reply: EchoReply) -> None:
         """Take a reply, now. One that is too many was not asked for, and is dropped."""
+        self.answered = True
         with suppress(asyncio.QueueFull):
             self._replies.put_nowait((reply, asyncio.get_running_loop().time()))
 

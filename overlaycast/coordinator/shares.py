@@ -3,7 +3,8 @@
 Owns: the order, and how much one may have at a time. Refuses: clocks, and what is measured.
 
 Invariants: never more than ``at_once`` at a time; no group has more than three quarters of that, and within a group no
-address more than a quarter; the group with the least comes next, and within it its addresses take turns.
+address more than a quarter; the group with the least comes next, and within it its addresses take turns. Of one address
+the newest comes first, so a crowd that does not answer holds up no newcomer for longer than it takes to give one up.
 """
 
 from __future__ import annotations
@@ -44,7 +45,9 @@ class Shares:
     def _next(self) -> None:
         while self._free and (chosen := self._choose()) is not None:
             group, host = chosen
-            mine = self._waiting[group][host].popleft()
+            mine = self._waiting[group][
+                host
+            ].pop()  # the newest: those that come back are not behind a crowd of mute ones
             rest = self._waiting[group].pop(host)
             if rest:
                 self._waiting[group][host] = rest  # behind the group's other addresses

@@ -17,7 +17,7 @@ from overlaycast.coordinator.newcomers import Newcomers
 from overlaycast.coordinator.settings import CoordinatorSettings
 from overlaycast.errors import ConfigError
 from overlaycast.settings import load
-from overlaycast.wire.messages import Refused, Welcome
+from overlaycast.wire.messages import Assign, Refused, Welcome
 from tests.coordinator.conftest import Member, Running, Start, eventually, member_link, subscription
 
 SIZES = st.sampled_from([0, 1, 125, 126, 127, 65535, 65536, 70000])
@@ -84,6 +84,28 @@ async def test_one_address_cannot_fill_a_group_and_the_source_has_its_place(star
         assert isinstance(answers[2], Refused)
         assert answers[2].code == "full"
         assert "127.0.0.1" in answers[2].reason
+
+
+async def test_who_never_answers_makes_room_at_an_address_that_has_no_more(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with start(members_per_address=2) as running, contextlib.AsyncExitStack() as stack:
+        token = await running.create()
+        mute, good, more, late = [await stack.enter_async_context(member_link(running)) for _ in range(4)]
+        await good.say(subscription(token, name="good"))
+        assert isinstance(await good.hear(), Welcome)
+        assert isinstance(await good.hear(), Assign)
+        await mute.say(subscription(token, name="mute"))
+        await eventually(lambda: running.groups.get("demo").connected == 2)
+        await more.say(subscription(token, name="more"))
+        assert isinstance(await more.hear(), Refused)  # it may still answer
+        monkeypatch.setattr("overlaycast.coordinator.driver.MUTE_S", 0.0)
+        await late.say(subscription(token, name="late"))
+        assert isinstance(await late.hear(), Welcome)
+        await asyncio.wait_for(mute.socket.wait_closed(), 10)
+        assert "never answered" in str(mute.socket.close_reason)
+        assert good.socket.close_code is None
+        assert running.groups.get("demo").connected == 2
 
 
 @contextlib.asynccontextmanager

@@ -69,6 +69,23 @@ async def test_the_group_with_the_least_comes_next_and_its_addresses_take_turns(
     assert sorted(waiting.held) == [("a", "x"), ("b", "x")]
 
 
+async def test_the_newest_of_an_address_does_not_wait_behind_a_mute_crowd() -> None:
+    shares = Shares(4)
+    waiting = Waiting(shares)
+    await waiting.come(*[("a", "x")] * 5)
+    got = asyncio.Event()
+
+    async def newest() -> None:
+        async with shares.place("a", "x"):
+            got.set()
+
+    task = asyncio.create_task(newest())
+    await asyncio.sleep(0)
+    await waiting.go(0)
+    await asyncio.wait_for(task, 5)
+    assert got.is_set()
+
+
 @settings(max_examples=60)
 @given(st.lists(st.one_of(st.tuples(st.sampled_from("abc"), st.sampled_from("xyz")), st.integers(0, 99))))
 def test_nobody_has_more_than_the_share_and_nothing_is_left_idle_or_kept(
