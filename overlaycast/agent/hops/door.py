@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import socket
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -41,6 +42,7 @@ HELLO_S: Final = 2.0
 HOLD_S: Final = 1.0
 """Seconds that a HELLO with a grant that was not announced (yet) is held."""
 MOST_PENDING: Final = 128
+"""From all addresses; beyond that the oldest connection of the address that has most makes room."""
 ACCEPTS_PER_TURN: Final = 16
 REST_S: Final = 0.1
 """Seconds without a look at the door, when there is no descriptor for another connection."""
@@ -59,6 +61,7 @@ class DoorKeeper(Protocol):
 @dataclass(slots=True, eq=False)
 class _Guest:
     sock: socket.socket
+    host: str = ""
     timer: asyncio.TimerHandle | None = None
     decoder: Decoder = field(default_factory=Decoder)
     hello: Hello | None = None
@@ -88,7 +91,7 @@ class Door:
         self._keeper = keeper
         self._ready = ready
         self._answer = answer
-        self._guests: set[_Guest] = set()
+        self._guests: dict[_Guest, None] = {}  # in order of coming
         self._loop = asyncio.get_running_loop()
         self._resting: asyncio.TimerHandle | None = None
         self._loop.add_reader(sock, self._knock)
@@ -101,17 +104,23 @@ class Door:
     def _knock(self) -> None:
         for _ in range(ACCEPTS_PER_TURN):
             try:
-                sock, _ = self._sock.accept()
+                sock, address = self._sock.accept()
             except OSError as error:
                 if error.errno in (errno.EMFILE, errno.ENFILE):
                     self._rest()
                 return
-            if len(self._guests) >= MOST_PENDING:
-                sock.close()
-                self.refused += 1
-                continue
             tune(sock)
-            self._welcome(sock)
+            self._welcome(sock, host=str(address[0]))
+            if len(self._guests) > MOST_PENDING:
+                self._make_room()
+
+    def _make_room(self) -> None:
+        """Dismiss the oldest of those that wait, of the address that has most of them."""
+        waiting = [guest for guest in self._guests if guest.called is None]
+        crowds = Counter(guest.host for guest in waiting)
+        if crowds:
+            crowd = crowds.most_common(1)[0][0]
+            self._dismiss(next(guest for guest in waiting if guest.host == crowd))
 
     def _rest(self) -> None:
         """No descriptor is left: those who wait at the door are not looked at again at once, and again."""
@@ -128,10 +137,11 @@ class Door:
         seconds: float = HELLO_S,
         called: bytes | None = None,
         done: Callable[[], None] | None = None,
+        host: str = "",
     ) -> None:
-        guest = _Guest(sock, called=called, done=done)
+        guest = _Guest(sock, host, called=called, done=done)
         guest.timer = self._loop.call_later(seconds, self._dismiss, guest)
-        self._guests.add(guest)
+        self._guests[guest] = None
         self._loop.add_reader(sock, self._listen, guest)
 
     def _listen(self, guest: _Guest) -> None:
@@ -209,7 +219,7 @@ class Door:
 
     def _forget(self, guest: _Guest) -> None:
         self._stop_timer(guest)
-        self._guests.discard(guest)
+        self._guests.pop(guest, None)
         self._loop.remove_reader(guest.sock)
         if guest.done is not None:
             self._loop.call_soon(guest.done)

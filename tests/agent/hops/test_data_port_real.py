@@ -160,7 +160,7 @@ async def test_garbage_closes_that_link_only(tmp_path: Path, seed: int) -> None:
 async def test_strangers_are_few_and_not_for_long(tmp_path: Path) -> None:
     async with source(tmp_path, *SYNTHETIC) as (coordinator, _):
         strangers = [await RawChild.knock(coordinator.members["s"]) for _ in range(140)]
-        # more than the limit of 128: the last ones are closed at once, the silent ones after two seconds
+        # more than the limit of 128: the first ones make room, the others are closed after two seconds
         assert await strangers[-1].closed() == []
         assert await strangers[0].closed() == []
         greeting = await announce(coordinator)
@@ -170,6 +170,17 @@ async def test_strangers_are_few_and_not_for_long(tmp_path: Path) -> None:
         assert kinds(child.frames)[0] is Heartbeat
         for stranger in (*strangers, child):
             await stranger.close()
+
+
+async def test_the_oldest_stranger_makes_room_for_a_child(tmp_path: Path) -> None:
+    async with source(tmp_path, *SYNTHETIC) as (coordinator, _):
+        greeting = await announce(coordinator)
+        strangers = [await RawChild.knock(coordinator.members["s"]) for _ in range(160)]
+        child = await RawChild.knock(coordinator.members["s"])
+        await child.say(greeting)
+        await child.until(lambda frames: len(frames) > 0, 1.5)  # before any stranger's time is over
+        for one in (*strangers, child):
+            await one.close()
 
 
 async def test_start_stop_and_resume_point(tmp_path: Path) -> None:
