@@ -61,9 +61,11 @@ class PlacedYaml:
             return model.model_validate(self.values)
         except ValidationError as error:
             complaints: list[dict[str, Any]] = [dict(one) for one in error.errors(include_url=False)]
-            raise MistakesError(
-                [self.error((*self._real(one["loc"]), *_beyond(one)), _complaint(one)) for one in complaints]
-            ) from None
+            # a list of which every item is wrong is not empty
+            items = {one["loc"][0] for one in complaints if len(one["loc"]) > 1}
+            complaints = [one for one in complaints if one["type"] != "too_short" or one["loc"][0] not in items]
+            first = {(*self._real(one["loc"]), *_beyond(one)): one for one in reversed(complaints)}
+            raise MistakesError([self.error(path, _complaint(first[path])) for path in reversed(first)]) from None
 
     def without_wrong(self, model: type[BaseModel]) -> Self:
         """Return the document without what ``model`` refuses: unknown fields, wrong items of lists, else whole fields.

@@ -84,7 +84,10 @@ def _what_is_left(document: PlacedYaml, wrong: list[ConfigError]) -> tuple[Place
             parsed = left.checked(Experiment)
         except ConfigError as error:
             removed = tuple(f": {name}: required" for name in whole if name not in left.values)
-            wrong += [one for one in each(error) if not str(one).endswith(removed)]
+            # an item that was left out is not missing
+            wrong += [
+                one for one in each(error) if not str(one).endswith(removed) and "at least 1 item" not in str(one)
+            ]
             if left.values == document.values:
                 raise MistakesError(wrong) from None
             document = left
