@@ -23,7 +23,7 @@ async def dial(host: str, port: int, prepare: Callable[[socket.socket], None]) -
     complaint: OSError | None = None
     try:
         found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except UnicodeError:
+    except ValueError:  # a name that cannot be encoded, a NUL in it
         raise OSError(f"{host} is no host name") from None
     for family, kind, protocol, _, address in found:
         sock = socket.socket(family, kind, protocol)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from overlaycast.agent.hops.dial import dial
 from overlaycast.agent.hops.sockets import (
     KEEPALIVE_EVERY_S,
     KEEPALIVE_IDLE_S,
@@ -67,3 +68,9 @@ def test_an_unknown_congestion_control_names_the_known_ones() -> None:
         pytest.raises(ConfigError, match=r"congestion: no 'no-such'.*accepted: "),
     ):
         set_congestion(port, "no-such")
+
+
+@pytest.mark.parametrize("host", ["a\0b", "a..b", "a" * 64])
+async def test_what_is_no_host_name_is_a_failed_dial(host: str) -> None:
+    with pytest.raises(OSError, match="is no host name"):
+        await dial(host, 9, lambda _: None)
