@@ -207,16 +207,33 @@ def test_administration_says_what_is_wrong_in_one_line(tmp_path: Path) -> None:
         )
 
 
-def test_state_of_another_time_is_refused_in_one_line(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("INSERT OR REPLACE INTO snapshots VALUES ('demo', '{\"version\": 99}', 1)", "snapshot of version 99"),
+        ("UPDATE groups SET settings = '{\"colour\": 1}' WHERE name = 'demo'", "colour: unknown setting"),
+    ],
+)
+def test_a_group_of_another_time_is_set_aside_in_one_line_and_the_others_start(
+    tmp_path: Path, change: str, said: str
+) -> None:
     with coordinator(tmp_path) as (_, port):
         assert group(tmp_path, port, "create", "demo").returncode == 0
-    start = ("coordinator", "--listen", "127.0.0.1:0", "--state", tmp_path, "--no-trace")
+        assert group(tmp_path, port, "create", "other").returncode == 0
     with contextlib.closing(sqlite3.connect(tmp_path / "state.db")) as db, db:
-        db.execute("INSERT OR REPLACE INTO snapshots VALUES ('demo', '{\"version\": 99}', 1)")
-    assert "snapshot of version 99" in complaint(run(*start), 2)
-    with contextlib.closing(sqlite3.connect(tmp_path / "state.db")) as db, db:
-        db.execute("UPDATE groups SET settings = '{\"colour\": 1}'")
-    assert "colour: unknown setting" in complaint(run(*start), 2)
+        db.execute(change)
+    words = command("coordinator", "--listen", "127.0.0.1:0", "--state", tmp_path, "--no-trace")
+    with subprocess.Popen(words, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stderr is not None
+            lines = [process.stderr.readline(), process.stderr.readline()]
+            assert sum("demo" in line and said in line for line in lines) == 1
+            port_named = re.search(r"listening on 127\.0\.0\.1:(\d+) and", "".join(lines))
+            assert port_named
+            listed = json.loads(group(tmp_path, int(port_named[1]), "list", "--json").stdout)
+            assert [one["name"] for one in listed["groups"]] == ["other"]
+        finally:
+            process.kill()
 
 
 # --- kill -9 -----------------------------------------------------------------------------------------------------
