@@ -27,7 +27,9 @@ def impossible(metric: str, op: str, limit: float | bool, most: float = inf) -> 
     """Return why no value of a metric can meet an expectation; None if one can.
 
     Args:
-        metric, op, limit: the expectation.
+        metric: what is measured.
+        op: how it is compared.
+        limit: with what.
         most: the largest value that the metric can have in this experiment, if that is known.
     """
     if metric in TRUTHS:
