@@ -1,6 +1,6 @@
 """Files of JSON lines, one write per line. If a file cannot be written, it is given up, and the program goes on.
 
-Owns: the file. Refuses: the shape of the lines (``wire.journal`` for members, ``coordinator.journal`` for groups).
+Owns: the file. Refuses: the shape of the lines (``wire.journal`` of members, ``coordinator.state.journal`` of groups).
 """
 
 from __future__ import annotations

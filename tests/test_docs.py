@@ -11,7 +11,7 @@ from markdown.extensions.toc import slugify
 from pydantic import BaseModel
 from spellchecker import SpellChecker
 
-from overlaycast.coordinator.http import admin_routes, open_routes
+from overlaycast.coordinator.web.http import admin_routes, open_routes
 from overlaycast.wire.frames import Kind
 from overlaycast.wire.group import GroupSettings
 from overlaycast.wire.journal import Entry

@@ -1,1 +1,1 @@
-"""The shell around the brain (``overlay``): authenticates, measures, carries messages, keeps state. Decides nothing."""
+"""The program around ``overlay``: it authenticates, measures, carries messages and keeps state. It decides nothing."""

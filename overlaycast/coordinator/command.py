@@ -11,9 +11,9 @@ import socket
 import sys
 from typing import Final
 
-from overlaycast.coordinator.folder import StateFolder, open_folder
-from overlaycast.coordinator.listeners import listen_local, listen_tcp
-from overlaycast.coordinator.settings import CoordinatorSettings
+from overlaycast.coordinator.bounds.settings import CoordinatorSettings
+from overlaycast.coordinator.state.folder import StateFolder, open_folder
+from overlaycast.coordinator.web.listeners import listen_local, listen_tcp
 from overlaycast.descriptors import most_descriptors
 from overlaycast.discovery.tracer import need_raw_sockets
 from overlaycast.errors import MissingError, OverlaycastError
@@ -76,9 +76,9 @@ def _serve(settings: CoordinatorSettings, folder: StateFolder) -> int:
 
 async def _run(settings: CoordinatorSettings, folder: StateFolder, sockets: list[socket.socket]) -> int:
     # imported after all bad input has been reported: they take seconds
-    from overlaycast.coordinator.app import create_app
-    from overlaycast.coordinator.overlays import OverlayMaker
-    from overlaycast.coordinator.serving import make_server
+    from overlaycast.coordinator.groups.overlays import OverlayMaker
+    from overlaycast.coordinator.web.app import create_app
+    from overlaycast.coordinator.web.serving import make_server
 
     failures: list[BaseException] = []
 

@@ -14,12 +14,12 @@ import httpx
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
 
-from overlaycast.coordinator.app import create_app
-from overlaycast.coordinator.folder import open_folder
-from overlaycast.coordinator.groups import Groups
-from overlaycast.coordinator.listeners import listen_local, listen_tcp
-from overlaycast.coordinator.serving import make_server
-from overlaycast.coordinator.settings import CoordinatorSettings
+from overlaycast.coordinator.bounds.settings import CoordinatorSettings
+from overlaycast.coordinator.groups.groups import Groups
+from overlaycast.coordinator.state.folder import open_folder
+from overlaycast.coordinator.web.app import create_app
+from overlaycast.coordinator.web.listeners import listen_local, listen_tcp
+from overlaycast.coordinator.web.serving import make_server
 from overlaycast.settings import Endpoint
 from overlaycast.wire.messages import (
     CoordinatorMessage,

@@ -13,8 +13,8 @@ import sys
 from websockets.asyncio.server import ServerConnection, serve
 
 from overlaycast.agent.control import ControlLink
-from overlaycast.coordinator.listeners import listen_tcp
-from overlaycast.coordinator.measure import EchoInbox, Measurer
+from overlaycast.coordinator.members.measure import EchoInbox, Measurer
+from overlaycast.coordinator.web.listeners import listen_tcp
 from overlaycast.settings import Endpoint
 from overlaycast.wire.group import GroupSettings
 from overlaycast.wire.messages import (

@@ -22,13 +22,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
-from overlaycast.coordinator.allowance import Allowance
-from overlaycast.coordinator.brain import Brain, BrainMaker
-from overlaycast.coordinator.journal import EventLog
-from overlaycast.coordinator.link import MemberLink, Traffic
-from overlaycast.coordinator.measure import EchoInbox, Found, Measurer
-from overlaycast.coordinator.secret import hash_of, matches, new_token
-from overlaycast.coordinator.store import GroupRow, StateError, StateLockedError, Store
+from overlaycast.coordinator.bounds.allowance import Allowance
+from overlaycast.coordinator.groups.brain import Brain, BrainMaker
+from overlaycast.coordinator.members.link import MemberLink, Traffic
+from overlaycast.coordinator.members.measure import EchoInbox, Found, Measurer
+from overlaycast.coordinator.state.journal import EventLog
+from overlaycast.coordinator.state.secret import hash_of, matches, new_token
+from overlaycast.coordinator.state.store import GroupRow, StateError, StateLockedError, Store
 from overlaycast.errors import RefusedError
 from overlaycast.wire.messages import (
     CoordinatorMessage,

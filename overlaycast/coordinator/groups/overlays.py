@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from overlaycast.coordinator.brain import Brain
+from overlaycast.coordinator.groups.brain import Brain
 from overlaycast.overlay.overlay import Overlay
 from overlaycast.overlay.state.measurement import Measurement
 from overlaycast.wire.group import GroupSettings

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from websockets.asyncio.client import connect
 from websockets.frames import Frame, Opcode
 
-from overlaycast.coordinator.frames import FrameCounter
-from overlaycast.coordinator.newcomers import Newcomers
-from overlaycast.coordinator.settings import CoordinatorSettings
+from overlaycast.coordinator.bounds.settings import CoordinatorSettings
+from overlaycast.coordinator.web.frames import FrameCounter
+from overlaycast.coordinator.web.newcomers import Newcomers
 from overlaycast.errors import ConfigError
 from overlaycast.settings import load
 from overlaycast.wire.messages import Assign, Refused, Welcome
@@ -99,7 +99,7 @@ async def test_who_never_answers_makes_room_at_an_address_that_has_no_more(
         await eventually(lambda: running.groups.get("demo").connected == 2)
         await more.say(subscription(token, name="more"))
         assert isinstance(await more.hear(), Refused)  # it may still answer
-        monkeypatch.setattr("overlaycast.coordinator.driver.MUTE_S", 0.0)
+        monkeypatch.setattr("overlaycast.coordinator.groups.driver.MUTE_S", 0.0)
         await late.say(subscription(token, name="late"))
         assert isinstance(await late.hear(), Welcome)
         await asyncio.wait_for(mute.socket.wait_closed(), 10)

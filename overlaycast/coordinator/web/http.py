@@ -16,11 +16,11 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from overlaycast import __version__
-from overlaycast.coordinator.bodies import BODY_LIMIT
-from overlaycast.coordinator.driver import GroupDriver
-from overlaycast.coordinator.groups import Groups
-from overlaycast.coordinator.secret import matches
-from overlaycast.coordinator.store import StateError
+from overlaycast.coordinator.groups.driver import GroupDriver
+from overlaycast.coordinator.groups.groups import Groups
+from overlaycast.coordinator.state.secret import matches
+from overlaycast.coordinator.state.store import StateError
+from overlaycast.coordinator.web.bodies import BODY_LIMIT
 from overlaycast.errors import ConfigError
 from overlaycast.streams import printable
 from overlaycast.wire.views import (

@@ -8,7 +8,8 @@ import json
 
 import pytest
 
-from overlaycast.coordinator import bodies, groups, serving
+from overlaycast.coordinator.groups import groups
+from overlaycast.coordinator.web import bodies, serving
 from overlaycast.discovery.route import Route
 from overlaycast.wire.messages import Assign, Refused, Welcome
 from tests.coordinator.conftest import Member, Running, Start, eventually, member_link, subscription
@@ -107,7 +108,7 @@ async def test_many_are_measured_at_once_but_not_too_many(start: Start) -> None:
 
 
 async def test_who_returns_no_echo_is_measured_as_unknown(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("overlaycast.coordinator.measure._LIMIT", 0.2)
+    monkeypatch.setattr("overlaycast.coordinator.members.measure._LIMIT", 0.2)
     async with start() as running:
         token = await running.create()
         async with member_link(running) as mute:

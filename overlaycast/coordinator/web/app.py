@@ -13,17 +13,17 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from fastapi import FastAPI, WebSocket
 
 from overlaycast import __version__
-from overlaycast.coordinator.bodies import BoundedBodies
-from overlaycast.coordinator.brain import BrainMaker
-from overlaycast.coordinator.door import Door
-from overlaycast.coordinator.folder import StateFolder
-from overlaycast.coordinator.groups import Groups
-from overlaycast.coordinator.http import admin_routes, open_routes, say_errors_in_one_line
-from overlaycast.coordinator.journal import open_journal
-from overlaycast.coordinator.measure import Measurer
-from overlaycast.coordinator.secret import hash_of
-from overlaycast.coordinator.settings import CoordinatorSettings
-from overlaycast.coordinator.store import Store
+from overlaycast.coordinator.bounds.settings import CoordinatorSettings
+from overlaycast.coordinator.groups.brain import BrainMaker
+from overlaycast.coordinator.groups.groups import Groups
+from overlaycast.coordinator.members.measure import Measurer
+from overlaycast.coordinator.state.folder import StateFolder
+from overlaycast.coordinator.state.journal import open_journal
+from overlaycast.coordinator.state.secret import hash_of
+from overlaycast.coordinator.state.store import Store
+from overlaycast.coordinator.web.bodies import BoundedBodies
+from overlaycast.coordinator.web.door import Door
+from overlaycast.coordinator.web.http import admin_routes, open_routes, say_errors_in_one_line
 from overlaycast.discovery.client import TraceClient
 
 log = logging.getLogger(__name__)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from overlaycast.agent.hops.dial import dial
-from overlaycast.coordinator.listeners import listen_tcp
+from overlaycast.coordinator.web.listeners import listen_tcp
 from overlaycast.discovery.unpaced import unpaced
 from overlaycast.settings import Endpoint
 

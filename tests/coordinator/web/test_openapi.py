@@ -9,7 +9,7 @@ from fastapi.routing import APIRoute
 from jsonschema import Draft202012Validator
 from pydantic import BaseModel
 
-from overlaycast.coordinator.http import admin_routes, open_routes
+from overlaycast.coordinator.web.http import admin_routes, open_routes
 from overlaycast.wire.views import API_VERSION, ErrorView
 from tests.coordinator.conftest import Start, member_link, subscription
 

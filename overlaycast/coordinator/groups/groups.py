@@ -16,16 +16,16 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
-from overlaycast.coordinator.allowance import Allowance
-from overlaycast.coordinator.brain import BrainMaker
-from overlaycast.coordinator.clock import Clock
-from overlaycast.coordinator.driver import GroupDriver
-from overlaycast.coordinator.journal import RESTART_GAP, EventLog
-from overlaycast.coordinator.link import MemberLink
-from overlaycast.coordinator.measure import Measurer
-from overlaycast.coordinator.secret import hash_of, matches, new_token
-from overlaycast.coordinator.settings import CoordinatorSettings
-from overlaycast.coordinator.store import GroupRow, StateError, StateLockedError, Store
+from overlaycast.coordinator.bounds.allowance import Allowance
+from overlaycast.coordinator.bounds.settings import CoordinatorSettings
+from overlaycast.coordinator.groups.brain import BrainMaker
+from overlaycast.coordinator.groups.clock import Clock
+from overlaycast.coordinator.groups.driver import GroupDriver
+from overlaycast.coordinator.members.link import MemberLink
+from overlaycast.coordinator.members.measure import Measurer
+from overlaycast.coordinator.state.journal import RESTART_GAP, EventLog
+from overlaycast.coordinator.state.secret import hash_of, matches, new_token
+from overlaycast.coordinator.state.store import GroupRow, StateError, StateLockedError, Store
 from overlaycast.errors import ConfigError, RefusedError
 from overlaycast.journal import LineFile
 from overlaycast.streams import printable

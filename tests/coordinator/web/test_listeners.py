@@ -1,4 +1,4 @@
-"""Who calls, and where one listens."""
+"""The addresses that the coordinator listens on."""
 
 from __future__ import annotations
 
@@ -6,22 +6,9 @@ import socket
 
 import pytest
 
-from overlaycast.coordinator.listeners import listen_tcp, plain_host
+from overlaycast.coordinator.members.link import plain_host
+from overlaycast.coordinator.web.listeners import listen_tcp
 from overlaycast.settings import Endpoint
-
-
-@pytest.mark.parametrize(
-    ("shown", "called"),
-    [
-        ("::ffff:192.0.2.1", "192.0.2.1"),
-        ("192.0.2.1", "192.0.2.1"),
-        ("2001:db8::1", "2001:db8::1"),
-        ("fe80::1%eth0", "fe80::1%eth0"),
-        ("a name", "a name"),
-    ],
-)
-def test_an_address_is_told_as_others_can_call_it(shown: str, called: str) -> None:
-    assert plain_host(shown) == called
 
 
 @pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="this machine has no IPv6")

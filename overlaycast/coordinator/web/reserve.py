@@ -16,7 +16,7 @@ import socket
 import time
 from typing import Any, Final
 
-from overlaycast.coordinator.allowance import Allowance
+from overlaycast.coordinator.bounds.allowance import Allowance
 
 log = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ import asyncio
 from hypothesis import given
 from hypothesis import strategies as st
 
-from overlaycast.coordinator.turns import Path, Turns, neighbours
+from overlaycast.coordinator.members.turns import Path, Turns, neighbours
 
 NORTH = ("RS", "core1", "B", "A")
 NORTH_TOO = ("RS", "core1", "B", "B2")

@@ -1,17 +1,16 @@
 """The sockets that the coordinator listens on, bound before anything else, so that bad input is reported at once.
 
-Owns: their options and their errors, and how a caller's address is written. Refuses: serving.
+Owns: their options and their errors. Refuses: serving.
 """
 
 from __future__ import annotations
 
 import os
 import socket
-from ipaddress import IPv6Address, ip_address
 from pathlib import Path
 from typing import Final
 
-from overlaycast.coordinator.reserve import ReservedSocket
+from overlaycast.coordinator.web.reserve import ReservedSocket
 from overlaycast.discovery.unpaced import unpaced
 from overlaycast.errors import ConfigError
 from overlaycast.settings import Endpoint
@@ -48,16 +47,6 @@ def listen_tcp(endpoint: Endpoint) -> socket.socket:
         sock.close()
         raise ConfigError(f"listen: {endpoint}: {error.strerror}; accepted: a free HOST:PORT of this host") from None
     return sock
-
-
-def plain_host(host: str) -> str:
-    """Return an address as others can call it: a dual-stack listener shows IPv4 members as ``::ffff:192.0.2.1``."""
-    try:
-        address = ip_address(host)
-    except ValueError:
-        return host
-    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
-    return host if mapped is None else str(mapped)
 
 
 def listen_local(path: Path) -> socket.socket:

@@ -16,13 +16,13 @@ import logging
 from collections import deque
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from ipaddress import IPv6Address, ip_address
 from typing import Final
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from overlaycast.coordinator.allowance import Allowance
-from overlaycast.coordinator.listeners import plain_host
-from overlaycast.coordinator.settings import CoordinatorSettings
+from overlaycast.coordinator.bounds.allowance import Allowance
+from overlaycast.coordinator.bounds.settings import CoordinatorSettings
 from overlaycast.discovery.echo import MOST_BYTES, MOST_REPLIES
 from overlaycast.errors import RefusedError, RemoteProtocolError
 from overlaycast.wire.messages import (
@@ -162,6 +162,16 @@ class MemberLink:
         if not self._messages.take(1, now) or not self._bytes.take(len(text), now):
             raise RemoteProtocolError(f"more than {self._settings.messages_per_s:g} messages a second, or too large")
         return text
+
+
+def plain_host(host: str) -> str:
+    """Return an address as others can call it: a dual-stack listener shows IPv4 members as ``::ffff:192.0.2.1``."""
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return host
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return host if mapped is None else str(mapped)
 
 
 def first_message(text: str | bytes) -> Subscribe:

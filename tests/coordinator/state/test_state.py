@@ -15,11 +15,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from overlaycast.coordinator.allowance import Allowance
-from overlaycast.coordinator.folder import open_folder
-from overlaycast.coordinator.journal import CAPACITY, RESTART_GAP, EventLog, open_journal
-from overlaycast.coordinator.secret import hash_of, matches, new_token
-from overlaycast.coordinator.store import GroupRow, Store
+from overlaycast.coordinator.bounds.allowance import Allowance
+from overlaycast.coordinator.state.folder import open_folder
+from overlaycast.coordinator.state.journal import CAPACITY, RESTART_GAP, EventLog, open_journal
+from overlaycast.coordinator.state.secret import hash_of, matches, new_token
+from overlaycast.coordinator.state.store import GroupRow, Store
 from overlaycast.errors import ConfigError
 from overlaycast.wire.group import GroupSettings
 from overlaycast.wire.messages import Welcome
@@ -87,7 +87,7 @@ def test_the_database_is_private(tmp_path: Path) -> None:
 _WRITER = """
 import sys
 from pathlib import Path
-from overlaycast.coordinator.store import GroupRow, Store
+from overlaycast.coordinator.state.store import GroupRow, Store
 from overlaycast.wire.group import GroupSettings
 from overlaycast.wire.messages import Welcome
 from tests.coordinator.conftest import Start, eventually, member_link, subscription

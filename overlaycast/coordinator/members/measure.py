@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Final, Protocol
 
-from overlaycast.coordinator.shares import Shares
-from overlaycast.coordinator.turns import Turns
+from overlaycast.coordinator.members.shares import Shares
+from overlaycast.coordinator.members.turns import Turns
 from overlaycast.discovery.echo import EchoProbe, Performance
 from overlaycast.discovery.route import Route
 from overlaycast.wire.messages import EchoReply, EchoRequest

@@ -20,9 +20,9 @@ import uvicorn
 from fastapi import FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from overlaycast.coordinator.allowance import Allowance
-from overlaycast.coordinator.frames import FrameCounter
-from overlaycast.coordinator.listeners import BACKLOG
+from overlaycast.coordinator.bounds.allowance import Allowance
+from overlaycast.coordinator.web.frames import FrameCounter
+from overlaycast.coordinator.web.listeners import BACKLOG
 from overlaycast.wire.messages import MAX_MESSAGE
 
 REQUEST_LIMIT: Final = 10.0

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from overlaycast.coordinator.clock import Clock
-from overlaycast.coordinator.store import StateLockedError, Store
+from overlaycast.coordinator.groups.clock import Clock
+from overlaycast.coordinator.state.store import StateLockedError, Store
 from overlaycast.wire.messages import Assign, Ping, Refused, Report, Welcome
 from tests.coordinator.conftest import Running, Start, member_link, subscription
-from tests.coordinator.test_state import row
+from tests.coordinator.state.test_state import row
 
 
 @contextlib.contextmanager

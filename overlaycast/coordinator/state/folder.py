@@ -13,7 +13,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from overlaycast.coordinator.secret import new_token
+from overlaycast.coordinator.state.secret import new_token
 from overlaycast.errors import ConfigError
 
 

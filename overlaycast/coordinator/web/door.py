@@ -15,12 +15,12 @@ from typing import Final
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from overlaycast.coordinator.driver import refusal
-from overlaycast.coordinator.groups import Groups
-from overlaycast.coordinator.link import MemberLink
-from overlaycast.coordinator.newcomers import Newcomers
-from overlaycast.coordinator.settings import CoordinatorSettings
-from overlaycast.coordinator.store import StateError
+from overlaycast.coordinator.bounds.settings import CoordinatorSettings
+from overlaycast.coordinator.groups.driver import refusal
+from overlaycast.coordinator.groups.groups import Groups
+from overlaycast.coordinator.members.link import MemberLink
+from overlaycast.coordinator.state.store import StateError
+from overlaycast.coordinator.web.newcomers import Newcomers
 from overlaycast.errors import RefusedError, RemoteProtocolError
 
 log = logging.getLogger(__name__)

@@ -9,7 +9,7 @@ from contextlib import suppress
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from overlaycast.coordinator.shares import Shares
+from overlaycast.coordinator.members.shares import Shares
 
 AT_ONCE = 8
 

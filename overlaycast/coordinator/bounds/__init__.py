@@ -1,0 +1,1 @@
+"""The coordinator's options, and how much a caller may send."""

@@ -1,0 +1,1 @@
+"""One member's control link, and when the member is measured."""

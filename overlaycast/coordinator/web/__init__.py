@@ -1,0 +1,1 @@
+"""What the coordinator serves: HTTP for tools, WebSockets for members, and the bounds on both."""
