@@ -25,6 +25,8 @@ from overlaycast.errors import ConfigError, RefusedError, RemoteProtocolError
 from overlaycast.streams import printable
 from overlaycast.urls import MEMBER, parse_coordinator
 from overlaycast.wire.messages import (
+    LATER_HEADER,
+    LATER_TEXT,
     MAX_MESSAGE,
     CoordinatorMessage,
     Done,
@@ -38,6 +40,7 @@ from overlaycast.wire.messages import (
     Welcome,
     decode_from_coordinator,
     encode,
+    later_fields,
 )
 
 OPEN_S: Final = 5.0
@@ -92,6 +95,10 @@ def _what_is_wrong(error: Exception) -> str:
     return f"not reachable, waiting: {why.splitlines()[0]}"
 
 
+def _header(link: ClientConnection) -> str | None:
+    return None if link.response is None else ", ".join(link.response.headers.get_all(LATER_HEADER))
+
+
 class ControlLink:
     """The member's end.
 
@@ -121,6 +128,7 @@ class ControlLink:
         self._kept: list[MemberMessage] = []
         self._something = asyncio.Event()
         self._sent = asyncio.Event()
+        self._known: frozenset[str] = frozenset()
         self._warned_at: float | None = None
         self._back_by = 0.0
 
@@ -179,6 +187,7 @@ class ControlLink:
         async with connect(
             self._url,
             sock=sock,
+            additional_headers={LATER_HEADER: LATER_TEXT},
             compression=None,
             proxy=None,
             max_size=MAX_MESSAGE,
@@ -187,8 +196,9 @@ class ControlLink:
             ping_timeout=10,
             close_timeout=1,
         ) as link:
+            self._known = later_fields(_header(link))
             request = self._subscribe(str(link.local_address[0]))
-            await link.send(encode(request))
+            await link.send(encode(request, self._known))
             async with asyncio.timeout(WELCOME_S):
                 answer = decode_from_coordinator(await link.recv())
             if isinstance(answer, Refused):
@@ -229,7 +239,7 @@ class ControlLink:
             while self._waiting:
                 message = self._waiting[0]
                 try:
-                    await link.send(encode(message))
+                    await link.send(encode(message, self._known))
                 except WebSocketException:
                     return
                 if self._waiting and self._waiting[0] is message:

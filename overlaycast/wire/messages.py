@@ -3,12 +3,17 @@
 Owns: names, shapes and bounds of what members and the coordinator tell each other, and the two functions that turn
 a message into text and back. Refuses: anything larger than ``MAX_MESSAGE`` bytes, unknown kinds and unknown fields.
 
+Since unknown fields are refused, a field that came later (``LATER``) is sent only to a side that knows it: each side
+says which ones it knows in a header of the opening handshake (``LATER_HEADER``), which a program from before
+that header neither sends nor reads.
+
 The first message of a link is ``Subscribe`` and carries the protocol version; the first answer is ``Welcome`` or
 ``Refused``. Times are milliseconds or seconds as names say; rates are Mbit/s; record numbers as in ``frames``.
 """
 
 from __future__ import annotations
 
+from collections.abc import Set as AbstractSet
 from typing import Annotated, Final, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
@@ -323,9 +328,22 @@ _FROM_COORDINATOR: Final[TypeAdapter[CoordinatorMessage]] = TypeAdapter(
 )
 
 
-def encode(message: MemberMessage | CoordinatorMessage) -> str:
-    """Return the JSON text of a message, without fields that are None."""
-    return message.model_dump_json(exclude_none=True)
+LATER: Final = frozenset({"leaving.reason"})
+"""Fields that the first programs of protocol version 2 did not have, each as ``kind.field``."""
+LATER_HEADER: Final = "Overlaycast-Fields"
+LATER_TEXT: Final = ", ".join(sorted(LATER))
+"""What we say in the header."""
+
+
+def later_fields(header: str | None) -> frozenset[str]:
+    """Return which of our ``LATER`` fields the other side knows, by its header; None: it sent none."""
+    return LATER.intersection(name.strip() for name in (header or "").split(","))
+
+
+def encode(message: MemberMessage | CoordinatorMessage, known: AbstractSet[str] = LATER) -> str:
+    """Return the JSON text of a message, without fields that are None or not ``known`` to the other side."""
+    unknown = {name.partition(".")[2] for name in LATER - known if name.startswith(f"{message.kind}.")}
+    return message.model_dump_json(exclude_none=True, exclude=unknown)
 
 
 def decode_from_member(text: str | bytes) -> MemberMessage:

@@ -7,10 +7,26 @@ import random
 
 import pytest
 from websockets.asyncio.server import ServerConnection, serve
+from websockets.http11 import Request, Response
 
 from overlaycast.agent.control import ControlLink
 from overlaycast.errors import RefusedError
-from overlaycast.wire.messages import VERSION, Address, RefusalCode, Refused, Resume, Subscribe, encode
+from overlaycast.wire.group import GroupSettings
+from overlaycast.wire.messages import (
+    LATER_HEADER,
+    LATER_TEXT,
+    VERSION,
+    Address,
+    CoordinatorMessage,
+    Leaving,
+    RefusalCode,
+    Refused,
+    Resume,
+    Subscribe,
+    Welcome,
+    decode_from_member,
+    encode,
+)
 
 REQUEST = Subscribe(version=VERSION, group="g", token="t", name="a", addresses=(Address(host="", port=1),))
 RESUME = Resume(member=1, secret="s" * 32, epoch=1, rank=1, next_seq=0)
@@ -100,3 +116,34 @@ async def test_a_restart_is_told_only_if_it_takes_long(monkeypatch: pytest.Monke
         await asyncio.wait({running})
     assert line.endswith("not yet")
     assert asyncio.get_running_loop().time() - ends[0] >= 0.5
+
+
+@pytest.mark.parametrize(("header", "reason"), [(None, ""), (LATER_TEXT, "told to go")])
+async def test_an_older_coordinator_is_sent_no_field_that_it_would_refuse(header: str | None, reason: str) -> None:
+    heard: asyncio.Queue[str | bytes] = asyncio.Queue()
+    knows: list[str | None] = []
+
+    async def welcome(server_link: ServerConnection) -> None:
+        assert server_link.request is not None
+        knows.append(server_link.request.headers.get(LATER_HEADER))
+        await server_link.recv()
+        await server_link.send(encode(Welcome(member=1, secret="s" * 16, settings=GroupSettings())))
+        heard.put_nowait(await server_link.recv())
+
+    def on_message(_: CoordinatorMessage) -> None:
+        link.send(Leaving(reason="told to go"))
+
+    def respond(_: ServerConnection, request: Request, response: Response) -> None:
+        if header is not None:
+            response.headers[LATER_HEADER] = header
+
+    async with serve(welcome, "127.0.0.1", 0, process_response=respond) as server, asyncio.timeout(60):
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        link = ControlLink(url, lambda _: REQUEST, on_message, lambda _: None, random.Random(1))
+        running = asyncio.create_task(link.run())
+        said = await heard.get()
+        running.cancel()
+        await asyncio.wait({running})
+    assert decode_from_member(said) == Leaving(reason=reason)
+    assert ("reason" in str(said)) == bool(header)
+    assert knows[0] == LATER_TEXT

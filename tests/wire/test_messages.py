@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
-from typing import get_args
+from pathlib import Path
+from typing import Final, get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
 
 from overlaycast.errors import RemoteProtocolError
 from overlaycast.wire.group import GroupSettings, MemberLimits
 from overlaycast.wire.messages import (
+    LATER,
+    LATER_TEXT,
     MAX_MESSAGE,
     Accept,
     Address,
@@ -41,7 +45,11 @@ from overlaycast.wire.messages import (
     decode_from_coordinator,
     decode_from_member,
     encode,
+    later_fields,
 )
+
+FIRST: Final = json.loads((Path(__file__).parent / "first_version_2.json").read_text())
+"""What the first programs of protocol version 2 accepted, as JSON schemas."""
 
 PEER = Peer(member=3, name="a", addresses=(Address(host="10.0.0.1", port=8471),), grant="0" * 32, rank=4)
 
@@ -114,6 +122,34 @@ def test_what_members_say_survives(message: MemberMessage) -> None:
 @pytest.mark.parametrize("message", FROM_COORDINATOR, ids=lambda m: m.kind)
 def test_what_the_coordinator_says_survives(message: CoordinatorMessage) -> None:
     assert decode_from_coordinator(encode(message)) == message
+
+
+@pytest.mark.parametrize(
+    ("message", "accepted"),
+    [(m, FIRST["member"]) for m in FROM_MEMBER] + [(m, FIRST["coordinator"]) for m in FROM_COORDINATOR],
+    ids=lambda value: getattr(value, "kind", ""),
+)
+def test_the_first_programs_of_this_version_understand_each_message(
+    message: MemberMessage | CoordinatorMessage, accepted: dict[str, object]
+) -> None:
+    """They refuse unknown fields: one that came later has to be in LATER."""
+    check = Draft202012Validator(accepted)
+    assert [error.message for error in check.iter_errors(json.loads(encode(message, frozenset())))] == []
+
+
+def test_what_came_later_is_sent_to_those_who_know_it_only() -> None:
+    leaving = Leaving(reason="told to go")
+    assert "told to go" in encode(leaving)
+    assert decode_from_member(encode(leaving, later_fields(None))) == Leaving()
+    assert list(Draft202012Validator(FIRST["member"]).iter_errors(json.loads(encode(leaving))))
+
+
+@pytest.mark.parametrize(
+    ("header", "known"),
+    [(None, frozenset()), ("", frozenset()), (LATER_TEXT, LATER), ("x.y,leaving.reason ,é", {"leaving.reason"})],
+)
+def test_each_side_says_which_later_fields_it_knows(header: str | None, known: frozenset[str]) -> None:
+    assert later_fields(header) == known
 
 
 def test_directions_do_not_mix() -> None:

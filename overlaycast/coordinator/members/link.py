@@ -26,6 +26,7 @@ from overlaycast.coordinator.bounds.settings import CoordinatorSettings
 from overlaycast.discovery.echo import MOST_BYTES, MOST_REPLIES
 from overlaycast.errors import RefusedError, RemoteProtocolError
 from overlaycast.wire.messages import (
+    LATER_HEADER,
     VERSION,
     CoordinatorMessage,
     Ended,
@@ -34,6 +35,7 @@ from overlaycast.wire.messages import (
     Subscribe,
     decode_from_member,
     encode,
+    later_fields,
 )
 
 log = logging.getLogger(__name__)
@@ -72,6 +74,7 @@ class MemberLink:
         self._messages = Allowance(rate, rate * _BURST_S + MOST_REPLIES, loop.time())
         self._bytes = Allowance(_BYTES_PER_S, _BYTES_PER_S * _BURST_S + MOST_BYTES, loop.time())
         self.traffic = Traffic()
+        self._known = later_fields(", ".join(socket.headers.getlist(LATER_HEADER)))
         # over the local socket there is no address: such a member is on this host
         self.host = plain_host(socket.client.host) if socket.client and socket.client.host else "127.0.0.1"
 
@@ -109,7 +112,7 @@ class MemberLink:
         """Queue a message. After ``Refused`` or ``Ended`` the link closes."""
         if self._ending is not None:
             return
-        text = encode(message)
+        text = encode(message, self._known)
         self._queue.append(text)
         self._queued += len(text)
         if isinstance(message, Refused | Ended):

@@ -22,6 +22,7 @@ from overlaycast.coordinator.members.link import MemberLink
 from overlaycast.coordinator.state.store import StateError
 from overlaycast.coordinator.web.newcomers import Newcomers
 from overlaycast.errors import RefusedError, RemoteProtocolError
+from overlaycast.wire.messages import LATER_HEADER, LATER_TEXT
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +39,7 @@ class Door:
 
     async def serve(self, socket: WebSocket) -> None:
         """Serve one link until it ends."""
-        await socket.accept()
+        await socket.accept(headers=[(LATER_HEADER.encode(), LATER_TEXT.encode())])
         link = MemberLink(socket, self._settings)
         writer = asyncio.create_task(link.write_all())
         reader = asyncio.create_task(self._listen(link))

@@ -11,6 +11,8 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 
 from overlaycast.wire.messages import (
+    LATER_HEADER,
+    LATER_TEXT,
     Assign,
     Ended,
     Leaving,
@@ -66,6 +68,12 @@ async def test_a_subscriber_is_welcomed_measured_and_placed(start: Start) -> Non
             record = running.brain().records[1]
             assert record["host"] == "127.0.0.1"  # it named none: the one that we saw
             assert 0 < record["rtt_ms"] < 5000
+
+
+async def test_a_member_is_told_which_later_fields_are_known(start: Start) -> None:
+    async with start() as running, member_link(running) as anna:
+        assert anna.socket.response is not None
+        assert anna.socket.response.headers[LATER_HEADER] == LATER_TEXT
 
 
 async def test_an_address_that_a_member_names_is_kept(start: Start) -> None:
