@@ -159,6 +159,20 @@ def lost_between(journal: Journal, t0: float, t1: float) -> int:
     return sum(entry.to_seq - entry.from_seq for entry in journal.all(RecordsLost) if t0 <= entry.t < t1)
 
 
+def lost_by_any(recording: Recording) -> int:
+    """Return the most records that a receiver lost in one life, between its first record and its last."""
+    journals = (recording.journals.get(host, NOTHING) for host in recording.cast.peers)
+    return max((_lost_in(life) for journal in journals for life in journal.lives()), default=0)
+
+
+def _lost_in(life: Journal) -> int:
+    told = sum(entry.to_seq - entry.from_seq for entry in life.all(RecordsLost))
+    summary = life.last(Summary)
+    if summary is None or summary.first_seq is None or summary.next_seq is None or summary.received is None:
+        return told
+    return max(told, summary.lost, summary.next_seq - summary.first_seq - summary.received)
+
+
 def duplicated_between(journal: Journal, t0: float, t1: float) -> int:
     """Return the records that reached the sink twice in a window.
 

@@ -17,13 +17,16 @@ from typing import Final
 
 from overlaycast.lab.analysis.aftermath import faults_seen
 from overlaycast.lab.analysis.copies import inbound_by_site, inbound_by_tree, stream_curve, wire_curve
-from overlaycast.lab.analysis.delivery import NOTHING, began, delivered, deliveries, ended, span
+from overlaycast.lab.analysis.delivery import NOTHING, began, delivered, deliveries, ended, lost_by_any, span
 from overlaycast.lab.analysis.feeding import feeding
+from overlaycast.lab.analysis.footprints import footprints
+from overlaycast.lab.analysis.gaps import gaps
 from overlaycast.lab.analysis.stretch import stretches
 from overlaycast.lab.experiment.experiment import Expectation
 from overlaycast.lab.recording.recording import Curve, LinkSeen, Recording
 from overlaycast.lab.results.metrics import METRICS
 from overlaycast.lab.results.result import (
+    MOST_GAPS,
     ControlTraffic,
     Judged,
     LinkUse,
@@ -54,6 +57,7 @@ def build(recording: Recording) -> Result:
     t0, t1 = began(recording), ended(recording)
     first, end = span(source)
     stream = stream_curve(source, recording.system)
+    silent = gaps(recording)
     result = Result(
         experiment=experiment.name,
         title=experiment.title or experiment.name,
@@ -86,6 +90,10 @@ def build(recording: Recording) -> Result:
         notes=tuple(recording.notes),
         cpu_s=dict(recording.cpu_s),
         captures=None if recording.captures is None else dict(recording.captures),
+        lost_by_any=lost_by_any(recording),
+        gaps=tuple(sorted(silent or (), key=lambda gap: gap.cause is not None)[:MOST_GAPS]),
+        unexplained_gaps=None if silent is None else sum(gap.cause is None for gap in silent),
+        footprints=footprints(recording.footprints),
     )
     judged = expectations(result, experiment.expect)
     return replace(result, expectations=judged, verdict=_verdict(judged, recording.shaping.get("valid", True)))

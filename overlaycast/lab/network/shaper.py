@@ -46,6 +46,11 @@ class Shaper:
         for link in topology.links:
             self._now[link.name, "ab"], self._now[link.name, "ba"] = link.ab, link.ba
 
+    @property
+    def wire_pid(self) -> int | None:
+        """The process that carries links, if there is one."""
+        return self._wire.pid if self._wire is not None else None
+
     def asked(self, link: str, direction: Direction) -> Shape:
         """Return the shape a direction shall have now."""
         return self._now[link, direction]

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from overlaycast.lab.experiment.arrivals import Going
 from overlaycast.lab.experiment.experiment import Cast, Experiment
 from overlaycast.lab.faults.tree import EMPTY, Tree
 from overlaycast.lab.recording.journals import Journal
@@ -123,6 +124,36 @@ class FaultDone:
 
 
 @dataclass(frozen=True, slots=True)
+class Passed:
+    """A peer that came, left or was killed by the plan of arrivals, and when."""
+
+    at: float
+    host: str
+    what: Going
+
+
+@dataclass(frozen=True, slots=True)
+class Footprint:
+    """What one program held at a moment: resident bytes and open descriptors. ``pid`` tells its starts apart."""
+
+    t: float
+    host: str
+    pid: int
+    rss_bytes: int
+    descriptors: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stall:
+    """A program that waited for a processor for ``waited_ms`` between two moments; without a host, the machine did."""
+
+    begin: float
+    end: float
+    host: str | None
+    waited_ms: float
+
+
+@dataclass(frozen=True, slots=True)
 class FileSeen:
     """A receiver's file as it lies on the disk, looked at by the lab itself.
 
@@ -147,6 +178,9 @@ class Recording:
         captures: how much was captured per link; None: nothing was asked for.
         overflowed: link -> frames that found its queue full since the stream began, from a to b and back.
         left: members that were away at the end, by faults or by the plan of arrivals; None: by the faults alone.
+        passed: what the plan of arrivals did.
+        footprints: of every program, as long as it ran.
+        stalls: when a program waited long for a processor.
     """
 
     experiment: Experiment
@@ -175,6 +209,9 @@ class Recording:
     captures: Mapping[str, Any] | None = None
     overflowed: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     left: frozenset[str] | None = None
+    passed: Sequence[Passed] = ()
+    footprints: Sequence[Footprint] = ()
+    stalls: Sequence[Stall] = ()
 
     def absent(self) -> frozenset[str]:
         """Return the members that were away at the end, to which nothing was promised."""

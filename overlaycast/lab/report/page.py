@@ -42,7 +42,7 @@ def render(result: Result, series: Series, network: NetworkSeen) -> str:
         result=result,
         passed=result.verdict == "passed",
         verdict=words.verdict(result),
-        failures=words.failures(result),
+        failures=(*words.failures(result), *words.unexplained(result)),
         figures=words.figures(result),
         expectations=_expectations(result),
         pictures=_pictures(result, series, network),
@@ -62,6 +62,8 @@ def render(result: Result, series: Series, network: NetworkSeen) -> str:
         shaping=json.dumps(result.shaping, indent=1),
         silence_ms=silence_ms,
         band=words.BAND,
+        grown=words.grown(result),
+        explained=words.explained(result),
         busiest=max(result.cpu_s, key=lambda host: result.cpu_s[host], default=None),
     )
 

@@ -29,7 +29,7 @@ def show(result: Result, report: Path, console: Console) -> None:
     console.print()
     console.print(expectations(result))
     console.print()
-    for trouble in result.troubles:
+    for trouble in (*result.troubles, *words.unexplained(result)):
         console.print(trouble, style="bold red", highlight=False, markup=False)
     verdict = Text(f"{result.verdict}  ", style=_LOOKS[result.verdict])
     console.print(verdict.append(words.verdict(result), style="default not bold"))

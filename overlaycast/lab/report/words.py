@@ -5,6 +5,7 @@ Owns: the sentences that the report and the terminal share. Refuses: to praise; 
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import Final
 
@@ -41,6 +42,8 @@ BAND: Final = (
     "never did, to the end. A thin line: it cut off nobody."
 )
 """What the band from a fault on means in the pictures."""
+
+MOST_SHOWN: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +94,33 @@ def verdict(result: Result) -> str:
 def failures(result: Result) -> tuple[str, ...]:
     """Return one line for each expectation that was not met."""
     return tuple(f"{METRICS[one.metric].words}: {asked(one)}, measured {measured(one)}" for one in broken(result))
+
+
+def unexplained(result: Result) -> tuple[str, ...]:
+    """Return a line for each silence that nothing explains, where an expectation about them was not met."""
+    if "unexplained_gaps" not in {one.metric for one in broken(result)}:
+        return ()
+    found = [gap for gap in result.gaps if gap.cause is None]
+    lines = [
+        f"{gap.host} was silent for {number(gap.gap_ms, 'ms')} until {gap.at_s:.1f} s" for gap in found[:MOST_SHOWN]
+    ]
+    return (*lines, *[f"and {len(found) - MOST_SHOWN} more"] * (len(found) > MOST_SHOWN))
+
+
+def grown(result: Result) -> tuple[str, ...]:
+    """Return a line for each program that was watched for growth, the largest first."""
+    ordered = sorted(result.footprints, key=lambda one: -one.grown_mib)
+    return tuple(
+        f"{one.host}: {number(one.rss_mib, 'MiB')}, {number(one.grown_mib, 'MiB')} more, and"
+        f" {number(one.descriptors)} descriptors, {number(one.grown_descriptors)} more, in {number(one.watched_s, 's')}"
+        for one in ordered
+    )
+
+
+def explained(result: Result) -> str:
+    """Return how often each kind of reason explains a long silence; empty if there was none, or none was looked for."""
+    kinds = Counter(gap.cause or "unexplained" for gap in result.gaps)
+    return ", ".join(f"{count} × {kind}" for kind, count in sorted(kinds.items()))
 
 
 def broken(result: Result) -> tuple[Judged, ...]:

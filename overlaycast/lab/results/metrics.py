@@ -275,6 +275,26 @@ METRICS: Final[dict[str, Metric]] = {
     "primaries": Metric(
         "peers with the source as parent when the stream began", "", lambda result, _: result.tree.primaries
     ),
+    "lost_by_any": Metric(
+        "records lost by a receiver between its first and its last; the most of all, those that left or died too",
+        "records",
+        lambda result, _: result.lost_by_any,
+    ),
+    "unexplained_gaps": Metric(
+        "silences above 100 ms at any receiver that no fault, departure, order or busy processor explains",
+        "",
+        lambda result, _: result.unexplained_gaps,
+    ),
+    "memory_growth_mib": Metric(
+        "trend of a program's memory after its first minute, over the rest of its life; the largest",
+        "MiB",
+        lambda result, _: _largest(one.grown_mib for one in result.footprints),
+    ),
+    "descriptor_growth": Metric(
+        "trend of a program's open descriptors after its first minute, over the rest of its life; the largest",
+        "",
+        lambda result, _: _largest(one.grown_descriptors for one in result.footprints),
+    ),
     "control_bytes": Metric("bytes of control messages, both ways", "bytes", lambda result, _: result.control.bytes),
 }
 OF_FAULTS: Final = {

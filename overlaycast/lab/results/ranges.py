@@ -16,6 +16,7 @@ COUNTS: Final = frozenset(
         *(name for name, metric in METRICS.items() if metric.unit in ("records", "frames", "hops", "bytes")),
         *("inbound_copies_by_tree", "affected", "moved", "moved_below_top", "moved_while_well", "bystanders_moved"),
         *("fed_by_backup", "damaged", "unnoticed", "troubles", "links_by_call", "primaries"),
+        "unexplained_gaps",
     }
 )
 """These are whole numbers. All metrics are 0 or more."""

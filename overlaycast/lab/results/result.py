@@ -15,6 +15,8 @@ from overlaycast.lab.results import stored
 LEAST_S: Final = 0.2
 """Members write samples so often: in a shorter window nothing is measured."""
 
+MOST_GAPS: Final = 500
+
 
 @dataclass(frozen=True, slots=True)
 class Latency:
@@ -229,6 +231,45 @@ class FeedSeen:
 
 
 @dataclass(frozen=True, slots=True)
+class GapSeen:
+    """A long silence at a receiver, and what explains it.
+
+    Attributes:
+        host: the receiver.
+        at_s: when it ended, after the stream began.
+        gap_ms: how long it was.
+        cause: ``fault``, ``left``, ``killed``, ``joined``, ``moved`` (by the coordinator) or ``processors`` (they were
+            busy); None: nothing explains it.
+        of: the fault, the member that it happened to, or how long was waited.
+    """
+
+    host: str
+    at_s: float
+    gap_ms: float
+    cause: str | None = None
+    of: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class FootprintSeen:
+    """How one start of a program grew while it was watched, its warm-up left out.
+
+    Attributes:
+        host: where it ran; the coordinator is named as such.
+        watched_s: for how long.
+        rss_mib, descriptors: the median of the last tenth of that time.
+        grown_mib, grown_descriptors: the trend (Theil and Sen) over that time; less than 0 counts as 0.
+    """
+
+    host: str
+    watched_s: float
+    rss_mib: float
+    grown_mib: float
+    descriptors: float
+    grown_descriptors: float
+
+
+@dataclass(frozen=True, slots=True)
 class ControlTraffic:
     """What the control plane cost, as the coordinator counts it."""
 
@@ -259,6 +300,10 @@ class Result:
         cpu_s: host -> processor seconds that its member used since the stream began.
         captures: how much was captured per link; None: nothing was asked for.
         troubles: programs that failed though no fault was meant for them.
+        lost_by_any: records lost in one life of a receiver, up to its end; the most of all lives.
+        gaps: the long silences, those that nothing explains first; no more than ``MOST_GAPS``.
+        unexplained_gaps: how many of all are not explained; None: not measured.
+        footprints: programs that ran long enough to be judged.
         verdict: ``passed``, ``failed``, or ``invalid`` (the emulated network was late; nothing is proven).
     """
 
@@ -293,6 +338,10 @@ class Result:
     notes: tuple[str, ...] = ()
     cpu_s: dict[str, float] = field(default_factory=dict)
     captures: dict[str, Any] | None = None
+    lost_by_any: int | None = None
+    gaps: tuple[GapSeen, ...] = ()
+    unexplained_gaps: int | None = None
+    footprints: tuple[FootprintSeen, ...] = ()
     expectations: tuple[Judged, ...] = ()
     verdict: str = "failed"
 

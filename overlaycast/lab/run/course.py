@@ -23,12 +23,13 @@ from overlaycast.lab.injection import Stage
 from overlaycast.lab.injection.cabling import NetworkCables
 from overlaycast.lab.network.network import Network
 from overlaycast.lab.network.processes import Program
-from overlaycast.lab.recording.recording import CounterSample, LinkTraffic
+from overlaycast.lab.recording.recording import CounterSample, LinkTraffic, Passed
 from overlaycast.lab.run.carrier import Carrier
 from overlaycast.lab.run.members import Members
+from overlaycast.lab.run.meter import Meter
 from overlaycast.lab.run.multicast import MulticastCarrier
 from overlaycast.lab.run.overlay import OverlayCarrier
-from overlaycast.lab.run.programs import Folders
+from overlaycast.lab.run.programs import COORDINATOR, Folders
 from overlaycast.lab.run.progress import RunProgress
 from overlaycast.lab.run.timeline import Timeline
 from overlaycast.lab.run.watch import Watch
@@ -57,6 +58,8 @@ class Run:
         self.overflowed: dict[str, tuple[int, int]] = {}
         self.cpu_s: dict[str, float] = {}
         self.arrivals = plan.arrivals
+        self.passed: list[Passed] = []
+        self.meter = Meter(self._pids)
         self.watch = Watch({host: self.folders.journal(host) for host in plan.members})
         needs = fixtures(fault for _, fault in plan.experiment.faults)
         self.members = Members(network, self.folders, self.watch, needs, self._started)
@@ -99,6 +102,7 @@ class Run:
             await self.carrier.start_first(file)
             async with asyncio.TaskGroup() as faults:
                 await self._wait_for_begin()
+                tasks.append(side.create_task(self.meter.run()))
                 for program in list(self.programs.values()):
                     self._started(program)
                 passages = faults.create_task(self._come_and_go())
@@ -144,9 +148,11 @@ class Run:
                 await self.programs[host].wait()
             await self._start_again(host)
             self.timeline.gone.pop(host, None)
+            self.passed.append(Passed(time.time(), host, passage.what))
             return
         self.progress.event(f"{host} {'leaves' if passage.what == 'leave' else 'dies'}")
         self.timeline.gone[host] = self.plan.topology.site_of(host)
+        self.passed.append(Passed(time.time(), host, passage.what))
         self.programs[host].signal(signal.SIGTERM if passage.what == "leave" else signal.SIGKILL)
 
     async def _wait_for_begin(self) -> None:
@@ -251,6 +257,16 @@ class Run:
             await program.end(1.0)
         else:
             await program.end(END_S)
+
+    def _pids(self) -> dict[str | None, int]:
+        """Return the processes that run now, by host; the coordinator's under its own name, the wire's under none."""
+        found: dict[str | None, int] = {}
+        if self.plan.system != "multicast":
+            found[COORDINATOR] = self.carrier.coordinator().pid
+        found |= {host: program.pid for host, program in self.programs.items() if program.returncode is None}
+        if (wire := self.network.shaper.wire_pid) is not None:
+            found[None] = wire
+        return found
 
     async def _count(self) -> None:
         while True:

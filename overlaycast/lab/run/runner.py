@@ -162,6 +162,9 @@ def _recording(
         control_messages=one.traffic[1],
         notes=plan.notes,
         cpu_s=one.cpu_s,
+        passed=one.passed,
+        footprints=one.meter.footprints,
+        stalls=one.meter.stalls,
     )
 
 
