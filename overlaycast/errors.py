@@ -5,7 +5,9 @@ coordinator, 3 this machine lacks something.
 """
 
 import sys
+import traceback
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Final
 
 
@@ -67,6 +69,16 @@ class MissingError(LabError):
     """This machine lacks something. The text names it and how to get it."""
 
     exit_code = 3
+
+
+def in_one_line(error: BaseException) -> str:
+    """Return what an exception says, for people; one that is a defect of ours with its kind and place."""
+    text = " ".join(str(error).split())
+    if isinstance(error, OverlaycastError) and not isinstance(error, LocalProtocolError):
+        return text
+    frames = traceback.extract_tb(error.__traceback__, limit=-1)
+    place = f" ({'/'.join(Path(frames[0].filename).parts[-2:])}:{frames[0].lineno})" if frames else ""
+    return f"{type(error).__name__}{': ' if text else ''}{text:.300}{place}"
 
 
 def exit_code(command: Callable[[], int]) -> int:

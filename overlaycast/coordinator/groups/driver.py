@@ -24,7 +24,7 @@ from typing import Any, Final
 
 from overlaycast.coordinator.bounds.allowance import Allowance
 from overlaycast.coordinator.groups.brain import Brain, BrainMaker
-from overlaycast.coordinator.members.link import MemberLink, Traffic
+from overlaycast.coordinator.members.link import COME_AGAIN, MemberLink, Traffic
 from overlaycast.coordinator.members.measure import EchoInbox, Found, Measurer
 from overlaycast.coordinator.state.journal import EventLog
 from overlaycast.coordinator.state.secret import hash_of, matches, new_token
@@ -76,11 +76,11 @@ class _Measured:
 
 
 @dataclass(frozen=True, slots=True)
-class _Joined:
-    """Wakes the loop: the brain already knows the member, because the link waits for its id."""
+class _Wake:
+    """Wakes the loop: the brain knows a newcomer already, because its link waits for its id; or something failed."""
 
 
-_Item = _Said | _Gone | _Measured | _Joined
+_Item = _Said | _Gone | _Measured | _Wake
 
 
 @dataclass(slots=True)
@@ -113,6 +113,7 @@ class GroupDriver:
         self._measurer = measurer
         self._clock = clock
         kept = store.snapshot(row.name)
+        self.restored = kept is not None
         self.brain: Brain = (
             maker.new(row.settings, row.key) if kept is None else maker.restore(row.settings, row.key, kept[0], clock())
         )
@@ -123,8 +124,9 @@ class GroupDriver:
         self._outbox: list[tuple[int, CoordinatorMessage]] = []
         self._measuring: dict[int, asyncio.Task[None]] = {}
         self._to_measure: list[int] = []
-        if len(self._secrets) > 64 + 2 * len(self._connected):
-            self._forget_secrets()
+        self._defect: BaseException | None = None
+        # a crash may come between a newcomer's secret and its snapshot: its id, which nobody was told, is given again
+        self._forget_secrets()
         self._unkept = False
         self._keep_not_before = 0.0
         self._locked_lines = Allowance(_LOCKED_LINES_PER_S, 1, clock())
@@ -170,7 +172,7 @@ class GroupDriver:
         self._outbox.insert(0, (member, Welcome(member=member, secret=secret, settings=self.row.settings)))
         self._unkept = True
         with suppress(asyncio.QueueFull):  # if it is full the loop is awake anyway
-            self._inbox.put_nowait(_Joined())
+            self._inbox.put_nowait(_Wake())
         return member
 
     async def said(self, member: int, link: MemberLink, message: MemberMessage) -> None:
@@ -227,6 +229,12 @@ class GroupDriver:
         for one in self._connected.values():
             one.link.send(Ended(reason=reason))
 
+    def abandon(self) -> None:
+        """Say and hear nothing any more; members come again, to the driver that takes over."""
+        self.closing = True
+        for one in self._connected.values():
+            one.link.cut("the coordinator brings this group back", COME_AGAIN)
+
     async def run(self) -> None:
         """Turn the loop until cancelled. What a member waits for was kept before it was sent, so any moment will do."""
         try:
@@ -255,6 +263,8 @@ class GroupDriver:
         return None if due is None else max(due - self._clock(), _SHORTEST_WAIT)
 
     def _turn(self, items: list[_Item]) -> None:
+        if self._defect is not None:
+            raise self._defect
         now = self._clock()
         for item in items:
             self._apply(item, now)
@@ -267,7 +277,7 @@ class GroupDriver:
         self._deliver()
 
     def _apply(self, item: _Item, now: float) -> None:
-        if isinstance(item, _Joined):
+        if isinstance(item, _Wake):
             return
         one = self._connected.get(item.member)
         if one is None or one.link is not item.link:
@@ -304,7 +314,7 @@ class GroupDriver:
         """Keep what must outlive a crash; False: another program has locked the database, so ask again soon."""
         started = time.perf_counter()
         try:
-            self._store.save_snapshot(self.row.name, self.brain.snapshot(), self.log.next_number)
+            self._store.save_snapshot(self.row.name, self.brain.snapshot(), self.log.next_number, now)
             if len(self._secrets) > 64 + 2 * len(self._connected):
                 self._forget_secrets()
         except StateLockedError as error:
@@ -350,6 +360,8 @@ class GroupDriver:
 
     def _forget_secrets(self) -> None:
         known = {member.id for member in self.brain.members()}
+        if known.issuperset(self._secrets):
+            return
         self._store.drop_secrets(self.row.name, known)
         self._secrets = {member: secret for member, secret in self._secrets.items() if member in known}
 
@@ -379,12 +391,19 @@ class GroupDriver:
             return
         if member in self._measuring:
             self._measuring[member].cancel()
-        self._measuring[member] = asyncio.create_task(self._measure(member, one))
+        task = self._measuring[member] = asyncio.create_task(self._measure(member, one))
+        task.add_done_callback(self._measuring_done)
 
     async def _measure(self, member: int, one: _Connected) -> None:
         found = await self._measurer.measure(self.row.name, one.link, one.echoes)
         del self._measuring[member]
         await self._inbox.put(_Measured(member, one.link, found))
+
+    def _measuring_done(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._defect = error
+            with suppress(asyncio.QueueFull):
+                self._inbox.put_nowait(_Wake())
 
 
 def _add(total: Traffic, more: Traffic) -> None:

@@ -3,7 +3,8 @@
 Owns: the set of groups, their loops, and authentication. Refuses: what happens inside a group (``driver``).
 
 Invariants: a subscriber becomes a member only with a token that matches, is not expired, and is its group's; a group
-that was created is there after any crash; a loop that fails ends the coordinator, it is not logged away.
+that was created is there after any crash; a group that fails is set aside and brought back from its last snapshot, and
+the others do not notice; what is wrong with the state on disk is everybody's, and ends the coordinator.
 """
 
 from __future__ import annotations
@@ -11,9 +12,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from overlaycast.coordinator.bounds.allowance import Allowance
@@ -21,12 +22,13 @@ from overlaycast.coordinator.bounds.settings import CoordinatorSettings
 from overlaycast.coordinator.groups.brain import BrainMaker
 from overlaycast.coordinator.groups.clock import Clock
 from overlaycast.coordinator.groups.driver import GroupDriver
+from overlaycast.coordinator.groups.failures import Failures
 from overlaycast.coordinator.members.link import MemberLink
 from overlaycast.coordinator.members.measure import Measurer
 from overlaycast.coordinator.state.journal import RESTART_GAP, EventLog
 from overlaycast.coordinator.state.secret import hash_of, matches, new_token
 from overlaycast.coordinator.state.store import GroupRow, StateError, StateLockedError, Store
-from overlaycast.errors import ConfigError, RefusedError
+from overlaycast.errors import ConfigError, RefusedError, in_one_line
 from overlaycast.journal import LineFile
 from overlaycast.streams import printable
 from overlaycast.wire.group import GroupSettings
@@ -47,6 +49,20 @@ class _Running:
     refusals: Allowance
     unsaid: int = 0
     loop: asyncio.Task[None] | None = None
+    failures: Failures = field(default_factory=Failures)
+
+
+@dataclass(slots=True)
+class _Aside:
+    """A group that cannot be used. One that failed while it ran has been ``running``; ``timer`` brings it back."""
+
+    why: str
+    running: _Running | None = None
+    timer: asyncio.TimerHandle | None = None
+
+
+class GroupFailedError(Exception):
+    """A group failed over what a subscriber asked; it may ask again."""
 
 
 class Groups:
@@ -58,7 +74,7 @@ class Groups:
         maker: how brains are made.
         measurer: measures members, for all groups.
         journal: where events go.
-        on_failure: called once with the exception when a group's loop fails.
+        on_failure: called with the exception when the state on disk cannot be used any more.
     """
 
     def __init__(
@@ -76,9 +92,11 @@ class Groups:
         self._measurer = measurer
         self._journal = journal
         self._on_failure = on_failure
-        self._clock = Clock(store.latest())
+        self._kept_time = store.latest()
+        self._clock = Clock(self._kept_time)
         self._groups: dict[str, _Running] = {}
-        self._aside: dict[str, str] = {}
+        self._aside: dict[str, _Aside] = {}
+        self._expiries_changed = asyncio.Event()
 
     def bring_back(self) -> None:
         """Make the groups that are kept, before anybody is served. One that cannot be made is set aside, as it is.
@@ -92,8 +110,7 @@ class Groups:
             except StateLockedError:
                 raise
             except Exception as error:  # whatever is in there, the other groups start
-                self._aside[name] = printable(str(error) or type(error).__name__)[:200]
-                log.error("%s", self._why_aside(name))
+                self._set_aside(name, error)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -104,6 +121,9 @@ class Groups:
         try:
             yield
         finally:
+            for aside in self._aside.values():
+                if aside.timer is not None:
+                    aside.timer.cancel()
             loops = [timekeeper, *(running.loop for running in self._groups.values() if running.loop is not None)]
             for loop in loops:
                 loop.cancel()
@@ -112,18 +132,28 @@ class Groups:
             self._save_stops()
 
     def _save_stops(self) -> None:
+        stopped = self._groups | {name: one.running for name, one in self._aside.items() if one.running is not None}
         with suppress(StateError):  # then the numbers skip some, as after a crash
-            for name, running in self._groups.items():
+            for name, running in stopped.items():
                 self._store.save_stop(name, running.driver.log.next_number)
 
     async def _keep_time(self) -> None:
+        """Keep the time now and then, and whenever a token expires: after a crash it is still expired."""
         while True:
             self._save_time()
-            await asyncio.sleep(_TIME_KEPT_EVERY_S)
+            self._expiries_changed.clear()
+            now = self._clock()
+            expiries = (running.driver.row.expires for running in self._groups.values())
+            next_s = min((at - now for at in expiries if at is not None and at > now), default=_TIME_KEPT_EVERY_S)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(min(next_s, _TIME_KEPT_EVERY_S)):
+                    await self._expiries_changed.wait()
 
     def _save_time(self) -> None:
         with suppress(StateError):  # a full disk or a lock: the one before it stays
-            self._store.save_time(self._clock())
+            now = self._clock()
+            self._store.save_time(now)
+            self._kept_time = now
 
     def create(self, name: str, settings: GroupSettings, token_ttl_s: float | None) -> str:
         """Make a group and return its join token, which is kept nowhere.
@@ -142,6 +172,7 @@ class Groups:
         self._store.add_group(row)
         running = self._make(row)
         self._turn(running)
+        self._expiries_changed.set()
         running.driver.log.add(now, "created", None, {"settings": settings.model_dump(exclude_defaults=True)})
         return token
 
@@ -154,7 +185,8 @@ class Groups:
         """
         if name in self._aside:
             self._store.delete_group(name)
-            del self._aside[name]
+            if (timer := self._aside.pop(name).timer) is not None:
+                timer.cancel()
             return
         driver = self._groups[name].driver
         self._store.delete_group(name)  # no turn comes in between, so nothing is kept any more
@@ -190,6 +222,8 @@ class Groups:
 
         Raises:
             RefusedError: and why; it is no member then.
+            StateError: it cannot be kept now.
+            GroupFailedError: the group is brought back; it may ask again.
         """
         running = self._groups.get(request.group)
         if running is None:
@@ -202,11 +236,13 @@ class Groups:
             self._authenticate(request, driver)
             back = request.resume is not None and driver.proves(request.resume)
             if not back and request.role != "source":  # there is one source at most, and its place is kept
-                self._find_room(driver, link.host)
+                with self._failing(running):
+                    self._find_room(driver, link.host)
         except RefusedError as error:
             self._note_refusal(running, {"code": error.code, "name": request.name, "host": link.host})
             raise
-        return driver, driver.subscribe(_with_hosts(request, link.host), link)
+        with self._failing(running):
+            return driver, driver.subscribe(_with_hosts(request, link.host), link)
 
     def _find_room(self, driver: GroupDriver, host: str) -> None:
         if driver.connected >= self._settings.members_limit:
@@ -233,31 +269,92 @@ class Groups:
         # a member that can prove what it is comes back also when the token has expired
         member_already = request.resume is not None and driver.proves(request.resume)
         if not member_already and row.expires is not None and self._clock() >= row.expires:
+            self._keep_expired(row.expires)
             raise RefusedError("expired-token", f"the token of group {row.name} has expired")
 
+    def _keep_expired(self, at: float) -> None:
+        """Have the time kept at which somebody is told that a token has expired: it does not become valid again."""
+        if self._kept_time < at:
+            self._save_time()
+
     def _why_aside(self, name: str) -> str:
-        return f"group {name} is set aside, its state cannot be used: {self._aside[name]}"
+        return f"group {name} is set aside, {self._aside[name].why}"
 
     def _make(self, row: GroupRow) -> _Running:
         kept = self._store.snapshot(row.name)
         first = self._store.take_stop(row.name)
         if first is None:
             first = 0 if kept is None else kept[1] + RESTART_GAP
-        events = EventLog(row.name, self._journal, first)
-        driver = GroupDriver(row, self._maker, self._store, events, self._measurer, self._clock)
-        if kept is not None:
-            events.add(self._clock(), "restored", None, {"members": len(driver.brain.members())})
         refusals = Allowance(_REFUSALS_PER_S, _REFUSALS_AT_ONCE, self._clock())
-        running = self._groups[row.name] = _Running(driver, refusals)
+        running = _Running(self._drive(row, EventLog(row.name, self._journal, first), {}), refusals)
+        self._groups[row.name] = running
         return running
+
+    def _drive(self, row: GroupRow, events: EventLog, why: dict[str, str]) -> GroupDriver:
+        driver = GroupDriver(row, self._maker, self._store, events, self._measurer, self._clock)
+        if driver.restored:
+            events.add(self._clock(), "restored", None, {"members": len(driver.brain.members()), **why})
+        return driver
 
     def _turn(self, running: _Running) -> None:
         running.loop = asyncio.create_task(running.driver.run(), name=f"group {running.driver.row.name}")
-        running.loop.add_done_callback(self._loop_done)
+        running.loop.add_done_callback(lambda loop: self._loop_done(running, loop))
 
-    def _loop_done(self, loop: asyncio.Task[None]) -> None:
+    # --- groups that fail --------------------------------------------------------------------------------------
+
+    def _loop_done(self, running: _Running, loop: asyncio.Task[None]) -> None:
         if not loop.cancelled() and (error := loop.exception()) is not None:
+            self._failed(running, error)
+
+    @contextmanager
+    def _failing(self, running: _Running) -> Iterator[None]:
+        """Within, an exception is the group's failure, unless it is an answer."""
+        try:
+            yield
+        except (RefusedError, StateError):
+            raise
+        except Exception as error:
+            self._failed(running, error)
+            raise GroupFailedError from error
+
+    def _failed(self, running: _Running, error: BaseException) -> None:
+        """Go on without this group, and bring it back from its last snapshot; at once, if it has not failed lately."""
+        if isinstance(error, StateError):
             self._on_failure(error)
+            return
+        name = running.driver.row.name
+        if self._groups.get(name) is not running:
+            return  # deleted, or set aside already
+        del self._groups[name]
+        if running.loop is not None:
+            running.loop.cancel()
+        running.driver.abandon()
+        pause_s = running.failures.pause_s(self._clock())
+        self._set_aside(name, error, running, pause_s)
+
+    def _set_aside(
+        self, name: str, error: BaseException, running: _Running | None = None, pause_s: float | None = None
+    ) -> None:
+        """Set a group aside; with a pause, until then."""
+        what = "its state cannot be used" if running is None else "it failed"
+        aside = self._aside[name] = _Aside(f"{what}: {printable(in_one_line(error))[:200]}", running)
+        until = ""
+        if pause_s is not None:
+            aside.timer = asyncio.get_running_loop().call_later(pause_s, self._bring_back_again, name)
+            until = f"; it comes back from its last good state {f'in {pause_s:g} s' if pause_s else 'now'}"
+        log.error("%s%s", self._why_aside(name), until)
+
+    def _bring_back_again(self, name: str) -> None:
+        aside = self._aside.pop(name)
+        running = aside.running
+        assert running is not None
+        try:
+            running.driver = self._drive(running.driver.row, running.driver.log, {"reason": aside.why})
+        except Exception as error:
+            self._set_aside(name, error, running, running.failures.pause_s(self._clock()))
+            return
+        self._groups[name] = running
+        self._turn(running)
 
 
 def _with_hosts(request: Subscribe, seen: str) -> Subscribe:

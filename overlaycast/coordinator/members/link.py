@@ -45,6 +45,8 @@ _BURST_S: Final = 4.0  # a member may say at once what it may say in so many sec
 _BYTES_PER_S: Final = 512 * 1024
 POLICY: Final = 1008
 GOING_AWAY: Final = 1001
+COME_AGAIN: Final = 1012
+"""A member that hears this comes back, and tells people nothing unless that takes long."""
 
 
 @dataclass(slots=True)
@@ -67,6 +69,7 @@ class MemberLink:
         self._queued = 0
         self._news = asyncio.Event()
         self._ending: str | None = None
+        self._code = POLICY
         self._pump: asyncio.Task[None] | None = None
         loop = asyncio.get_running_loop()
         rate = settings.messages_per_s
@@ -121,8 +124,10 @@ class MemberLink:
             self.cut("too much unread")
         self._news.set()
 
-    def cut(self, reason: str) -> None:
+    def cut(self, reason: str, code: int = POLICY) -> None:
         """End the link now: what is queued is dropped, and reading stops as well."""
+        if self._ending is None:
+            self._code = code
         self._queue.clear()
         self._queued = 0
         self._ending = self._ending or reason
@@ -140,7 +145,7 @@ class MemberLink:
         finally:
             with contextlib.suppress(Exception):
                 async with asyncio.timeout(1):
-                    await self._socket.close(POLICY if self._ending else GOING_AWAY, self._ending)
+                    await self._socket.close(self._code if self._ending else GOING_AWAY, self._ending)
 
     async def _write_queue(self) -> None:
         while self._queue:

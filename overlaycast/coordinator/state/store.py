@@ -45,6 +45,9 @@ CREATE TABLE IF NOT EXISTS stopped (
 _CLOCK: Final = """
 CREATE TABLE IF NOT EXISTS clock (row INTEGER PRIMARY KEY CHECK (row = 0), at REAL NOT NULL) STRICT;
 """
+_KEEP_TIME: Final = """
+INSERT INTO clock (row, at) VALUES (0, ?) ON CONFLICT (row) DO UPDATE SET at = max(at, excluded.at)
+"""
 _START_WAIT_S: Final = 5.0
 
 
@@ -106,10 +109,7 @@ class Store:
     def save_time(self, now: float) -> None:
         """Keep the time: it will never be earlier."""
         with self._complaints():
-            self._db.execute(
-                "INSERT INTO clock (row, at) VALUES (0, ?) ON CONFLICT (row) DO UPDATE SET at = max(at, excluded.at)",
-                (now,),
-            )
+            self._db.execute(_KEEP_TIME, (now,))
 
     def names(self) -> list[str]:
         """Return the names of all groups, oldest first."""
@@ -137,10 +137,11 @@ class Store:
         with self._complaints():
             self._db.execute("DELETE FROM groups WHERE name = ?", (name,))
 
-    def save_snapshot(self, name: str, snapshot: dict[str, Any], events: int) -> None:
-        """Keep a group's newest snapshot, and the number of its next event."""
+    def save_snapshot(self, name: str, snapshot: dict[str, Any], events: int, now: float) -> None:
+        """Keep a group's newest snapshot, the number of its next event, and the time, as ``save_time`` does."""
         body = json.dumps(snapshot, separators=(",", ":"))
-        with self._complaints():
+        with self._complaints(), self._transaction():
+            self._db.execute(_KEEP_TIME, (now,))
             self._db.execute(
                 "INSERT INTO snapshots (name, body, events) VALUES (?, ?, ?)"
                 " ON CONFLICT (name) DO UPDATE SET body = excluded.body, events = excluded.events",

@@ -17,8 +17,8 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from overlaycast.coordinator.bounds.settings import CoordinatorSettings
 from overlaycast.coordinator.groups.driver import refusal
-from overlaycast.coordinator.groups.groups import Groups
-from overlaycast.coordinator.members.link import MemberLink
+from overlaycast.coordinator.groups.groups import GroupFailedError, Groups
+from overlaycast.coordinator.members.link import COME_AGAIN, MemberLink
 from overlaycast.coordinator.state.store import StateError
 from overlaycast.coordinator.web.newcomers import Newcomers
 from overlaycast.errors import RefusedError, RemoteProtocolError
@@ -64,6 +64,9 @@ class Door:
         except StateError as error:  # a full disk: whoever cannot be kept does not become a member
             log.error("a subscription failed: %s", error)
             link.cut("its state folder is full or cannot be written, so it takes no new members")
+            return
+        except GroupFailedError:
+            link.cut("the coordinator brings this group back", COME_AGAIN)
             return
         except WebSocketDisconnect:
             link.cut("gone")

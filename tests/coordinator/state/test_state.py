@@ -34,8 +34,8 @@ def test_groups_snapshots_and_secrets_come_back(tmp_path: Path) -> None:
     store = Store(tmp_path / "state.db")
     store.add_group(row("b", 1.0))
     store.add_group(row("a", 2.0))
-    store.save_snapshot("a", {"epoch": 1}, 10)
-    store.save_snapshot("a", {"epoch": 2}, 20)
+    store.save_snapshot("a", {"epoch": 1}, 10, 5.0)
+    store.save_snapshot("a", {"epoch": 2}, 20, 4.0)
     store.add_secret("a", 1, b"x")
     store.add_secret("a", 2, b"y")
     store.drop_secrets("a", {2})
@@ -43,6 +43,7 @@ def test_groups_snapshots_and_secrets_come_back(tmp_path: Path) -> None:
     store = Store(tmp_path / "state.db")
     assert [store.group(name) for name in store.names()] == [row("b", 1.0), row("a", 2.0)]
     assert store.snapshot("a") == ({"epoch": 2}, 20)
+    assert store.latest() == 5.0
     assert store.snapshot("b") is None
     assert store.secrets("a") == {2: b"y"}
     store.delete_group("a")
@@ -95,7 +96,7 @@ store = Store(Path(sys.argv[1]))
 store.add_group(GroupRow("a", GroupSettings(), b"k" * 32, b"t" * 32, None, 1.0))
 for number in range(1, 1_000_000):
     store.add_secret("a", number, b"s" * 32)
-    store.save_snapshot("a", {"epoch": number, "filler": "x" * 5000}, number)
+    store.save_snapshot("a", {"epoch": number, "filler": "x" * 5000}, number, 1.0)
     print(number, flush=True)
 """
 
