@@ -1,4 +1,4 @@
-"""How the brain's costs grow with the group: 10^3 to 10^6 members, one core.
+"""How the overlay's costs grow with the group: 10^3 to 10^6 members, one core.
 
 Measures, per group size: subscribing and measuring one member before the start, placing all in one go (Fig. 5) with
 and without turning the plan into orders, one join (Fig. 4), one report (Fig. 7), one repair of a branch (Fig. 8), and
@@ -133,7 +133,7 @@ class Bench:
         self.found["subscribe_us"] = round(spent / self.size * 1e6, 2)
 
     def drain(self) -> None:
-        """Do what the shell does after every call."""
+        """Do what the driver does after every call."""
         for member, message in self.overlay.messages_to_send():
             if isinstance(message, Assign):
                 self.orders[member] = message

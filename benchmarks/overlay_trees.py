@@ -1,4 +1,4 @@
-"""How good the brain's trees are on maps of real networks, and what churn does to them.
+"""How good the overlay's trees are on maps of real networks, and what churn does to them.
 
 Runs ``overlaycast lab simulate`` in virtual time: members placed together (Fig. 5) and one by one (Fig. 4, measured
 after ten minutes of improvement) on every map and seed, and one large group under churn. ``--page`` writes its section

@@ -76,7 +76,7 @@ def _serve(settings: CoordinatorSettings, folder: StateFolder) -> int:
 
 async def _run(settings: CoordinatorSettings, folder: StateFolder, sockets: list[socket.socket]) -> int:
     # imported after all bad input has been reported: they take seconds
-    from overlaycast.coordinator.groups.overlays import OverlayMaker
+    from overlaycast.coordinator.groups.overlays import Overlays
     from overlaycast.coordinator.web.app import create_app
     from overlaycast.coordinator.web.serving import make_server
 
@@ -89,7 +89,7 @@ async def _run(settings: CoordinatorSettings, folder: StateFolder, sockets: list
         failures.append(error)
         server.should_exit = True
 
-    app = create_app(settings, folder, OverlayMaker(), fail)
+    app = create_app(settings, folder, Overlays(), fail)
     server = make_server(app, app.state.groups.stop_listening, settings.trusted_proxy, settings.messages_per_s)
     host, port = sockets[0].getsockname()[:2]
     print(

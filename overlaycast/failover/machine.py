@@ -1,7 +1,7 @@
 """Where a member's data comes from: one parent link, warm standbys, and the switch between them.
 
 Owns: what each input means: when a silence is an outage, which link feeds us, whom to ask next, and what the
-coordinator is told (Figs. 8 and 9A). Refuses: sockets, clocks, randomness and record numbers. The shell fills in the
+coordinator is told (Figs. 8 and 9A). Refuses: sockets, clocks, randomness and record numbers. The driver fills in the
 resume point when it performs an action, so that it is always the newest.
 
 States: WAITING (no parent, no order), CONNECTING (an order, nothing heard yet), STREAMING, STALLED (the parent lives,
@@ -64,7 +64,7 @@ class Upstream:
         jitter: returns a number in [0, 1); pauses are spread with it.
 
     Attributes:
-        listening: False while the shell reads no parent; silence means nothing then.
+        listening: False while the driver reads no parent; silence means nothing then.
     """
 
     def __init__(self, silence_s: float, heartbeat_s: float, flag_s: float, jitter: Callable[[], float]) -> None:
@@ -76,7 +76,7 @@ class Upstream:
         self._drought = Drought()
         self._deadline: float | None = None
 
-    # --- what the shell may ask ----------------------------------------------------------------------------------
+    # --- what the driver may ask ---------------------------------------------------------------------------------
 
     def actions(self) -> list[Action]:
         """Return and forget what is to be done, in order."""
@@ -280,7 +280,7 @@ class Upstream:
     # --- what breaks ---------------------------------------------------------------------------------------------
 
     def lost(self, number: int, reason: Reason, now: float) -> None:
-        """A link is closed, could not be opened, or was refused: the shell has nothing more to close."""
+        """A link is closed, could not be opened, or was refused: the driver has nothing more to close."""
         parents, succession = self._parents, self._succession
         link = parents.links.drop(number)
         if link is None or succession.state is State.ENDED:
@@ -326,7 +326,7 @@ class Upstream:
             self.lost(number, "gone", now)
 
     def ended(self, now: float) -> None:
-        """END has arrived: nothing is awaited any more. Links stay as they are until the shell closes them."""
+        """END has arrived: nothing is awaited any more. Links stay as they are until the driver closes them."""
         self._succession.end()
 
     # --- time ----------------------------------------------------------------------------------------------------
@@ -351,7 +351,7 @@ class Upstream:
         return times
 
     def woke_late(self, seconds: float, now: float) -> None:
-        """A timer of the shell's fired so much too late, which tells how busy this machine is."""
+        """A timer of the driver's fired so much too late, which tells how busy this machine is."""
         self._succession.limit.late(seconds, now)
 
     def tick(self, now: float) -> None:

@@ -1,6 +1,6 @@
 """The connections to possible parents, and the order from the coordinator that they serve.
 
-Owns: which connections there are, what each was asked for, and the list of actions for the shell. Refuses: to decide
+Owns: which connections there are, what each was asked for, and the list of actions for the driver. Refuses: to decide
 whom to ask (``succession``), and when (``machine``).
 """
 
@@ -47,7 +47,7 @@ class Parents:
     # --- actions -------------------------------------------------------------------------------------------------
 
     def emit(self, *actions: Action) -> None:
-        """Have the shell do this."""
+        """Have the driver do this."""
         self._actions += actions
 
     def drain(self) -> list[Action]:
@@ -89,7 +89,7 @@ class Parents:
             self.close(link)
 
     def close(self, link: Link) -> None:
-        """Forget this link, which does not feed us, and have the shell close it."""
+        """Forget this link, which does not feed us, and have the driver close it."""
         self.links.drop(link.number)
         self.emit(CloseLink(link.number))
 

@@ -1,4 +1,4 @@
-"""The facade: one group's brain, as the coordinator's shell (and any simulation) talks to it.
+"""The interface: one group's decisions, as the coordinator's driver (and any simulation) calls them.
 
 Owns: the five verbs (``receive``, ``disconnected``, ``tick``, ``next_deadline``, ``messages_to_send``), joining and
 measuring, and what outlives a crash. Refuses: I/O, clocks, chance; the same calls give the same answers.
@@ -189,7 +189,7 @@ class Overlay:
         group.orders.outbox = []
         return out
 
-    # --- what else the shell drains and shows ------------------------------------------------------------------
+    # --- what else the driver drains and shows -----------------------------------------------------------------
 
     def measurements_wanted(self) -> list[int]:
         """Return, and forget, the members that have to be measured."""
@@ -212,7 +212,7 @@ class Overlay:
 
     @classmethod
     def restore(cls, settings: GroupSettings, key: bytes, snapshot: dict[str, Any], now: float) -> Overlay:
-        """Return the brain that made the snapshot; all members are expected to resume."""
+        """Return the overlay that made the snapshot; all members are expected to resume."""
         overlay = cls(settings, key)
         snapshots.load(overlay._group, snapshot, now)
         return overlay

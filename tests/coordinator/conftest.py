@@ -1,4 +1,4 @@
-"""A real coordinator in this process: uvicorn on a loopback port that the kernel chose, a brain we can see through."""
+"""A real coordinator in this process: uvicorn on a loopback port that the kernel chose, and an overlay to look into."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from overlaycast.wire.messages import (
     decode_from_coordinator,
     encode,
 )
-from tests.coordinator.fake_brain import FakeBrain, FakeMaker
+from tests.coordinator.fake_overlay import FakeMaker, FakeOverlay
 
 
 @dataclass
@@ -62,7 +62,7 @@ class Running:
             assert answer.status_code == 201, answer.text
             return str(answer.json()["token"])
 
-    def brain(self, index: int = -1) -> FakeBrain:
+    def overlay(self, index: int = -1) -> FakeOverlay:
         return self.maker.made[index]
 
 

@@ -35,7 +35,7 @@ def order(epoch: int, parent: int | None, standbys: tuple[int, ...] = (), fallba
     )
 
 
-class Shell:
+class Driver:
     """A machine that runs; links by member."""
 
     def __init__(self, flag_s: float = 3.0) -> None:
@@ -77,308 +77,308 @@ class Shell:
 
 
 def test_links_that_are_gone_say_nothing() -> None:
-    shell = Shell()
-    shell.streaming()
-    machine = shell.machine
+    driver = Driver()
+    driver.streaming()
+    machine = driver.machine
     machine.heartbeat(99, False, 0.01)
     machine.data(99, True, 0.01)
     machine.trickled(99, 10, 0.01)
     machine.lost(99, "reset", 0.01)
     machine.refused(99, RefuseCode.GONE, 7, 0.01)
-    assert shell.do() == []
+    assert driver.do() == []
 
 
 def test_what_the_shell_may_ask() -> None:
-    shell = Shell()
-    assert (shell.machine.order, shell.machine.starved, shell.machine.settled_parent) == (None, True, None)
-    shell.streaming()
-    machine = shell.machine
+    driver = Driver()
+    assert (driver.machine.order, driver.machine.starved, driver.machine.settled_parent) == (None, True, None)
+    driver.streaming()
+    machine = driver.machine
     assert (machine.order, machine.starved, machine.standbys_ready) == (order(1, P, (S,)), False, (S,))
-    assert machine.current is machine.links.get(shell.links[P])
+    assert machine.current is machine.links.get(driver.links[P])
 
 
 def test_after_the_end_nothing_counts() -> None:
-    shell = Shell()
-    shell.streaming()
-    machine = shell.machine
+    driver = Driver()
+    driver.streaming()
+    machine = driver.machine
     machine.ended(0.01)
     machine.assign(order(2, S), 0.02)
-    machine.heartbeat(shell.links[S], True, 0.02)
-    machine.lost(shell.links[P], "reset", 0.02)
+    machine.heartbeat(driver.links[S], True, 0.02)
+    machine.lost(driver.links[P], "reset", 0.02)
     machine.called(S, 0.02)
     machine.tick(9.0)
     assert machine.next_deadline() is None
-    assert shell.do() == []
+    assert driver.do() == []
     assert (machine.state, machine.starved) == (State.ENDED, False)
 
 
 def test_an_order_without_a_parent_keeps_the_parent_that_delivers() -> None:
-    shell = Shell()
-    shell.streaming()
-    shell.machine.assign(order(2, None, (T,)), 0.01)
-    assert [type(action) for action in shell.do()] == [CloseLink, Dial]
-    assert (shell.machine.parent, shell.machine.state) == (P, State.STREAMING)
+    driver = Driver()
+    driver.streaming()
+    driver.machine.assign(order(2, None, (T,)), 0.01)
+    assert [type(action) for action in driver.do()] == [CloseLink, Dial]
+    assert (driver.machine.parent, driver.machine.state) == (P, State.STREAMING)
 
 
 def test_a_new_member_obeys_orders_of_a_smaller_epoch() -> None:
-    shell = Shell()
-    shell.machine.assign(order(5, P), 0.0)
-    shell.machine.assign(order(4, S), 0.0)
-    assert shell.machine.order == order(5, P)
-    shell.machine.new_identity()
-    shell.machine.assign(order(1, S), 0.0)
-    assert shell.machine.order == order(1, S)
+    driver = Driver()
+    driver.machine.assign(order(5, P), 0.0)
+    driver.machine.assign(order(4, S), 0.0)
+    assert driver.machine.order == order(5, P)
+    driver.machine.new_identity()
+    driver.machine.assign(order(1, S), 0.0)
+    assert driver.machine.order == order(1, S)
 
 
 def test_without_an_order_a_lost_parent_leaves_nobody_to_ask() -> None:
-    shell = Shell()
-    shell.streaming()
-    shell.machine.new_identity()
-    shell.machine.lost(shell.links[P], "reset", 0.01)
-    assert shell.do() == []
-    assert shell.machine.state is State.SWITCHING
+    driver = Driver()
+    driver.streaming()
+    driver.machine.new_identity()
+    driver.machine.lost(driver.links[P], "reset", 0.01)
+    assert driver.do() == []
+    assert driver.machine.state is State.SWITCHING
 
 
 def test_an_order_for_the_silent_parent_keeps_asking_the_others() -> None:
-    shell = Shell()
-    shell.streaming()
-    at = shell.silent()
-    shell.do()
-    shell.machine.assign(order(2, P, (S, T)), at)
-    assert [action.peer.member for action in shell.do() if isinstance(action, Dial)] == [T]
-    assert shell.machine.state is State.SWITCHING
+    driver = Driver()
+    driver.streaming()
+    at = driver.silent()
+    driver.do()
+    driver.machine.assign(order(2, P, (S, T)), at)
+    assert [action.peer.member for action in driver.do() if isinstance(action, Dial)] == [T]
+    assert driver.machine.state is State.SWITCHING
 
 
 def test_bytes_of_a_record_from_a_standby_count_as_data_that_is_not_new() -> None:
-    shell = Shell()
-    shell.streaming()
-    shell.machine.trickled(shell.links[S], 100, 0.01)
-    assert shell.machine.parent == P
-    link = shell.machine.links.get(shell.links[S])
+    driver = Driver()
+    driver.streaming()
+    driver.machine.trickled(driver.links[S], 100, 0.01)
+    assert driver.machine.parent == P
+    link = driver.machine.links.get(driver.links[S])
     assert link is not None
     assert (link.taken, link.heard) == (100, 0.01)
 
 
 def test_a_heartbeat_of_one_that_has_lost_the_next_record_does_not_win() -> None:
-    shell = Shell()
-    shell.streaming(standbys=(S, T))
-    shell.silent()
-    assert SendStart(shell.links[S]) in shell.do()
-    shell.machine.refused(shell.links[S], RefuseCode.GONE, 7, 1.0)
-    assert SendStart(shell.links[T]) in shell.do()
-    shell.machine.heartbeat(shell.links[S], False, 1.0)
-    assert shell.machine.parent == P
-    shell.machine.heartbeat(shell.links[T], False, 1.0)
-    assert shell.machine.parent == T
+    driver = Driver()
+    driver.streaming(standbys=(S, T))
+    driver.silent()
+    assert SendStart(driver.links[S]) in driver.do()
+    driver.machine.refused(driver.links[S], RefuseCode.GONE, 7, 1.0)
+    assert SendStart(driver.links[T]) in driver.do()
+    driver.machine.heartbeat(driver.links[S], False, 1.0)
+    assert driver.machine.parent == P
+    driver.machine.heartbeat(driver.links[T], False, 1.0)
+    assert driver.machine.parent == T
 
 
 def test_a_standby_that_gets_warm_during_an_outage_is_asked_next() -> None:
-    shell = Shell()
-    shell.streaming()
-    shell.machine.assign(order(2, P, (S, T), (F,)), 0.01)
-    shell.machine.lost(shell.links[P], "reset", 0.02)
-    assert SendStart(shell.links[S]) in shell.do()
-    shell.machine.heartbeat(shell.links[T], False, 0.03)
-    shell.machine.tick(0.03)
-    assert shell.do() == [SendStart(shell.links[T])]
+    driver = Driver()
+    driver.streaming()
+    driver.machine.assign(order(2, P, (S, T), (F,)), 0.01)
+    driver.machine.lost(driver.links[P], "reset", 0.02)
+    assert SendStart(driver.links[S]) in driver.do()
+    driver.machine.heartbeat(driver.links[T], False, 0.03)
+    driver.machine.tick(0.03)
+    assert driver.do() == [SendStart(driver.links[T])]
 
 
 def test_a_standby_of_a_forgotten_order_is_not_dialled_again() -> None:
-    shell = Shell()
-    shell.streaming()
-    machine = shell.machine
-    machine.lost(shell.links[S], "reset", 0.01)
+    driver = Driver()
+    driver.streaming()
+    machine = driver.machine
+    machine.lost(driver.links[S], "reset", 0.01)
     machine.new_identity()
-    machine.data(shell.links[P], True, 1.0)
+    machine.data(driver.links[P], True, 1.0)
     machine.tick(1.0)
-    assert shell.do() == []
+    assert driver.do() == []
 
 
 def test_we_are_more_patient_when_our_own_timers_are_late() -> None:
-    shell = Shell()
-    shell.streaming()
-    before = shell.machine.next_deadline()
-    shell.machine.woke_late(0.1, 0.0)
-    after = shell.machine.next_deadline()
+    driver = Driver()
+    driver.streaming()
+    before = driver.machine.next_deadline()
+    driver.machine.woke_late(0.1, 0.0)
+    after = driver.machine.next_deadline()
     assert before is not None
     assert after == pytest.approx(before + 0.1, abs=0.02)
 
 
 def test_our_own_sleep_puts_off_the_next_complaint() -> None:
-    shell = Shell()
-    shell.streaming(standbys=())
-    shell.silent()
-    shell.do()
-    shell.machine.next_deadline()
-    shell.machine.tick(0.5)  # due at 0.33, slept until 0.5
-    assert not [action for action in shell.do() if isinstance(action, Complain)]
-    shell.machine.tick(1.5)
-    assert [action for action in shell.do() if isinstance(action, Complain)]
+    driver = Driver()
+    driver.streaming(standbys=())
+    driver.silent()
+    driver.do()
+    driver.machine.next_deadline()
+    driver.machine.tick(0.5)  # due at 0.33, slept until 0.5
+    assert not [action for action in driver.do() if isinstance(action, Complain)]
+    driver.machine.tick(1.5)
+    assert [action for action in driver.do() if isinstance(action, Complain)]
 
 
 def test_a_healthy_parent_is_left_for_the_ordered_one_once_that_lives_and_is_not_stalled() -> None:
-    shell = Shell()
-    shell.streaming()
-    machine = shell.machine
+    driver = Driver()
+    driver.streaming()
+    machine = driver.machine
     machine.assign(order(2, S, (P,)), 0.01)
-    assert SendStart(shell.links[S]) in shell.do()
-    machine.heartbeat(shell.links[S], True, 0.02)
+    assert SendStart(driver.links[S]) in driver.do()
+    machine.heartbeat(driver.links[S], True, 0.02)
     assert machine.parent == P
-    machine.heartbeat(shell.links[S], False, 0.03)
+    machine.heartbeat(driver.links[S], False, 0.03)
     assert machine.parent == S
 
 
 def test_a_silent_parent_is_left_for_a_standby_that_lives_only_when_the_silence_is_twice_the_limit() -> None:
-    shell = Shell()
-    shell.streaming()
-    at = shell.silent()
-    shell.do()
-    shell.machine.heartbeat(shell.links[S], False, at + 0.01)
-    assert shell.machine.parent == P
-    shell.machine.heartbeat(shell.links[S], False, 3 * at)
-    assert shell.machine.parent == S
+    driver = Driver()
+    driver.streaming()
+    at = driver.silent()
+    driver.do()
+    driver.machine.heartbeat(driver.links[S], False, at + 0.01)
+    assert driver.machine.parent == P
+    driver.machine.heartbeat(driver.links[S], False, 3 * at)
+    assert driver.machine.parent == S
 
 
 def test_a_parent_that_calls_ends_the_wait_for_the_next_try() -> None:
-    shell = Shell()
-    shell.streaming()
-    machine = shell.machine
+    driver = Driver()
+    driver.streaming()
+    machine = driver.machine
     machine.called(T, 0.01)  # not in our order
     machine.called(S, 0.01)  # its link stands
-    assert shell.do() == []
-    machine.lost(shell.links[S], "reset", 0.01)
+    assert driver.do() == []
+    machine.lost(driver.links[S], "reset", 0.01)
     machine.called(S, 0.02)
-    assert [action.feed for action in shell.do() if isinstance(action, Dial)] == [False]
+    assert [action.feed for action in driver.do() if isinstance(action, Dial)] == [False]
 
 
 def test_a_call_during_an_outage_is_taken_at_once() -> None:
-    shell = Shell()
-    shell.streaming()
-    shell.machine.lost(shell.links[S], "reset", 0.0)
-    at = shell.machine.next_deadline()
+    driver = Driver()
+    driver.streaming()
+    driver.machine.lost(driver.links[S], "reset", 0.0)
+    at = driver.machine.next_deadline()
     assert at is not None
-    shell.machine.lost(shell.links[P], "reset", 0.01)
-    shell.do()
-    machine = shell.machine
+    driver.machine.lost(driver.links[P], "reset", 0.01)
+    driver.do()
+    machine = driver.machine
     link = machine.links.to(S)
     assert link is not None
     machine.lost(link.number, "unreachable", 0.02)
-    shell.do()
+    driver.do()
     machine.called(S, 0.03)
     assert machine.links.to(S) is not None
 
 
 def test_a_standby_that_answers_with_nothing_asked_is_no_parent() -> None:
-    shell = Shell()
-    shell.streaming(standbys=(S,), fallbacks=(F,))
-    shell.machine.refused(shell.links[S], RefuseCode.GONE, 7, 0.01)
-    assert shell.do() == []
-    assert shell.machine.parent == P
+    driver = Driver()
+    driver.streaming(standbys=(S,), fallbacks=(F,))
+    driver.machine.refused(driver.links[S], RefuseCode.GONE, 7, 0.01)
+    assert driver.do() == []
+    assert driver.machine.parent == P
 
 
 def test_the_first_word_may_be_that_the_record_is_gone() -> None:
-    shell = Shell()
-    shell.machine.assign(order(1, P), 0.0)
-    shell.do()
-    shell.machine.refused(shell.links[P], RefuseCode.GONE, 7, 0.01)
-    link = shell.machine.links.get(shell.links[P])
+    driver = Driver()
+    driver.machine.assign(order(1, P), 0.0)
+    driver.do()
+    driver.machine.refused(driver.links[P], RefuseCode.GONE, 7, 0.01)
+    link = driver.machine.links.get(driver.links[P])
     assert link is not None
-    assert SendStart(link.number, oldest=True) in shell.do()  # nobody else is left: the loss is taken
+    assert SendStart(link.number, oldest=True) in driver.do()  # nobody else is left: the loss is taken
 
 
 def test_the_parent_itself_is_asked_for_its_oldest() -> None:
-    shell = Shell()
-    shell.streaming()
-    shell.machine.refused(shell.links[P], RefuseCode.GONE, 7, 0.01)
-    assert shell.do() == [SendStart(shell.links[P], oldest=True)]
+    driver = Driver()
+    driver.streaming()
+    driver.machine.refused(driver.links[P], RefuseCode.GONE, 7, 0.01)
+    assert driver.do() == [SendStart(driver.links[P], oldest=True)]
 
 
 def test_a_healthy_parent_is_not_left_for_a_loss() -> None:
-    shell = Shell()
-    shell.streaming()
-    machine = shell.machine
+    driver = Driver()
+    driver.streaming()
+    machine = driver.machine
     machine.assign(order(2, S, (P,)), 0.01)
-    shell.do()
-    machine.refused(shell.links[S], RefuseCode.GONE, 7, 0.02)
-    done = shell.do()
-    assert CloseLink(shell.links[S]) in done
+    driver.do()
+    machine.refused(driver.links[S], RefuseCode.GONE, 7, 0.02)
+    done = driver.do()
+    assert CloseLink(driver.links[S]) in done
     assert Complain(S, 0.0, "gone", P) in done
     assert machine.parent == P
 
 
 def test_damage_by_the_ordered_parent_is_what_the_coordinator_hears_of() -> None:
-    shell = Shell()
-    shell.machine.assign(order(1, P, (S,)), 0.0)
-    shell.do()
-    shell.machine.lost(shell.links[P], "damaged", 0.01)
-    shell.do()
-    shell.machine.heartbeat(shell.links[S], False, 0.02)
-    shell.machine.data(shell.links[S], True, 0.02)
-    reasons = [action.reason for action in shell.do() if isinstance(action, Complain | ParentChanged)]
+    driver = Driver()
+    driver.machine.assign(order(1, P, (S,)), 0.0)
+    driver.do()
+    driver.machine.lost(driver.links[P], "damaged", 0.01)
+    driver.do()
+    driver.machine.heartbeat(driver.links[S], False, 0.02)
+    driver.machine.data(driver.links[S], True, 0.02)
+    reasons = [action.reason for action in driver.do() if isinstance(action, Complain | ParentChanged)]
     assert "damaged" in reasons
 
 
 def test_a_link_to_an_ordered_parent_that_breaks_is_dialled_again_while_the_old_one_delivers() -> None:
-    shell = Shell()
-    shell.streaming()
-    machine = shell.machine
+    driver = Driver()
+    driver.streaming()
+    machine = driver.machine
     machine.assign(order(2, T, (S,)), 0.01)
-    shell.do()
-    machine.lost(shell.links[T], "unreachable", 0.02)
-    assert Complain(T, 0.0, "unreachable", P) in shell.do()
+    driver.do()
+    machine.lost(driver.links[T], "unreachable", 0.02)
+    assert Complain(T, 0.0, "unreachable", P) in driver.do()
     machine.assign(order(3, None, (S,)), 0.03)
-    machine.data(shell.links[P], True, 0.3)
+    machine.data(driver.links[P], True, 0.3)
     machine.tick(0.35)
-    assert not [action for action in shell.do() if isinstance(action, Dial)]  # the newest order does not name it
+    assert not [action for action in driver.do() if isinstance(action, Dial)]  # the newest order does not name it
 
 
 def test_the_old_parent_is_lost_while_it_is_in_doubt() -> None:
-    shell = Shell()
-    shell.streaming()
-    at = shell.switched()
-    shell.machine.lost(shell.links[P], "reset", at + 0.01)
-    assert [action.now_from for action in shell.do() if isinstance(action, Complain)] == [S]
-    assert shell.machine.settled_parent == S
+    driver = Driver()
+    driver.streaming()
+    at = driver.switched()
+    driver.machine.lost(driver.links[P], "reset", at + 0.01)
+    assert [action.now_from for action in driver.do() if isinstance(action, Complain)] == [S]
+    assert driver.machine.settled_parent == S
 
 
 @pytest.mark.parametrize(("parent", "done"), [(P, []), (S, [SendStop])])
 def test_an_order_ends_the_doubt(parent: int, done: list[type]) -> None:
-    shell = Shell()
-    shell.streaming()
-    at = shell.switched()
+    driver = Driver()
+    driver.streaming()
+    at = driver.switched()
     other = S if parent == P else P
-    shell.machine.assign(order(2, parent, (other,)), at + 0.01)
-    assert [type(action) for action in shell.do()] == done
-    assert shell.machine.settled_parent == S
+    driver.machine.assign(order(2, parent, (other,)), at + 0.01)
+    assert [type(action) for action in driver.do()] == done
+    assert driver.machine.settled_parent == S
 
 
 def test_our_own_sleep_is_no_time_to_come_back_for_others() -> None:
-    shell = Shell()
-    shell.streaming()
-    machine = shell.machine
-    at = shell.switched()
+    driver = Driver()
+    driver.streaming()
+    machine = driver.machine
+    at = driver.switched()
     machine.next_deadline()
     machine.tick(at + 5.0)
     assert machine.settled_parent == P  # still in doubt
-    machine.data(shell.links[P], True, at + 5.01)
+    machine.data(driver.links[P], True, at + 5.01)
     assert machine.parent == P
 
 
 def test_a_doubt_ends_with_the_old_parent_if_it_keeps_up() -> None:
-    shell = Shell()
-    shell.streaming()
-    machine, at = shell.machine, shell.switched()
+    driver = Driver()
+    driver.streaming()
+    machine, at = driver.machine, driver.switched()
     end = at + 2.0
-    machine.trickled(shell.links[P], 1_000_000, end)
-    machine.data(shell.links[S], True, end, 10)
+    machine.trickled(driver.links[P], 1_000_000, end)
+    machine.data(driver.links[S], True, end, 10)
     machine.tick(end)
     assert machine.parent == P
 
 
 def test_after_a_pause_of_our_own_silence_counts_from_now() -> None:
-    shell = Shell()
-    shell.streaming()
-    machine = shell.machine
+    driver = Driver()
+    driver.streaming()
+    machine = driver.machine
     machine.listening = False
     assert machine.next_deadline() is None
     machine.tick(5.0)
@@ -386,25 +386,25 @@ def test_after_a_pause_of_our_own_silence_counts_from_now() -> None:
     machine.links.heard_all(5.0)
     machine.tick(5.01)
     assert machine.state is State.STREAMING
-    assert shell.do() == []
+    assert driver.do() == []
 
 
 def test_a_warm_standby_that_begins_to_stall_feeds_nobody_sooner_than_the_flag_allows() -> None:
-    shell = Shell(flag_s=0.5)
-    shell.streaming()
-    machine = shell.machine
-    at = shell.silent()
-    shell.do()
-    machine.heartbeat(shell.links[S], True, at)
+    driver = Driver(flag_s=0.5)
+    driver.streaming()
+    machine = driver.machine
+    at = driver.silent()
+    driver.do()
+    machine.heartbeat(driver.links[S], True, at)
     assert machine.parent == P
-    machine.heartbeat(shell.links[P], True, at + 0.01)  # it lives, but is stalled too: the outage goes on
+    machine.heartbeat(driver.links[P], True, at + 0.01)  # it lives, but is stalled too: the outage goes on
     assert machine.state is State.SWITCHING
 
 
 def test_a_parent_that_refuses_is_as_good_as_lost() -> None:
-    shell = Shell()
-    shell.machine.assign(order(1, P, (S,)), 0.0)
-    shell.do()
-    shell.machine.refused(shell.links[P], RefuseCode.FULL, 0, 0.01)
-    assert shell.machine.links.to(P) is None
-    assert SendStart(shell.links[S]) in shell.do()
+    driver = Driver()
+    driver.machine.assign(order(1, P, (S,)), 0.0)
+    driver.do()
+    driver.machine.refused(driver.links[P], RefuseCode.FULL, 0, 0.01)
+    assert driver.machine.links.to(P) is None
+    assert SendStart(driver.links[S]) in driver.do()

@@ -177,7 +177,7 @@ class Faulty:
             return
         agent.linked = True
         if not self.overlay.resume(agent.request.model_copy(update={"resume": agent.resume()}), self.now):
-            # forgotten: the real shell lets it join anew; here that is another member's story
+            # forgotten: the real driver lets it join anew; here that is another member's story
             agent.die("reset")
             agent.linked = False
         self.collect()

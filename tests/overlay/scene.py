@@ -1,6 +1,6 @@
-"""A small stage for the brain: members that obey every order at once, and a clock that the test turns.
+"""A small stage for the overlay: members that obey every order at once, and a clock that the test turns.
 
-Owns: what a well-behaved agent and shell would answer. Refuses: deciding; every decision under test is the overlay's.
+Owns: what a well-behaved agent and driver would answer. Refuses: deciding; every decision under test is the overlay's.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What members say is untrusted: no valid message, however odd its figures, may end the brain or move another."""
+"""What members say is untrusted: no valid message, however odd its figures, may end the overlay or move another."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def subscription(name: str, role: Role = "peer", resume: Resume | None = None) -
 
 
 def world(path: tuple[str | None, ...], settings: GroupSettings | None = None) -> tuple[Overlay, int, int]:
-    """Return a brain with a source and one member at the end of a path."""
+    """Return an overlay with a source and one member at the end of a path."""
     overlay = Overlay(settings or GroupSettings(), KEY)
     source, member = overlay.join(subscription("s", "source"), 1000.0), overlay.join(subscription("a"), 1000.0)
     for one, way in ((source, ("r0",)), (member, path)):

@@ -1,5 +1,5 @@
-"""Rule machine: join, leave, crash, freeze, fall mute, break links, lie about rates, restart the brain; orders and
-words that are late, lost, doubled or overtake one another; walls that nobody knows of.
+"""Rule machine: join, leave, crash, freeze, fall mute, break links, lie about rates, restart the coordinator;
+orders and words that are late, lost, doubled or overtake one another; walls that nobody knows of.
 
 After every step: the plan's invariants, no cycle among real feeds, a deadline armed. Once faults cease every live
 member is fed within a bounded time, by whom the plan says and by nobody beyond its degree, if anybody has room for it.
@@ -208,7 +208,7 @@ class Group(RuleBasedStateMachine):
 
     @precondition(lambda self: self.world.group.start.started)
     @rule(liar=st.integers(0, 100), rank=_RANKS, next_seq=_NUMBERS)
-    def restart_the_brain(self, liar: int, rank: int, next_seq: int) -> None:
+    def restart_the_coordinator(self, liar: int, rank: int, next_seq: int) -> None:
         kept = json.loads(json.dumps(self.world.overlay.snapshot()))
         before = self._seats()
         self.world.overlay = Overlay.restore(self.world.settings, bytes(32), kept, self.world.now)

@@ -49,7 +49,7 @@ RULES: dict[str, Draw] = {
     "slander": lambda r: {"which": r.randint(0, 100)},
     "build_a_wall": lambda r: {"which": r.randint(0, 100)},
     "restart_the_source": lambda _: {},
-    "restart_the_brain": lambda r: {"liar": r.randint(0, 100), **_lie(r)},
+    "restart_the_coordinator": lambda r: {"liar": r.randint(0, 100), **_lie(r)},
     "come_back_with_a_lie": lambda r: {"which": r.randint(0, 100), **_lie(r)},
 }
 
@@ -74,7 +74,7 @@ def walk(seed: int) -> None:
     )
     for _ in range(rng.randint(10, 60)):
         name = rng.choice(list(RULES))
-        if name == "restart_the_brain" and not group.world.group.start.started:
+        if name == "restart_the_coordinator" and not group.world.group.start.started:
             continue
         getattr(group, name)(**RULES[name](rng))
         group.the_plan_holds()

@@ -1,6 +1,6 @@
-"""A group's only loop: members' messages go into the brain, the brain's go out, and its timer is set again.
+"""A group's only loop: members' messages go into the overlay, the overlay's go out, and its timer is set again.
 
-Owns: one group's brain, its members' links, the order "think, keep, send", and the group's events. Refuses: deciding
+Owns: one group's overlay, its members' links, the order "decide, keep, send", and the group's events. Refuses: deciding
 anything about the tree, and which subscriber may be a member (``groups``).
 
 Invariants:
@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from overlaycast.coordinator.bounds.allowance import Allowance
-from overlaycast.coordinator.groups.brain import Brain, BrainMaker
+from overlaycast.coordinator.groups.protocol import GroupOverlay, OverlayMaker
 from overlaycast.coordinator.members.link import COME_AGAIN, MemberLink, Traffic
 from overlaycast.coordinator.members.measure import EchoInbox, Found, Measurer
 from overlaycast.coordinator.state.journal import EventLog
@@ -77,7 +77,7 @@ class _Measured:
 
 @dataclass(frozen=True, slots=True)
 class _Wake:
-    """Wakes the loop: the brain knows a newcomer already, because its link waits for its id; or something failed."""
+    """Wakes the loop: the overlay knows a newcomer already, because its link waits for its id; or something failed."""
 
 
 _Item = _Said | _Gone | _Measured | _Wake
@@ -85,7 +85,7 @@ _Item = _Said | _Gone | _Measured | _Wake
 
 @dataclass(slots=True)
 class _Connected:
-    """What the shell holds of a member: its link and the echo replies that measuring waits for."""
+    """What the driver holds of a member: its link and the echo replies that measuring waits for."""
 
     link: MemberLink
     echoes: EchoInbox
@@ -95,12 +95,12 @@ class _Connected:
 
 
 class GroupDriver:
-    """One group's shell. ``run`` is its loop; everything else is called by links and HTTP routes."""
+    """Drives one group. ``run`` is its loop; everything else is called by links and HTTP routes."""
 
     def __init__(
         self,
         row: GroupRow,
-        maker: BrainMaker,
+        maker: OverlayMaker,
         store: Store,
         events: EventLog,
         measurer: Measurer,
@@ -114,7 +114,7 @@ class GroupDriver:
         self._clock = clock
         kept = store.snapshot(row.name)
         self.restored = kept is not None
-        self.brain: Brain = (
+        self.overlay: GroupOverlay = (
             maker.new(row.settings, row.key) if kept is None else maker.restore(row.settings, row.key, kept[0], clock())
         )
         self._secrets = store.secrets(row.name)
@@ -147,12 +147,12 @@ class GroupDriver:
         if member is None:
             if request.role == "source" and self._source_linked():
                 raise RefusedError("source-taken", f"group {self.row.name} has a source already")
-            member = self.brain.join(request, now)
+            member = self.overlay.join(request, now)
             secret = new_token()
             try:
                 self._store.add_secret(self.row.name, member, hash_of(secret))
             except StateError:
-                self.brain.disconnected(member, now)  # the brain knows it already, and may forget it again
+                self.overlay.disconnected(member, now)  # the overlay knows it already, and may forget it again
                 raise
             self._secrets[member] = hash_of(secret)
             kind = "connected"
@@ -211,7 +211,7 @@ class GroupDriver:
             if mute and one.link.host == host and one.role != "source":
                 self._disconnect(member).cut("never answered, and its address has no more places")
                 self.log.add(now, "disconnected", member, {"reason": "never answered an echo"})
-                self.brain.disconnected(member, now)
+                self.overlay.disconnected(member, now)
                 self._unkept = True
                 return True
         return False
@@ -256,7 +256,7 @@ class GroupDriver:
         return items
 
     def _wait_s(self) -> float | None:
-        deadlines = [self.brain.next_deadline()]
+        deadlines = [self.overlay.next_deadline()]
         if self._unkept:
             deadlines.append(self._keep_not_before)
         due = min((deadline for deadline in deadlines if deadline is not None), default=None)
@@ -268,7 +268,7 @@ class GroupDriver:
         now = self._clock()
         for item in items:
             self._apply(item, now)
-        self.brain.tick(now)
+        self.overlay.tick(now)
         self._collect()
         if self._unkept and now < self._keep_not_before:
             return
@@ -284,11 +284,11 @@ class GroupDriver:
             return  # said by a link that a newer one has replaced
         match item:
             case _Said():
-                self.brain.receive(item.member, item.message, now)
+                self.overlay.receive(item.member, item.message, now)
             case _Gone():
                 self._disconnect(item.member)
                 self.log.add(now, "disconnected", item.member, {})
-                self.brain.disconnected(item.member, now)
+                self.overlay.disconnected(item.member, now)
                 self._unkept = True
             case _Measured():
                 found = item.found
@@ -299,22 +299,22 @@ class GroupDriver:
                     item.member,
                     {"path": found.path, "reached": found.reached, "rtt_ms": rtt, "rate_mbit": rate},
                 )
-                self.brain.measured(item.member, self._maker.measurement(found.path, found.hops_ms, rtt, rate), now)
+                self.overlay.measured(item.member, self._maker.measurement(found.path, found.hops_ms, rtt, rate), now)
                 self._unkept = True
 
     def _collect(self) -> None:
-        for member, message in self.brain.messages_to_send():
+        for member, message in self.overlay.messages_to_send():
             self._outbox.append((member, message))
             self._unkept = self._unkept or not isinstance(message, Ping)
-        for event in self.brain.events():
+        for event in self.overlay.events():
             self.log.add(event.at, event.kind, event.member, event.details)
-        self._to_measure += self.brain.measurements_wanted()
+        self._to_measure += self.overlay.measurements_wanted()
 
     def _keep(self, now: float) -> bool:
         """Keep what must outlive a crash; False: another program has locked the database, so ask again soon."""
         started = time.perf_counter()
         try:
-            self._store.save_snapshot(self.row.name, self.brain.snapshot(), self.log.next_number, now)
+            self._store.save_snapshot(self.row.name, self.overlay.snapshot(), self.log.next_number, now)
             if len(self._secrets) > 64 + 2 * len(self._connected):
                 self._forget_secrets()
         except StateLockedError as error:
@@ -349,7 +349,7 @@ class GroupDriver:
 
     def _resumed(self, request: Subscribe, now: float) -> int | None:
         resume = request.resume
-        if resume is None or not self.proves(resume) or not self.brain.resume(request, now):
+        if resume is None or not self.proves(resume) or not self.overlay.resume(request, now):
             return None
         return resume.member
 
@@ -359,7 +359,7 @@ class GroupDriver:
         return kept is not None and matches(resume.secret, kept)
 
     def _forget_secrets(self) -> None:
-        known = {member.id for member in self.brain.members()}
+        known = {member.id for member in self.overlay.members()}
         if known.issuperset(self._secrets):
             return
         self._store.drop_secrets(self.row.name, known)
@@ -375,7 +375,7 @@ class GroupDriver:
         self._hosts[link.host] += 1
 
     def _disconnect(self, member: int) -> MemberLink:
-        """Take a member's link away; being measured ends with it, and the brain asks anew when the member is back."""
+        """Take a member's link away; being measured ends with it, and the overlay asks anew when the member is back."""
         link = self._connected.pop(member).link
         self._hosts[link.host] -= 1
         if not self._hosts[link.host]:

@@ -19,10 +19,10 @@ from typing import Any, Final
 
 from overlaycast.coordinator.bounds.allowance import Allowance
 from overlaycast.coordinator.bounds.settings import CoordinatorSettings
-from overlaycast.coordinator.groups.brain import BrainMaker
 from overlaycast.coordinator.groups.clock import Clock
 from overlaycast.coordinator.groups.driver import GroupDriver
 from overlaycast.coordinator.groups.failures import Failures
+from overlaycast.coordinator.groups.protocol import OverlayMaker
 from overlaycast.coordinator.members.link import MemberLink
 from overlaycast.coordinator.members.measure import Measurer
 from overlaycast.coordinator.state.journal import RESTART_GAP, EventLog
@@ -71,7 +71,7 @@ class Groups:
     Args:
         settings: bounds.
         store: what is kept.
-        maker: how brains are made.
+        maker: how overlays are made.
         measurer: measures members, for all groups.
         journal: where events go.
         on_failure: called with the exception when the state on disk cannot be used any more.
@@ -81,7 +81,7 @@ class Groups:
         self,
         settings: CoordinatorSettings,
         store: Store,
-        maker: BrainMaker,
+        maker: OverlayMaker,
         measurer: Measurer,
         journal: LineFile,
         on_failure: Callable[[BaseException], None],
@@ -293,7 +293,7 @@ class Groups:
     def _drive(self, row: GroupRow, events: EventLog, why: dict[str, str]) -> GroupDriver:
         driver = GroupDriver(row, self._maker, self._store, events, self._measurer, self._clock)
         if driver.restored:
-            events.add(self._clock(), "restored", None, {"members": len(driver.brain.members()), **why})
+            events.add(self._clock(), "restored", None, {"members": len(driver.overlay.members()), **why})
         return driver
 
     def _turn(self, running: _Running) -> None:

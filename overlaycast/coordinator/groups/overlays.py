@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
-from overlaycast.coordinator.groups.brain import Brain
+from overlaycast.coordinator.groups.protocol import GroupOverlay
 from overlaycast.overlay.overlay import Overlay
 from overlaycast.overlay.state.measurement import Measurement
 from overlaycast.wire.group import GroupSettings
 
 
-class OverlayMaker:
+class Overlays:
     """Makes an ``Overlay`` per group."""
 
-    def new(self, settings: GroupSettings, key: bytes) -> Brain:
-        """Return the brain of a new group; ``key`` (32 secret bytes) makes its grants."""
+    def new(self, settings: GroupSettings, key: bytes) -> GroupOverlay:
+        """Return the overlay of a new group; ``key`` (32 secret bytes) makes its grants."""
         return Overlay(settings, key)
 
-    def restore(self, settings: GroupSettings, key: bytes, snapshot: dict[str, Any], now: float) -> Brain:
-        """Return the brain that wrote ``snapshot``, at ``now``."""
+    def restore(self, settings: GroupSettings, key: bytes, snapshot: dict[str, Any], now: float) -> GroupOverlay:
+        """Return the overlay that wrote ``snapshot``, at ``now``."""
         return Overlay.restore(settings, key, snapshot, now)
 
     def measurement(
@@ -28,5 +28,5 @@ class OverlayMaker:
         rtt_ms: float | None,
         rate_mbit: float | None,
     ) -> Measurement:
-        """Return what was found out about a member in the brain's own form."""
+        """Return what was found out about a member in the overlay's own form."""
         return Measurement(path=path, hops_ms=hops_ms, rtt_ms=rtt_ms, rate_mbit=rate_mbit)

@@ -1,7 +1,7 @@
 """One member's control link: a WebSocket with bounded time, size and number in both directions.
 
 Owns: the first message and its deadline, the queue of unread messages, the pace of what comes in, and how a link ends.
-Refuses: which subscriber may be a member (``groups``), and what a message means (the brain).
+Refuses: which subscriber may be a member (``groups``), and what a message means (the overlay).
 
 Invariants: garbage ends this link only; a member that does not read is cut off when ``unread_limit_kib`` are queued or
 one message has waited ``_WRITE_LIMIT`` seconds; nothing is written after the last word.

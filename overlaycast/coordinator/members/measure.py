@@ -1,6 +1,6 @@
 """Measuring members (Fig. 4, 406; Fig. 5, 502): the route to each and its echo, many at once, but not too many.
 
-Owns: how many at once, and for how long. Refuses: what the figures mean; the brain knows.
+Owns: how many at once, and for how long. Refuses: what the figures mean; the overlay knows.
 
 Invariants: never more than ``at_once`` measurements; each ends within thrice ``_LIMIT`` seconds of its turn, whatever
 the network and the member do: the route, the wait for a turn on the link, and the echo.

@@ -1,4 +1,4 @@
-"""What must outlive a crash: groups, token hashes, members' secrets, and the brain's snapshots, in SQLite.
+"""What must outlive a crash: groups, token hashes, members' secrets, and the overlay's snapshots, in SQLite.
 
 Owns: the schema, and that each change is whole or absent. Refuses: what a snapshot means; it is JSON to the store.
 

@@ -14,8 +14,8 @@ from fastapi import FastAPI, WebSocket
 
 from overlaycast import __version__
 from overlaycast.coordinator.bounds.settings import CoordinatorSettings
-from overlaycast.coordinator.groups.brain import BrainMaker
 from overlaycast.coordinator.groups.groups import Groups
+from overlaycast.coordinator.groups.protocol import OverlayMaker
 from overlaycast.coordinator.members.measure import Measurer
 from overlaycast.coordinator.state.folder import StateFolder
 from overlaycast.coordinator.state.journal import open_journal
@@ -36,7 +36,7 @@ def _log_failure(error: BaseException) -> None:
 def create_app(
     settings: CoordinatorSettings,
     folder: StateFolder,
-    maker: BrainMaker,
+    maker: OverlayMaker,
     on_failure: Callable[[BaseException], None] = _log_failure,
 ) -> FastAPI:
     """Return the coordinator on an open state folder. ``app.state.groups`` are its groups.
@@ -44,7 +44,7 @@ def create_app(
     Args:
         settings: bounds, journal, whether to trace.
         folder: open and locked; the caller closes it.
-        maker: how brains are made.
+        maker: how overlays are made.
         on_failure: called with the error when a group's loop fails; the caller then ends the process.
 
     Raises:

@@ -1,7 +1,7 @@
 """The members' door: one WebSocket from its first message to its end.
 
 Owns: the order of things on one link: subscribe, be let in or refused, talk, be gone. Refuses: what is said (the
-driver and the brain), and which subscribers are let in (``groups``).
+driver and the overlay), and which subscribers are let in (``groups``).
 
 Invariants: whichever of reading and writing ends first ends the other; a member that was let in is always reported as
 gone, once; no more than ``UNSUBSCRIBED_LIMIT`` links are open that have not subscribed, and each address has its share.

@@ -125,13 +125,13 @@ async def delete_group(name: str, groups: AllGroups) -> DeletedView:
 @admin_routes.get("/groups/{name}/members", responses=_NO_GROUP)
 async def list_members(driver: OneGroup) -> MembersView:
     """List a group's members (Fig. 6B)."""
-    return MembersView(members=tuple(driver.brain.members()))
+    return MembersView(members=tuple(driver.overlay.members()))
 
 
 @admin_routes.get("/groups/{name}/tree", responses=_NO_GROUP)
 async def show_tree(driver: OneGroup) -> TreeView:
     """Show which member feeds which."""
-    return driver.brain.tree()
+    return driver.overlay.tree()
 
 
 @admin_routes.get("/groups/{name}/events", responses=_NO_GROUP)
@@ -147,10 +147,10 @@ async def list_events(
 
 @admin_routes.get("/groups/{name}/metrics", responses=_NO_GROUP)
 async def show_metrics(driver: OneGroup) -> MetricsView:
-    """Show what the control links have carried, and the brain's counters."""
+    """Show what the control links have carried, and the overlay's counters."""
     traffic = driver.traffic()
     return MetricsView(
-        **driver.brain.counters().model_dump(),
+        **driver.overlay.counters().model_dump(),
         connected=driver.connected,
         control_bytes=traffic.bytes_in + traffic.bytes_out,
         control_messages=traffic.messages_in + traffic.messages_out,
@@ -162,7 +162,7 @@ async def show_metrics(driver: OneGroup) -> MetricsView:
 
 
 def _summary(driver: GroupDriver) -> dict[str, Any]:
-    counts = driver.brain.counters()
+    counts = driver.overlay.counters()
     return {
         "name": driver.row.name,
         "mode": driver.row.settings.mode,

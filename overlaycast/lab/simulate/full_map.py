@@ -1,7 +1,7 @@
 """A tree made from the whole map, of which the coordinator knows only the paths from itself. Pure.
 
 Owns: two trees of the places that members sit at. ``fewest_links`` is a floor: no overlay tree puts fewer copies on
-links. ``within_depth`` keeps the depth limit, and is drawn by the brain's own rules for plans (``levels``,
+links. ``within_depth`` keeps the depth limit, and is drawn by the overlay's own rules for plans (``levels``,
 ``exchange``) from true distances; it is no floor. Neither keeps degrees, delays or rates.
 
 Why the first is a floor: merge the hosts of each place in any overlay tree. What is left joins all places, and each of

@@ -1,4 +1,4 @@
-"""The shell around the failover machine in virtual time: performs what it decides, and feeds it what parents say. Pure.
+"""Drives the failover machine in virtual time: performs what it decides, and feeds it what parents say. Pure.
 
 Owns: the hops upwards and the one timer. Refuses: decisions; they are ``failover``'s, as in an agent.
 

@@ -1,4 +1,4 @@
-"""The coordinator's real decisions among simulated members, in virtual time: its shell without the sockets.
+"""The coordinator's real decisions among simulated members, in virtual time: its driver without the sockets.
 
 Owns: which members are there, when messages arrive, and the count of what happens. Decides nothing: parents come from
 ``Overlay``, failovers from ``Member``. Same draw, same seed, same run.
@@ -175,7 +175,7 @@ class World:
     def _delay_s(self, a: int, b: int) -> float:
         return self.draw.delay_ms(self.members[a].seat, self.members[b].seat) / 1000
 
-    # --- the coordinator's shell ----------------------------------------------------------------------------------
+    # --- the coordinator's driver ---------------------------------------------------------------------------------
 
     def _control_s(self, member: Member) -> float:
         return self.draw.control_ms(member.seat) / 1000

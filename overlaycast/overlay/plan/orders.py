@@ -23,7 +23,7 @@ from overlaycast.overlay.state.tree import depth
 from overlaycast.wire.messages import Accept, Address, Assign, CoordinatorMessage, Peer, Revoke
 
 BATCH: Final = 4000
-"""Orders made in one go: a shell has to hold them, and its members should not all answer at once."""
+"""Orders made in one go: a driver has to hold them, and its members should not all answer at once."""
 FALLBACKS: Final = 3
 FALLBACK_LIMIT: Final = 256
 """Members that may have one and the same member on their predefined list: each costs it a door to keep open."""

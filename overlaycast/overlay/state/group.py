@@ -70,7 +70,7 @@ class Group:
     repair: Repair = field(default_factory=Repair)
     improvement: Improvement = field(default_factory=Improvement)
     orders: Orders = field(default_factory=Orders)
-    # time, and what the shell drains
+    # time, and what the driver drains
     clock: float = 0.0
     """The newest time that the caller has told."""
     timers: Timers = field(default_factory=Timers)

@@ -17,7 +17,7 @@ from overlaycast.coordinator.state.secret import hash_of
 from overlaycast.errors import LocalProtocolError
 from overlaycast.wire.messages import Assign, Refused, Report, Resume, Welcome
 from tests.coordinator.conftest import Member, Running, Start, eventually, member_link, subscription
-from tests.coordinator.fake_brain import FakeBrain
+from tests.coordinator.fake_overlay import FakeOverlay
 
 DEADLY = Report(epoch=1, state="streaming", next_seq=1, interval_ms=1, bytes=1, records=1, lost=666)
 
@@ -47,11 +47,11 @@ async def events(running: Running, name: str = "demo") -> list[dict[str, Any]]:
 def fail_once(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
     """Let the next snapshot of any group fail."""
 
-    def fail(_: FakeBrain) -> dict[str, Any]:
+    def fail(_: FakeOverlay) -> dict[str, Any]:
         monkeypatch.undo()
         raise error
 
-    monkeypatch.setattr(FakeBrain, "snapshot", fail)
+    monkeypatch.setattr(FakeOverlay, "snapshot", fail)
 
 
 @pytest.mark.parametrize("how", ["a message", "a snapshot", "a broken tree"])
@@ -100,7 +100,7 @@ async def test_a_subscriber_over_whom_it_fails_may_come_again(
 
     async with start() as running:
         token = await running.create()
-        monkeypatch.setattr(FakeBrain, "join", fail)
+        monkeypatch.setattr(FakeOverlay, "join", fail)
         async with member_link(running) as anna, member_link(running) as again:
             await anna.say(subscription(token))
             await asyncio.wait_for(anna.socket.wait_closed(), 10)

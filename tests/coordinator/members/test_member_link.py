@@ -65,7 +65,7 @@ async def test_a_subscriber_is_welcomed_measured_and_placed(start: Start) -> Non
             assert greeting.member == 1
             order = await anna.hear()
             assert isinstance(order, Assign)
-            record = running.brain().records[1]
+            record = running.overlay().records[1]
             assert record["host"] == "127.0.0.1"  # it named none: the one that we saw
             assert 0 < record["rtt_ms"] < 5000
 
@@ -81,7 +81,7 @@ async def test_an_address_that_a_member_names_is_kept(start: Start) -> None:
         token = await running.create()
         async with member_link(running) as anna:
             await welcome(anna, token, addresses=({"host": "192.0.2.7", "port": 9000},))
-            assert running.brain().records[1]["host"] == "192.0.2.7"
+            assert running.overlay().records[1]["host"] == "192.0.2.7"
 
 
 @pytest.mark.parametrize(
@@ -100,7 +100,7 @@ async def test_a_wrong_subscriber_is_refused_and_never_a_member(
         async with member_link(running) as anna:
             await anna.say(subscription(token).model_copy(update=changes))
             assert (await refusal(anna)).code == code
-        assert running.brain().records == {}
+        assert running.overlay().records == {}
 
 
 async def test_a_later_version_is_named_even_if_its_messages_look_different(start: Start) -> None:
@@ -118,7 +118,7 @@ async def test_a_missing_token_is_refused(start: Start) -> None:
             await anna.socket.send(json.dumps(fields))
             answer = await refusal(anna)
             assert (answer.code, "token" in answer.reason) == ("bad-message", True)
-        assert running.brain().records == {}
+        assert running.overlay().records == {}
 
 
 async def test_an_expired_token_lets_nobody_new_in_but_keeps_nobody_out(start: Start) -> None:
@@ -161,8 +161,8 @@ async def test_garbage_from_a_member_ends_its_membership_link(start: Start) -> N
             assert isinstance(await anna.hear(), Assign)
             await anna.socket.send('{"kind": "report", "epoch": -1}')
             assert (await refusal(anna)).code == "bad-message"
-        await eventually(lambda: running.brain().gone)
-        assert running.brain().gone == [1]
+        await eventually(lambda: running.overlay().gone)
+        assert running.overlay().gone == [1]
 
 
 async def test_an_oversized_message_closes_the_link(start: Start) -> None:
@@ -199,8 +199,8 @@ async def test_a_member_that_does_not_read_is_cut_off(start: Start) -> None:
             for number in range(20_000):
                 link.send(Assign(epoch=number, rank=1, depth=1, parent=None))
             assert link._queued == 0
-            await eventually(lambda: running.brain().gone)
-        assert running.brain().gone == [1]
+            await eventually(lambda: running.overlay().gone)
+        assert running.overlay().gone == [1]
 
 
 async def test_the_second_source_is_refused_while_the_first_is_there(start: Start) -> None:
@@ -222,7 +222,7 @@ async def test_a_full_group_refuses(start: Start) -> None:
             assert (await refusal(bert)).code == "full"
 
 
-async def test_reports_reach_the_brain_and_its_timer_is_kept(start: Start) -> None:
+async def test_reports_reach_the_overlay_and_its_timer_is_kept(start: Start) -> None:
     async with start() as running:
         token = await running.create()
         async with member_link(running) as anna:
@@ -230,7 +230,7 @@ async def test_reports_reach_the_brain_and_its_timer_is_kept(start: Start) -> No
             assert isinstance(await anna.hear(), Assign)
             await anna.say(report(next_seq=7))
             assert isinstance(await anna.hear(), Ping)  # due 50 ms later, without any other message
-            sender, message = running.brain().received[0]
+            sender, message = running.overlay().received[0]
             assert (sender, getattr(message, "next_seq", None)) == (1, 7)
             await anna.say(Leaving())
             assert isinstance(await anna.hear(), Released)
@@ -247,7 +247,7 @@ async def test_a_newer_link_of_a_member_replaces_the_older(start: Start) -> None
             assert await closed(old) == 1008
             await new.say(report())
             assert isinstance(await new.hear(), Ping)
-            assert running.brain().gone == []
+            assert running.overlay().gone == []
 
 
 async def test_a_wrong_secret_makes_a_new_member(start: Start) -> None:
@@ -268,11 +268,11 @@ async def test_members_survive_a_restart_of_the_coordinator(start: Start) -> Non
             order = await anna.hear()
             assert isinstance(order, Assign)
         # anna was linked while the coordinator went: that is no reason to take her for lost
-        assert running.brain().gone == []
+        assert running.overlay().gone == []
         assert await closed(anna) == 1012
     async with start() as running:
-        assert running.brain().records[1]["name"] == "anna"
-        assert running.brain().epoch == order.epoch
+        assert running.overlay().records[1]["name"] == "anna"
+        assert running.overlay().epoch == order.epoch
         async with member_link(running) as anna, member_link(running) as bert:
             back = Resume(member=1, secret=greeting.secret, epoch=order.epoch, rank=1, parent=None, next_seq=0)
             assert (await welcome(anna, token, resume=back)).member == 1

@@ -102,7 +102,7 @@ async def test_many_are_measured_at_once_but_not_too_many(start: Start) -> None:
         await asyncio.gather(*(_join(running, token, f"m{number}") for number in range(12)))
         assert routes.most == 3
         assert routes.asked == ["127.0.0.1"] * 12
-        for record in running.brain().records.values():
+        for record in running.overlay().records.values():
             assert record["path"] == ("r1", None, "r3")
             assert record["rtt_ms"] is not None
 
@@ -113,8 +113,8 @@ async def test_who_returns_no_echo_is_measured_as_unknown(start: Start, monkeypa
         token = await running.create()
         async with member_link(running) as mute:
             await mute.say(subscription(token))
-            await eventually(lambda: "rtt_ms" in running.brain().records.get(1, {}))
-            assert running.brain().records[1]["rtt_ms"] is None
+            await eventually(lambda: "rtt_ms" in running.overlay().records.get(1, {}))
+            assert running.overlay().records[1]["rtt_ms"] is None
 
 
 async def test_a_member_that_comes_back_while_it_is_measured_is_measured_again(start: Start) -> None:
@@ -127,7 +127,7 @@ async def test_a_member_that_comes_back_while_it_is_measured_is_measured_again(s
             await new.say(subscription(token, resume=back))  # the old link never returned an echo
             assert isinstance(await new.hear(), Welcome)
             assert isinstance(await _until_placed(new), Assign)
-            assert running.brain().records[1]["rtt_ms"] is not None
+            assert running.overlay().records[1]["rtt_ms"] is not None
 
 
 async def _until_placed(member: Member) -> object:

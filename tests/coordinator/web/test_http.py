@@ -59,7 +59,7 @@ async def test_a_group_from_its_creation_to_its_end(start: Start) -> None:
         assert (await http.get("/v1/groups")).json() == {"api_version": 1, "groups": []}
 
 
-async def test_members_tree_and_metrics_are_the_brains(start: Start) -> None:
+async def test_members_tree_and_metrics_are_the_overlays(start: Start) -> None:
     async with start() as running, running.http() as http:
         token = await running.create()
         async with member_link(running) as anna:

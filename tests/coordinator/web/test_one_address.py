@@ -124,7 +124,7 @@ async def test_only_a_trusted_proxy_says_where_a_member_is(start: Start, trusted
         async with forwarded(running, "192.0.2.9") as anna:
             await anna.say(subscription(token))
             assert isinstance(await anna.hear(), Welcome)
-            assert running.brain().records[1]["host"] == seen
+            assert running.overlay().records[1]["host"] == seen
 
 
 def test_a_trusted_proxy_is_an_address_or_a_network() -> None:

@@ -1,6 +1,6 @@
-"""What the shell expects of the brain: the facade of one group, as a protocol.
+"""What the driver calls on one group's overlay, as a protocol.
 
-Owns: the list of calls that the driver makes, so that tests can use a smaller brain. Refuses: any
+Owns: the list of calls, so that tests can use a smaller overlay. Refuses: any
 decision. All times are seconds of one clock that never goes back while the process lives (``clock``).
 """
 
@@ -14,7 +14,7 @@ from overlaycast.wire.messages import CoordinatorMessage, MemberMessage, Subscri
 from overlaycast.wire.views import CountersView, MemberView, TreeView
 
 
-class BrainEvent(Protocol):
+class OverlayEvent(Protocol):
     """Something that happened, for people and tools."""
 
     @property
@@ -27,7 +27,7 @@ class BrainEvent(Protocol):
     def details(self) -> dict[str, Any]: ...
 
 
-class Brain(Protocol):
+class GroupOverlay(Protocol):
     """The decisions of one group: no I/O, no clock, no randomness."""
 
     def join(self, request: Subscribe, now: float) -> int: ...
@@ -39,18 +39,18 @@ class Brain(Protocol):
     def next_deadline(self) -> float | None: ...
     def messages_to_send(self) -> list[tuple[int, CoordinatorMessage]]: ...
     def measurements_wanted(self) -> list[int]: ...
-    def events(self) -> Sequence[BrainEvent]: ...
+    def events(self) -> Sequence[OverlayEvent]: ...
     def snapshot(self) -> dict[str, Any]: ...
     def members(self) -> list[MemberView]: ...
     def tree(self) -> TreeView: ...
     def counters(self) -> CountersView: ...
 
 
-class BrainMaker(Protocol):
-    """How a brain is made or brought back, and what it takes as a measurement."""
+class OverlayMaker(Protocol):
+    """How an overlay is made or brought back, and what it takes as a measurement."""
 
-    def new(self, settings: GroupSettings, key: bytes) -> Brain: ...
-    def restore(self, settings: GroupSettings, key: bytes, snapshot: dict[str, Any], now: float) -> Brain: ...
+    def new(self, settings: GroupSettings, key: bytes) -> GroupOverlay: ...
+    def restore(self, settings: GroupSettings, key: bytes, snapshot: dict[str, Any], now: float) -> GroupOverlay: ...
     def measurement(
         self,
         path: tuple[str | None, ...],

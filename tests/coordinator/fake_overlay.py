@@ -1,4 +1,4 @@
-"""A brain small enough to see through: everybody is measured once, then fed by the first source."""
+"""An overlay small enough to see through: everybody is measured once, then fed by the first source."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class FakeMeasurement:
     rate_mbit: float | None
 
 
-class FakeBrain:
+class FakeOverlay:
     """``ping_after`` seconds after a report a Ping is due, so that the driver's timer can be seen to work."""
 
     ping_after = 0.05
@@ -116,20 +116,20 @@ class FakeBrain:
 
 
 class FakeMaker:
-    """Makes fake brains and remembers them by the order in which they were made."""
+    """Makes fake overlays and remembers them by the order in which they were made."""
 
     def __init__(self) -> None:
-        self.made: list[FakeBrain] = []
+        self.made: list[FakeOverlay] = []
 
-    def new(self, settings: GroupSettings, key: bytes) -> FakeBrain:
-        self.made.append(FakeBrain(settings, key))
+    def new(self, settings: GroupSettings, key: bytes) -> FakeOverlay:
+        self.made.append(FakeOverlay(settings, key))
         return self.made[-1]
 
-    def restore(self, settings: GroupSettings, key: bytes, snapshot: dict[str, Any], now: float) -> FakeBrain:
-        brain = self.new(settings, key)
-        brain.epoch, brain.last = snapshot["epoch"], snapshot["last"]
-        brain.records = {int(k): v for k, v in snapshot["records"].items()}
-        return brain
+    def restore(self, settings: GroupSettings, key: bytes, snapshot: dict[str, Any], now: float) -> FakeOverlay:
+        overlay = self.new(settings, key)
+        overlay.epoch, overlay.last = snapshot["epoch"], snapshot["last"]
+        overlay.records = {int(k): v for k, v in snapshot["records"].items()}
+        return overlay
 
     def measurement(
         self,
