@@ -76,8 +76,8 @@ class Overlay:
         contents.pass_on(group, member)
         group.wanted.append(member.id)
         group.note(now, "joined", member, name=member.name, role=member.role)
-        if not group.timers.armed("sweep"):
-            group.timers.arm(now + watch.SWEEP_S, "sweep")
+        if not group.timers.armed("check"):
+            group.timers.arm(now + watch.CHECK_S, "check")
         return member.id
 
     def resume(self, request: Subscribe, now: float) -> bool:
@@ -237,8 +237,8 @@ class Overlay:
             start.maybe_start(group, now, at_last=True)
         elif kind == "begin":
             start.begin(group, now)
-        elif kind == "sweep":
-            watch.sweep(group, now)
+        elif kind == "check":
+            watch.check_members(group, now)
         elif kind == "improve":
             improve.step(group, now)
         elif (member := group.living(member_id)) is not None:
@@ -250,7 +250,7 @@ class Overlay:
             watch.still_lost(group, member, now)
         elif kind == "aside":
             watch.look_again(group, member, now)
-        elif kind == "rift":
+        elif kind == "unusable-pair":
             unusable_pair.forgive(member)
         elif kind == "leaf":
             repair.may_forward(group, member, now)

@@ -21,12 +21,14 @@ from overlaycast.overlay.state.members import NO_MEMBERS, SERVERS, Member, State
 from overlaycast.overlay.state.router import Key, Router
 from overlaycast.overlay.state.tree import check
 from overlaycast.overlay.watching.forgers import SHUNNED_S
-from overlaycast.overlay.watching.watch import SWEEP_S
+from overlaycast.overlay.watching.watch import CHECK_S
 from overlaycast.wire.messages import Contents
 
 VERSION = 1
-KEPT_TIMERS = ("leaf", "rift")
+KEPT_TIMERS = ("leaf", "unusable-pair")
 """Timers that go on over a restart: the ends of what was decided for a stated time."""
+_EARLIER_KINDS = {"rift": "unusable-pair"}
+"""Kinds of timers by the names that earlier snapshots have for them."""
 RETURN_FACTOR = 6.0
 """After a restart members have so many times ``lost_after_s`` to come back."""
 
@@ -228,11 +230,11 @@ def _finish(group: Group, snapshot: dict[str, Any], now: float) -> None:
     for leaf in group.repair.leaves:
         group.timers.arm(now + SHUNNED_S, "leaf", leaf)  # snapshots of before do not say until when
     for kind, member_id, at in snapshot.get("timers", ()):
-        group.timers.arm(at, kind, member_id)
+        group.timers.arm(at, _EARLIER_KINDS.get(kind, kind), member_id)
     if group.start.begin_wanted:
         group.timers.arm(now + group.settings.lost_after_s, "begin")
     if group.source is not None and not group.start.started:
         group.timers.arm(now + group.settings.start_timeout_s, "start")
-    group.timers.arm(now + SWEEP_S, "sweep")
+    group.timers.arm(now + CHECK_S, "check")
     if group.start.started and group.settings.improve_s > 0:
         group.timers.arm(now + grace, "improve")

@@ -362,7 +362,7 @@ class Faulty:
         members = self.group.members
         planned = {one.id: one.parent.id if one.parent else None for one in members.values()}
         live = [agent for agent in self.agents.values() if agent.runs and agent.request.role != "source"]
-        return [agent.id for agent in live if agent.id in members and agent.feeder != planned[agent.id]]
+        return [agent.id for agent in live if agent.id in members and agent.parent != planned[agent.id]]
 
     def unfed(self) -> list[int]:
         """Return the live members to which no records come."""

@@ -114,8 +114,8 @@ class Group(RuleBasedStateMachine):
     @rule(which=st.integers(0, 100))
     def break_data_link(self, which: int) -> None:
         agent = self._pick(which)
-        if agent and agent.feeder is not None:
-            self.world.break_path(agent.id, agent.feeder)
+        if agent and agent.parent is not None:
+            self.world.break_path(agent.id, agent.parent)
 
     @rule(which=st.integers(0, 100), count=st.integers(1, 5))
     def deliver_some(self, which: int, count: int) -> None:

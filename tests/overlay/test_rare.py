@@ -146,7 +146,7 @@ def test_no_rank_between_neighbours() -> None:
     with pytest.raises(LocalProtocolError, match="fit"):
         tree.attach(child, top)
     assert child.parent is None
-    tree.detach(top)  # it hangs nowhere: nothing to do
+    tree.detach(top)  # it is attached nowhere: nothing to do
     assert tree.raise_rank(below, 3)
     assert not tree.raise_rank(child, 20)
     assert tree.raise_rank(below, 20)
@@ -396,11 +396,11 @@ def test_queues_go_on_where_they_were_and_skip_the_dead() -> None:
     left = len(group.improvement.queue)
     improve.step(group, scene.now + 40)
     assert len(group.improvement.queue) == max(left - improve.LOOKED_AT, 0)
-    watch.sweep(group, scene.now)
+    watch.check_members(group, scene.now)
     left = len(group.watch.queue)
     assert left > 0
     group.watch.queue[0] = 9999
-    watch.sweep(group, scene.now)
+    watch.check_members(group, scene.now)
     assert len(group.watch.queue) < left
     sound(scene)
 

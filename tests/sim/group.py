@@ -74,7 +74,7 @@ class Group(World):
 
     def children(self, member: Member) -> list[Member]:
         """Return the present members that a member feeds."""
-        return [other for other in self.present() if other.feeder == member.ident and other.role != "source"]
+        return [other for other in self.present() if other.parent == member.ident and other.role != "source"]
 
     def forwarder(self, most: bool = True) -> Member:
         """Return the present member, not the source, that feeds most others (or, but for leaves, fewest)."""
@@ -92,7 +92,7 @@ class Group(World):
         for at, ident, old, _ in self.switched:
             if at > since:
                 first.setdefault(ident, old)
-        return {ident for ident, old in first.items() if self.members[ident].feeder != old}
+        return {ident for ident, old in first.items() if self.members[ident].parent != old}
 
     # --- what members see ------------------------------------------------------------------------------------------
 
@@ -262,7 +262,7 @@ class Group(World):
     def astray(self) -> list[int]:
         """Return the members that another one feeds than the plan says."""
         planned = {seat.id: seat.parent for seat in self.overlay.tree().members}
-        return [one.ident for one in self.present() if one.feeder != planned[one.ident]]
+        return [one.ident for one in self.present() if one.parent != planned[one.ident]]
 
     def check_no_cycle(self) -> None:
         """What a member sends never comes back to it. Who has closed sends nothing, also before that is read."""
@@ -289,9 +289,9 @@ class Group(World):
             if member.role == "source":
                 continue
             assert member.flowing, f"{member.ident} is not fed"
-            assert member.latency_ms() is not None, f"{member.ident}: its chain of feeders does not reach the source"
+            assert member.latency_ms() is not None, f"{member.ident}: its chain of parents does not reach the source"
             feeding = [hop.parent.ident for hop in member.uplink.hops.values() if hop.asking]
-            assert feeding == [member.feeder], f"{member.ident} is fed by {feeding}, its parent is {member.feeder}"
+            assert feeding == [member.parent], f"{member.ident} is fed by {feeding}, its parent is {member.parent}"
             self._check_stream(member, lost)
 
     def _check_stream(self, member: Member, lost: bool) -> None:

@@ -68,7 +68,7 @@ def settle(group: Group, lost: bool = False) -> None:
 def copies_into(group: Group, site: int) -> int:
     """Return how many members of a site are fed from outside."""
     inside = [member for member in group.present() if group.site(member) == site]
-    return sum(group.site(group.members[member.feeder or 0]) != site for member in inside)
+    return sum(group.site(group.members[member.parent or 0]) != site for member in inside)
 
 
 def ids(members: Iterable[Member]) -> set[int]:
@@ -118,7 +118,7 @@ def test_the_heir_takes_over_and_its_siblings_follow(death: Death) -> None:
     play(group, [Crash((victim.ident,), death), Wait(1.0)])
     assert group.unfed() == []
     siblings = [child for child in children if child is not successor and group.site(child) == group.site(victim)]
-    assert {child.feeder for child in siblings} == {successor.ident}
+    assert {child.parent for child in siblings} == {successor.ident}
     assert copies_into(group, group.site(victim)) == 1
     settle(group)
     assert group.movers(since) == ids(children)
@@ -247,10 +247,10 @@ def test_failovers_go_on_without_the_coordinator_and_it_adopts_them() -> None:
     children, since = group.children(victim), group.now
     play(group, [LoseCoordinator(), Wait(1.0), Crash((victim.ident,), "silent"), Wait(2.0)])
     assert group.unfed() == []
-    went = {child.ident: child.feeder for child in children}
+    went = {child.ident: child.parent for child in children}
     play(group, [ReturnCoordinator()])
     settle(group)
-    assert {child.ident: child.feeder for child in children} == went
+    assert {child.ident: child.parent for child in children} == went
     assert group.movers(since) == set(went)
 
 
@@ -259,23 +259,23 @@ def test_a_backup_server_takes_over_where_nobody_else_can() -> None:
     group = streaming(backups=1, source_out_degree=2, default_out_degree=2)
     backup = next(member for member in group.present() if member.role == "backup")
     child = next(member for member in group.present() if backup.ident in standbys(member))
-    assert child.feeder not in (None, backup.ident, group.source.ident)
-    play(group, [Crash((child.feeder or 0,), "silent"), Wait(1.0)])
+    assert child.parent not in (None, backup.ident, group.source.ident)
+    play(group, [Crash((child.parent or 0,), "silent"), Wait(1.0)])
     assert group.unfed() == []
-    assert child.feeder == backup.ident
+    assert child.parent == backup.ident
     settle(group)
 
 
 def test_a_member_whose_standby_dies_with_its_parent_goes_by_the_predefined_list() -> None:
     group = streaming(backups=1)
     top = {group.source.ident}
-    child = next(one for one in group.present() if standbys(one) and not top & {one.feeder, *standbys(one)})
-    victims = (child.feeder or 0, *standbys(child))
+    child = next(one for one in group.present() if standbys(one) and not top & {one.parent, *standbys(one)})
+    victims = (child.parent or 0, *standbys(child))
     fallbacks = [peer.member for peer in child.order.fallbacks if peer.member not in victims] if child.order else []
     group.lose_coordinator()  # nobody gives it another place
     play(group, [Crash(victims, "silent"), Wait(4.0)])
     assert child.flowing
-    assert child.feeder in fallbacks
+    assert child.parent in fallbacks
     play(group, [ReturnCoordinator()])
     settle(group)
 

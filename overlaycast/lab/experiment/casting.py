@@ -132,7 +132,7 @@ def unmeasured(document: PlacedYaml, experiment: Experiment) -> list[ConfigError
             why = "the timeline is empty" if one.fault is None else None
         elif one.metric == "back_ms" and all(fault.heals_after_s is None for fault in about):
             why = "no fault is healed"
-        elif one.metric == "told_why" and not any(fault.takes_away for fault in about):
+        elif one.metric == "reason_given" and not any(fault.takes_away for fault in about):
             why = "no fault takes a member away"
         elif one.metric == "media_readable" and not isinstance(experiment.stream, MediaStream):
             why = "the stream is no video"

@@ -22,6 +22,7 @@ from overlaycast.lab.faults.faults import Fault, Restart
 from overlaycast.lab.faults.targets import SOURCE
 from overlaycast.lab.results import ranges
 from overlaycast.lab.results.metrics import METRICS
+from overlaycast.lab.results.result import MetricName
 from overlaycast.wire.frames import MAX_RECORD
 from overlaycast.wire.group import GroupSettings
 
@@ -100,7 +101,7 @@ class Arrival(Part):
 class Expectation(Part):
     """A metric compared with a limit. The run fails if any expectation does."""
 
-    metric: str
+    metric: MetricName
     op: Literal["==", "!=", "<=", "<", ">=", ">"]
     limit: float | bool
     fault: Slug | None = Field(None, description="only after this fault; default: the worst over all faults")

@@ -117,7 +117,7 @@ def _unnoticed(result: Result, _: tuple[FaultSeen, ...]) -> Value:
     return len(silent) if survivors else None
 
 
-def _told_why(result: Result, faults: tuple[FaultSeen, ...]) -> Value:
+def _reason_given(result: Result, faults: tuple[FaultSeen, ...]) -> Value:
     away = {host for fault in faults for host in fault.away}
     seen = [one.error for one in result.delivery if one.host in away and not one.survived]
     return all(error is not None for error in seen) if seen else None
@@ -248,7 +248,7 @@ METRICS: Final[dict[str, Metric]] = {
     "fed_by_backup": Metric(
         "members that a backup server fed after a fault, for a while or to the end", "", _fed_by_backup
     ),
-    "told_why": Metric("every member that a fault took away for good gave a reason", "", _told_why),
+    "reason_given": Metric("every member that a fault took away for good gave a reason", "", _reason_given),
     "damaged": Metric("surviving receivers whose file differs from the source's", "", _damaged),
     "unnoticed": Metric(
         "surviving receivers with a damaged file that reported neither a wrong digest nor an error", "", _unnoticed
@@ -300,6 +300,6 @@ METRICS: Final[dict[str, Metric]] = {
 OF_FAULTS: Final = {
     *("inbound_copies_after", "heir_fed_from_outside", "recovered_ms", "detected_ms", "affected", "moved", "back_ms"),
     *("moved_below_top", "moved_while_well", "bystanders_moved", "bystanders_gap_ms", "bystanders_latency_ms"),
-    *("fed_by_backup", "told_why"),
+    *("fed_by_backup", "reason_given"),
 }
 """Metrics that say nothing where nothing goes wrong."""

@@ -7,7 +7,7 @@ from typing import Final
 
 from overlaycast.lab.results.metrics import METRICS
 
-TRUTHS: Final = frozenset({"sha256_ok", "media_readable", "heir_fed_from_outside", "multicast_blocked", "told_why"})
+TRUTHS: Final = frozenset({"sha256_ok", "media_readable", "heir_fed_from_outside", "multicast_blocked", "reason_given"})
 """These are yes or no."""
 SHARES: Final = frozenset({"receivers_finished", "fed_as_planned"})
 """These are at most 1."""

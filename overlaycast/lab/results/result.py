@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Annotated, Any, Final, Self
+
+from pydantic import AfterValidator
 
 from overlaycast.lab.results import stored
 
@@ -16,6 +18,10 @@ LEAST_S: Final = 0.2
 """Members write samples so often: in a shorter window nothing is measured."""
 
 MOST_GAPS: Final = 500
+
+_EARLIER_METRICS: Final = {"told_why": "reason_given"}
+MetricName = Annotated[str, AfterValidator(lambda name: _EARLIER_METRICS.get(name, name))]
+"""A metric's name. Files of before may have its earlier name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,7 +287,7 @@ class ControlTraffic:
 class Judged:
     """An expectation and what became of it. ``value`` None: there was nothing to measure, which fails it."""
 
-    metric: str
+    metric: MetricName
     op: str
     limit: float | bool
     unit: str

@@ -4,8 +4,8 @@ Owns: ``Draw``, and how it is made from a map by a seed or from a topology as it
 ``MAX_MEMBERS`` members, or none, by ``ConfigError``.
 
 A *site* is a set of hosts behind one uplink. On a map the members at one router are one site: they share a LAN
-switch, and the link between the switch and the router is the site's uplink (in: towards the switch). Hosts hang on
-their switch by links of ``LAN_MS``. In a topology file the sites and uplinks are those that the file declares.
+switch, and the link between the switch and the router is the site's uplink (in: towards the switch). Hosts are attached
+to their switch by links of ``LAN_MS``. In a topology file the sites and uplinks are those that the file declares.
 
 Host 0 is the source, 1..n the members. The coordinator is at the source's router, but not on its LAN (so that a
 trace to the source shows that router), unless a topology says otherwise.

@@ -58,8 +58,8 @@ class FullMap:
         plan = share_out([stop[self._before[place]] for place in order], within, limit, links)
         most = [len(place_of)] * len(place_of)
         near = [sorted((way, stop[other]) for way, other in self._near(place)) for place in order]
-        berths = shorten([berth.feeder for berth in plan], room, most, near, links)
-        return self._parents({place: place_of[berth.feeder] for place, berth in zip(order, berths, strict=True)})
+        berths = shorten([berth.parent for berth in plan], room, most, near, links)
+        return self._parents({place: place_of[berth.parent] for place, berth in zip(order, berths, strict=True)})
 
     def _spanning(self) -> dict[int, int]:
         """Return per place the one before it in a minimum spanning tree, from the source outwards."""

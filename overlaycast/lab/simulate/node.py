@@ -107,7 +107,7 @@ class Node(ABC):
         return self._sends or bool(self._feeds)
 
     @property
-    def feeder(self) -> int | None:
+    def parent(self) -> int | None:
         """Who feeds us, or did last."""
         return self.uplink.machine.parent
 
@@ -143,9 +143,9 @@ class Node(ABC):
         for _ in range(1000):
             if node.role == "source":
                 return total * 1000
-            if not node.alive or node.feeder is None:
+            if not node.alive or node.parent is None:
                 return None
-            above = self.world.node(node.feeder)
+            above = self.world.node(node.parent)
             total += self.world.network.delay_s(above.ident, node.ident)
             node = above
         return None

@@ -1,7 +1,7 @@
 """What a simulated run is counted by. Pure.
 
-Owns: the counters and what they mean. A *move* is a change of feeder by a member that had one. It *had to be* if the
-old feeder was dead, or leaving, or had been without data for as long as flags hold; it *followed* a failure if it
+Owns: the counters and what they mean. A *move* is a change of parent by a member that had one. It *had to be* if the
+old parent was dead, or leaving, or had been without data for as long as flags hold; it *followed* a failure if it
 came within ``FOLLOW_S`` of the same member's last move that had to be (first to the standby at once, then to the
 better place). It was *improving* if the coordinator's events say so. All others are moves of members that were well.
 """

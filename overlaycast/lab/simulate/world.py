@@ -99,7 +99,7 @@ class World:
             self.tally.first_waits.append(self.now - asked_at)
 
     def moved(self, member: Node, old: int | None, new: int | None) -> None:
-        """Take note of a new feeder."""
+        """Take note of a new parent."""
         if old is None or old == new:
             return
         tally = self.tally
@@ -248,13 +248,13 @@ class World:
         """Return the tree as the members see it now.
 
         Returns:
-            A draw of those present whose chain of feeders ends at the source; each host's parent; and how many
+            A draw of those present whose chain of parents ends at the source; each host's parent; and how many
             others there are, without a feed.
         """
         present = {member.ident: member for member in self.present()}
         fed = [member for member in present.values() if member.latency_ms() is not None]
         fed.sort(key=lambda member: member.role != "source")
         number = {member.ident: index for index, member in enumerate(fed)}
-        parents = [None if member.role == "source" else number[member.feeder or 0] for member in fed]
+        parents = [None if member.role == "source" else number[member.parent or 0] for member in fed]
         backups = frozenset(number[member.ident] for member in fed if member.role == "backup")
         return self.draw.seated([member.seat for member in fed], backups), parents, len(present) - len(fed)

@@ -48,7 +48,7 @@ def network_tree(topology: Topology) -> Tree:
     for link in topology.links:
         cables.add_edge(link.a, link.b, link.name)
     branches = {root: tree}
-    # breadth first, so that a node hangs where the path from the server reaches it first
+    # breadth first, so that a node is drawn where the path from the server reaches it first
     for here, there, name in nx.edge_bfs(cables, root):
         link = topology.link(name)
         if there in branches:

@@ -10,7 +10,7 @@ who has failed, the plan is made good: in the same batch of orders every stray i
 has room, mostly a neighbour. It changes over while it is fed, so nothing is lost.
 
 The usual search looks at those that have room, which a stray with children of its own may outrank, for they are leaves.
-So those that are left are looked at again, a few in each sweep, with all of the router's tree in view from its top:
+So those that are left are looked at again, a few in each check, with all of the router's tree in view from its top:
 where only full members rank low enough, a small branch of theirs goes to a neighbour and leaves its slot to the stray,
 or a small stray gets new ranks.
 
@@ -31,10 +31,10 @@ from overlaycast.overlay.state.router import Router, lies_in
 from overlaycast.overlay.state.tree import ancestors
 
 AT_ONCE: Final = 64
-"""Strays that are looked at in one go; those beyond wait until the next failure is settled, or the next sweep."""
+"""Strays that are looked at in one go; those beyond wait until the next failure is settled, or the next check."""
 REMOTE_AT_ONCE: Final = 16
 LOOKS: Final = 30
-"""Sweeps in which a stray is looked at; after them it is left to improvement."""
+"""Checks in which a stray is looked at; after them it is left to improvement."""
 LIFTED: Final = 128
 """Members in the largest branch whose ranks are raised for this: its links may have to be made anew."""
 IN_VIEW: Final = 512
@@ -166,7 +166,7 @@ def _doubled(group: Group, member: Member) -> Router | None:
 
 
 def _sound(group: Group, feeder: Member) -> bool:
-    """Whether nobody on the way from the source to the feeder is accused, out of reach or known to lack data."""
+    """Whether nobody on the way from the source to ``feeder`` is accused, out of reach or known to lack data."""
     return all(
         one.connected and one.id not in group.watch.inquiries and one.watch.status != "stalled"
         for one in (feeder, *ancestors(feeder))

@@ -1,4 +1,4 @@
-"""Branches whose top has lost its feeder are attached elsewhere in one piece (Fig. 8, 810 to 814).
+"""Branches whose top has lost its parent are attached elsewhere in one piece (Fig. 8, 810 to 814).
 
 Owns: where each child of a failed, leaving or distrusted forwarder goes. Refuses: deciding that somebody failed.
 

@@ -1,4 +1,4 @@
-"""Shortens a plan of who feeds which cluster, by exchanging feeders, until no exchange saves a link.
+"""Shortens a plan of who feeds which cluster, by exchanging parents, until no exchange saves a link.
 
 Owns: the exchanges. Refuses: choosing members; it knows none. A plan that keeps the depth limit goes on keeping it.
 
@@ -26,7 +26,7 @@ PASSES: Final = 8
 Near = Sequence[tuple[int, int]]
 """Links to another cluster, its number: the nearest first."""
 Step = tuple[int, int, int]
-"""A cluster, its feeder to be, and over how many links."""
+"""A cluster, its parent to be, and over how many links."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,44 +41,44 @@ NONE: Final = Exchange(0, ())
 
 
 def shorten(
-    feeders: Sequence[int], room: Sequence[int], most: Sequence[int], near: Sequence[Near], links: Links
+    parents: Sequence[int], room: Sequence[int], most: Sequence[int], near: Sequence[Near], links: Links
 ) -> list[Berth]:
     """Return each cluster's berth in a plan that crosses no more links than the one given, as ``Plan`` takes it."""
-    plan = Plan(feeders, room, most, near, links)
+    plan = Plan(parents, room, most, near, links)
     for _ in range(PASSES):
-        if not sum(plan.make(plan.best(cluster)) for cluster in range(len(feeders))):
+        if not sum(plan.make(plan.best(cluster)) for cluster in range(len(parents))):
             break
-    return [Berth(late, feeder) for late, feeder in zip(plan.late, plan.feeder, strict=True)]
+    return [Berth(late, parent) for late, parent in zip(plan.late, plan.parent, strict=True)]
 
 
 class Plan:
     """Who feeds whom. The last entry of ``below``, ``depth`` and ``most`` is the source's: ``SOURCE`` is -1."""
 
     def __init__(
-        self, feeders: Sequence[int], room: Sequence[int], most: Sequence[int], near: Sequence[Near], links: Links
+        self, parents: Sequence[int], room: Sequence[int], most: Sequence[int], near: Sequence[Near], links: Links
     ) -> None:
         """Take a plan.
 
         Args:
-            feeders: per cluster, its feeder (or ``SOURCE``), without a cycle.
+            parents: per cluster, its parent (or ``SOURCE``), without a cycle.
             room: per cluster, how deep it may be at most; the plan given keeps that.
             most: per cluster, and last for the source, how many others it should feed; beyond that it is left alone.
             near: per cluster, which others may feed it; ``SOURCE`` may be among them.
             links: how far clusters are from one another.
         """
-        self.feeder = list(feeders)
+        self.parent = list(parents)
         self.late = list(room)
         self._room = room
         self._most = most
         self._near = near
-        self._crossed = [links(feeder, cluster) for cluster, feeder in enumerate(feeders)]
-        self._below: list[list[int]] = [[] for _ in range(len(feeders) + 1)]
-        self._depth = [0] * (len(feeders) + 1)
-        for cluster, feeder in enumerate(feeders):
-            self._below[feeder].append(cluster)
+        self._crossed = [links(parent, cluster) for cluster, parent in enumerate(parents)]
+        self._below: list[list[int]] = [[] for _ in range(len(parents) + 1)]
+        self._depth = [0] * (len(parents) + 1)
+        for cluster, parent in enumerate(parents):
+            self._below[parent].append(cluster)
         order = list(self._below[SOURCE])
         for cluster in order:
-            self._depth[cluster] = self._depth[self.feeder[cluster]] + 1
+            self._depth[cluster] = self._depth[self.parent[cluster]] + 1
             order += self._below[cluster]
         for cluster in reversed(order):
             self.late[cluster] = self._latest(cluster)
@@ -86,10 +86,10 @@ class Plan:
     def best(self, cluster: int) -> Exchange:
         """Return the exchange for a cluster that saves most, or ``NONE``."""
         found = NONE
-        for links, feeder in self._near[cluster]:
-            if feeder == self.feeder[cluster] or not self._may_feed(feeder, cluster):
+        for links, parent in self._near[cluster]:
+            if parent == self.parent[cluster] or not self._may_feed(parent, cluster):
                 continue
-            offers = (self._nearer(cluster, feeder, links, found.saved), self._higher(cluster, feeder, links))
+            offers = (self._nearer(cluster, parent, links, found.saved), self._higher(cluster, parent, links))
             found = max(found, *offers, key=_saved)
         return found
 
@@ -99,27 +99,27 @@ class Plan:
             self._attach(*step)
         return exchange.saved
 
-    def _may_feed(self, feeder: int, cluster: int) -> bool:
+    def _may_feed(self, parent: int, cluster: int) -> bool:
         """Whether a cluster has a branch to spare, and is not below the other one."""
-        if len(self._below[feeder]) >= self._most[feeder]:
+        if len(self._below[parent]) >= self._most[parent]:
             return False
-        return not self._inside(feeder, cluster)
+        return not self._inside(parent, cluster)
 
     def _inside(self, one: int, branch: int) -> bool:
         while one != SOURCE:
             if one == branch:
                 return True
-            one = self.feeder[one]
+            one = self.parent[one]
         return False
 
-    def _nearer(self, cluster: int, feeder: int, links: int, least: int) -> Exchange:
+    def _nearer(self, cluster: int, parent: int, links: int, least: int) -> Exchange:
         """Attach the cluster to a nearer one; what gets too deep by that goes elsewhere first."""
         gain = self._crossed[cluster] - links
         if gain <= least:
             return NONE
         steps: list[Step] = []
-        loss = self._sink(cluster, self._depth[feeder] + 1, gain, steps, cluster)
-        return NONE if loss >= gain else Exchange(gain - loss, (*steps, (cluster, feeder, links)))
+        loss = self._sink(cluster, self._depth[parent] + 1, gain, steps, cluster)
+        return NONE if loss >= gain else Exchange(gain - loss, (*steps, (cluster, parent, links)))
 
     def _sink(self, cluster: int, depth: int, budget: int, steps: list[Step], top: int) -> int:
         """Return how many links it costs at least to let a cluster be so deep; ``UNFIT``: ``budget`` or more.
@@ -147,40 +147,40 @@ class Plan:
 
     def _refuge(self, cluster: int, limit: int, top: int) -> Step | None:
         """Return the nearest that can feed the cluster where it does not get too deep, over under ``limit`` links."""
-        for links, feeder in self._near[cluster]:
+        for links, parent in self._near[cluster]:
             if links >= limit:
                 return None
-            if self._depth[feeder] < self.late[cluster] and self._may_feed(feeder, top):
-                return cluster, feeder, links
+            if self._depth[parent] < self.late[cluster] and self._may_feed(parent, top):
+                return cluster, parent, links
         return None
 
-    def _higher(self, cluster: int, feeder: int, links: int) -> Exchange:
-        """Attach the cluster further up, and from it those neighbours that it is nearer to than their feeders are."""
-        depth = self._depth[feeder] + 1
+    def _higher(self, cluster: int, parent: int, links: int) -> Exchange:
+        """Attach the cluster further up, and from it those neighbours that it is nearer to than their parents are."""
+        depth = self._depth[parent] + 1
         if depth >= self._depth[cluster]:
             return NONE
         saved = self._crossed[cluster] - links
-        steps: list[Step] = [(cluster, feeder, links)]
+        steps: list[Step] = [(cluster, parent, links)]
         free = self._most[cluster] - len(self._below[cluster])
         for way, other in self._near[cluster]:
-            if len(steps) > free or other == SOURCE or self.feeder[other] == cluster:
+            if len(steps) > free or other == SOURCE or self.parent[other] == cluster:
                 continue
             gain = self._crossed[other] - way
-            if gain > 0 and depth < self.late[other] and not self._inside(feeder, other):
+            if gain > 0 and depth < self.late[other] and not self._inside(parent, other):
                 saved += gain
                 steps.append((other, cluster, way))
         return Exchange(saved, tuple(steps))
 
-    def _attach(self, cluster: int, feeder: int, links: int) -> None:
-        before = self.feeder[cluster]
+    def _attach(self, cluster: int, parent: int, links: int) -> None:
+        before = self.parent[cluster]
         self._below[before].remove(cluster)
-        self._below[feeder].append(cluster)
-        self.feeder[cluster], self._crossed[cluster] = feeder, links
+        self._below[parent].append(cluster)
+        self.parent[cluster], self._crossed[cluster] = parent, links
         branch = [cluster]
         for one in branch:
-            self._depth[one] = self._depth[self.feeder[one]] + 1
+            self._depth[one] = self._depth[self.parent[one]] + 1
             branch += self._below[one]
-        for one in (before, feeder):
+        for one in (before, parent):
             self._settle(one)
 
     def _settle(self, cluster: int) -> None:
@@ -190,7 +190,7 @@ class Plan:
             if late == self.late[cluster]:
                 return
             self.late[cluster] = late
-            cluster = self.feeder[cluster]
+            cluster = self.parent[cluster]
 
     def _latest(self, cluster: int) -> int:
         return min([self._room[cluster], *(self.late[child] - 1 for child in self._below[cluster])])

@@ -31,7 +31,7 @@ class Berth:
     """Where the head of a cluster is to be attached: how deep at most, and from which cluster (or ``SOURCE``)."""
 
     deepest: int
-    feeder: int
+    parent: int
 
 
 def share_out(above: Sequence[int], within: Sequence[int], limit: int, links: Links) -> list[Berth]:
@@ -51,8 +51,8 @@ def share_out(above: Sequence[int], within: Sequence[int], limit: int, links: Li
     while todo:
         cluster, began, steps = todo.pop()
         for child in plan.below[cluster]:
-            _, feeder, next_began, next_steps = plan.best(cluster, child, began, steps)
-            berths[child] = Berth(max(next_began + next_steps, limit - plan.tall[child]), feeder)
+            _, parent, next_began, next_steps = plan.best(cluster, child, began, steps)
+            berths[child] = Berth(max(next_began + next_steps, limit - plan.tall[child]), parent)
             todo.append((child, next_began, next_steps))
     return berths
 
@@ -80,25 +80,25 @@ class _Plan:
                 self._plain[before] += self._plain[cluster] + self._distance(before, cluster)
                 self.tall[before] = max(self.tall[before], self.tall[cluster] + 1)
 
-    def _distance(self, feeder: int, cluster: int) -> int:
+    def _distance(self, parent: int, cluster: int) -> int:
         known = self._measured[cluster]
-        if feeder not in known:
-            known[feeder] = self._links(feeder, cluster)
-        return known[feeder]
+        if parent not in known:
+            known[parent] = self._links(parent, cluster)
+        return known[parent]
 
     def best(self, cluster: int, child: int, began: int, steps: int) -> tuple[int, int, int, int]:
-        """Return the fewest links crossed in and above the child's branch, its feeder, and its state."""
+        """Return the fewest links crossed in and above the child's branch, its parent, and its state."""
         found = self._feed(child, cluster, began, steps + 1)
         if began + steps + 1 + self.tall[child] <= self._limit:
             return found
-        feeder = cluster
+        parent = cluster
         for step in range(steps - 1, -1, -1):
-            feeder = self._above[feeder]
-            found = min(found, self._feed(child, feeder, began + step + 1, 0), key=_crossed)
+            parent = self._above[parent]
+            found = min(found, self._feed(child, parent, began + step + 1, 0), key=_crossed)
         return min(found, self._feed(child, SOURCE, 1, 0), key=_crossed)
 
-    def _feed(self, child: int, feeder: int, began: int, steps: int) -> tuple[int, int, int, int]:
-        return self._distance(feeder, child) + self._cost(child, began, steps), feeder, began, steps
+    def _feed(self, child: int, parent: int, began: int, steps: int) -> tuple[int, int, int, int]:
+        return self._distance(parent, child) + self._cost(child, began, steps), parent, began, steps
 
     def _cost(self, cluster: int, began: int, steps: int) -> int:
         """Return how many links the branch below a cluster crosses at least."""

@@ -5,8 +5,8 @@ Owns: the order in which they are placed, and how deep each cluster may be. Refu
 First a plan of which cluster feeds which: along the branches outwards, the depth limit shared out (``levels``) where
 more clusters follow one another than it has levels, and shortened by exchanges (``exchange``). Then the skeleton by
 that plan: one head per cluster, the best performing member there, from the source on and the largest branches first,
-each with its heir and as many more neighbours as the branches beyond it will need for feeders. Then the further
-primaries of large clusters (``clusters``), the other forwarders of every cluster, which find their feeders among their
+each with its heir and as many more neighbours as the branches beyond it will need for parents. Then the further
+primaries of large clusters (``clusters``), the other forwarders of every cluster, which find their parents among their
 neighbours, and last those that only receive.
 """
 
@@ -46,7 +46,7 @@ class _Stop:
     deepest: int = 1
     """How deep its head may be."""
     branches: int = 0
-    """Places that will look for a feeder here first."""
+    """Places that will look for a parent here first."""
 
     @property
     def head(self) -> Member:
@@ -204,13 +204,13 @@ def _look_ahead(group: Group, stops: list[_Stop]) -> list[_Stop]:
         [(way, feeder) for way, feeder in row if not capacity.holds_up(group, routers[feeder], stop.router)]
         for row, stop in zip(neighbours(routers), stops, strict=True)
     ]
-    feeders = [berth.feeder for berth in share_out(above, within, limit, links)]
+    feeders = [berth.parent for berth in share_out(above, within, limit, links)]
     room = [max(1, limit - levels) for levels in within]
     most = [*map(_branches, stops), group.source.degree if group.source is not None else 1]
     berths = shorten(feeders, room, most, near, links)
     for stop, berth in zip(stops, berths, strict=True):
         stop.deepest = berth.deepest
-        stop.before = None if berth.feeder == SOURCE else stops[berth.feeder]
+        stop.before = None if berth.parent == SOURCE else stops[berth.parent]
         if stop.before is not None:
             stop.before.branches += 1
     return _in_order(group, stops)

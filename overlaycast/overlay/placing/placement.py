@@ -160,7 +160,7 @@ def _by_cutting(group: Group, member: Member, avoid: Iterable[Member]) -> bool:
 def attach_server(group: Group, server: Member) -> None:
     """Feed a backup server from the source, so that its rank is below the rank of any member that it may have to take.
 
-    Where the source has no place left, another backup server feeds it, or the feeder of a peer there.
+    Where the source has no place left, another backup server feeds it, or the parent of a peer there.
     """
     group.repair.waiting.pop(server.id, None)
     if not server.rank:

@@ -9,7 +9,7 @@ by name, so that the noise of a measurement chooses nobody. Once a site has its 
 ``SITE_STRETCH``, and where the uplink is thin always. So exactly one copy enters a site whose members can forward, and
 sites are fed by the source as long as it has room, by one another after that.
 
-A newcomer that sits on the way to the member found goes in front of it: to the feeder of that one, which follows by
+A newcomer that sits on the way to the member found goes in front of it: to the parent of that one, which follows by
 ``improve`` and then is attached to the newcomer. So an unlucky order of arrival costs no copies in the long run.
 
 Where only the first levels of the tree are shallow enough, all members there are looked at instead.
@@ -50,7 +50,7 @@ Found = tuple[int, float, str, int, Member]
 @dataclass(frozen=True, slots=True)
 class Rules:
     """What a search keeps to beside the limits: how deep the member may be, how many slots members of a router keep
-    for their own neighbours that have not been placed yet, and from where a feeder may come."""
+    for their own neighbours that have not been placed yet, and from where a parent may come."""
 
     deepest: int = 1 << 30
     keep: Mapping[Router | None, int] | None = None

@@ -165,7 +165,7 @@ def holds_up(group: Group, feeder: Router | None, fed: Router | None) -> bool:
 
 
 def slowed(group: Group, feeder: Member, fed: Router | None) -> int:
-    """Return by how many steps of noise a file is slowed down where one more copy leaves the feeder's uplink.
+    """Return by how many steps of noise a file is slowed down where one more copy leaves the parent's uplink.
 
     Children behind thinner uplinks take less than their share, and leave it to the others.
     """

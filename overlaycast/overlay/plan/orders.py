@@ -108,7 +108,7 @@ class _Teller:
 
     def _peer(self, member: Member, feeder: Member, grants: dict[int, str]) -> Peer:
         addresses: tuple[Address, ...] | None = ()
-        if opens(member, feeder):  # else the feeder calls
+        if opens(member, feeder):  # else the parent calls
             key = (feeder.id, neighbours(member, feeder))
             addresses = self.addresses.get(key)
             if addresses is None:

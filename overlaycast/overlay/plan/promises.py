@@ -3,7 +3,7 @@
 Owns: who is whose standby, and the degree that is kept free for it. Refuses: moving anybody.
 
 When a forwarder dies, one child of each site that it feeds, the *heir*, turns to a standby outside, and its siblings
-turn to the heir. An heir whose dead parent was fed within the same site finds the next feeder there, so that no
+turn to the heir. An heir whose dead parent was fed within the same site finds the next parent there, so that no
 second copy enters the site; a site's head is replaced from outside: a backup server, another site's member with room
 in its uplink, and last the grandparent, whose slot the death frees.
 

@@ -42,13 +42,13 @@ def bar(group: Group, parent: Member, child: Member, now: float) -> None:
     if parent.id in child.barred:
         return
     child.barred = (*child.barred, parent.id)
-    group.timers.arm(now + BARRED_S, "rift", child.id)
+    group.timers.arm(now + BARRED_S, "unusable-pair", child.id)
     if parent in child.standbys:
         promises.release(group, child)
         if child.parent is not None:
             group.orders.replan[child.parent.id] = None
     group.touch(child)
-    group.note(now, "rift", child, parent=parent.id)
+    group.note(now, "unusable-pair", child, parent=parent.id)
 
 
 def is_about(parent: Member, child: Member) -> bool:

@@ -3,11 +3,11 @@
 Owns: one account for each direction of each site's uplink, from the reports of those whose copies cross it, and one for
 each host with a child that lacks. Refuses: choosing, and to believe a single receiver.
 
-A receiver *lacks* if it gets less than the group's ``rate_threshold`` of what its feeder has. An uplink is full if most
+A receiver *lacks* if it gets less than the group's ``rate_threshold`` of what its parent has. An uplink is full if most
 of its receivers lack at the same time, twice in a row, and their other ends differ. Otherwise the fault is on the
 receivers' own side, or they lie.
 
-Bounds are copies of the stream as the feeders have it. What was carried well counts for ``PROVEN_S``, what was not
+Bounds are copies of the stream as the parents have it. What was carried well counts for ``PROVEN_S``, what was not
 for ``LACKING_S``: then the uplink may be tried again. Only live groups are looked at; a file goes as fast as it can,
 and lacks nothing.
 

@@ -101,7 +101,7 @@ class Watch:
     overdue: dict[int, float] = field(default_factory=dict)
     """Members that do not know their newest order, and since when, or when it was told again."""
     queue: list[int] = field(default_factory=list)
-    """Members that the present round of sweeps has still to look at."""
+    """Members that the present round of checks has still to look at."""
 
     def nonce(self) -> int:
         """Return a number for a ping that nobody has had."""
@@ -130,7 +130,7 @@ class Repair:
     strays: dict[int, None] = field(default_factory=dict)
     """Orphans that turned to a member further away, to be brought nearer (``gather``)."""
     remote: dict[int, int] = field(default_factory=dict)
-    """Strays for which nobody was found, and in how many sweeps since they were looked at in vain."""
+    """Strays for which nobody was found, and in how many checks since they were looked at in vain."""
     releasing: dict[int, set[int]] = field(default_factory=dict)
     """Per leaver: the children that have not said yet that they are fed by others."""
 

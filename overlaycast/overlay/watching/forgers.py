@@ -30,7 +30,7 @@ IPV6_NETWORK: Final = 64
 
 
 def accused(group: Group, forger: Member, witness: Member, now: float) -> bool:
-    """Take a child's word that its feeder forges; True: it is convicted, and its children are attached elsewhere."""
+    """Take a child's word that its parent forges; True: it is convicted, and its children are attached elsewhere."""
     unusable_pair.bar(group, forger, witness, now)
     if forger.role == "source" or forger.id in group.repair.leaves:
         return False

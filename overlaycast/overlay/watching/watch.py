@@ -25,9 +25,9 @@ from overlaycast.wire.messages import NotReceiving, Ping, Pong, Report
 
 RATE_MEMORY: Final = 0.3
 """Weight of the newest report in the running rates."""
-SWEEP_S: Final = 1.0
-SWEEP_SHARE: Final = 8
-"""One sweep looks at this part of the members, so that a large group is never looked at all at once."""
+CHECK_S: Final = 1.0
+CHECK_SHARE: Final = 8
+"""One check looks at this part of the members, so that a large group is never looked at all at once."""
 SILENT_REPORTS: Final = 5
 SHORTEST_MS: Final = 1.0
 MOST_MBIT: Final = 1e6
@@ -67,7 +67,7 @@ def on_report(group: Group, member: Member, message: Report, now: float) -> None
 
 
 def _may_feed(member: Member, child: Member) -> bool:
-    """Whether the child was sent there, or may have turned there by itself: then its feeder's word on it counts."""
+    """Whether the child was sent there, or may have turned there by itself: then its parent's word on it counts."""
     return member in (child.parent, *child.standbys, *child.fallbacks)
 
 
@@ -176,7 +176,7 @@ def _site_has_leaf(group: Group, member: Member) -> bool:
 def _drifted(group: Group, member: Member, fed_by: int, now: float) -> None:
     """It has the newest order and is fed by somebody else: adopt that if the plan allows it, else tell it again.
 
-    Told twice in vain, it gets another parent: its feeder meanwhile has not been asked whether there is room.
+    Told twice in vain, it gets another parent: the one that feeds it now has not been asked whether there is room.
     """
     feeder, parent = group.living(fed_by), member.parent
     member.history.moved_at = now
@@ -232,7 +232,7 @@ def on_not_receiving(group: Group, member: Member, message: NotReceiving, now: f
 
 
 def _forged(group: Group, member: Member, feeder_id: int | None, now: float) -> bool:
-    """Whether the member got forged data from a feeder that it was sent to; it is kept away from that one at once.
+    """Whether the member got forged data from a parent that it was sent to; it is kept away from that one at once.
 
     Nobody has to be asked whether it lives: the data came from somebody that does.
     """
@@ -269,7 +269,7 @@ def look_again(group: Group, member: Member, now: float) -> None:
 def adopt(group: Group, member: Member, feeder: Member, now: float) -> bool:
     """Confirm a local failover: the member's plan becomes what it did by itself.
 
-    The feeder's control link may be down, as after a restart of the coordinator: its child sees that it lives.
+    The parent's control link may be down, as after a restart of the coordinator: its child sees that it lives.
     """
     if not repair.usable(group, member, feeder, seen=True):
         return False
@@ -346,13 +346,13 @@ def _data_seen(group: Group, member: Member, now: float) -> bool:
     )
 
 
-def sweep(group: Group, now: float) -> None:
+def check_members(group: Group, now: float) -> None:
     """Ask those that have said nothing for long, give up those that did not answer, and gather the strays."""
-    group.timers.arm(now + SWEEP_S, "sweep")
+    group.timers.arm(now + CHECK_S, "check")
     gather.look_for_room(group, now)
     if not group.watch.queue:
         group.watch.queue = list(group.members)
-    share = max(64, len(group.members) // SWEEP_SHARE)
+    share = max(64, len(group.members) // CHECK_SHARE)
     batch, group.watch.queue = group.watch.queue[:share], group.watch.queue[share:]
     limit = max(group.settings.lost_after_s, SILENT_REPORTS * group.settings.report_ms / 1000)
     for member_id in batch:
@@ -361,7 +361,7 @@ def sweep(group: Group, now: float) -> None:
             _look_at_host(group, member, now)
         if member is None or not member.connected or member.role == "source" or now - member.watch.heard_at < limit:
             continue
-        if now - member.watch.heard_at < 2 * limit + SWEEP_SHARE * SWEEP_S:
+        if now - member.watch.heard_at < 2 * limit + CHECK_SHARE * CHECK_S:
             group.orders.outbox.append((member.id, Ping(nonce=group.watch.nonce())))
         elif member.state is State.ACTIVE and member.parent is not None and not _data_seen(group, member, now):
             repair.suspect(group, member, now, "silent for too long")

@@ -92,7 +92,7 @@ def test_faults_of_a_timeline_with_mistakes_are_not_missed(tmp_path: Path) -> No
         "{metric: recovered_ms, op: '<=', limit: 100}",
         "{metric: moved, op: '<=', limit: 2}",
         "{metric: back_ms, op: '<=', limit: 100}",
-        "{metric: told_why, op: '==', limit: true}",
+        "{metric: reason_given, op: '==', limit: true}",
     ],
 )
 def test_what_nothing_can_meet_is_a_mistake(tmp_path: Path, expectation: str) -> None:
@@ -114,6 +114,11 @@ def test_what_something_can_meet_is_none(tmp_path: Path) -> None:
     ):
         text += f"  - {expectation}\n"
     assert told(tmp_path, text) == []
+
+
+def test_a_metric_may_have_its_earlier_name(tmp_path: Path) -> None:
+    text = HEAD + "timeline: [{at_s: 1, action: kill, target: 202a}]\nexpect:\n"
+    assert told(tmp_path, text + "  - {metric: told_why, op: '==', limit: true}\n") == []
 
 
 def test_a_drawn_timeline_may_have_what_the_file_has_not(tmp_path: Path) -> None:

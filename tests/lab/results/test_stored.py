@@ -41,6 +41,12 @@ def test_an_older_result_may_lack_what_has_a_default() -> None:
     assert Result.from_json(json.dumps(values)).cpu_s == {}
 
 
+def test_an_older_result_has_an_earlier_name_of_a_metric() -> None:
+    values = RESULT.as_json()
+    values["expectations"][0]["metric"] = "told_why"
+    assert Result.from_json(json.dumps(values)).expectations[0].metric == "reason_given"
+
+
 def wrong_lost(values: dict[str, Any]) -> None:
     """Make one receiver's lost records a word."""
     values["delivery"][2]["lost"] = "many"

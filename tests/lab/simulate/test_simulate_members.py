@@ -108,8 +108,8 @@ class Town:
         self.network.cuts.remove((a, b))
         self.members[a].path_changed()
 
-    def feeder(self, ident: int) -> int | None:
-        return self.members[ident].feeder
+    def parent(self, ident: int) -> int | None:
+        return self.members[ident].parent
 
     def complaints(self, ident: int) -> list[NotReceiving]:
         return [message for who, message in self.said if who == ident and isinstance(message, NotReceiving)]
@@ -154,7 +154,7 @@ def town() -> Town:
 def test_a_reset_parent_costs_one_round_trip(town: Town) -> None:
     town.members[1].die("reset")
     town.run(1.0)
-    assert town.feeder(3) == 2
+    assert town.parent(3) == 2
     assert town.gaps[3] == pytest.approx(2 * PATH_S)
     assert town.complaints(3)[0].now_from == 2
 
@@ -201,14 +201,14 @@ def test_without_standby_it_says_so_and_waits_for_a_place(town: Town) -> None:
     assert town.complaints(4)[0].now_from is None
     town.assign(4, 2, epoch=2)
     town.run(0.2)
-    assert town.feeder(4) == 2
+    assert town.parent(4) == 2
     assert town.members[4].flowing
 
 
 def test_an_ordered_move_is_seamless_and_closes_the_old_link(town: Town) -> None:
     town.assign(3, 2, epoch=2)
     town.run(0.2)
-    assert town.feeder(3) == 2
+    assert town.parent(3) == 2
     assert town.moves(3) == [(1, 2)]
     assert 3 not in town.gaps
     assert 3 not in town.members[1].downlink.children
@@ -219,7 +219,7 @@ def test_an_order_to_a_dead_parent_leaves_it_where_it_is_well(town: Town) -> Non
     town.members[5].die("reset")
     town.assign(3, 5, epoch=2)
     town.run(1.0)
-    assert town.feeder(3) == 1
+    assert town.parent(3) == 1
     assert town.members[3].flowing
     assert town.complaints(3)[0].now_from == 1
 
@@ -228,7 +228,7 @@ def test_an_older_order_changes_nothing(town: Town) -> None:
     town.assign(3, 1, standbys=(2,), epoch=5)
     town.assign(3, S, epoch=4)
     town.run(0.5)
-    assert town.feeder(3) == 1
+    assert town.parent(3) == 1
 
 
 def test_a_child_waits_for_its_grant_and_is_refused_after_a_while() -> None:
@@ -236,15 +236,15 @@ def test_a_child_waits_for_its_grant_and_is_refused_after_a_while() -> None:
     town.begin()
     town.members[1].receive(Assign(epoch=1, rank=10, depth=1, parent=peer(S, 1)))
     town.run(HOLD_S / 2)
-    assert town.feeder(1) is None
+    assert town.parent(1) is None
     town.accept(S, 1)
     town.run(0.1)
-    assert town.feeder(1) == S
+    assert town.parent(1) == S
     town.members[2].receive(Assign(epoch=1, rank=20, depth=1, parent=peer(S, 2)))
     town.run(0.1)
     assert town.links(2) == {S: False}  # its HELLO waits
     town.run(HOLD_S)
-    assert town.feeder(2) is None
+    assert town.parent(2) is None
     assert S not in town.links(2)
 
 
@@ -252,17 +252,17 @@ def test_nobody_feeds_who_does_not_rank_below(town: Town) -> None:
     town.accept(4, 2)
     town.members[2].receive(Assign(epoch=2, rank=40, depth=1, parent=peer(4, 2)))  # 4's own rank is 40
     town.run(1.0)
-    assert town.feeder(2) == S
+    assert town.parent(2) == S
     assert town.complaints(2)[0].reason == "refused"
 
 
 def test_who_is_overtaken_by_its_parents_rank_has_to_come_again(town: Town) -> None:
     town.assign(1, S, epoch=2, rank=35)
     town.run(RISE_S - PATH_S)
-    assert town.feeder(3) == 1  # it said 30, and its own order may be on the way
+    assert town.parent(3) == 1  # it said 30, and its own order may be on the way
     town.run(0.2)
     assert 3 not in town.members[1].downlink.children
-    assert town.feeder(3) == 2
+    assert town.parent(3) == 2
 
 
 def test_who_says_a_higher_rank_in_time_stays(town: Town) -> None:
@@ -291,7 +291,7 @@ def test_a_parent_calls_a_child_that_cannot_dial_it(town: Town) -> None:
     assert town.links(3) == {1: True, 2: True}
     town.members[1].die("reset")
     town.run(0.5)
-    assert town.feeder(3) == 2
+    assert town.parent(3) == 2
 
 
 def test_a_ping_is_answered_and_reports_tell_the_truth(town: Town) -> None:
@@ -354,7 +354,7 @@ def behind(town: Town, ident: int) -> float:
 def test_a_frozen_parent_is_left_and_nothing_is_lost(town: Town) -> None:
     town.members[1].freeze()
     town.run(1.0)
-    assert town.feeder(3) == 2
+    assert town.parent(3) == 2
     assert town.members[3].lost == 0
     assert behind(town, 3) == pytest.approx(2 * PATH_S / RECORD_S)
 
@@ -362,7 +362,7 @@ def test_a_frozen_parent_is_left_and_nothing_is_lost(town: Town) -> None:
 def test_a_parent_that_was_only_late_is_gone_back_to(town: Town) -> None:
     town.members[1].freeze()
     town.run(SILENCE_S + 5 * PATH_S)
-    assert town.feeder(3) == 2
+    assert town.parent(3) == 2
     town.members[1].thaw()
     town.run(1.0)
     assert town.moves(3) == [(1, 2), (2, 1)]
@@ -374,7 +374,7 @@ def test_a_frozen_child_reads_what_its_parent_still_holds(town: Town) -> None:
     town.run(RING_S / 2)
     town.members[4].thaw()
     town.run(0.5)
-    assert (town.feeder(4), town.members[4].lost) == (3, 0)
+    assert (town.parent(4), town.members[4].lost) == (3, 0)
     assert behind(town, 4) == pytest.approx(3 * PATH_S / RECORD_S)
 
 
@@ -404,7 +404,7 @@ def test_a_short_cut_costs_nothing_but_time(town: Town) -> None:
     assert not town.members[4].flowing
     town.heal(4, 3)
     town.run(0.5)
-    assert (town.feeder(4), town.members[4].lost, town.moves(4)) == (3, 0, [])
+    assert (town.parent(4), town.members[4].lost, town.moves(4)) == (3, 0, [])
     assert behind(town, 4) == pytest.approx(3 * PATH_S / RECORD_S)
 
 

@@ -140,9 +140,9 @@ def test_no_ring_of_members_feeds_itself() -> None:
         for member in world.present():
             seen = set()
             above = member
-            while above.feeder is not None and above.ident not in seen:
+            while above.parent is not None and above.ident not in seen:
                 seen.add(above.ident)
-                above = world.members[above.feeder]
+                above = world.members[above.parent]
             assert above.ident not in seen
 
 

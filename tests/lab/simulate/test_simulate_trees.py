@@ -150,7 +150,7 @@ def test_nothing_beats_multicast_and_the_star_has_no_stretch(draw: Draw) -> None
 
 @given(draws())
 def test_the_round_trip_tree_takes_the_nearest(draw: Draw) -> None:
-    """With room enough everybody hangs on somebody nearer to the source, at no more than the source's distance."""
+    """With room enough everybody is fed by somebody nearer to the source, at no more than the source's distance."""
     many = len(draw.places)
     parents = by_round_trip(draw, Limits(many, many, many))
     for member in draw.members:

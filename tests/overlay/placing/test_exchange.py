@@ -38,19 +38,19 @@ def star(routers: list[Router]) -> list[int]:
 
 
 def depths(berths: list[Berth]) -> list[int]:
-    """How deep each hangs; fails if there is a cycle."""
+    """Return the depth of each; fails if there is a cycle."""
     found = []
     for berth in berths:
-        depth, feeder = 1, berth.feeder
-        while feeder != SOURCE:
-            depth, feeder = depth + 1, berths[feeder].feeder
+        depth, parent = 1, berth.parent
+        while parent != SOURCE:
+            depth, parent = depth + 1, berths[parent].parent
             assert depth <= len(berths)
         found.append(depth)
     return found
 
 
-def crossed(feeders: list[int], links: list[list[int]]) -> int:
-    return sum(links[feeder][router] for router, feeder in enumerate(feeders))
+def crossed(parents: list[int], links: list[list[int]]) -> int:
+    return sum(links[parent][router] for router, parent in enumerate(parents))
 
 
 @given(maps(), st.lists(st.integers(1, 5), min_size=25, max_size=25), st.integers(1, 4))
@@ -60,7 +60,7 @@ def test_a_plan_gets_no_longer_and_keeps_its_limits(routers: list[Router], depth
     degrees = [most] * len(routers)
     berths = shorten(star(routers), room, degrees, neighbours(routers), lambda a, b: links[a][b])
     assert all(at <= berth.deepest <= limit for at, berth, limit in zip(depths(berths), berths, room, strict=True))
-    assert crossed([berth.feeder for berth in berths], links) <= crossed(star(routers), links)
+    assert crossed([berth.parent for berth in berths], links) <= crossed(star(routers), links)
 
 
 def shortest(links: list[list[int]], limit: int) -> int:
@@ -93,9 +93,9 @@ def over_the_shortest(seed: int) -> float:
     def between(one: int, other: int) -> int:
         return links[one][other]
 
-    plan = [berth.feeder for berth in share_out(above, [0] * len(above), limit, between)]
+    plan = [berth.parent for berth in share_out(above, [0] * len(above), limit, between)]
     berths = shorten(plan, [limit] * len(above), [8] * len(routers), neighbours(routers), between)
-    found, best = crossed([berth.feeder for berth in berths], links), shortest(links, limit)
+    found, best = crossed([berth.parent for berth in berths], links), shortest(links, limit)
     assert best <= found <= crossed(plan, links)
     return found / best - 1
 

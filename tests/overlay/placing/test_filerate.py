@@ -20,7 +20,7 @@ RATES = st.sampled_from([1.0, 2.0, 5.0, 10.0, 20.0, 40.0, 100.0])
 
 
 def rates_of(feeders: Sequence[int], mbit: Sequence[float]) -> list[float]:
-    """Return what each site receives, given its feeder (site 0: the source's) and the rate of every uplink both ways.
+    """Return what each site receives, given its parent (site 0: the source's) and the rate of every uplink both ways.
 
     Children share an uplink evenly, and who wants less leaves the rest to the others.
     """
@@ -44,7 +44,7 @@ def slowest(feeders: Sequence[int], mbit: Sequence[float]) -> float:
 
 
 def trees(sites: int, levels: int) -> list[tuple[int, ...]]:
-    """Return every tree of so many sites below the source, as each one's feeder."""
+    """Return every tree of so many sites below the source, as each one's parent."""
     return [tree for tree in itertools.product(range(sites + 1), repeat=sites + 1) if _is_tree(tree, levels)]
 
 

@@ -30,10 +30,10 @@ def way(above: list[int], router: int) -> list[int]:
 
 
 def links_of(above: list[int], hops: list[int]) -> Links:
-    def links(feeder: int, router: int) -> int:
+    def links(parent: int, router: int) -> int:
         crossed = 0
         for passed in way(above, router):
-            if passed == feeder:
+            if passed == parent:
                 return crossed
             crossed += hops[passed]
         raise AssertionError("only those further up feed")
@@ -44,12 +44,12 @@ def links_of(above: list[int], hops: list[int]) -> Links:
 def depths(berths: list[Berth]) -> list[int]:
     found: list[int] = []
     for berth in berths:
-        found.append(1 if berth.feeder == SOURCE else found[berth.feeder] + 1)
+        found.append(1 if berth.parent == SOURCE else found[berth.parent] + 1)
     return found
 
 
 def crossed(berths: list[Berth], links: Links) -> int:
-    return sum(links(berth.feeder, router) for router, berth in enumerate(berths))
+    return sum(links(berth.parent, router) for router, berth in enumerate(berths))
 
 
 def cheapest(case: Case) -> int:
@@ -61,10 +61,10 @@ def cheapest(case: Case) -> int:
         if router == len(above):
             return 0
         costs = []
-        for feeder in way(above, router)[1:]:
-            depth = 1 if feeder == SOURCE else found[feeder] + 1
+        for parent in way(above, router)[1:]:
+            depth = 1 if parent == SOURCE else found[parent] + 1
             if depth + within[router] <= limit:
-                costs.append(links(feeder, router) + rest(router + 1, (*found, depth)))
+                costs.append(links(parent, router) + rest(router + 1, (*found, depth)))
         return min(costs, default=1 << 60)
 
     return rest(0, ())
@@ -83,7 +83,7 @@ def test_the_limit_is_kept_and_the_berth_says_no_less_than_the_plan(case: Case) 
 def test_a_branch_that_fits_is_a_plain_chain(case: Case) -> None:
     above, hops, within, _ = case
     berths = share_out(above, within, len(above) + 3, links_of(above, hops))
-    assert [berth.feeder for berth in berths] == above
+    assert [berth.parent for berth in berths] == above
 
 
 @given(cases(most=7))
@@ -103,7 +103,7 @@ def test_a_chain_of_places_costs_hardly_more_than_the_best_plan() -> None:
 
 
 def test_what_fits_nowhere_hangs_from_the_source() -> None:
-    assert share_out([SOURCE, 0], [0, 9], 3, lambda feeder, router: 1)[1] == Berth(1, SOURCE)
+    assert share_out([SOURCE, 0], [0, 9], 3, lambda parent, router: 1)[1] == Berth(1, SOURCE)
 
 
 def test_a_long_chain_is_planned_at_once() -> None:

@@ -22,7 +22,7 @@ def site(*names: str, degree: int = 3, heads: int = 1) -> Scene:
 
 
 def stuck(scene: Scene, actor: Actor, at: Actor, seconds: int) -> None:
-    """For so long a member stays with one feeder and reports it, whatever it is told."""
+    """For so long a member stays with one parent and reports it, whatever it is told."""
     for _ in range(seconds):
         scene.now += 1
         scene.overlay.tick(scene.now)
@@ -52,7 +52,7 @@ def test_who_stays_elsewhere_is_told_again_and_then_placed_anew() -> None:
     assert told[-1] not in (was, "source")
     assert scene.parents()[leaf] == told[-1]
     assert not linked(record(scene, was), record(scene, leaf))
-    assert "rift" in scene.kinds()
+    assert "unusable-pair" in scene.kinds()
     check(inside(scene).tree, iter(inside(scene).members.values()))
     scene.pass_time(unusable_pair.BARRED_S + 1)
     assert linked(record(scene, was), record(scene, leaf))
@@ -93,7 +93,7 @@ def test_who_has_no_other_place_is_forgiven() -> None:
 
 
 def test_a_top_that_is_cut_off_from_the_source_changes_places_with_its_branch() -> None:
-    """All hang from the one member that cannot reach the source: its child goes there first, and feeds it."""
+    """All are below the one member that cannot reach the source: its child goes there first, and feeds it."""
     scene = site("a", "b", degree=1)
     leaf, head = ("a", "b") if scene.parents()["a"] == "b" else ("b", "a")
     for _ in range(2):
@@ -118,7 +118,7 @@ def test_the_source_is_not_left_for_a_silence_that_others_hear_too() -> None:
     assert all(source not in record(scene, name).barred for name in (one, other))
 
 
-def test_a_link_that_works_after_all_is_no_rift() -> None:
+def test_a_link_that_works_after_all_is_no_unusable_pair() -> None:
     scene = site("a", "b", "c", "d", "e", "f")
     group = inside(scene)
     leaf = next(name for name in "abcdef" if record(scene, name).standbys and not scene.children(name))
@@ -189,5 +189,5 @@ def test_who_accuses_all_others_in_turn_moves_nobody_but_itself() -> None:
         scene.overlay.tick(scene.now)
         scene.complain(scene[liar])
         scene.deliver()
-    assert scene.kinds().count("rift") > 2
+    assert scene.kinds().count("unusable-pair") > 2
     assert {name: parent for name, parent in scene.parents().items() if name != liar} == before

@@ -19,7 +19,7 @@ def group_of_four() -> Scene:
 
 
 def without_control(scene: Scene, lost: Actor, seconds: int, feeder: Actor) -> None:
-    """Let a member's control link be down for so long, while its feeder reports that it is sent the stream."""
+    """Let a member's control link be down for so long, while its parent reports that it is sent the stream."""
     lost.answers = False
     scene.overlay.disconnected(lost.id, scene.now)
     for _ in range(seconds):

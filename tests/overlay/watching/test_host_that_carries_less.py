@@ -9,7 +9,7 @@ from overlaycast.overlay.watching import watch
 from tests.overlay.faulty import Faulty
 
 
-def test_a_sweep_that_finds_a_lower_degree_breaks_promises(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_check_that_finds_a_lower_degree_breaks_promises(monkeypatch: pytest.MonkeyPatch) -> None:
     world = Faulty(default_out_degree=4, start_members=6)
     world.join(0, "source")
     for number in range(6):
