@@ -3,8 +3,9 @@
 Owns: connecting, subscribing, resuming, and what is said while the link is down (what must arrive is kept, what is
 only news is dropped). Refuses: to stop the data plane: streams go on without a coordinator.
 
-A newcomer that is refused ends, with the reason. A member that comes back and is refused goes on with its stream and
-asks again: the coordinator may have been started on a wrong or an empty state. Only ``Ended`` ends it.
+A newcomer that is refused ends, with the reason. A member that is refused, when it comes back or later, goes on with
+its stream and asks again: the coordinator may have been started on a wrong or an empty state, or may not understand
+what a member of another version says. Only ``Ended`` ends it, and a source that has not what its group is about.
 """
 
 from __future__ import annotations
@@ -225,6 +226,8 @@ class ControlLink:
                 message = decode_from_coordinator(text)
                 if isinstance(message, EchoRequest):
                     await link.send(encode(EchoReply(nonce=message.nonce, payload=message.payload)))
+                elif isinstance(message, Refused) and message.code != "other-contents":
+                    raise _NotNowError(printable(message.reason))
                 elif isinstance(message, Refused):
                     raise RefusedError(message.code, f"coordinator refused: {printable(message.reason)}")
                 else:

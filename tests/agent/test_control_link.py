@@ -94,6 +94,31 @@ async def test_a_member_that_comes_back_is_not_ended_by_a_refusal(
         await asyncio.wait({running})
 
 
+@pytest.mark.parametrize(("code", "ends"), [("bad-message", False), ("full", False), ("other-contents", True)])
+async def test_a_refusal_in_the_middle_is_a_warning_unless_the_source_has_other_contents(
+    code: RefusalCode, ends: bool
+) -> None:
+    """A coordinator that does not understand one message of ours does not end a stream."""
+
+    async def refuse(link: ServerConnection) -> None:
+        await link.recv()
+        await link.send(encode(Welcome(member=1, secret="s" * 16, settings=GroupSettings())))
+        await link.send(encode(Refused(code=code, reason="not that")))
+
+    said: asyncio.Queue[str] = asyncio.Queue()
+    async with serve(refuse, "127.0.0.1", 0) as server, asyncio.timeout(60):
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        link = ControlLink(url, lambda _: REQUEST, lambda _: None, said.put_nowait, random.Random(1))
+        running = asyncio.create_task(link.run())
+        if ends:
+            with pytest.raises(RefusedError, match=r"^coordinator refused: not that$"):
+                await running
+            return
+        assert await said.get() == f"coordinator {url} refused, trying again: not that"
+        running.cancel()
+        await asyncio.wait({running})
+
+
 async def test_a_restart_is_told_only_if_it_takes_long(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("overlaycast.agent.control.RESTART_S", 0.5)
     ends: list[float] = []

@@ -21,6 +21,7 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from overlaycast.coordinator.bounds.allowance import Allowance
+from overlaycast.coordinator.web.complaints import bound_complaints
 from overlaycast.coordinator.web.frames import FrameCounter
 from overlaycast.coordinator.web.listeners import BACKLOG
 from overlaycast.wire.messages import MAX_MESSAGE
@@ -188,6 +189,7 @@ def make_server(
         "proxy_headers": bool(trusted_proxies),
         "forwarded_allow_ips": list(trusted_proxies),
     }
+    bound_complaints()
     config = uvicorn.Config(_timed(app), **options)
     config.load()
     config.http_protocol_class = type("TimedHttp", (_TimedHttp, config.http_protocol_class), {})

@@ -1,0 +1,163 @@
+"""Data links as a fuzzer speaks them: a child or a stranger at a data port, a parent that a program has dialled."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import socket
+import struct
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+from overlaycast.errors import RemoteProtocolError
+from overlaycast.wire.frames import OLDEST, SEQ_LIMIT, Call, Data, Decoder, Heartbeat, Hello, Start, Stop, encode
+from tests.fuzz.deck import Deck
+from tests.fuzz.frames import FRAMES, Frames
+from tests.fuzz.values import Heard
+
+Step = Callable[[str, bytes], None]
+"""Told what kind of thing is said, and its bytes."""
+
+
+def anywhere(chance: random.Random) -> tuple[str, int]:
+    """Return a loopback address to come from: strangers do not share the honest ones' address."""
+    return f"127.{chance.randrange(1, 8)}.{chance.randrange(4)}.{chance.randrange(1, 5)}", 0
+
+
+@asynccontextmanager
+async def dialled(port: int, chance: random.Random) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    """Connect to a data port; at the end close, or reset the connection."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, local_addr=anywhere(chance))
+    try:
+        yield reader, writer
+    finally:
+        hang_up(writer, chance)
+
+
+def hang_up(writer: asyncio.StreamWriter, chance: random.Random) -> None:
+    """Close in order, or by a reset."""
+    sock = writer.get_extra_info("socket")
+    if sock is not None and chance.random() < 0.3:
+        with suppress(OSError):
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    writer.close()
+
+
+async def pour(writer: asyncio.StreamWriter, data: bytes, chance: random.Random) -> None:
+    """Write at once, or in portions."""
+    if len(data) > 1 and chance.random() < 0.1:
+        at = chance.randrange(1, len(data))
+        writer.write(data[:at])
+        await asyncio.sleep(chance.choice((0, 0.001, 0.02)))
+        data = data[at:]
+    writer.write(data)
+    async with asyncio.timeout(2):
+        await writer.drain()
+
+
+async def child(
+    port: int, chance: random.Random, heard: Heard, step: Step, grant: bytes | None = None, rank: int = 1 << 60
+) -> None:
+    """Come as a child, with a grant that was given or a stranger's; say what a child may say, then one wrong thing."""
+    async with dialled(port, chance) as (reader, writer):
+        await speak_as_child(reader, writer, chance, heard, step, grant, rank)
+
+
+async def speak_as_child(
+    reader: asyncio.StreamReader,
+    writer: asyncio.StreamWriter,
+    chance: random.Random,
+    heard: Heard,
+    step: Step,
+    grant: bytes | None,
+    rank: int,
+) -> None:
+    """What a child says from HELLO on."""
+    frames = Frames(chance, heard)
+    listening = asyncio.create_task(_listen(reader, heard))
+    try:
+        if grant is not None and chance.random() < 0.9:
+            first = encode(Hello(grant, rank, chance.choice((OLDEST, heard.pick("seq", chance) or 0, (1 << 64) - 1))))
+            step("frame Hello", first)
+            await pour(writer, first, chance)
+        deck: Deck[type[Any]] = Deck((Hello, Start, Stop, Heartbeat), chance)
+        for _ in range(chance.randrange(8) if grant is not None else chance.randrange(2)):
+            frame = deck.deal()
+            said = frames.accepted(frame, **({"grant": grant} if grant and frame is Hello else {}))
+            step(f"frame {frame.__name__}", said)
+            await pour(writer, said, chance)
+        frame = chance.choice(FRAMES)
+        said = frames.wrong(frame) if chance.random() < 0.7 else frames.accepted(frame)
+        step(f"frame {frame.__name__}", said)
+        await pour(writer, said, chance)
+        # whether it ends us, or waits for the rest: not for long
+        await asyncio.wait({listening}, timeout=chance.choice((0, 0.01, 0.05, 0.3)))
+    finally:
+        listening.cancel()
+
+
+async def parent(
+    reader: asyncio.StreamReader,
+    writer: asyncio.StreamWriter,
+    asked: Hello,
+    chance: random.Random,
+    heard: Heard,
+    step: Step,
+) -> None:
+    """Be the parent that was dialled: some records in order, what a parent may say, then one wrong thing."""
+    frames = Frames(chance, heard)
+    listening = asyncio.create_task(_listen(reader, heard))
+    next_seq = asked.resume_from if asked.resume_from < SEQ_LIMIT else chance.choice((0, 1000))
+    try:
+        for _ in range(chance.randrange(6)):
+            said, kind, next_seq = _as_parent(frames, chance, next_seq)
+            step(kind, said)
+            await pour(writer, said, chance)
+            heard.note({"seq": next_seq, "next_seq": next_seq})
+            await asyncio.sleep(chance.choice((0, 0, 0.002, 0.02)))
+        frame = chance.choice(FRAMES)
+        said = frames.wrong(frame) if chance.random() < 0.7 else frames.accepted(frame)
+        step(f"frame {frame.__name__}", said)
+        await pour(writer, said, chance)
+        await asyncio.wait({listening}, timeout=chance.choice((0, 0.01, 0.1, 0.5)))
+    finally:
+        listening.cancel()
+        hang_up(writer, chance)
+
+
+def _as_parent(frames: Frames, chance: random.Random, next_seq: int) -> tuple[bytes, str, int]:
+    """Return bytes that a parent may say now, and which number comes then."""
+    how = chance.random()
+    if how < 0.25:
+        return encode(Heartbeat(next_seq, 0, seek=True)), "frame Heartbeat", next_seq
+    if how < 0.75:
+        payload = chance.randbytes(chance.choice((1, 188, 1316, 65_536)))
+        records = range(next_seq, next_seq + chance.randrange(1, 20))
+        seek = encode(Heartbeat(next_seq, 0, seek=True))
+        said = seek + b"".join(encode(Data(seq, 1, payload)) for seq in records if seq < SEQ_LIMIT)
+        return said, "frame Data", min(records.stop, SEQ_LIMIT - 1)
+    frame = chance.choice([frame for frame in FRAMES if frame.__name__ in ("Heartbeat", "Data", "Refuse", "Digests")])
+    return frames.accepted(frame), f"frame {frame.__name__}", next_seq
+
+
+async def first_frame(reader: asyncio.StreamReader) -> Hello | Call | None:
+    """Return the first frame of whoever has dialled us."""
+    decoder = Decoder()
+    async with asyncio.timeout(3):
+        while data := await reader.read(4096):
+            for frame in decoder.feed(data):
+                return frame if isinstance(frame, Hello | Call) else None
+    return None
+
+
+async def _listen(reader: asyncio.StreamReader, heard: Heard) -> None:
+    """Read what comes, for its numbers."""
+    decoder = Decoder()
+    with suppress(OSError, RemoteProtocolError):
+        while data := await reader.read(65_536):
+            for frame in decoder.feed(data):
+                heard.counts[f"data link answers {type(frame).__name__}"] += 1
+                for name in ("seq", "next_seq", "oldest"):
+                    if hasattr(frame, name):
+                        heard.note({name: getattr(frame, name)})
