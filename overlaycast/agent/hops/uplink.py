@@ -1,23 +1,25 @@
 """The sockets around ``failover.machine``: does what it decides on real links, and tells it what they hear.
 
-Owns: the parent links and the one timer. Refuses: decisions.
+Owns: the parent links. Refuses: decisions, what parents may claim (``claims``), and what is told of them
+(``parent_reports``).
 """
 
 from __future__ import annotations
 
-import asyncio
 import random
 import socket
 import time
 from collections.abc import Callable
-from typing import Final, Protocol
+from typing import Final
 
+from overlaycast.agent.hops.alarm import Alarm
 from overlaycast.agent.hops.called import Called
+from overlaycast.agent.hops.claims import Claims
 from overlaycast.agent.hops.parent_link import ParentLink
+from overlaycast.agent.hops.parent_reports import ParentReports, UplinkListener
 from overlaycast.agent.records.arrival import Arrival
 from overlaycast.agent.records.chunk_intake import ChunkIntake
 from overlaycast.agent.records.chunks import Checks
-from overlaycast.agent.records.credible import HOLD_S, HeldEnds, Horizon
 from overlaycast.agent.records.intake import Intake
 from overlaycast.agent.records.live_intake import LiveIntake
 from overlaycast.agent.records.ring import Ring
@@ -34,18 +36,14 @@ from overlaycast.failover.words import (
     Silent,
     State,
 )
-from overlaycast.wire.frames import OLDEST, End, Heartbeat, RefuseCode
+from overlaycast.wire.frames import OLDEST, Heartbeat, RefuseCode
 from overlaycast.wire.group import GroupSettings
-from overlaycast.wire.journal import DataDamaged, Entry, Fed, FellSilent, Switched
-from overlaycast.wire.messages import Assign, Begin, MemberMessage, NotReceiving, Peer, ReportState
+from overlaycast.wire.journal import DataDamaged, FellSilent
+from overlaycast.wire.messages import Assign, Begin, Peer, ReportState
 
-LONGEST_SLEEP_S: Final = 0.08
-"""The timer looks at least so often: a limit that has shrunk since it was armed must not be overslept."""
 DISTRUST_S: Final = 60.0
 """Seconds in which a parent whose chunk was not the source's is not dialled: there is time to find others, and one
 bit that changed on the way does not exclude a parent for good."""
-TIMER_STEP_S: Final = 0.001
-"""Timers fire on whole milliseconds."""
 
 _STATES: Final[dict[State, ReportState]] = {
     State.WAITING: "waiting",
@@ -55,31 +53,6 @@ _STATES: Final[dict[State, ReportState]] = {
     State.SWITCHING: "switching",
     State.ENDED: "ended",
 }
-
-
-class UplinkListener(Protocol):
-    """What is told what happens above."""
-
-    def received(self, arrival: Arrival) -> float | None:
-        """New bytes are in the ring. Return the gap in ms between the newest records and those before."""
-
-    def journal(self, entry: Entry) -> None:
-        """Something for the journal."""
-
-    def tell(self, message: MemberMessage) -> None:
-        """Something for the coordinator."""
-
-    def parent_changed(self) -> None:
-        """Another parent, or none."""
-
-    def delivers(self, parent: int) -> None:
-        """A record has come from another parent than the one before."""
-
-    def fruitless(self, parents: tuple[int, ...]) -> None:
-        """These answered one after the other, and no record came."""
-
-    def starved_changed(self) -> None:
-        """We have become starved, or are no more."""
 
 
 class Uplink:
@@ -110,20 +83,15 @@ class Uplink:
         self._start = start
         self._listener = listener
         self._spawn = spawn
-        self._loop = asyncio.get_running_loop()
         self._now = time.monotonic  # the loop's own clock counts whole milliseconds, and stands still in a callback
-        self._timer: asyncio.TimerHandle | None = None
-        self._due = 0.0
-        self._was_starved = True
-        self._switch: ParentChanged | None = None
+        self._alarm = Alarm(self._look)
         self._checks: Checks | None = None
         self._held_back = settings.mode == "file"
         self._waiting: Assign | None = None
         self.forwards = False
         self._distrusted: dict[int, float] = {}
-        self._delivering: int | None = None
-        self._horizon = Horizon(settings.rate_mbit)
-        self._held_ends = HeldEnds()
+        self._claims = Claims(settings.rate_mbit, self.machine, self.links, ring)
+        self._reports = ParentReports(listener, self.machine, self.links, ring)
 
     # --- what reports and children are told --------------------------------------------------------------------
 
@@ -192,7 +160,7 @@ class Uplink:
         for said in arrival.said:
             self._hear(link, said, now)
         if arrival.records:
-            self._horizon.saw(self._ring.position, now)
+            self._claims.saw(now)
         if arrival.records or arrival.duplicates:
             self.machine.data(link.number, arrival.records > 0, now, arrival.size)
         elif not arrival.said:
@@ -202,20 +170,12 @@ class Uplink:
             self.progress()
         self._perform(rearm=bool(arrival.said))
         if arrival.records and self.machine.current is not None and self.machine.current.number == link.number:
-            self._note_delivery(link.peer.member, gap_ms)
-
-    def _note_delivery(self, parent: int, gap_ms: float | None) -> None:
-        """The parent has brought a record: now it may be said that it feeds us."""
-        if self._switch and self._switch.parent == parent:
-            self._note_switch(gap_ms)
-        if self._delivering != parent:
-            self._delivering = parent
-            self._listener.delivers(parent)
+            self._reports.delivered(link.peer.member, gap_ms)
 
     def _hear(self, link: ParentLink, said: object, now: float) -> None:
         if isinstance(said, Heartbeat):
             self.machine.heartbeat(link.number, said.stalled, now, self._owes(link, said))
-            self._weigh_ends(link.number, said.next_seq)
+            self._claims.weigh_ends(link.number, said.next_seq)
             if said.seek and self._ring.next_seq is not None and said.next_seq > self._ring.next_seq:
                 # it cannot give us what comes next, and we have not agreed to lose it
                 self.machine.refused(link.number, RefuseCode.GONE, said.next_seq, now)
@@ -226,15 +186,12 @@ class Uplink:
             self.machine.refused(link.number, code, getattr(said, "oldest", 0), now)
 
     def _owes(self, link: ParentLink, said: Heartbeat) -> bool:
-        """Does it claim records that should have come before it? In a file group the disk may be what we wait for."""
-        if self._checks is not None or said.seek or self._held_ends.holds(link.number):
-            return False
-        return 0 < self._ring.position < said.next_seq
+        return self._checks is None and self._claims.owes(link, said)  # in a file group the disk may be behind
 
     def lost(self, link: ParentLink, why: str, damaged: bool = False) -> None:
         """A link broke. Who brought what the source did not announce is not asked again for a while."""
         self.links.pop(link.number, None)
-        self._held_ends.gone(link.number)
+        self._claims.gone(link.number)
         if damaged:
             self._distrusted[link.peer.member] = self._now() + DISTRUST_S
             self._listener.journal(DataDamaged(parent=link.peer.member, what=why))
@@ -245,37 +202,11 @@ class Uplink:
         """A link's way into the ring: in a file group through the check of each chunk."""
         if self._checks is not None:
             return ChunkIntake(self._ring, self._checks)
-        return LiveIntake(self._ring, lambda _, seq: self._may_skip(link, seq), lambda end: self._may_end(link, end))
-
-    def _may_end(self, link: ParentLink, end: End) -> bool:
-        """The source's END counts at once, a forwarder's when no standby that is further on has refuted it."""
-        order, others = self.machine.order, set(self.standbys_ready) - {link.peer.member}
-        if order is None or order.depth <= 1 or not others:
-            return True
-        if not self._held_ends.holds(link.number):
-            self._loop.call_later(HOLD_S, self._believe_end, link.number)
-        return self._held_ends.hold(link.number, end.seq)
-
-    def _believe_end(self, number: int) -> None:
-        """Have the END said again: now it counts."""
-        link = self.links.get(number)
-        if self._held_ends.believe(number) and link is not None:
-            link.start()
-
-    def _weigh_ends(self, by: int, next_seq: int) -> None:
-        confirmed, refuted = self._held_ends.said(by, next_seq)
-        for number in confirmed:
-            self._believe_end(number)
-        for number in refuted:
-            self._held_ends.gone(number)
-            if (link := self.links.get(number)) is not None:
-                link.give_up("END before the end of the stream")
-
-    def _may_skip(self, link: ParentLink, seq: int) -> bool:
-        """A loss is taken from the present parent, or from one that we have asked for its oldest record."""
-        self._horizon.check(seq, self._now())
-        current = self.machine.current
-        return link.loss_accepted or (current is not None and current.number == link.number)
+        return LiveIntake(
+            self._ring,
+            lambda _, seq: self._claims.may_skip(link, seq),
+            lambda end: self._claims.may_end(link, end),
+        )
 
     @property
     def paused(self) -> bool:
@@ -334,9 +265,7 @@ class Uplink:
             rearm = True
             for action in actions:
                 self._do(action)
-        if self.machine.starved != self._was_starved:
-            self._was_starved = self.machine.starved
-            self._listener.starved_changed()
+        self._reports.starvation()
         if rearm:
             self._arm()
 
@@ -352,9 +281,9 @@ class Uplink:
             case CloseLink():
                 self._drop(action.link)
             case Complain():
-                self._complain(action)
+                self._reports.complain(action)
             case ParentChanged():
-                self._parent_changed(action)
+                self._reports.changed(action)
             case Silent():
                 self._listener.journal(FellSilent(parent=action.parent, silent_ms=action.silent_ms))
             case Fruitless():
@@ -397,49 +326,14 @@ class Uplink:
         if link is not None:
             link.close()
 
-    def _complain(self, action: Complain) -> None:
-        order = self.machine.order
-        self._listener.tell(
-            NotReceiving(
-                epoch=order.epoch if order else 0,
-                parent=action.parent,
-                next_seq=self._ring.position,
-                silent_ms=action.silent_ms,
-                reason=action.reason,
-                now_from=action.now_from,
-            )
-        )
-
-    def _parent_changed(self, action: ParentChanged) -> None:
-        current = self.machine.current
-        link = self.links.get(current.number) if current is not None else None
-        self._listener.journal(Fed(parent=action.parent, called=link is not None and link.called))
-        if action.was is not None:
-            self._switch = action
-        self._listener.parent_changed()
-
-    def _note_switch(self, gap_ms: float | None) -> None:
-        fed, self._switch = self._switch, None
-        if fed is not None:
-            gap = None if gap_ms is None else round(gap_ms, 3)
-            self._listener.journal(Switched(from_parent=fed.was, to_parent=fed.parent, reason=fed.reason, gap_ms=gap))
-
     # --- time --------------------------------------------------------------------------------------------------
 
     def _arm(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        deadline = self.machine.next_deadline()
-        if deadline is not None:
-            now = self._now()
-            self._due = min(max(deadline, now), now + LONGEST_SLEEP_S)
-            self._timer = self._loop.call_later(self._due - now, self._look)
+        self._alarm.arm(self.machine.next_deadline())
 
-    def _look(self) -> None:
-        self._timer = None
+    def _look(self, late_s: float) -> None:
         now = self._now()
-        self.machine.woke_late(max(0.0, now - self._due - TIMER_STEP_S), now)
+        self.machine.woke_late(late_s, now)
         deadline = self.machine.next_deadline()
         if deadline is not None and now >= deadline:
             # what is readable now was said before the deadline: that first
@@ -452,8 +346,7 @@ class Uplink:
 
     def close(self) -> None:
         """Close everything."""
-        if self._timer is not None:
-            self._timer.cancel()
+        self._alarm.cancel()
         self.called.close()
         for number in list(self.links):
             self._drop(number)
