@@ -76,7 +76,10 @@ async def make_room(stage: Stage, fault: Fault, hit: Hit) -> None:
 
 
 def _resize(disk: Path, size: str) -> None:
-    subprocess.run(["mount", "-o", f"remount,size={size}", str(disk)], capture_output=True, check=False)
+    # with its type and name, for otherwise mount repeats the options that it finds: of those the owner's number has no
+    # meaning in an ordinary user's namespace, and the kernel refuses it
+    words = ["mount", "-t", "tmpfs", "-o", f"remount,size={size}", "tmpfs", str(disk)]
+    subprocess.run(words, capture_output=True, check=False)
 
 
 async def step_clock(stage: Stage, fault: ClockStep, hit: Hit) -> Injected:

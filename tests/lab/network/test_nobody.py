@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.lab.made_up import ROOT
 from tests.lab.programs.as_nobody import NOBODY, SKIP
 from tests.lab.test_run_real import LAB, PATIENCE_S, SMALL
 
@@ -53,3 +54,10 @@ def test_an_ordinary_user_gets_a_whole_run(home: Path) -> None:
         assert one["sha256_ok"], one
     assert all(one["ok"] for one in result["expectations"])
     assert {path.owner() for path in (home / "out").rglob("*")} == {home.owner()}
+
+
+def test_an_ordinary_user_can_fill_a_disk(home: Path) -> None:
+    file = Path(__file__).parents[1] / "injection" / "test_full_disk_fault.py"
+    words = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", str(ROOT)]
+    done = as_ordinary_user(home, *words, str(file))
+    assert done.returncode == 0, done.stdout + done.stderr

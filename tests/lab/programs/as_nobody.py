@@ -58,5 +58,5 @@ if __name__ == "__main__":
         print(error, file=sys.stderr)
         sys.exit(SKIP)
     os.chdir(folder)
-    os.environ["HOME"] = folder
+    os.environ |= {"HOME": folder, "TMPDIR": folder, "USER": "nobody", "LOGNAME": "nobody"}
     os.execvp("setpriv", ["setpriv", "--reuid", NOBODY, "--regid", NOBODY, "--clear-groups", "--", *command])
