@@ -90,7 +90,7 @@ async def _run(settings: CoordinatorSettings, folder: StateFolder, sockets: list
         server.should_exit = True
 
     app = create_app(settings, folder, Overlays(), fail)
-    server = make_server(app, app.state.groups.stop_listening, settings.trusted_proxy, settings.messages_per_s)
+    server = make_server(app, settings, app.state.groups.stop_listening)
     host, port = sockets[0].getsockname()[:2]
     print(
         f"coordinator: listening on {Endpoint(host, port)} and {folder.socket}; "

@@ -128,7 +128,7 @@ def start(tmp_path: Path) -> Start:
         maker = FakeMaker()
         failures: list[BaseException] = []
         app = create_app(settings, folder, maker, failures.append)
-        server = make_server(app, app.state.groups.stop_listening, settings.trusted_proxy)
+        server = make_server(app, settings, app.state.groups.stop_listening)
         port = sockets[0].getsockname()[1]
         serving = asyncio.create_task(server.serve(sockets=sockets))
         running = Running(port, folder.admin_token, folder.path, app.state.groups, maker, failures)

@@ -13,6 +13,7 @@ from pydantic import AfterValidator, Field
 
 from overlaycast.settings import ENDPOINT, Endpoint, EndpointText, Settings, parse_endpoint
 
+MEMBERS_AT_ONE_ADDRESS: Final = 500
 DEFAULT_STATE: Final = Path("~/.local/state/overlaycast")
 
 
@@ -44,12 +45,17 @@ class CoordinatorSettings(Settings):
         None, description="locate members by traceroute, which needs CAP_NET_RAW; default: if it is possible"
     )
     members_limit: int = Field(10_000, ge=1, le=1_000_000, description="maximum members of one group")
-    members_per_address: int = Field(500, ge=1, le=1_000_000, description="maximum members of one group at one address")
+    members_per_address: int | None = Field(
+        None,
+        ge=1,
+        le=1_000_000,
+        description="maximum members of one group at one address; default: half of members-limit, and up to 500",
+    )
     newcomers_per_address: int = Field(
         256,
         ge=1,
         le=1024,
-        description="maximum connections from one address that have not subscribed; one more closes the oldest",
+        description="maximum connections from one address that are no member's; one more closes the oldest",
     )
     trusted_proxy: list[TrustedProxy] = Field(
         [], description="address or network of a proxy whose X-Forwarded-For is believed; may be repeated"
@@ -68,6 +74,13 @@ class CoordinatorSettings(Settings):
     messages_per_s: float = Field(
         50.0, gt=0, le=10_000, description="maximum messages per second from one member, on average"
     )
+
+    @property
+    def most_at_one_address(self) -> int:
+        """``members_per_address``; the default leaves places for others, however few there are."""
+        if self.members_per_address is not None:
+            return self.members_per_address
+        return min(MEMBERS_AT_ONE_ADDRESS, (self.members_limit + 1) // 2)
 
     @property
     def endpoint(self) -> Endpoint:

@@ -119,7 +119,7 @@ class GroupDriver:
         )
         self._secrets = store.secrets(row.name)
         self._connected: dict[int, _Connected] = {}
-        self._hosts: Counter[str] = Counter()
+        self._blocks: Counter[str] = Counter()
         self._inbox: asyncio.Queue[_Item] = asyncio.Queue(_INBOX_LIMIT)
         self._outbox: list[tuple[int, CoordinatorMessage]] = []
         self._measuring: dict[int, asyncio.Task[None]] = {}
@@ -199,16 +199,16 @@ class GroupDriver:
         """How many members have a link."""
         return len(self._connected)
 
-    def connected_at(self, host: str) -> int:
-        """How many members have a link from this address."""
-        return self._hosts[host]
+    def connected_at(self, block: str) -> int:
+        """How many members have a link from this address (``bounds.address``)."""
+        return self._blocks[block]
 
-    def make_room(self, host: str) -> bool:
+    def make_room(self, block: str) -> bool:
         """Put out the oldest member at an address that has not answered an echo for long; False: there is none."""
         now = self._clock()
         for member, one in self._connected.items():
             mute = not one.echoes.answered and now - one.since >= MUTE_S
-            if mute and one.link.host == host and one.role != "source":
+            if mute and one.link.block == block and one.role != "source":
                 self._disconnect(member).cut("never answered, and its address has no more places")
                 self.log.add(now, "disconnected", member, {"reason": "never answered an echo"})
                 self.overlay.disconnected(member, now)
@@ -372,14 +372,14 @@ class GroupDriver:
         if member in self._connected:
             self._disconnect(member).cut("replaced by a newer link")
         self._connected[member] = _Connected(link, EchoInbox(), role, name, self._clock())
-        self._hosts[link.host] += 1
+        self._blocks[link.block] += 1
 
     def _disconnect(self, member: int) -> MemberLink:
         """Take a member's link away; being measured ends with it, and the overlay asks anew when the member is back."""
         link = self._connected.pop(member).link
-        self._hosts[link.host] -= 1
-        if not self._hosts[link.host]:
-            del self._hosts[link.host]
+        self._blocks[link.block] -= 1
+        if not self._blocks[link.block]:
+            del self._blocks[link.block]
         if member in self._measuring:
             self._measuring.pop(member).cancel()
         _add(self._past, link.traffic)

@@ -237,20 +237,20 @@ class Groups:
             back = request.resume is not None and driver.proves(request.resume)
             if not back and request.role != "source":  # there is one source at most, and its place is kept
                 with self._failing(running):
-                    self._find_room(driver, link.host)
+                    self._find_room(driver, link.block)
         except RefusedError as error:
             self._note_refusal(running, {"code": error.code, "name": request.name, "host": link.host})
             raise
         with self._failing(running):
             return driver, driver.subscribe(_with_hosts(request, link.host), link)
 
-    def _find_room(self, driver: GroupDriver, host: str) -> None:
+    def _find_room(self, driver: GroupDriver, block: str) -> None:
         if driver.connected >= self._settings.members_limit:
             raise RefusedError("full", f"group {driver.row.name} is full: {driver.connected} members")
-        here = driver.connected_at(host)
-        if here >= self._settings.members_per_address and not driver.make_room(host):
+        here = driver.connected_at(block)
+        if here >= self._settings.most_at_one_address and not driver.make_room(block):
             raise RefusedError(
-                "full", f"group {driver.row.name} has {here} members at {printable(host)}, and takes no more there"
+                "full", f"group {driver.row.name} has {here} members at {printable(block)}, and takes no more there"
             )
 
     def _note_refusal(self, running: _Running, details: dict[str, Any]) -> None:

@@ -21,6 +21,7 @@ from typing import Final
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from overlaycast.coordinator.bounds.address import block_of
 from overlaycast.coordinator.bounds.allowance import Allowance
 from overlaycast.coordinator.bounds.settings import CoordinatorSettings
 from overlaycast.discovery.echo import MOST_BYTES, MOST_REPLIES
@@ -80,6 +81,7 @@ class MemberLink:
         self._known = later_fields(", ".join(socket.headers.getlist(LATER_HEADER)))
         # over the local socket there is no address: such a member is on this host
         self.host = plain_host(socket.client.host) if socket.client and socket.client.host else "127.0.0.1"
+        self.block = block_of(self.host)
 
     async def subscription(self) -> Subscribe:
         """Return the first message.

@@ -16,15 +16,16 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Final, Protocol
 
+from overlaycast.coordinator.members.neighbours import UNKNOWN, neighbours, path_of
 from overlaycast.coordinator.members.shares import Shares
-from overlaycast.coordinator.members.turns import Turns
 from overlaycast.discovery.echo import EchoProbe, Performance
 from overlaycast.discovery.route import Route
 from overlaycast.wire.messages import EchoReply, EchoRequest
 
 _LIMIT: Final = 8.0
 _UNHEARD_REPLIES: Final = 16
-_TRAIN_SHARE: Final = 8
+_TRAIN_SHARE: Final = 6
+"""One part in so many of those that are measured may have its train on the way; a quarter of them is for others."""
 
 
 class RouteFinder(Protocol):
@@ -34,9 +35,10 @@ class RouteFinder(Protocol):
 
 
 class EchoLink(Protocol):
-    """A member's link, as far as measuring needs it."""
+    """A member's link, as far as measuring needs it; ``block`` is what counts as one address."""
 
     host: str
+    block: str
 
     def send(self, message: EchoRequest) -> None: ...
 
@@ -75,16 +77,16 @@ class Measurer:
     def __init__(self, routes: RouteFinder | None, at_once: int) -> None:
         self._routes = routes
         self._shares = Shares(at_once)
-        self._turns = Turns(max(1, at_once // _TRAIN_SHARE))
+        self._trains = Shares(max(1, at_once // _TRAIN_SHARE), neighbours)
         # nonces and payloads must not be guessed by a member that wants to appear fast
         self._chance = random.SystemRandom()
 
     async def measure(self, group: str, link: EchoLink, inbox: EchoInbox) -> Found:
         """Return what can be found about the member of ``group`` at the other end of ``link``."""
-        async with self._shares.place(group, link.host):
+        async with self._shares.place(group, link.block):
             route_found = asyncio.create_task(self._route(link.host))
             try:
-                performance = await self._echo(link, inbox, route_found)
+                performance = await self._echo(group, link, inbox, route_found)
                 route = await route_found
             finally:
                 route_found.cancel()
@@ -101,15 +103,18 @@ class Measurer:
         except TimeoutError:
             return None
 
-    async def _echo(self, link: EchoLink, inbox: EchoInbox, route_found: asyncio.Task[Route | None]) -> Performance:
+    async def _echo(
+        self, group: str, link: EchoLink, inbox: EchoInbox, route_found: asyncio.Task[Route | None]
+    ) -> Performance:
         probe = EchoProbe(self._chance)
         with suppress(TimeoutError):
             async with AsyncExitStack() as turn:
                 async with asyncio.timeout(_LIMIT):
                     await _until(lambda: probe.heavy, probe, link, inbox)
                 route = await asyncio.shield(route_found)
+                path = UNKNOWN if route is None else path_of(route.routers)
                 async with asyncio.timeout(_LIMIT):
-                    await turn.enter_async_context(self._turns.turn(route.routers if route is not None else ()))
+                    await turn.enter_async_context(self._trains.place(group, link.block, path))
                 async with asyncio.timeout(_LIMIT):
                     # to the end without a pause: a link that has been idle has a small window again
                     await _until(lambda: False, probe, link, inbox)

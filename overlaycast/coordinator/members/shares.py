@@ -2,81 +2,108 @@
 
 Owns: the order, and how much one may have at a time. Refuses: clocks, and what is measured.
 
-Invariants: never more than ``at_once`` at a time; no group has more than three quarters of that, and within a group no
-address more than a quarter; the group with the least comes next, and within it its addresses take turns. Of one address
-the newest comes first, so a crowd that does not answer holds up no newcomer for longer than it takes to give one up.
+Invariants: never more than ``at_once`` at a time, and never two that are to be ``apart``; no group has more than three
+quarters of that, and within a group no address more than a quarter; the group with the least comes next, and those with
+equally much take turns, as the addresses do within a group. Of one address the newest comes first, so a crowd that does
+not answer holds up no newcomer for longer than it takes to give one up.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import Counter, deque
-from collections.abc import AsyncIterator
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from overlaycast.coordinator.members.neighbours import UNKNOWN, Path
+
+
+@dataclass(eq=False, slots=True)
+class _Waiter:
+    group: str
+    host: str
+    path: Path
+    turn: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+_Queues: TypeAlias = dict[str, dict[str, list[_Waiter]]]
+
+
+def _nobody(_: Path, __: Path) -> bool:
+    return False
 
 
 class Shares:
-    """Places of up to ``at_once`` at a time."""
+    """Places of up to ``at_once`` at a time; whose paths are ``apart`` do not have one at the same time."""
 
-    def __init__(self, at_once: int) -> None:
-        self._free = at_once
+    def __init__(self, at_once: int, apart: Callable[[Path, Path], bool] = _nobody) -> None:
+        self._at_once = at_once
+        self._apart = apart
         self._of_host = max(1, at_once // 4)
         self._of_group = max(1, at_once - at_once // 4)
+        self._now: list[_Waiter] = []
         self._groups: Counter[str] = Counter()
         self._hosts: Counter[tuple[str, str]] = Counter()
-        self._waiting: dict[str, dict[str, deque[asyncio.Event]]] = {}
+        self._waiting: _Queues = {}
 
     @asynccontextmanager
-    async def place(self, group: str, host: str) -> AsyncIterator[None]:
-        """Hold a place for a member of ``group`` at the address ``host``."""
-        mine = asyncio.Event()
-        self._waiting.setdefault(group, {}).setdefault(host, deque()).append(mine)
+    async def place(self, group: str, host: str, path: Path = UNKNOWN) -> AsyncIterator[None]:
+        """Hold a place for a member of ``group`` at the address ``host``, behind the routers of ``path``."""
+        mine = _Waiter(group, host, path)
+        self._waiting.setdefault(group, {}).setdefault(host, []).append(mine)
         self._next()
         try:
-            await mine.wait()
+            await mine.turn.wait()
             yield
         finally:
-            if mine.is_set():
-                self._count(group, host, -1)
+            if mine.turn.is_set():
+                self._now.remove(mine)
+                self._count(mine, -1)
+                self._to_the_end(mine.group, mine.host)
             else:
-                self._forget(group, host, mine)
+                self._leave_queue(mine)
             self._next()
 
     def _next(self) -> None:
-        while self._free and (chosen := self._choose()) is not None:
-            group, host = chosen
-            mine = self._waiting[group][
-                host
-            ].pop()  # the newest: those that come back are not behind a crowd of mute ones
-            rest = self._waiting[group].pop(host)
-            if rest:
-                self._waiting[group][host] = rest  # behind the group's other addresses
-            elif not self._waiting[group]:
-                del self._waiting[group]
-            self._count(group, host, 1)
-            mine.set()
+        while len(self._now) < self._at_once and (mine := self._choose()) is not None:
+            self._leave_queue(mine)
+            self._now.append(mine)
+            self._count(mine, 1)
+            mine.turn.set()
 
-    def _choose(self) -> tuple[str, str] | None:
-        """Return the group and the address whose turn it is, or None if all that wait have their share."""
+    def _choose(self) -> _Waiter | None:
+        """Return whose turn it is, or None if all that wait have their share, or have to be apart from others."""
         for group in sorted(self._waiting, key=self._groups.__getitem__):
             if self._groups[group] >= self._of_group:
                 return None
-            for host in self._waiting[group]:  # few have their share, so this ends soon
+            for host, queue in self._waiting[group].items():  # few have their share, so this ends soon
                 if self._hosts[group, host] < self._of_host:
-                    return group, host
+                    for mine in reversed(queue):  # those that come back are not behind a crowd of mute ones
+                        if not any(self._apart(mine.path, other.path) for other in self._now):
+                            return mine
         return None
 
-    def _count(self, group: str, host: str, change: int) -> None:
-        self._free -= change
-        self._groups[group] += change
-        self._hosts[group, host] += change
+    def _count(self, mine: _Waiter, change: int) -> None:
+        self._groups[mine.group] += change
+        self._hosts[mine.group, mine.host] += change
         # what counts nothing is not kept
         self._groups += Counter()
         self._hosts += Counter()
 
-    def _forget(self, group: str, host: str, mine: asyncio.Event) -> None:
-        self._waiting[group][host].remove(mine)
-        if not self._waiting[group][host]:
-            del self._waiting[group][host]
-        if not self._waiting[group]:
-            del self._waiting[group]
+    def _leave_queue(self, mine: _Waiter) -> None:
+        hosts = self._waiting[mine.group]
+        hosts[mine.host].remove(mine)
+        if not hosts[mine.host]:
+            del hosts[mine.host]
+        if not hosts:
+            del self._waiting[mine.group]
+        self._to_the_end(mine.group, mine.host)
+
+    def _to_the_end(self, group: str, host: str) -> None:
+        """An address is behind the others of its group, and its group behind the others, when it has had its turn."""
+        if (hosts := self._waiting.pop(group, None)) is not None:
+            self._waiting[group] = hosts
+            if (queue := hosts.pop(host, None)) is not None:
+                hosts[host] = queue

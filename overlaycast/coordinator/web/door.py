@@ -4,14 +4,13 @@ Owns: the order of things on one link: subscribe, be let in or refused, talk, be
 driver and the overlay), and which subscribers are let in (``groups``).
 
 Invariants: whichever of reading and writing ends first ends the other; a member that was let in is always reported as
-gone, once; no more than ``UNSUBSCRIBED_LIMIT`` links are open that have not subscribed, and each address has its share.
+gone, once; until then a link counts as a stranger's (``connections``).
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from typing import Final
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
@@ -20,13 +19,11 @@ from overlaycast.coordinator.groups.driver import refusal
 from overlaycast.coordinator.groups.groups import GroupFailedError, Groups
 from overlaycast.coordinator.members.link import COME_AGAIN, MemberLink
 from overlaycast.coordinator.state.store import StateError
-from overlaycast.coordinator.web.newcomers import Newcomers
+from overlaycast.coordinator.web.connections import SCOPE_KEY, Connection
 from overlaycast.errors import RefusedError, RemoteProtocolError
 from overlaycast.wire.messages import LATER_HEADER, LATER_TEXT
 
 log = logging.getLogger(__name__)
-
-UNSUBSCRIBED_LIMIT: Final = 1024
 
 
 class Door:
@@ -35,14 +32,13 @@ class Door:
     def __init__(self, groups: Groups, settings: CoordinatorSettings) -> None:
         self._groups = groups
         self._settings = settings
-        self._newcomers = Newcomers(settings.newcomers_per_address, UNSUBSCRIBED_LIMIT)
 
     async def serve(self, socket: WebSocket) -> None:
         """Serve one link until it ends."""
         await socket.accept(headers=[(LATER_HEADER.encode(), LATER_TEXT.encode())])
         link = MemberLink(socket, self._settings)
         writer = asyncio.create_task(link.write_all())
-        reader = asyncio.create_task(self._listen(link))
+        reader = asyncio.create_task(self._listen(link, socket.scope[SCOPE_KEY]))
         try:
             await asyncio.wait({reader, writer}, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -53,10 +49,9 @@ class Door:
             link.cut("the coordinator ends this link")  # if it has not ended already
             await asyncio.wait({writer})
 
-    async def _listen(self, link: MemberLink) -> None:
+    async def _listen(self, link: MemberLink, connection: Connection) -> None:
         try:
-            with self._newcomers.waiting(link):
-                request = await link.subscription()
+            request = await link.subscription()
             driver, member = self._groups.subscribe(request, link)
         except RefusedError as error:
             await _last_word(link, error)
@@ -71,6 +66,7 @@ class Door:
         except WebSocketDisconnect:
             link.cut("gone")
             return
+        connection.admit()
         try:
             async for message in link.messages():
                 await driver.said(member, link, message)

@@ -22,6 +22,8 @@ log = logging.getLogger(__name__)
 
 RESERVE: Final = 16
 _AT_A_TIME: Final = 64
+IN_A_ROW: Final = 16
+"""Connections that are accepted before those accepted are read from: a crowd does not push out who has just come."""
 _LINES_PER_S: Final = 1 / 60
 _NONE_LEFT: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 _PAUSE_S: Final = 0.02
@@ -39,6 +41,7 @@ class ReservedSocket(socket.socket):
         super().__init__(*args)
         self._lines = Allowance(_LINES_PER_S, 1, time.monotonic())
         self._refused = 0
+        self._in_a_row = 0
 
     def accept(self) -> tuple[socket.socket, Any]:
         """Return the next connection, as long as there are descriptors for it.
@@ -46,12 +49,17 @@ class ReservedSocket(socket.socket):
         Raises:
             BlockingIOError: none waits that could be accepted.
         """
+        self._in_a_row += 1
+        if self._in_a_row > IN_A_ROW:  # the loop asks again when it has read from those that it has
+            self._in_a_row = 0
+            raise BlockingIOError
         # the kernel gives the lowest number that is free: a high one says that all below are taken
         limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0] - RESERVE
         for _ in range(_AT_A_TIME):
             try:
                 connection, address = super().accept()
             except OSError as error:
+                self._in_a_row = 0
                 if error.errno not in _NONE_LEFT:
                     raise
                 self._say(limit)

@@ -167,6 +167,7 @@ async def test_garbage_from_a_member_ends_its_membership_link(start: Start) -> N
 
 async def test_an_oversized_message_closes_the_link(start: Start) -> None:
     async with start() as running, member_link(running) as anna:
+        await welcome(anna, await running.create())
         await anna.socket.send("x" * (300 * 1024))
         assert await closed(anna) == 1009
 

@@ -9,14 +9,14 @@ import json
 import pytest
 
 from overlaycast.coordinator.groups import groups
-from overlaycast.coordinator.web import bodies, serving
+from overlaycast.coordinator.web import bodies, connections
 from overlaycast.discovery.route import Route
 from overlaycast.wire.messages import Assign, Refused, Welcome
 from tests.coordinator.conftest import Member, Running, Start, eventually, member_link, subscription
 
 
 async def test_a_connection_that_asks_nothing_is_closed(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(serving, "REQUEST_LIMIT", 0.2)
+    monkeypatch.setattr(connections, "REQUEST_LIMIT", 0.2)
     async with start() as running, asyncio.timeout(60):
         for first in (b"", b"GET /healthz HTTP/1.1\r\nX-"):
             reader, writer = await asyncio.open_connection("127.0.0.1", running.port)
@@ -29,7 +29,7 @@ async def test_a_connection_that_asks_nothing_is_closed(start: Start, monkeypatc
 async def test_a_second_request_that_never_ends_is_not_waited_for(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(serving, "REQUEST_LIMIT", 1.5)
+    monkeypatch.setattr(connections, "REQUEST_LIMIT", 1.5)
     async with start() as running, asyncio.timeout(60):
         reader, writer = await asyncio.open_connection("127.0.0.1", running.port)
         writer.write(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -47,7 +47,7 @@ async def test_a_second_request_that_never_ends_is_not_waited_for(
 
 
 async def test_a_members_link_outlives_the_patience_with_silence(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(serving, "REQUEST_LIMIT", 1.5)
+    monkeypatch.setattr(connections, "REQUEST_LIMIT", 1.5)
     async with start() as running:
         token = await running.create()
         async with member_link(running) as anna:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import socket
+import time
 from collections.abc import AsyncIterator
 
 import pytest
@@ -12,6 +15,7 @@ from hypothesis import strategies as st
 from websockets.asyncio.client import connect
 from websockets.frames import Frame, Opcode
 
+from overlaycast.coordinator.bounds.address import block_of
 from overlaycast.coordinator.bounds.settings import CoordinatorSettings
 from overlaycast.coordinator.web.frames import FrameCounter
 from overlaycast.coordinator.web.newcomers import Newcomers
@@ -38,27 +42,108 @@ def test_frames_are_counted_however_their_bytes_come(frames: list[tuple[int, boo
 
 
 class _Link:
-    def __init__(self, host: str) -> None:
-        self.host = host
-        self.gone = ""
+    def __init__(self, block: str) -> None:
+        self.block = block
+        self.gone = False
 
-    def cut(self, reason: str) -> None:
-        self.gone = reason
+    def abort(self) -> None:
+        self.gone = True
 
 
 def test_one_newcomer_too_many_ends_the_oldest_of_its_address_then_of_the_fullest() -> None:
     newcomers = Newcomers(2, 3)
-    with contextlib.ExitStack() as stack:
-        evil = [_Link("evil") for _ in range(3)]
-        for link in evil:
-            stack.enter_context(newcomers.waiting(link))
-        assert [bool(link.gone) for link in evil] == [True, False, False]
-        others = [_Link("a"), _Link("b")]
-        for link in others:
-            stack.enter_context(newcomers.waiting(link))
-        assert [bool(link.gone) for link in (*evil, *others)] == [True, True, False, False, False]
-    assert newcomers._hosts == {}
+    evil = [_Link("evil") for _ in range(3)]
+    for link in evil:
+        newcomers.add(link)
+    assert [link.gone for link in evil] == [True, False, False]
+    others = [_Link("a"), _Link("b")]
+    for link in others:
+        newcomers.add(link)
+    assert [link.gone for link in (*evil, *others)] == [True, True, False, False, False]
+    for link in (*evil, *others):
+        newcomers.remove(link)
+    assert newcomers._blocks == {}
     assert newcomers._all == 0
+
+
+@pytest.mark.parametrize(
+    ("host", "block"),
+    [
+        ("192.0.2.1", "192.0.2.1"),
+        ("2001:db8::1", "2001:db8::/64"),
+        ("2001:db8:0:0:ffff:ffff:ffff:ffff", "2001:db8::/64"),
+        ("2001:db8:0:1::1", "2001:db8:0:1::/64"),
+        ("fe80::1%eth0", "fe80::/64"),
+        ("localhost", "localhost"),
+    ],
+)
+def test_a_host_that_can_take_many_addresses_counts_as_one(host: str, block: str) -> None:
+    assert block_of(host) == block
+
+
+@pytest.mark.parametrize(
+    ("limit", "given", "most"), [(10_000, None, 500), (200, None, 100), (3, None, 2), (1, None, 1), (200, 200, 200)]
+)
+def test_one_address_has_not_all_places_of_a_group_unless_told(limit: int, given: int | None, most: int) -> None:
+    assert CoordinatorSettings(members_limit=limit, members_per_address=given).most_at_one_address == most
+
+
+def descriptors() -> int:
+    return len(os.listdir("/proc/self/fd"))
+
+
+UPGRADE = (
+    b"GET /v1/member HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+)
+
+
+@pytest.mark.parametrize("first", [b"", b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n", UPGRADE])
+async def test_strangers_that_are_put_out_are_gone_at_once_though_they_answer_nothing(
+    start: Start, first: bytes
+) -> None:
+    async with start(newcomers_per_address=4) as running:
+        before, idle = descriptors(), []
+        for _ in range(40):
+            sock = socket.create_connection(("127.0.0.1", running.port))
+            sock.sendall(first)
+            idle.append(sock)
+            await asyncio.sleep(0.005)
+        began = time.monotonic()
+        await eventually(lambda: descriptors() - before <= len(idle) + 4)
+        assert time.monotonic() - began < 2
+        token = await running.create()
+        async with member_link(running) as anna:
+            await anna.say(subscription(token))
+            assert isinstance(await anna.hear(), Welcome)
+        for sock in idle:
+            sock.close()
+
+
+async def test_a_link_that_is_refused_is_gone_soon_though_it_answers_nothing(start: Start) -> None:
+    async with start() as running, asyncio.timeout(60):
+        reader, writer = await asyncio.open_connection("127.0.0.1", running.port)
+        writer.write(UPGRADE)
+        assert b" 101 " in await reader.readuntil(b"\r\n\r\n")
+        began = time.monotonic()
+        writer.write(Frame(Opcode.TEXT, b"nonsense").serialize(mask=True))
+        with contextlib.suppress(ConnectionError):
+            assert b"bad-message" in await reader.read()
+        assert time.monotonic() - began < 3
+        writer.close()
+        with contextlib.suppress(ConnectionError):
+            await writer.wait_closed()
+
+
+async def test_a_stranger_cannot_leave_much_to_be_kept(start: Start) -> None:
+    async with start() as running, member_link(running) as anna:
+        anna.socket.transport.write(Frame(Opcode.TEXT, b"x" * 200_000).serialize(mask=True))
+        await asyncio.wait_for(anna.socket.wait_closed(), 10)
+        assert anna.socket.close_code == 1006
+        token = await running.create()
+        async with member_link(running) as bert:
+            await bert.say(subscription(token))
+            assert isinstance(await bert.hear(), Welcome)
 
 
 async def test_idle_links_keep_no_newcomer_out(start: Start) -> None:

@@ -7,7 +7,8 @@ import asyncio
 from hypothesis import given
 from hypothesis import strategies as st
 
-from overlaycast.coordinator.members.turns import Path, Turns, neighbours
+from overlaycast.coordinator.members.neighbours import Path, neighbours, path_of
+from overlaycast.coordinator.members.shares import Shares
 
 NORTH = ("RS", "core1", "B", "A")
 NORTH_TOO = ("RS", "core1", "B", "B2")
@@ -24,12 +25,12 @@ def test_those_behind_one_uplink_are_neighbours() -> None:
 
 
 async def test_a_neighbour_waits_and_others_go_first() -> None:
-    turns = Turns(2)
+    trains = Shares(2, neighbours)
     order: list[str] = []
     go_on = {name: asyncio.Event() for name in ("one", "two", "three", "four")}
 
     async def take(name: str, path: tuple[str, ...]) -> None:
-        async with turns.turn(path):
+        async with trains.place("g", name, path_of(path)):
             order.append(name)
             await go_on[name].wait()
 
@@ -56,14 +57,14 @@ def test_never_too_many_and_never_neighbours(members: list[tuple[list[str | None
     """Whoever comes, stays however long, and is cancelled in between."""
 
     async def play() -> None:
-        turns = Turns(at_once)
+        trains = Shares(at_once, neighbours)
         now: list[Path] = []
         served = 0
 
-        async def take(path: list[str | None], stays: int) -> None:
+        async def take(name: str, path: list[str | None], stays: int) -> None:
             nonlocal served
-            async with turns.turn(path):
-                mine = frozenset(hop for hop in path if hop is not None)
+            mine = path_of(path)
+            async with trains.place(name, name, mine):
                 assert not any(neighbours(mine, other) for other in now)
                 now.append(mine)
                 assert len(now) <= at_once
@@ -74,7 +75,7 @@ def test_never_too_many_and_never_neighbours(members: list[tuple[list[str | None
                     now.remove(mine)
                 served += 1
 
-        tasks = [asyncio.create_task(take(path, stays)) for path, stays, _ in members]
+        tasks = [asyncio.create_task(take(str(n), path, stays)) for n, (path, stays, _) in enumerate(members)]
         await asyncio.sleep(0)
         impatient = [task for task, (_, _, cancelled) in zip(tasks, members, strict=True) if cancelled]
         for task in impatient:
