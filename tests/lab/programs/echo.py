@@ -31,7 +31,7 @@ from overlaycast.wire.messages import (
 class Link:
     """The coordinator's end."""
 
-    host = "0.0.0.0"
+    host = block = "0.0.0.0"
 
     def __init__(self, socket: ServerConnection) -> None:
         self.socket = socket
