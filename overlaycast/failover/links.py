@@ -60,9 +60,25 @@ class Links:
         """Return all such members."""
         return tuple(link.peer.member for link in self._by_number.values() if link.phase is Phase.IDLE)
 
+    def gone(self) -> tuple[int, ...]:
+        """Return the members that do not have our next record."""
+        return tuple(link.peer.member for link in self._by_number.values() if link.gone is not None)
+
+    def forget_gone(self) -> None:
+        """We have got on since standbys were asked: what they lacked then says nothing of what we need now."""
+        for link in self._by_number.values():
+            if link.phase is Phase.IDLE:
+                link.gone = None
+
+    def asked(self) -> list[Link]:
+        """Return those that may still answer with what we need."""
+        wanted = [link for link in self._by_number.values() if link.feed and link.gone is None]
+        return [link for link in wanted if link.phase in (Phase.DIALLING, Phase.ASKED)]
+
     def best_of_gone(self) -> Link | None:
         """Return, of the links that have said GONE, the one that holds most."""
-        gone = [link for link in self._by_number.values() if link.gone is not None and link.phase is Phase.ASKED]
+        there = (Phase.ASKED, Phase.IDLE)
+        gone = [link for link in self._by_number.values() if link.gone is not None and link.phase in there]
         return min(gone, key=lambda link: (link.gone, link.number), default=None)
 
     def overdue_at(self, link: Link, feeds: bool) -> float:

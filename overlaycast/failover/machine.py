@@ -18,6 +18,8 @@ Rules
 6. It never gives up: standbys, the parent, fallbacks, round and round with a jittered pause.
 7. The coordinator is told until an order answers.
 8. A heartbeat that claims records which have not come says nothing: whoever has records sends them first.
+9. A loss is taken only from a parent that has brought us new records, or when all others were asked for what is
+   missing. A parent that has no records yet counts as one that has lost what we need.
 """
 
 from __future__ import annotations
@@ -32,6 +34,7 @@ from overlaycast.failover.parents import Parents
 from overlaycast.failover.silence import UsualRate
 from overlaycast.failover.succession import Succession
 from overlaycast.failover.words import (
+    NOTHING,
     Action,
     CloseLink,
     Complain,
@@ -39,7 +42,6 @@ from overlaycast.failover.words import (
     Link,
     Phase,
     Reason,
-    SendStart,
     Silent,
     State,
 )
@@ -162,9 +164,10 @@ class Upstream:
 
     # --- what links say ------------------------------------------------------------------------------------------
 
-    def heartbeat(self, number: int, stalled: bool, now: float, owes: bool = False) -> None:
+    def heartbeat(self, number: int, stalled: bool, now: float, owes: bool = False, empty: bool = False) -> None:
         """A parent said that it lives; with ``stalled``, that nothing reaches it; with ``owes``, that it has records
-        that it should have sent us before this: from one that feeds us that is no sign of life."""
+        that it should have sent us before this: from one that feeds us that is no sign of life. With ``empty`` it has
+        no records yet, while we have: it will begin somewhere behind ours."""
         link = self._parents.links.get(number)
         if link is None:
             return
@@ -181,7 +184,7 @@ class Upstream:
         if link is self._parents.current:
             self._current_spoke(link)
         elif link.phase is Phase.ASKED and not self._succession.doubt_about(link):
-            self._asked_spoke(link, now)
+            self._asked_spoke(link, now, empty and not link.takes_loss)
 
     def trickled(self, number: int, size: int, now: float) -> None:
         """``size`` bytes of a record came, and no whole record: the link lives, but its silence has not ended."""
@@ -207,7 +210,7 @@ class Upstream:
         succession = self._succession
         link.taken += size
         if advanced:
-            link.stalled_since = None
+            link.stalled_since, link.brings = None, True
         if link is self._parents.current:
             if advanced and succession.state is not State.STREAMING:
                 self._current_spoke(link)
@@ -250,9 +253,13 @@ class Upstream:
         elif self._succession.outage is None:
             self._succession.state = State.STALLED
 
-    def _asked_spoke(self, link: Link, now: float) -> None:
+    def _asked_spoke(self, link: Link, now: float, empty: bool) -> None:
         """A member that we asked lives. Is that enough to move there?"""
         succession, current = self._succession, self._parents.current
+        if empty:
+            self._is_empty(link, now)
+        elif link.gone == NOTHING:
+            link.gone = None
         if link.gone is not None:
             return
         sound = link.stalled_since is None
@@ -265,6 +272,13 @@ class Upstream:
             succession.outage.next_try = max(succession.outage.next_try, link.asked_at + self._flag_s)
         elif succession.seems_dead(current, now):
             succession.win(link, now)
+
+    def _is_empty(self, link: Link, now: float) -> None:
+        """A member that we asked has no records at all: others may have what we need."""
+        if link.gone is None:
+            link.gone = NOTHING
+            if outage := self._succession.outage:
+                self._succession.hurry(outage, now)
 
     def called(self, member: int, now: float) -> None:
         """A parent that has to call us has done so: it need not wait for the next try."""
@@ -315,15 +329,32 @@ class Upstream:
             return
         if link.phase is Phase.DIALLING:
             self._answered(link, now)
-        link.gone = oldest
+        began_late, link.gone = link.gone == NOTHING, oldest
         if link is self._parents.current:
-            self._parents.emit(SendStart(number, oldest=True))
+            self._current_has_gap(link, now)
         elif outage := self._succession.outage:
             self._succession.hurry(outage, now)
         elif link.feed:
             # a healthy parent is not left for a loss; we shall be further on when this one is dialled again
             self._parents.emit(CloseLink(number))
-            self.lost(number, "gone", now)
+            if began_late:  # no fault of its own
+                self._parents.links.drop(number)
+                self._parents.redials.failed(link.peer.member, now)
+            else:
+                self.lost(number, "gone", now)
+
+    def may_skip(self, number: int) -> bool:
+        """May the records be lost that lie between our next one and the first that this link offers?"""
+        link = self._parents.links.get(number)
+        return link is not None and (link.takes_loss or (link is self._parents.current and link.brings))
+
+    def _current_has_gap(self, link: Link, now: float) -> None:
+        """The parent does not have our next record. Unless it was we who fell behind, others are asked for it."""
+        if link.brings or link.takes_loss:
+            self._parents.start(link, oldest=True)
+            return
+        self._parents.current, link.phase = None, Phase.ASKED
+        self._succession.begin_outage("gone", now, parent=link.peer.member, heard=link.heard)
 
     def ended(self, now: float) -> None:
         """END has arrived: nothing is awaited any more. Links stay as they are until the driver closes them."""

@@ -72,11 +72,16 @@ class Parents:
             link.phase = Phase.ASKED
             link.feed = True
             link.asked_at = now
-            self.emit(SendStart(link.number))
+            self.start(link)
         elif link.phase is Phase.DIALLING and not link.feed:
             # its HELLO said IDLE; this START follows as soon as the link stands
             link.feed = True
-            self.emit(SendStart(link.number))
+            self.start(link)
+
+    def start(self, link: Link, oldest: bool = False) -> None:
+        """Ask for records from our next one on; with ``oldest`` from the oldest there is, and take the loss."""
+        link.gone, link.brings, link.takes_loss = None, False, oldest
+        self.emit(SendStart(link.number, oldest))
 
     def rest(self, link: Link) -> None:
         """This link is not needed for records: keep it as a standby if the order names it, else close it."""

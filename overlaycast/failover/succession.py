@@ -13,13 +13,16 @@ from overlaycast.failover.links import DIAL_LIMIT
 from overlaycast.failover.outage import COMPLAIN_AFTER, COMPLAIN_EVERY, Complaints, Outage, predefined
 from overlaycast.failover.parents import Parents
 from overlaycast.failover.silence import PATIENCE, SilenceLimit
-from overlaycast.failover.words import Complain, Doubt, Link, ParentChanged, Phase, Reason, SendStart, State
+from overlaycast.failover.words import Complain, Doubt, Link, ParentChanged, Phase, Reason, State
 from overlaycast.wire.messages import Assign, Peer
 
 DIAL_PATIENCE: Final = 0.25
 """Seconds that a dialled source has to answer before the next one is asked as well."""
 CONNECT_PATIENCE: Final = 1.5
 """The same for the first parent ever: nothing is lost by waiting, and its order may still be on the way."""
+LOSS_PATIENCE: Final = 0.5
+"""Seconds that a parent has to answer before the loss of what others do not have is taken. Where an order names only
+one, the coordinator has so long to name others."""
 DOUBT: Final = 0.3
 """Seconds after a switch for silence in which the old parent may come back."""
 DOUBT_LIMITS: Final = 4
@@ -97,7 +100,7 @@ class Succession:
         parents, outage, old = self._parents, self.outage, self._parents.current
         was = old.peer.member if old else (outage.parent if outage else None)
         parents.current, self.outage, self.doubt = link, None, None
-        link.phase, link.feed = Phase.FEEDING, True
+        link.phase, link.feed, link.gone = Phase.FEEDING, True, None
         self.state = State.STREAMING if link.stalled_since is None else State.STALLED
         reason = "first" if was is None else "order" if outage is None or was == link.peer.member else outage.reason
         parents.emit(ParentChanged(link.peer.member, was, reason))
@@ -192,6 +195,8 @@ class Succession:
         """Nobody feeds us as it should: ask others, ``first`` before all. ``parent`` was last heard at ``heard``."""
         before = self.outage
         self.doubt = None
+        if reason != "gone":
+            self._parents.links.forget_gone()
         self.complaints.answered()  # older news; what is said from now on is about this outage
         if before and parent is None:
             parent, heard = before.parent, before.heard
@@ -203,9 +208,10 @@ class Succession:
         self.try_next(now)
 
     def sources(self, skip: Peer | None = None) -> list[Peer]:
-        """Return the parents to ask, in order, without the present one."""
+        """Return the parents to ask, in order, without the present one, and those that have not what we need."""
         parents = self._parents
-        return predefined(parents.order, {parents.member, skip.member if skip else None}, parents.links.is_warm)
+        without = {parents.member, skip.member if skip else None, *parents.links.gone()}
+        return predefined(parents.order, without, parents.links.is_warm)
 
     def try_next(self, now: float) -> None:
         """If it is time, ask the next of the list. At its end pause, and begin again."""
@@ -213,9 +219,7 @@ class Succession:
         if outage is None or now < outage.next_try:
             return
         if not outage.queue:
-            if self._take_loss(now):
-                outage.next_try = now + DIAL_LIMIT
-            else:
+            if not self._take_loss(now):
                 outage.end_of_round(self.sources(), now, self._jitter)
             return
         peer = outage.queue.pop(0)
@@ -235,16 +239,26 @@ class Succession:
             return DIAL_PATIENCE
         return max(self._silence_s, DIAL_PATIENCE / 2)
 
+    def _knows_only(self, link: Link) -> bool:
+        """Is this the only parent that the order names?"""
+        return not predefined(self._parents.order, {link.peer.member}, self._parents.links.is_warm)
+
     def _take_loss(self, now: float) -> bool:
-        """All were asked, and some no longer have the next record: ask the one that has most for its oldest.
+        """All were asked, and some do not have the next record: ask the one that has most for its oldest.
 
         Returns:
-            True if there was one.
+            True if there was one: it is asked, or will be when the others, and the coordinator, had time to answer.
         """
         best = self._parents.links.best_of_gone()
-        if best is None:
+        if best is None or self.outage is None:
             return False
-        best.gone = None
-        best.asked_at = now
-        self._parents.emit(SendStart(best.number, oldest=True))
+        awaited = [link.asked_at for link in self._parents.links.asked()]
+        if self.outage.parent is not None and self._knows_only(best):
+            awaited.append(best.asked_at)
+        if (until := max(awaited, default=-LOSS_PATIENCE) + LOSS_PATIENCE) > now:
+            self.outage.next_try = until
+            return True
+        self.outage.next_try = now + DIAL_LIMIT
+        best.phase, best.feed, best.asked_at = Phase.ASKED, True, now
+        self._parents.start(best, oldest=True)
         return True

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import Literal
+from typing import Final, Literal
 
 from overlaycast.wire.messages import Peer
 
@@ -23,6 +23,10 @@ class State(Enum):
     STALLED = "stalled"
     SWITCHING = "switching"
     ENDED = "ended"
+
+
+NOTHING: Final = 1 << 64
+"""In place of the oldest record that a parent has: it has none."""
 
 
 class Phase(Enum):
@@ -104,7 +108,11 @@ Action = Dial | SendStart | SendStop | CloseLink | Complain | ParentChanged | Si
 
 @dataclass(slots=True)
 class Link:
-    """One connection towards a possible parent, as the machine sees it."""
+    """One connection towards a possible parent, as the machine sees it.
+
+    ``gone``: it no longer has our next record; the oldest that it has, ``NOTHING`` while it has none. ``brings``: a new
+    record has come since it was asked. ``takes_loss``: it was asked for its oldest record.
+    """
 
     number: int
     peer: Peer
@@ -115,6 +123,8 @@ class Link:
     stalled_since: float | None = None
     gone: int | None = None
     taken: int = 0
+    brings: bool = False
+    takes_loss: bool = False
 
 
 @dataclass(slots=True)

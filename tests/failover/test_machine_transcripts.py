@@ -3,7 +3,7 @@
 A line that begins with a time is an input, ``->`` lines are what the machine then wants done, ``#`` lines explain.
 ``flow L T`` is data of 20,000 bytes every 20 ms on link L until time T, ``starve L T`` a stalled heartbeat every 20 ms;
 ``trickle L T N`` is N bytes of a record every 20 ms; ``claim L T`` every 20 ms a heartbeat that claims records which
-have not come, ``owes L`` one of them;
+have not come, ``owes L`` one of them; ``empty L`` a heartbeat of a parent that has no records yet;
 ``late T``: the process slept until T.
 Members are written by letter: p the parent, s and t standbys, f the fallback. ``UPDATE_TRANSCRIPTS=1 pytest`` rewrites
 the files after a change that was meant.
@@ -53,8 +53,8 @@ class Player:
             case "assign":
                 options = dict(word.split("=") for word in words)
                 self.machine.assign(self._order(options), now)
-            case "beat" | "stalled" | "owes":
-                self.machine.heartbeat(int(words[0]), verb == "stalled", now, verb == "owes")
+            case "beat" | "stalled" | "owes" | "empty":
+                self.machine.heartbeat(int(words[0]), verb == "stalled", now, verb == "owes", verb == "empty")
             case "data" | "double":
                 self.machine.data(int(words[0]), verb == "data", now)
             case "lost":

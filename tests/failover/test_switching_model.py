@@ -130,8 +130,7 @@ class World:
                 pass
 
     def may_skip(self, number: int) -> bool:
-        current = self.machine.current
-        return current is not None and current.number == number
+        return self.machine.may_skip(number)
 
     def ask(self, link: SimLink, oldest: bool = False) -> None:
         link.intake.feeding = link.feed = True

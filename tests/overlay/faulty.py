@@ -118,6 +118,9 @@ class Faulty:
     def flows(self, member: Node, gap_s: float | None) -> None:
         """Nobody counts."""
 
+    def skips(self, member: Node, to: int) -> None:
+        """Nobody counts."""
+
     def tell(self, sender: simulated.Member, message: MemberMessage) -> None:
         agent = self.agents[sender.ident]
         if agent.linked and agent.runs:

@@ -54,6 +54,9 @@ class Group(World):
         self.switched: list[tuple[float, int, int, int | None]] = []
         """When which member changed from which parent to which."""
         self.longest_gap_s: dict[int, float] = {}
+        self.needless: list[tuple[float, int, int, int]] = []
+        """When which member gave up records, from which number to which, that a parent within its reach still had."""
+        self._whole_from: dict[int, int] = {}
         self._numbers: dict[int, int] = {}
         self._joined = 0
 
@@ -106,6 +109,23 @@ class Group(World):
         """Keep the longest gaps."""
         super().flows(member, gap_s)
         self.longest_gap_s[member.ident] = max(self.longest_gap_s.get(member.ident, 0.0), gap_s or 0.0)
+
+    def skips(self, member: Node, to: int) -> None:
+        """Keep what was given up although one of those whom the newest order names had it, and could be reached."""
+        super().skips(member, to)
+        first = int(member.position())
+        order = member.uplink.machine.order
+        named = (*order.standbys, *order.fallbacks, *([order.parent] if order.parent else [])) if order else ()
+        for peer in named:
+            other = self.members[peer.member]
+            has = max(first, other.oldest, self._whole_from.get(other.ident, 0))
+            if has + SLACK_S * RECORDS_PER_S < min(to, other.position()) and self._can_give(other, member):
+                self.needless.append((self.now, member.ident, first, to))
+        self._whole_from[member.ident] = to
+
+    def _can_give(self, parent: Member, child: Node) -> bool:
+        well = parent.alive and not parent.frozen and not parent.mute
+        return well and self.network.passable(child.ident, parent.ident)
 
     # --- control links ---------------------------------------------------------------------------------------------
 
@@ -283,7 +303,11 @@ class Group(World):
         return self.members[hop.parent.ident] if hop is not None and hop.wanted else None
 
     def check(self, lost: bool = False) -> None:
-        """Everybody is fed, by one parent, by whom the plan says, and has everything (unless ``lost``)."""
+        """Everybody is fed, by one parent, by whom the plan says, and has everything (unless ``lost``).
+
+        With ``lost`` it has at least everything that its possible parents still had.
+        """
+        assert self.needless == [], "records were given up that others had"
         assert self.astray() == [], "not where the plan has them"
         for member in self.present():
             if member.role == "source":

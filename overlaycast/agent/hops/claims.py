@@ -42,14 +42,13 @@ class Claims:
         return 0 < self._ring.position < said.next_seq
 
     def may_skip(self, link: ParentLink, seq: int) -> bool:
-        """A loss is taken from the present parent, or from one that we have asked for its oldest record.
+        """Is the loss taken of what this link does not have?
 
         Raises:
             RemoteProtocolError: the stream cannot be so far.
         """
         self._horizon.check(seq, time.monotonic())
-        current = self._machine.current
-        return link.loss_accepted or (current is not None and current.number == link.number)
+        return self._machine.may_skip(link.number)
 
     def may_end(self, link: ParentLink, end: End) -> bool:
         """The source's END counts at once, a forwarder's when no standby that is further on has refuted it."""

@@ -53,7 +53,6 @@ class ParentLink:
     def __init__(self, number: int, peer: Peer, listener: ParentListener, resume: Callable[[], int]) -> None:
         self.number = number
         self.peer = peer
-        self.loss_accepted = False
         self.bytes_in = 0
         self.paused = False
         self._intake = listener.intake(self)

@@ -174,11 +174,13 @@ class Uplink:
 
     def _hear(self, link: ParentLink, said: object, now: float) -> None:
         if isinstance(said, Heartbeat):
-            self.machine.heartbeat(link.number, said.stalled, now, self._owes(link, said))
             self._claims.weigh_ends(link.number, said.next_seq)
             if said.seek and self._ring.next_seq is not None and said.next_seq > self._ring.next_seq:
                 # it cannot give us what comes next, and we have not agreed to lose it
                 self.machine.refused(link.number, RefuseCode.GONE, said.next_seq, now)
+            else:
+                empty = self._checks is None and not said.seek and said.next_seq == 0 < self._ring.position
+                self.machine.heartbeat(link.number, said.stalled, now, self._owes(link, said), empty)
         else:
             code = getattr(said, "code", RefuseCode.PROTOCOL)
             if code is not RefuseCode.GONE:
@@ -315,7 +317,6 @@ class Uplink:
     def _send_start(self, action: SendStart) -> None:
         link = self.links.get(action.link)
         if link is not None:
-            link.loss_accepted = action.oldest
             link.start(OLDEST if action.oldest else None)
 
     def _resume_point(self) -> int:

@@ -101,6 +101,8 @@ class Hop:
         rank: what the child has said last of its own.
         said: how far it has said that it is.
         stalled: what the parent has said last of what is above it.
+        empty: it has said last that it has no records yet.
+        gap: its next record is further on than the child's, and the child does not take the loss.
     """
 
     __slots__ = (
@@ -112,8 +114,9 @@ class Hop:
         "carries",
         "child",
         "delay_s",
+        "empty",
         "feeds",
-        "loss_accepted",
+        "gap",
         "number",
         "open",
         "parent",
@@ -128,7 +131,7 @@ class Hop:
         self.number, self.child, self.parent, self.peer = number, child, parent, peer
         self.delay_s = network.delay_s(child.ident, parent.ident)
         self.open = self.admitted = self.carries = self.feeds = self.wanted = False
-        self.asking = self.stalled = self.loss_accepted = False
+        self.asking = self.stalled = self.empty = self.gap = False
         self.rank = self.said = 0
         self._network = network
         self._closed: set[int] = set()
@@ -228,7 +231,7 @@ class Hop:
         carries = self._is_heard()
         if carries != self.carries:
             self.child.carries(self, carries)
-        feeds = carries and self.wanted and self.asking and self.parent.flowing
+        feeds = carries and self.wanted and self.asking and self.parent.flowing and not self.gap
         if feeds != self.feeds:
             self.child.feeds(self, feeds)
 

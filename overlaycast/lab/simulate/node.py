@@ -46,6 +46,9 @@ class Surroundings(Protocol):
     def flows(self, member: Node, gap_s: float | None) -> None:
         """Take note that data comes (again); ``gap_s``: how long there was none, None: it is the first."""
 
+    def skips(self, member: Node, to: int) -> None:
+        """Take note that a member gives up what lies before this record."""
+
 
 class Node(ABC):
     """One member.
@@ -163,6 +166,7 @@ class Node(ABC):
             self.began = seq
         else:
             self.lost += max(0, seq - int(self.position()))
+            self.world.skips(self, seq)
         self._position = max(self._position, float(seq))
 
     def is_new(self, hop: Hop) -> float:
@@ -172,14 +176,19 @@ class Node(ABC):
 
     def feeds(self, hop: Hop, feeds: bool) -> None:
         """Records come over a hop, or do not any more."""
-        hop.feeds = feeds
         if not feeds:
+            hop.feeds = False
             self._position = max(self._position, hop.reached())
             self._change_flow(lambda: self._feeds.pop(hop, None))
             return
         held = self.world.node(hop.parent.ident).oldest
-        if self.began is None or held > self.position():
-            self.skip_to(max(held, int(hop.reached())) if self.began is None else held)
+        if self.began is None:
+            self.skip_to(max(held, int(hop.reached())))
+        elif held > self.position():
+            if not self.uplink.may_skip(hop, held):
+                return
+            self.skip_to(held)
+        hop.feeds = True
         self._change_flow(lambda: self._feeds.setdefault(hop))
         self.uplink.advance(hop)
 

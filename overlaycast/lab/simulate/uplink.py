@@ -96,7 +96,7 @@ class Uplink:
             case Heartbeat():
                 self._heartbeat(hop, frame, now)
             case Data():
-                hop.stalled = False
+                hop.stalled = hop.empty = False
             case Refuse(code, oldest):
                 if code is not RefuseCode.GONE:
                     self._drop(hop.number)
@@ -109,18 +109,31 @@ class Uplink:
 
     def _heartbeat(self, hop: Hop, frame: Heartbeat, now: float) -> None:
         hop.stalled = frame.stalled
-        self.machine.heartbeat(hop.number, frame.stalled, now)
         wanted = self._owner.next_seq
-        if not frame.seek or not hop.asking or (wanted is not None and frame.next_seq <= wanted):
-            return
-        if wanted is None or hop.loss_accepted or self._is_current(hop):
+        hop.empty = not frame.seek and frame.next_seq == 0
+        if frame.seek and hop.asking and (wanted is None or frame.next_seq > wanted):
+            if wanted is not None and not self._may_skip(hop, frame.next_seq, now):
+                return
             self._owner.skip_to(frame.next_seq)
-        else:  # it cannot give us what comes next, and we have not agreed to lose it
-            self.machine.refused(hop.number, RefuseCode.GONE, frame.next_seq, now)
+        self._lives(hop, now)
 
-    def _is_current(self, hop: Hop) -> bool:
-        current = self.machine.current
-        return current is not None and current.number == hop.number
+    def may_skip(self, hop: Hop, offered: int) -> bool:
+        """A parent's next record is further on than ours: is the loss taken?"""
+        now = self._agenda.now
+        self._hear_until(now)
+        may = self._may_skip(hop, offered, now)
+        self._perform()
+        return may
+
+    def _may_skip(self, hop: Hop, offered: int, now: float) -> bool:
+        hop.gap = not self.machine.may_skip(hop.number)
+        if hop.gap:  # it cannot give us what comes next, and we have not agreed to lose it
+            self.machine.refused(hop.number, RefuseCode.GONE, offered, now)
+        return not hop.gap
+
+    def _lives(self, hop: Hop, now: float) -> None:
+        empty = hop.empty and bool(self._owner.next_seq)
+        self.machine.heartbeat(hop.number, hop.stalled, now, empty=empty)
 
     def unreachable(self, hop: Hop) -> None:
         """A parent could not be connected."""
@@ -134,7 +147,7 @@ class Uplink:
         self._hear_until(self._agenda.now)
         hop.carries = carries
         if carries:
-            self.machine.heartbeat(hop.number, hop.stalled, self._agenda.now)
+            self._lives(hop, self._agenda.now)
         self._perform()
 
     def advance(self, hop: Hop) -> None:
@@ -216,7 +229,7 @@ class Uplink:
             hop.dial()
 
     def _start_on(self, hop: Hop, oldest: bool) -> None:
-        hop.asking, hop.loss_accepted = True, oldest
+        hop.asking, hop.gap = True, False
         hop.say(self._owner, Start(OLDEST if oldest else self._resume_point()))
 
     def _resume_point(self) -> int:
@@ -267,4 +280,4 @@ class Uplink:
             if hop.feeds and not self._owner.is_new(hop):
                 self.machine.data(hop.number, True, now)
             elif hop.carries:
-                self.machine.heartbeat(hop.number, hop.stalled, now)
+                self._lives(hop, now)

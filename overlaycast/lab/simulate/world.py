@@ -98,6 +98,9 @@ class World:
         if asked_at is not None:
             self.tally.first_waits.append(self.now - asked_at)
 
+    def skips(self, member: Node, to: int) -> None:
+        """Take no note: a node counts what it loses."""
+
     def moved(self, member: Node, old: int | None, new: int | None) -> None:
         """Take note of a new parent."""
         if old is None or old == new:

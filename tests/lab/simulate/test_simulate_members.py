@@ -66,6 +66,9 @@ class Town:
         if gap_s is not None:
             self.gaps[member.ident] = gap_s
 
+    def skips(self, member: Node, to: int) -> None:
+        """What is lost the members count."""
+
     # --- the test's words -----------------------------------------------------------------------------------------
 
     def assign(
