@@ -301,6 +301,8 @@ def _label(member: SeatView, members: dict[int, SeatView]) -> str:
         marks.append(f"{member.latency_ms:.0f} ms late")
     if member.lost:
         marks.append(f"{member.lost} lost")
+    if member.behind:
+        marks.append(f"behind: its {member.behind}")
     colour = "red" if member.state in ("SUSPECT", "SILENT", "DEAD") else "dim"
     host = f" [dim]{_shown(member.host)}[/dim]" if member.host else ""
     state = f"[{colour}]{_shown(member.state)}[/{colour}]"

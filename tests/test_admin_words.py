@@ -28,6 +28,15 @@ def test_no_word_of_a_member_steers_the_terminal(word: str) -> None:
     assert printable(word) in lines[1]
 
 
+def test_what_a_member_lacks_stands_beside_it() -> None:
+    seat = SeatView(
+        id=1, name="a", role="peer", state="ACTIVE", receive_mbit=3.0, latency_ms=1500, lost=7, behind="link"
+    )
+    screen = io.StringIO()
+    Console(file=screen, width=400, highlight=False).print(_drawn("g", TreeView(epoch=1, members=(seat,))))
+    assert "3 Mbit/s, 1500 ms late, 7 lost, behind: its link  ACTIVE" in screen.getvalue()
+
+
 def test_members_of_one_name_are_told_apart() -> None:
     seats = [
         SeatView.model_construct(

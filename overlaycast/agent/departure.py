@@ -12,6 +12,7 @@ from collections.abc import Coroutine
 from typing import Any, Final
 
 from overlaycast.agent.figures import Figures
+from overlaycast.agent.lookout import Lookout
 from overlaycast.agent.parts import Parts, Program
 from overlaycast.wire.journal import StreamEnd
 from overlaycast.wire.messages import Done, Failed, Leaving
@@ -27,12 +28,13 @@ FLUSH_S: Final = 1.0
 class Departure:
     """The ends of one member."""
 
-    def __init__(self, parts: Parts, figures: Figures, program: Program) -> None:
+    def __init__(self, parts: Parts, figures: Figures, lookout: Lookout, program: Program) -> None:
         self.released = asyncio.Event()
         self.ending = False
         self._leaving = False
         self._parts = parts
         self._figures = figures
+        self._lookout = lookout
         self._program = program
 
     def asked(self, number: int) -> None:
@@ -79,6 +81,7 @@ class Departure:
             self.output_failed(trouble)
             return
         figures.look_at_file()
+        self._lookout.tell_all()
         ok, complaint = figures.verdict(), figures.complaint()
         if self._leaving and delivery.incomplete:  # a source that was told to go
             ok, complaint = False, "interrupted before the file was complete"

@@ -14,7 +14,7 @@ from overlaycast.agent.rates.progress import FileProgress
 from overlaycast.agent.rates.stats import Reception
 from overlaycast.agent.records.arrival import Arrival
 from overlaycast.wire.journal import FileProgressed, RecordsLost, Sample, SinkLatency, Summary
-from overlaycast.wire.messages import Assign, Report, ReportState
+from overlaycast.wire.messages import Assign, Behind, Report, ReportState
 
 STATUS_S: Final = 1.0
 MOST_STANDBYS: Final = 16
@@ -26,6 +26,8 @@ class Figures:
 
     Args:
         reception: counts what arrives.
+
+    ``behind`` is what reports say cannot keep up (``lookout``).
     """
 
     def __init__(
@@ -39,6 +41,7 @@ class Figures:
         self._time = time.monotonic  # the loop's own clock counts whole milliseconds
         self._sent = 0
         self._names: dict[int, str] = {}
+        self.behind: Behind | None = None
         self._progress: FileProgress | None = None
         self._status_at = 0.0
         self._status_bytes = 0
@@ -52,7 +55,6 @@ class Figures:
         for first, after in arrival.lost:
             reception.lost += after - first
             self._program.journal(RecordsLost(from_seq=first, to_seq=after))
-            self._program.say(f"lost records {first} to {after - 1}")
         if not arrival.records:
             return None
         return reception.arrived(
@@ -103,6 +105,7 @@ class Figures:
                 duplicated=reception.duplicates,
                 standbys_ready=feed.standbys_ready[:MOST_STANDBYS],
                 children=self._parts.downstream.reports(),
+                behind=self.behind,
             )
         )
 
@@ -116,16 +119,17 @@ class Figures:
         for peer in (*order.standbys, *order.fallbacks, *((order.parent,) if order.parent else ())):
             self._names[peer.member] = peer.name
 
-    def _named(self, member: int) -> str:
+    def named(self, member: int) -> str:
+        """Return a member's name, as far as orders have told it, and its number."""
         return f"{self._names.get(member, 'member')} ({member})"
 
     def fed_by(self, parent: int) -> None:
         """Say who feeds us."""
-        self._program.say(f"fed by {self._named(parent)}")
+        self._program.say(f"fed by {self.named(parent)}")
 
     def fruitless(self, parents: tuple[int, ...]) -> None:
         """Say what may be wrong where parents answer and bring nothing."""
-        names = " and ".join(map(self._named, parents))
+        names = " and ".join(map(self.named, parents))
         self._program.say(f"{names} answer, but no record comes through: are large packets lost on the way (MTU)?")
 
     # --- journal -----------------------------------------------------------------------------------------------

@@ -28,6 +28,7 @@ from overlaycast.agent.files.file_receiver import FileReceiver
 from overlaycast.agent.files.file_source import FileSource
 from overlaycast.agent.hops.downstream import Downstream
 from overlaycast.agent.hops.uplink import Uplink
+from overlaycast.agent.lookout import Lookout
 from overlaycast.agent.options import TS_RECORD, JoinOptions, NodeOptions, SendOptions
 from overlaycast.agent.parts import Delivery, Feed, Membership, Parts, Program
 from overlaycast.agent.rates.stats import Reception
@@ -103,8 +104,10 @@ class Node:
             feed, delivery = self._receiver(ring, downstream)
         self._parts = parts = Parts(ring, downstream, feed, delivery, changed)
         self._figures = Figures(parts, membership, self._reception, program, console)
-        self.departure = Departure(parts, self._figures, program)
+        self._lookout = Lookout(parts, self._figures, self._reception, program, settings.mode == "live")
+        self.departure = Departure(parts, self._figures, self._lookout, program)
         program.spawn(self._beat())
+        program.spawn(self._lookout.run())
         program.spawn(self._every(PROGRESS_S, feed.progress))
         program.spawn(self._every(SAMPLE_S, self._figures.sample))
         program.spawn(self._every(settings.report_ms / 1000, self._figures.report))
@@ -298,5 +301,6 @@ class Node:
         """Close every part, and write the summary."""
         self._parts.feed.close()
         self._parts.downstream.close()
+        self._lookout.tell_all()
         self._figures.summary()
         self._parts.delivery.close()

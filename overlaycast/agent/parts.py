@@ -68,6 +68,14 @@ class Feed(Protocol):
     def standbys_ready(self) -> tuple[int, ...]:
         """The standbys that are connected."""
 
+    @property
+    def parent_late(self) -> bool:
+        """Does the parent say that what it gets is late?"""
+
+    @property
+    def unread(self) -> int:
+        """Bytes from the parent that we have not read."""
+
     def welcomed(self, anew: bool) -> None:
         """The coordinator has taken us in again; ``anew``: as a new member."""
 
@@ -116,6 +124,10 @@ class Delivery(Protocol):
     @property
     def reordered(self) -> int:
         """Records that came late to the output."""
+
+    @property
+    def written(self) -> int | None:
+        """The record after the last one in the output of a live stream; None: there is none."""
 
     @property
     def size(self) -> int | None:

@@ -64,7 +64,7 @@ class Overlay:
         group.members[member.id] = member
         _describe(member, request)
         member.joined_epoch = group.epoch
-        member.watch.heard_at = now
+        member.watch.heard_at, member.watch.lost_told = now, 0
         member.degree = capacity.degree(group, member)
         if member.role in SERVERS:
             group.start.planted[member.id] = member

@@ -59,6 +59,7 @@ def _seat(group: Group, member: Member) -> dict[str, Any]:
         "receive_mbit": _rounded(member.watch.receive_mbit),
         "latency_ms": _rounded(member.watch.latency_ms),
         "lost": member.watch.lost,
+        "behind": member.watch.behind,
     }
 
 

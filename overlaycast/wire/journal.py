@@ -104,6 +104,24 @@ class RecordsLost(_Entry):
     to_seq: int
 
 
+class FellBehind(_Entry):
+    """The member cannot keep up: ``what`` is its output, link, parent or processor; data is ``late_ms`` late by now."""
+
+    kind: Literal["behind"] = "behind"
+    what: str
+    parent: int | None = None
+    late_ms: float = 0
+
+
+class CaughtUp(_Entry):
+    """It keeps up again, after so many seconds in which so many records were lost."""
+
+    kind: Literal["caught-up"] = "caught-up"
+    what: str
+    seconds: float
+    lost: int = 0
+
+
 class FileDescribed(_Entry):
     """A file's source has read its file, in so many seconds; the fields are those of the message ``contents``."""
 
@@ -197,6 +215,8 @@ Entry = (
     | DataDamaged
     | Sample
     | RecordsLost
+    | FellBehind
+    | CaughtUp
     | FileDescribed
     | FileProgressed
     | Begun

@@ -48,6 +48,10 @@ Millis = Annotated[float, Field(ge=0, le=1e12)]
 Count = Annotated[int, Field(ge=0, lt=1 << 63)]
 Role = Literal["source", "peer", "relay", "backup"]
 ReportState = Literal["waiting", "streaming", "stalled", "switching", "ended"]
+Behind = Literal["output", "link", "parent", "processor"]
+"""What cannot keep up with a live stream: a member's output, the link from its parent, that parent, or the member's own
+program."""
+
 
 RefusalCode = Literal[
     "version",
@@ -174,6 +178,7 @@ class Report(_Message):
     duplicated: Count = 0
     standbys_ready: tuple[MemberId, ...] = Field((), max_length=16)
     children: tuple[ChildReport, ...] = Field((), max_length=4096)
+    behind: Behind | None = Field(None, description="what of it has been unable to keep up for some seconds")
 
 
 class NotReceiving(_Message):
@@ -328,7 +333,7 @@ _FROM_COORDINATOR: Final[TypeAdapter[CoordinatorMessage]] = TypeAdapter(
 )
 
 
-LATER: Final = frozenset({"leaving.reason"})
+LATER: Final = frozenset({"leaving.reason", "report.behind"})
 """Fields that the first programs of protocol version 2 did not have, each as ``kind.field``."""
 LATER_HEADER: Final = "Overlaycast-Fields"
 LATER_TEXT: Final = ", ".join(sorted(LATER))

@@ -109,6 +109,9 @@ class SeatView(_View):
     receive_mbit: float | None = Field(None, description="what it says it receives")
     latency_ms: float | None = Field(None, description="how late its data comes, by its own clock and the source's")
     lost: int = Field(0, description="records that never reached it, as it says")
+    behind: str | None = Field(
+        None, description="what of it cannot keep up: output, link, parent, processor; null: it does"
+    )
 
 
 class PerformanceView(_View):

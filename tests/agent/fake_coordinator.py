@@ -11,9 +11,12 @@ from typing import TypeVar
 
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
+from websockets.http11 import Request, Response
 
 from overlaycast.wire.group import GroupSettings
 from overlaycast.wire.messages import (
+    LATER_HEADER,
+    LATER_TEXT,
     Accept,
     Address,
     Assign,
@@ -72,6 +75,7 @@ class FakeCoordinator:
         self.epoch = 0
         self.contents: Contents | None = None
         self.release = True
+        self.fields: str | None = LATER_TEXT
         self._server: Server | None = None
         # bound for as long as we are, never listening: the port stays ours while the coordinator is away
         self._host = host
@@ -89,13 +93,19 @@ class FakeCoordinator:
         self._place.close()
 
     async def start(self) -> None:
-        self._server = await serve(self._serve, sock=_bound(self._host, self._port), compression=None)
+        self._server = await serve(
+            self._serve, sock=_bound(self._host, self._port), compression=None, process_response=self._introduce
+        )
 
     async def stop(self) -> None:
         if self._server:
             self._server.close()
             await self._server.wait_closed()
             self._server = None
+
+    def _introduce(self, link: ServerConnection, request: Request, response: Response) -> None:
+        if self.fields is not None:
+            response.headers[LATER_HEADER] = self.fields
 
     @property
     def _port(self) -> int:

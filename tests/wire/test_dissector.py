@@ -8,7 +8,20 @@ from pathlib import Path
 from overlaycast.wire.frames import IDLE, Call, Data, End, Heartbeat, Hello, Refuse, RefuseCode, Start, Stop, encode
 
 SCRIPT = Path(__file__).parents[2] / "wireshark" / "overlaycast.lua"
-FIELDS = ["kind", "seq", "rank", "grant", "stalled", "seek", "refuse_code", "oldest", "length", "first_seq", "time"]
+FIELDS = [
+    "kind",
+    "seq",
+    "rank",
+    "grant",
+    "stalled",
+    "seek",
+    "late",
+    "refuse_code",
+    "oldest",
+    "length",
+    "first_seq",
+    "time",
+]
 
 
 def read(tmp_path: Path, segments: list[tuple[bool, bytes]]) -> list[dict[str, str]]:
@@ -51,6 +64,7 @@ def test_every_kind_of_frame_is_read(tmp_path: Path) -> None:
     assert rows[0]["kind"] == "1"
     assert (rows[0]["rank"], rows[0]["grant"]) == ("77", grant.hex())
     assert (rows[1]["kind"], rows[1]["stalled"], rows[1]["seek"], rows[1]["oldest"]) == ("5", "1", "1", "2")
+    assert rows[1]["late"] == "0"
     assert rows[2]["kind"] == "2,3"
     assert rows[3]["kind"] == ""
     assert (rows[4]["kind"], rows[4]["seq"], rows[4]["first_seq"]) == ("4,6", "5,6", "2")

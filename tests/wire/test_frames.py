@@ -57,7 +57,7 @@ frames = st.one_of(
     st.builds(Start, resume_points, st.booleans()),
     st.just(Stop()),
     st.builds(Data, record_numbers, u64, st.binary(min_size=1, max_size=300), incarnations),
-    st.builds(Heartbeat, record_numbers, u64, st.booleans()),
+    st.builds(Heartbeat, record_numbers, u64, st.booleans(), st.booleans(), st.booleans()),
     ends(),
     st.builds(Refuse, st.sampled_from(RefuseCode), u64),
     st.builds(Call, grants),

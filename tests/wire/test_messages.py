@@ -83,6 +83,7 @@ FROM_MEMBER: list[MemberMessage] = [
         latency_p50_ms=1.5,
         standbys_ready=(4,),
         children=(ChildReport(child=5, next_seq=9),),
+        behind="link",
     ),
     NotReceiving(epoch=1, parent=2, next_seq=3, silent_ms=80.5, reason="silence", now_from=7),
     Pong(nonce=1, next_seq=2, parent=3),

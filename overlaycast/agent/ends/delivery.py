@@ -16,6 +16,7 @@ from overlaycast.wire.messages import Contents
 class Sent:
     """A source: all that it has sent."""
 
+    written = None
     lost = duplicated = reordered = 0
 
     def __init__(self, pump: SourcePump) -> None:
@@ -82,6 +83,11 @@ class Written:
         self._counting = sink.counting
 
     @property
+    def written(self) -> int:
+        """The record after the last one written."""
+        return self._sink.written
+
+    @property
     def first_seq(self) -> int | None:
         """The first record written."""
         return self._counting.entered.first_seq
@@ -142,7 +148,7 @@ class Written:
 class Forwarded:
     """A relay in a live group: what it has received, to pass it on."""
 
-    size = first_seq = None
+    size = first_seq = written = None
     incomplete = False
     lost = duplicated = reordered = 0
 

@@ -38,7 +38,8 @@ class SourceFeed:
     """
 
     sends = True
-    starved = False
+    starved = parent_late = False
+    unread = 0
     parent = settled_parent = None
     standbys_ready: tuple[int, ...] = ()
 

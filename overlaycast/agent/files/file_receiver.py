@@ -62,6 +62,8 @@ class FileReceiver:
         failed: told in one line when the output cannot be used any more.
     """
 
+    written = None
+
     def __init__(
         self,
         output: Output | Spool,

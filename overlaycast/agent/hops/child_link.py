@@ -49,6 +49,7 @@ class ChildLink:
         decoder: the one that read the HELLO, with what may have come after it.
         rank: the child's, by its HELLO; it may say a higher one later, by another HELLO on this link.
         starved: tells whether nothing reaches us from above (the stalled flag).
+        late: tells whether what reaches us is late.
         on_closed: told once when the link is gone.
         on_progress: told when the child says how far it is, and when it took what had been waiting.
     """
@@ -62,6 +63,7 @@ class ChildLink:
         ring: Ring,
         archive: Archive | None,
         starved: Callable[[], bool],
+        late: Callable[[], bool],
         on_closed: Callable[[ChildLink, str], None],
         on_progress: Callable[[ChildLink], None],
     ) -> None:
@@ -78,6 +80,8 @@ class ChildLink:
         self._archive = archive
         self._back = ReadBack(archive, self._read_on, self.close) if archive is not None else None
         self._starved = starved
+        self._late = late
+        self._owes_state = False
         self._on_closed = on_closed
         self._on_progress = on_progress
         self._unsent = bytearray()
@@ -212,7 +216,7 @@ class ChildLink:
     def _heartbeat(self, seek: int | None = None) -> bytes:
         ring = self._ring
         number = ring.position if seek is None else seek
-        return encode(Heartbeat(number, ring.oldest, self._starved(), seek is not None))
+        return encode(Heartbeat(number, ring.oldest, self._starved(), seek is not None, self._late()))
 
     def breathe(self, now: float, every: float) -> float:
         """Send a heartbeat if nothing was sent for ``every`` seconds; return in how many the next may be due."""
@@ -223,6 +227,14 @@ class ChildLink:
             self._unsent += self._heartbeat()
             self.pump()
         return every
+
+    def tell_state(self) -> None:
+        """Say now how we are; where the link is full, as soon as it takes more, behind a frame that is half sent."""
+        if self._blocked:
+            self._owes_state = True
+            return
+        self._unsent += self._heartbeat()
+        self.pump()
 
     def pump(self) -> None:
         """Send what there is until the socket takes no more."""
@@ -273,6 +285,11 @@ class ChildLink:
     def _writable(self) -> None:
         self._blocked = False
         if self._sock is not None:
+            if self._owes_state:
+                self._owes_state = False
+                if self.cursor is not None:
+                    self._ring.finish(self.cursor)
+                self._unsent += self._heartbeat()
             self.pump()
             if not self._blocked and self._sock is not None:
                 self._loop.remove_writer(self._sock)

@@ -62,6 +62,7 @@ class Downstream:
     ) -> None:
         self.rank: int | None = None
         self.leaving = False
+        self._late = False
         self.archive: Archive | None = None
         self.children: dict[int, ChildLink] = {}
         self.skipped_by_gone = 0
@@ -159,7 +160,16 @@ class Downstream:
         if (before := self.children.get(admission.child)) is not None:
             before.close("came again")
         child = ChildLink(
-            sock, decoder, admission, rank, self._ring, self.archive, self._starved, self._closed, self._progressed
+            sock,
+            decoder,
+            admission,
+            rank,
+            self._ring,
+            self.archive,
+            self._starved,
+            lambda: self._late,
+            self._closed,
+            self._progressed,
         )
         self.children[admission.child] = child
         if self._upload_mbit is not None:
@@ -215,7 +225,13 @@ class Downstream:
     def tell_state(self) -> None:
         """We have become starved, or are no more: the children must know before they act."""
         for child in list(self.children.values()):
-            child.breathe(self._loop.time(), 0.0)
+            child.tell_state()
+
+    def set_late(self, late: bool) -> None:
+        """What reaches us is late, or is no more: then it is not the children's own links that they wait for."""
+        if late != self._late:
+            self._late = late
+            self.tell_state()
 
     # --- figures -----------------------------------------------------------------------------------------------
 

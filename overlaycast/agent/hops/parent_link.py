@@ -7,7 +7,10 @@ anything; what it hears goes to its listener.
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import socket
+import sys
+import termios
 import time
 from collections.abc import Callable
 from typing import Final, Protocol
@@ -48,11 +51,14 @@ class ParentLink:
     Args:
         number: the link's number in ``Upstream``.
         resume: returns the point to go on from, asked when it is sent and not before.
+
+    ``late``: the parent says that what it gets is late.
     """
 
     def __init__(self, number: int, peer: Peer, listener: ParentListener, resume: Callable[[], int]) -> None:
         self.number = number
         self.peer = peer
+        self.late = False
         self.bytes_in = 0
         self.paused = False
         self._intake = listener.intake(self)
@@ -152,6 +158,13 @@ class ParentLink:
             loop.remove_writer(self._sock)
 
     # --- listening ---------------------------------------------------------------------------------------------
+
+    @property
+    def unread(self) -> int:
+        """Bytes that have come and that we have not read."""
+        if self._sock is None:
+            return 0
+        return int.from_bytes(fcntl.ioctl(self._sock, termios.FIONREAD, bytes(4)), sys.byteorder)
 
     def pause(self) -> None:
         """Read no more for now (file mode: our own sink is behind)."""

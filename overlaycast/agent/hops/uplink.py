@@ -121,6 +121,23 @@ class Uplink:
         """The standbys that are connected."""
         return self.machine.standbys_ready
 
+    @property
+    def parent_late(self) -> bool:
+        """Does the parent say that what it gets is late?"""
+        link = self._feeding
+        return link is not None and link.late
+
+    @property
+    def unread(self) -> int:
+        """Bytes from the parent that we have not read."""
+        link = self._feeding
+        return 0 if link is None else link.unread
+
+    @property
+    def _feeding(self) -> ParentLink | None:
+        current = self.machine.current
+        return self.links.get(current.number) if current is not None else None
+
     def welcomed(self, anew: bool) -> None:
         """The coordinator has taken us in again; ``anew``: as a new member."""
         if anew:
@@ -174,6 +191,7 @@ class Uplink:
 
     def _hear(self, link: ParentLink, said: object, now: float) -> None:
         if isinstance(said, Heartbeat):
+            link.late = said.late
             self._claims.weigh_ends(link.number, said.next_seq)
             if said.seek and self._ring.next_seq is not None and said.next_seq > self._ring.next_seq:
                 # it cannot give us what comes next, and we have not agreed to lose it

@@ -131,6 +131,11 @@ class Reception:
         """Their payload."""
         return self._whole.bytes + self._fresh.bytes
 
+    @property
+    def newest_ms(self) -> float | None:
+        """How late the newest record came; None before the first."""
+        return None if self.last_arrival is None else self._latency_ms
+
     def _settle(self, now: float) -> None:
         """Merge what is fresh into everything that it counts for."""
         fresh, self._fresh = self._fresh, Interval(now)

@@ -15,6 +15,7 @@ from typing import Final
 from overlaycast.errors import LocalProtocolError
 from overlaycast.overlay.state.lateness import Lateness
 from overlaycast.overlay.state.router import Router
+from overlaycast.wire.messages import Behind
 
 
 class State(IntEnum):
@@ -52,6 +53,17 @@ NO_MEMBERS: Final[list[Member]] = _Nobody()
 
 
 @dataclass(slots=True, eq=False)
+class Lapse:
+    """That a member cannot keep up, as events tell it: what is behind (None: it keeps up again), since when, how many
+    records it had lost before, and when the newest of these events was."""
+
+    what: Behind | None
+    since: float
+    lost_before: int
+    told_at: float
+
+
+@dataclass(slots=True, eq=False)
 class Watched:
     """What a member reports, and what the watch concludes from it (Fig. 7 and 8). Written by ``watching`` only."""
 
@@ -66,6 +78,10 @@ class Watched:
     lateness: Lateness | None = None
     latency_ms: float | None = None
     lost: int = 0
+    behind: Behind | None = None
+    lapse: Lapse | None = None
+    lost_told: int | None = None
+    lost_told_at: float = NEVER
 
 
 @dataclass(slots=True, eq=False)

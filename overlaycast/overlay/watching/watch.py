@@ -20,7 +20,7 @@ from overlaycast.overlay.state.lateness import Lateness
 from overlaycast.overlay.state.members import Member, State
 from overlaycast.overlay.state.processes import Complaint
 from overlaycast.overlay.state.tree import ancestors
-from overlaycast.overlay.watching import forgers, inquiries, start
+from overlaycast.overlay.watching import forgers, inquiries, lapses, start
 from overlaycast.wire.messages import NotReceiving, Ping, Pong, Report
 
 RATE_MEMORY: Final = 0.3
@@ -47,6 +47,7 @@ def on_report(group: Group, member: Member, message: Report, now: float) -> None
         message.lost,
         message.latency_p50_ms,
     )
+    lapses.on_report(group, member, message, now)
     if member.role == "source":
         _source_report(group, message)
         credit.on_source_report(group, message.next_seq, now)

@@ -37,6 +37,7 @@ def test_what_is_beyond_the_last_bound_or_believable() -> None:
 def test_gaps_and_records_are_counted_once_for_reports_and_samples() -> None:
     seen = Reception(0.0)
     assert seen.silent_ms(5.0) == 0
+    assert seen.newest_ms is None
     assert seen.arrived(1.0, 101.0, 1, 100, 100_990_000, 100_990_000) is None
     assert seen.arrived(1.5, 101.5, 2, 200, 101_480_000, 101_490_000) == pytest.approx(500)
     assert (seen.records, seen.bytes) == (3, 300)
@@ -54,6 +55,7 @@ def test_gaps_and_records_are_counted_once_for_reports_and_samples() -> None:
     assert seen.longest_gap_at == 101.5
     assert seen.latency.total == 5
     assert seen.silent_ms(1.71) == pytest.approx(100)
+    assert seen.newest_ms == pytest.approx(10)
 
 
 @given(st.lists(st.floats(-86_400, 86_400).filter(lambda step: abs(step) > 3), max_size=5))
