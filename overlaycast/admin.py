@@ -25,7 +25,7 @@ from overlaycast.dispatch import Command, dispatch
 from overlaycast.errors import ConfigError
 from overlaycast.settings import Settings, load
 from overlaycast.streams import OutputError, printable
-from overlaycast.tokens import read_token
+from overlaycast.tokens import read_token, shown
 from overlaycast.urls import parse_coordinator
 from overlaycast.wire.group import GroupName, GroupSettings
 from overlaycast.wire.views import (
@@ -239,12 +239,12 @@ def _group_settings(pairs: list[str], prog: str) -> GroupSettings:
     for pair in pairs:
         key, equals, value = pair.partition("=")
         if not equals:
-            raise ConfigError(f"{prog}: set: {pair}: accepted: KEY=VALUE")
+            raise ConfigError(f"{prog}: set: {shown(pair)}: accepted: KEY=VALUE")
         values[key.strip().replace("-", "_")] = value.strip()
     unknown = sorted(set(values) - set(GroupSettings.model_fields))
     if unknown:
         accepted = ", ".join(GroupSettings.model_fields)
-        raise ConfigError(f"{prog}: set: {unknown[0]}: unknown setting; accepted: {accepted}")
+        raise ConfigError(f"{prog}: set: {shown(unknown[0])}: unknown setting; accepted: {accepted}")
     try:
         return GroupSettings.model_validate(values)
     except ValidationError as error:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from importlib import import_module
 
 from overlaycast.errors import ConfigError
+from overlaycast.tokens import shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,7 @@ def dispatch(prog: str, commands: Mapping[str, Command], argv: list[str], about:
         print(usage(prog, commands, about))
         return 0 if argv else 2
     if argv[0] not in commands:
-        raise ConfigError(f"{prog}: no command {argv[0]!r}; accepted: {', '.join(commands)}")
+        raise ConfigError(f"{prog}: no command {shown(argv[0])!r}; accepted: {', '.join(commands)}")
     return commands[argv[0]].run(argv[1:]) or 0
 
 

@@ -31,6 +31,7 @@ from pydantic_settings import (
 )
 
 from overlaycast.errors import ConfigError
+from overlaycast.tokens import shown
 
 _S = TypeVar("_S", bound="Settings")
 
@@ -130,6 +131,8 @@ _METAVARS: Final = {
 _NOISE: Final = re.compile(r"\s*\(default(: None| factory: [^)]*|: \[\])\)$")
 
 
+_UNKNOWN: Final = "unrecognized arguments: "
+_OPTION: Final = re.compile(r"--?[a-z][a-z0-9-]{0,23}")
 _VALUE: Final = re.compile(r"(?<!\S)(--[\w-]+)=\S*")
 
 
@@ -171,8 +174,23 @@ class _Parser(argparse.ArgumentParser):
         return word == "--" or word.partition("=")[0] in self._option_string_actions
 
     def error(self, message: str) -> NoReturn:
-        named = _VALUE.sub(r"\1", message)  # a mistyped option may have been given a token
-        raise ConfigError(f"{self.prog}: {named}; see '{self.prog} --help'")
+        said, unknown, words = message.partition(_UNKNOWN)
+        text = f"{unknown}{_named(words)}" if unknown and not said else shown(_VALUE.sub(r"\1", message))
+        raise ConfigError(f"{self.prog}: {text}; see '{self.prog} --help'")
+
+
+def _named(words: str) -> str:
+    """Return words that no option takes: a mistyped option's name, and not what follows, which may be a token."""
+    named: list[str] = []
+    after_option = False
+    for word in words.split(" "):
+        name = word.partition("=")[0]
+        if _OPTION.fullmatch(name):
+            after_option = True
+            named.append(name)
+        else:
+            named.append("…" if after_option or word.startswith("-") else shown(word))
+    return " ".join(named)
 
 
 def load(model: type[_S], argv: list[str], prog: str, table: str | None = None) -> _S:
@@ -204,7 +222,7 @@ def load(model: type[_S], argv: list[str], prog: str, table: str | None = None) 
     except ValidationError as error:
         raise ConfigError(f"{prog}: {one_line(error)}") from None
     except SettingsError as error:
-        raise ConfigError(f"{prog}: {error}") from None
+        raise ConfigError(f"{prog}: {shown(str(error))}") from None
 
 
 def _from_sources(model: type[_S], flags: CliSettingsSource[Any], file_values: dict[str, Any]) -> _S:
@@ -229,7 +247,9 @@ def one_line(error: ValidationError) -> str:
         return f"{field}: required"
     # pydantic puts these words before what our own validators say
     wrong = f"{field}: {first['msg'].removeprefix('Value error, ')}"
-    return wrong if field == "token" else f"{wrong} (got {first['input']!r:.80})"
+    given = shown(repr(first["input"]))
+    # without a field, what was given is all there is, tokens among it
+    return wrong if field in ("token", "") else f"{wrong} (got {given:.80})"
 
 
 def _config_flag(argv: list[str], prog: str) -> tuple[Path | None, list[str]]:

@@ -1,12 +1,13 @@
 """Tokens as people hand them over: in an option, in the environment, or in a file.
 
-Owns: what a token may look like, and that it does not stay where every user of the host can read it
-(``without_token``). Refuses: to show one, also in an error.
+Owns: what a token may look like, that it does not stay where every user of the host can read it (``without_token``),
+and what an error shows of a word that may be one (``shown``). Refuses: to show one.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import sys
 from pathlib import Path
 from typing import Final
@@ -14,6 +15,8 @@ from typing import Final
 from overlaycast.errors import ConfigError
 
 ACCEPTED: Final = "one word of up to 256 printable ASCII characters"
+_LOOKS: Final = re.compile(r"(?<![\w./-])(?=[\w-]*[a-z])(?=[\w-]*[A-Z])[A-Za-z0-9_-]{24,}(?![\w./-])")
+"""What we make: 32 letters, digits, dashes and underscores, or 64. Few other words are so long and have both cases."""
 _TAKE_A_TOKEN: Final = ("send", "join", "relay")
 
 
@@ -28,6 +31,11 @@ def parse_token(text: str) -> str:
     return text
 
 
+def shown(text: str) -> str:
+    """Return a user's words for an error, without those that look like a token."""
+    return _LOOKS.sub("…", text)
+
+
 def read_token(path: Path, option: str) -> str:
     """Return the token that is alone in a file; white space around it does not count.
 
@@ -40,9 +48,9 @@ def read_token(path: Path, option: str) -> str:
     try:
         return parse_token(path.expanduser().read_text().strip())
     except OSError as error:
-        raise ConfigError(f"{option}: {path}: {error.strerror}") from None
+        raise ConfigError(f"{option}: {shown(str(path))}: {error.strerror}") from None
     except ValueError:
-        raise ConfigError(f"{option}: {path}: accepted is a file with one token, {ACCEPTED}") from None
+        raise ConfigError(f"{option}: {shown(str(path))}: accepted is a file with one token, {ACCEPTED}") from None
 
 
 def without_token(words: list[str]) -> tuple[list[str], str | None]:
@@ -54,11 +62,13 @@ def without_token(words: list[str]) -> tuple[list[str], str | None]:
     rest = iter(words)
     for word in rest:
         name, equals, value = word.partition("=")
-        if word == "--" or name == "--token-file":
-            return words, None  # settings decide about both, and a file may have any name
+        if word == "--":  # what follows is no option, whatever it looks like
+            return [*kept, word, *rest], token
+        if name == "--token-file":
+            return words, None  # settings decide about both
         if name != "--token":
             kept.append(word)
-        elif (token := value if equals else next(rest, None)) is None:
+        elif (token := value if equals else next(rest, None)) is None or token == "--":
             return words, None
     return kept, token
 

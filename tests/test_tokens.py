@@ -10,9 +10,13 @@ from pathlib import Path
 import pytest
 
 from overlaycast.agent.options import JoinOptions, NodeOptions, RelayOptions, SendOptions
+from overlaycast.cli import main
 from overlaycast.errors import ConfigError
 from overlaycast.settings import load
 from overlaycast.tokens import parse_token, read_token, without_token
+from overlaycast.wire.group import GroupSettings
+from overlaycast.wire.messages import Resume, Subscribe, Welcome
+from overlaycast.wire.views import CreatedView
 
 WHERE = ["g", "--coordinator", "http://127.0.0.1:9"]
 MEMBERS = pytest.mark.parametrize("model", [SendOptions, JoinOptions, RelayOptions])
@@ -89,6 +93,8 @@ def test_the_stronger_source_decides(tmp_path: Path, monkeypatch: pytest.MonkeyP
         ("send --token=-t g", "send g", "-t"),
         ("relay g --token", "relay g --token", None),
         ("send g -- --token t", "send g -- --token t", None),
+        ("send g --token t -- --token x", "send g -- --token x", "t"),
+        ("join g --token -- x", "join g --token -- x", None),
         ("join g --token t --token-file f", "join g --token t --token-file f", None),
         ("group create g --token-ttl 5", "group create g --token-ttl 5", None),
         ("", "", None),
@@ -110,3 +116,76 @@ def test_a_running_member_does_not_show_its_token(monkeypatch: pytest.MonkeyPatc
             member.terminate()
     assert b"secret" not in shown
     assert shown.split(b"\0")[1:4] == [b"-m", b"overlaycast.cli", b"join"]
+
+
+TOKEN = "kJ0b-Qm3xYz_81uVtWsR4nPaLdEfGhIj"
+ADMIN = TOKEN + TOKEN
+
+
+@pytest.mark.parametrize("token", [TOKEN, ADMIN, "-" + TOKEN[1:], "_" + TOKEN[1:]])
+@pytest.mark.parametrize(
+    "words",
+    [
+        "join g --tokn {}",
+        "join --tokn {} g",
+        "join --tokn {}",
+        "join g -token {}",
+        "join g --tokn={}",
+        "join g --tok {}",
+        "join g --tok={}",
+        "join g {}",
+        "join {}",
+        "join g --token-file {}",
+        "send g {}",
+        "send g {} film",
+        "relay g {}",
+        "relay g --rate {}",
+        "send g film --rate {}",
+        "join g --listen {}",
+        "join g --coordinator {}",
+        "group create {} x",
+        "group create g --set {}",
+        "group show g --admin-token {} --coordinator http://127.0.0.1:9",
+        "coordinator --listen {}",
+        "{}",
+        "group {}",
+        "lab {}",
+        "trace --x {}",
+    ],
+)
+def test_no_error_repeats_a_token_wherever_it_was_typed(
+    words: str, token: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OVERLAYCAST_TOKEN", "t")
+    if not any(word in words for word in ("--coordinator", "group", "lab", "trace", "coordinator")) and " " in words:
+        words += " --coordinator http://127.0.0.1:x"  # whatever else is right, nothing is started
+    assert main([word.format(token) for word in words.split()]) == 2
+    said = capsys.readouterr()
+    assert token not in said.out + said.err
+    assert token.strip("-_") not in said.out + said.err
+    [line] = said.err.splitlines()
+    assert line.startswith("overlaycast")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("g --tokn secret", "unrecognized arguments: --tokn …;"),
+        ("g extra", "unrecognized arguments: extra;"),
+        ("g nightly-backup-of-the-archive-2024", "unrecognized arguments: nightly-backup-of-the-archive-2024;"),
+        ("g -x --speed 3", "unrecognized arguments: -x --speed …;"),
+    ],
+)
+def test_what_is_wrong_is_named_all_the_same(words: str, said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        load(JoinOptions, words.split(), "overlaycast join")
+
+
+def test_secrets_are_in_no_repr() -> None:
+    resume = Resume(member=1, secret=TOKEN, epoch=1, rank=1, next_seq=0)
+    request = Subscribe(version=2, group="g", token=TOKEN, name="a", addresses=(), resume=resume)
+    welcome = Welcome(member=1, secret=TOKEN, settings=GroupSettings())
+    options = load(JoinOptions, [*WHERE, "--token", TOKEN], "overlaycast join")
+    for one in (request, welcome, options, CreatedView(name="g", token=TOKEN)):
+        assert TOKEN not in repr(one)
+        assert TOKEN not in str(one)

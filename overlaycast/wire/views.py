@@ -80,7 +80,7 @@ class CreatedView(_Answer):
     """A group was made. Its join token is in this answer and nowhere else."""
 
     name: str
-    token: str
+    token: str = Field(repr=False)
 
 
 class DeletedView(_Answer):

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from overlaycast.errors import ConfigError
+from overlaycast.tokens import shown
 
 PORTION: Final = 1 << 18
 """Bytes read at once, ahead of what is sent."""
@@ -229,4 +230,4 @@ def _can_be_awaited(descriptor: int) -> bool:
 
 
 def _unreadable(name: str, error: OSError) -> ConfigError:
-    return ConfigError(f"{name}: {error.strerror}")
+    return ConfigError(f"{shown(name)}: {error.strerror}")

@@ -31,6 +31,7 @@ from overlaycast.coordinator.state.store import GroupRow, StateError, StateLocke
 from overlaycast.errors import ConfigError, RefusedError, in_one_line
 from overlaycast.journal import LineFile
 from overlaycast.streams import printable
+from overlaycast.tokens import shown
 from overlaycast.wire.group import GroupSettings
 from overlaycast.wire.messages import Address, Subscribe
 
@@ -229,7 +230,7 @@ class Groups:
         if running is None:
             known = request.group in self._aside
             raise RefusedError(
-                "unknown-group", self._why_aside(request.group) if known else f"no group {request.group}"
+                "unknown-group", self._why_aside(request.group) if known else f"no group {shown(request.group)}"
             )
         driver = running.driver
         try:

@@ -23,6 +23,7 @@ from overlaycast.coordinator.state.store import StateError
 from overlaycast.coordinator.web.bodies import BODY_LIMIT
 from overlaycast.errors import ConfigError
 from overlaycast.streams import printable
+from overlaycast.tokens import shown
 from overlaycast.wire.views import (
     CreatedView,
     DeletedView,
@@ -59,7 +60,7 @@ def _group(name: str, request: Request) -> GroupDriver:
 
 
 def _no_group(name: str) -> HTTPException:
-    return HTTPException(404, f"no group {name[:64]}")
+    return HTTPException(404, f"no group {shown(name[:64])}")
 
 
 AllGroups = Annotated[Groups, Depends(_groups)]
