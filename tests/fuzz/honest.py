@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import sys
+import time
 import urllib.request
 from asyncio.subprocess import Process
 from pathlib import Path
@@ -36,7 +37,7 @@ class Honest:
         self.tokens: dict[str, str] = {}
         self.programs: dict[str, Program] = {}
         self.slowest_answer_s = 0.0
-        self._sent = ""
+        self.sent_sha256 = ""
         self._feeder: Process | None = None
         self.sent_bytes = 0
 
@@ -100,12 +101,9 @@ class Honest:
         Raises:
             FoundError: it does not answer in time.
         """
-        loop = asyncio.get_running_loop()
         while True:
-            began = loop.time()
             if not await self._answers():
                 raise FoundError(f"the coordinator has not answered within {ANSWER_S:g} s")
-            self.slowest_answer_s = max(self.slowest_answer_s, loop.time() - began)
             await asyncio.sleep(0.5)
 
     async def end(self) -> None:
@@ -116,18 +114,23 @@ class Honest:
         """
         assert self._feeder is not None
         _, said = await self._feeder.communicate(b"")
-        self.sent_bytes, self._sent = int(said.split()[0]), said.split()[1].decode()
+        self.sent_bytes, self.sent_sha256 = int(said.split()[0]), said.split()[1].decode()
         for name in ("near", "far", "relay", "source"):
             await self.programs[name].ended(END_S, {0})
         coordinator = self.programs["coordinator"]
         coordinator.terminate()
         await coordinator.ended(END_S, {0})
         for name in ("near", "far"):
-            self._compare(name)
+            self.compare(name)
 
-    def _compare(self, name: str) -> None:
+    def compare(self, name: str) -> None:
+        """See whether a receiver has what was sent.
+
+        Raises:
+            FoundError: it has not.
+        """
         received = (self.folder / f"{name}.out").read_bytes()
-        if hashlib.sha256(received).hexdigest() != self._sent:
+        if hashlib.sha256(received).hexdigest() != self.sent_sha256:
             raise FoundError(f"{name} has {len(received)} bytes that are not the {self.sent_bytes} that were sent")
         summaries = [line for line in self._journal(name) if line["kind"] == "summary"]
         if summaries[-1]["lost"]:
@@ -164,8 +167,11 @@ class Honest:
         request = urllib.request.Request(self.url + path, data, method=method)
         request.add_header("Authorization", f"Bearer {self.admin_token}")
         request.add_header("Content-Type", "application/json")
+        began = time.monotonic()
         with urllib.request.urlopen(request, timeout=ANSWER_S) as answer:
-            return json.load(answer)
+            told = json.load(answer)
+        self.slowest_answer_s = max(self.slowest_answer_s, time.monotonic() - began)
+        return told
 
     async def openapi(self) -> dict[str, Any]:
         """Return what the coordinator says of its routes."""

@@ -44,6 +44,24 @@ def hang_up(writer: asyncio.StreamWriter, chance: random.Random) -> None:
     writer.close()
 
 
+class Mouth:
+    """Says frames on a connection: each by itself, in portions, or several at once."""
+
+    def __init__(self, writer: asyncio.StreamWriter, chance: random.Random, step: Step) -> None:
+        self._writer = writer
+        self._chance = chance
+        self._step = step
+        self._held = b""
+
+    async def say(self, frame: type[Any] | str, data: bytes, last: bool = False) -> None:
+        """Say this; unless it is the last, it may wait for the next."""
+        self._step(f"frame {frame if isinstance(frame, str) else frame.__name__}", data)
+        self._held += data
+        if last or self._chance.random() < 0.8:
+            held, self._held = self._held, b""
+            await pour(self._writer, held, self._chance)
+
+
 async def pour(writer: asyncio.StreamWriter, data: bytes, chance: random.Random) -> None:
     """Write at once, or in portions."""
     if len(data) > 1 and chance.random() < 0.1:
@@ -74,23 +92,19 @@ async def speak_as_child(
     rank: int,
 ) -> None:
     """What a child says from HELLO on."""
-    frames = Frames(chance, heard)
+    frames, mouth = Frames(chance, heard), Mouth(writer, chance, step)
     listening = asyncio.create_task(_listen(reader, heard))
     try:
         if grant is not None and chance.random() < 0.9:
             first = encode(Hello(grant, rank, chance.choice((OLDEST, heard.pick("seq", chance) or 0, (1 << 64) - 1))))
-            step("frame Hello", first)
-            await pour(writer, first, chance)
+            await mouth.say(Hello, first)
         deck: Deck[type[Any]] = Deck((Hello, Start, Stop, Heartbeat), chance)
         for _ in range(chance.randrange(8) if grant is not None else chance.randrange(2)):
             frame = deck.deal()
             said = frames.accepted(frame, **({"grant": grant} if grant and frame is Hello else {}))
-            step(f"frame {frame.__name__}", said)
-            await pour(writer, said, chance)
+            await mouth.say(frame, said)
         frame = chance.choice(FRAMES)
-        said = frames.wrong(frame) if chance.random() < 0.7 else frames.accepted(frame)
-        step(f"frame {frame.__name__}", said)
-        await pour(writer, said, chance)
+        await mouth.say(frame, frames.wrong(frame) if chance.random() < 0.7 else frames.accepted(frame), last=True)
         # whether it ends us, or waits for the rest: not for long
         await asyncio.wait({listening}, timeout=chance.choice((0, 0.01, 0.05, 0.3)))
     finally:
@@ -106,20 +120,17 @@ async def parent(
     step: Step,
 ) -> None:
     """Be the parent that was dialled: some records in order, what a parent may say, then one wrong thing."""
-    frames = Frames(chance, heard)
+    frames, mouth = Frames(chance, heard), Mouth(writer, chance, step)
     listening = asyncio.create_task(_listen(reader, heard))
     next_seq = asked.resume_from if asked.resume_from < SEQ_LIMIT else chance.choice((0, 1000))
     try:
         for _ in range(chance.randrange(6)):
             said, kind, next_seq = _as_parent(frames, chance, next_seq)
-            step(kind, said)
-            await pour(writer, said, chance)
+            await mouth.say(kind, said)
             heard.note({"seq": next_seq, "next_seq": next_seq})
             await asyncio.sleep(chance.choice((0, 0, 0.002, 0.02)))
         frame = chance.choice(FRAMES)
-        said = frames.wrong(frame) if chance.random() < 0.7 else frames.accepted(frame)
-        step(f"frame {frame.__name__}", said)
-        await pour(writer, said, chance)
+        await mouth.say(frame, frames.wrong(frame) if chance.random() < 0.7 else frames.accepted(frame), last=True)
         await asyncio.wait({listening}, timeout=chance.choice((0, 0.01, 0.1, 0.5)))
     finally:
         listening.cancel()
@@ -130,15 +141,15 @@ def _as_parent(frames: Frames, chance: random.Random, next_seq: int) -> tuple[by
     """Return bytes that a parent may say now, and which number comes then."""
     how = chance.random()
     if how < 0.25:
-        return encode(Heartbeat(next_seq, 0, seek=True)), "frame Heartbeat", next_seq
+        return encode(Heartbeat(next_seq, 0, seek=True)), "Heartbeat", next_seq
     if how < 0.75:
         payload = chance.randbytes(chance.choice((1, 188, 1316, 65_536)))
         records = range(next_seq, next_seq + chance.randrange(1, 20))
         seek = encode(Heartbeat(next_seq, 0, seek=True))
         said = seek + b"".join(encode(Data(seq, 1, payload)) for seq in records if seq < SEQ_LIMIT)
-        return said, "frame Data", min(records.stop, SEQ_LIMIT - 1)
+        return said, "Data", min(records.stop, SEQ_LIMIT - 1)
     frame = chance.choice([frame for frame in FRAMES if frame.__name__ in ("Heartbeat", "Data", "Refuse", "Digests")])
-    return frames.accepted(frame), f"frame {frame.__name__}", next_seq
+    return frames.accepted(frame), frame.__name__, next_seq
 
 
 async def first_frame(reader: asyncio.StreamReader) -> Hello | Call | None:

@@ -65,7 +65,7 @@ class Requests:
             self._campaign.step(SIDE, name, f"http {route.method} {route.path}", request)
             await hops.pour(writer, request, chance)
         try:
-            self._judge(await _answers(reader, len(asked)), asked)
+            self.judge(await _answers(reader, len(asked)), asked)
         finally:
             hops.hang_up(writer, chance)
 
@@ -108,7 +108,12 @@ class Requests:
         text = damaged_text(json.dumps(body), BODY_LIMIT, chance)
         return text if isinstance(text, bytes) else text.encode(errors="surrogatepass")
 
-    def _judge(self, answers: bytes, asked: list[tuple[Route, bytes]]) -> None:
+    def judge(self, answers: bytes, asked: list[tuple[Route, bytes]]) -> None:
+        """Look at the status codes of answers.
+
+        Raises:
+            FoundError: one says that the coordinator failed; 503 says that it cannot now, and why.
+        """
         for number, code in enumerate(_STATUS.findall(answers)):
             self._campaign.heard[f"http answers {code.decode()}"] += 1
             if code.startswith(b"5") and code != b"503":
