@@ -20,6 +20,7 @@ import pytest
 from tests.lab.browser import browser
 from tests.lab.made_up import ROOT
 from tests.lab.network.test_isolation import marked, seen_out, world
+from tests.lab.valid import run_until_valid
 
 pytestmark = pytest.mark.lab
 
@@ -51,7 +52,7 @@ def figure_2a(tmp_path_factory: pytest.TempPathFactory) -> tuple[subprocess.Comp
     """The main experiment, run once."""
     out = tmp_path_factory.mktemp("figure-2a")
     words = [*LAB, "run", "experiments/figure-2a.yaml", "--out", str(out), "--json"]
-    return subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False, timeout=PATIENCE_S), out
+    return run_until_valid(words, out, cwd=ROOT, timeout=PATIENCE_S), out
 
 
 def test_figure_2a_passes(figure_2a: tuple[subprocess.CompletedProcess[str], Path]) -> None:
@@ -164,7 +165,7 @@ def test_frozen_one_thaws_and_leaver_leaves(tmp_path: Path) -> None:
     file, out = tmp_path / "small.yaml", tmp_path / "out"
     file.write_text(SMALL.replace("TIMELINE", FREEZE).replace("SECONDS", "9"))
     words = [*LAB, "run", str(file), "--out", str(out)]
-    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=PATIENCE_S)
+    done = run_until_valid(words, out, tries=1, cwd=tmp_path, timeout=PATIENCE_S)
     assert done.returncode == 0, done.stdout + done.stderr
     result: dict[str, Any] = json.loads((tmp_path / "out" / "result.json").read_text())
     freeze, leave = result["faults"]

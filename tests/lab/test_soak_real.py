@@ -18,7 +18,7 @@ SOAK = ROOT / "scripts" / "soak"
 def soaked(out: Path, minutes: int) -> None:
     """Run the script for so long, and look at what it measured."""
     words = [str(SOAK), "--minutes", str(minutes), "--out", str(out)]
-    done = run_until_valid(words, out, timeout=minutes * 60 + 240)
+    done = run_until_valid(words, out, tries=2, timeout=minutes * 60 + 240)
     assert done.returncode == 0, done.stdout + done.stderr
     result = json.loads((out / "result.json").read_text())
     whole = {one["host"] for one in result["footprints"] if one["watched_s"] > minutes * 60 - 70}

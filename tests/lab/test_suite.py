@@ -13,6 +13,7 @@ import pytest
 from overlaycast.lab.experiment.reading import runs
 from overlaycast.lab.faults import faults
 from tests.lab.made_up import ROOT
+from tests.lab.valid import run_until_valid
 
 QUICK = ("all-primaries-at-once", "disk-full", "partition")
 FILES = sorted((ROOT / "experiments").glob("*.yaml"))
@@ -27,7 +28,7 @@ def _marked(file: Path) -> Any:
 def run(file: Path, out: Path, *more: str) -> dict[str, Any]:
     """Run an experiment and return its result, which must be there."""
     words = [sys.executable, "-m", "overlaycast.cli", "lab", "run", str(file), "--out", str(out), *more]
-    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
+    done = run_until_valid(words, out, tries=1, cwd=ROOT, timeout=PATIENCE_S)
     assert done.returncode == 0, done.stdout + done.stderr
     result: dict[str, Any] = json.loads((out / "result.json").read_text())
     return result

@@ -115,14 +115,7 @@ def run(tmp_path: Path, *words: str) -> dict[str, Any]:
     """Run the small experiment and return its result."""
     file, out = tmp_path / "small.yaml", tmp_path / "out"
     file.write_text(SMALL)
-    done = subprocess.run(
-        [*LAB, "run", str(file), "--out", str(out), *words],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=240,
-        cwd=tmp_path,
-    )
+    done = run_until_valid([*LAB, "run", str(file), "--out", str(out), *words], out, tries=1, timeout=240, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     result: dict[str, Any] = json.loads((out / "result.json").read_text())
     return result
