@@ -11,9 +11,9 @@ import subprocess
 
 from overlaycast.agent.hops.child_link import ChildLink
 from overlaycast.agent.hops.downstream import Downstream
-from overlaycast.agent.hops.grants import Admission
 from overlaycast.agent.hops.sockets import open_data_port, tune
 from overlaycast.agent.records.ring import Ring
+from overlaycast.failover.admission import Admission
 from overlaycast.wire.frames import EDGE, Decoder, Start
 
 CUT = """
@@ -36,7 +36,7 @@ async def main() -> None:
     down = Downstream(
         port, ring, 0.025, 4, lambda: False, lambda: None, lambda _, sock: sock.close(), spawn, lambda: 0.0
     )
-    down.rank = 1
+    down.admissions.rank = 1
     with open_data_port("127.0.0.1:0") as other:
         other.setblocking(True)
         with socket.create_connection(other.getsockname()) as child:

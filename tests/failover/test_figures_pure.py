@@ -1,4 +1,4 @@
-"""Histogram, reception, silence limit, redials, grants: the small pure parts."""
+"""Histogram, reception, silence limit, redials: the small pure parts."""
 
 from __future__ import annotations
 
@@ -8,11 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from overlaycast.agent.hops.grants import PER_CHILD, Grants
 from overlaycast.agent.rates.stats import MOST_MS, Histogram, Reception
 from overlaycast.failover.redial import LONGEST_PAUSE, Redials
 from overlaycast.failover.silence import SilenceLimit
-from overlaycast.wire.messages import Accept, Revoke
 
 latencies = st.lists(st.floats(0.05, 100_000), min_size=1, max_size=200)
 
@@ -121,34 +119,6 @@ def test_only_what_is_due_is_dialled_and_only_who_is_wanted() -> None:
     assert redials.due(10.3) == [1, 2]
     redials.keep_only({2})
     assert (redials.planned(1), redials.planned(2)) == (False, True)
-
-
-def accept(child: int, epoch: int) -> Accept:
-    return Accept(epoch=epoch, child=child, name="x", grant=f"{child:016x}{epoch:016x}")
-
-
-def grant(child: int, epoch: int) -> bytes:
-    return bytes.fromhex(f"{child:016x}{epoch:016x}")
-
-
-def test_grants_are_kept_revoked_and_bounded() -> None:
-    grants = Grants()
-    for epoch in range(10):
-        grants.accept(accept(1, epoch))
-        grants.accept(accept(2, epoch))
-    assert len(grants) == 2 * PER_CHILD
-    assert grants.find(grant(1, 0)) is None
-    found = grants.find(grant(1, 9))
-    assert found is not None
-    assert found.child == 1
-    # an order made before the newest announcement does not take that back
-    grants.revoke(Revoke(epoch=8, child=1))
-    newest = grants.of_child(1)
-    assert newest is not None
-    assert (newest.epoch, len(grants)) == (9, 1 + PER_CHILD)
-    grants.revoke(Revoke(epoch=9, child=1))
-    assert grants.of_child(1) is None
-    assert grants.find(b"?" * 16) is None
 
 
 def test_only_a_planned_try_can_be_hastened() -> None:

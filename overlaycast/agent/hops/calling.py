@@ -16,13 +16,12 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
 from overlaycast.agent.hops.sockets import connect_any
-from overlaycast.failover.redial import pause
+from overlaycast.failover.redial import LONGEST_PAUSE, pause
 from overlaycast.wire.frames import Call, encode
 from overlaycast.wire.messages import Accept, Address
 
 AT_ONCE: Final = 16
 MOST_TRIES: Final = 40
-LONGEST_PAUSE: Final = 4.0
 ANSWER_S: Final = 4.0
 """Seconds that a called child has for its HELLO: its own order may still be on the way."""
 

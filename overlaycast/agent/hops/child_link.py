@@ -12,11 +12,11 @@ import socket
 from collections.abc import Callable
 from typing import Final
 
-from overlaycast.agent.hops.grants import Admission
 from overlaycast.agent.hops.read_back import BATCH, Archive, ReadBack
 from overlaycast.agent.hops.sockets import pace
 from overlaycast.agent.records.ring import Cursor, Gone, Ring
 from overlaycast.errors import RemoteProtocolError
+from overlaycast.failover.admission import Admission
 from overlaycast.wire.frames import (
     BACK,
     EDGE,

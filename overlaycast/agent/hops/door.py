@@ -1,8 +1,7 @@
 """The data port: incoming connections, and which of them are admitted.
 
-Owns: the listening socket and connections that have not yet shown a grant: few, and not for long. Refuses: unknown
-grants (after a moment: Accept and Assign travel on different links, the child may be faster), a child whose rank is
-not above ours, more children than the limit, garbage.
+Owns: the listening socket and connections that have not yet shown a grant: few, and not for long. Refuses: garbage,
+and whatever ``failover.admission`` refuses or gives no verdict on within a moment.
 
 A parent that cannot be dialled connects too, with CALL: that connection is passed on to the side that looks for
 parents. A child that we have called is admitted like any other, but must answer with the grant of the call.
@@ -19,9 +18,9 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
-from overlaycast.agent.hops.grants import Admission, Grants
 from overlaycast.agent.hops.sockets import tune
 from overlaycast.errors import RemoteProtocolError
+from overlaycast.failover.admission import HOLD_S, Admission
 from overlaycast.wire.frames import (
     IDLE,
     VERSION,
@@ -39,8 +38,6 @@ from overlaycast.wire.frames import (
 
 HELLO_S: Final = 2.0
 """Seconds in which HELLO must have come."""
-HOLD_S: Final = 1.0
-"""Seconds that a HELLO with a grant that was not announced (yet) is held."""
 MOST_PENDING: Final = 128
 """From all addresses; beyond that the oldest connection of the address that has most makes room."""
 ACCEPTS_PER_TURN: Final = 16
@@ -51,8 +48,8 @@ REST_S: Final = 0.1
 class DoorKeeper(Protocol):
     """What decides about connections that have shown a grant."""
 
-    def verdict(self, admission: Admission, hello: Hello) -> RefuseCode | None:
-        """None: let it in. May raise nothing."""
+    def verdict(self, hello: Hello) -> Admission | RefuseCode | None:
+        """Return who it is, if it may come in; else why not. None: it waits. May raise nothing."""
 
     def admitted(self, sock: socket.socket, decoder: Decoder, admission: Admission, rank: int, asked: Start) -> None:
         """It is in, has this rank and asks for this; the socket is yours."""
@@ -80,16 +77,12 @@ class Door:
     def __init__(
         self,
         sock: socket.socket,
-        grants: Grants,
         keeper: DoorKeeper,
-        ready: Callable[[], bool],
         answer: Callable[[bytes, socket.socket], None],
     ) -> None:
         self.refused = 0
         self._sock = sock
-        self._grants = grants
         self._keeper = keeper
-        self._ready = ready
         self._answer = answer
         self._guests: dict[_Guest, None] = {}  # in order of coming
         self._loop = asyncio.get_running_loop()
@@ -205,17 +198,14 @@ class Door:
                 self._decide(guest)
 
     def _decide(self, guest: _Guest) -> None:
-        if guest.hello is None or guest not in self._guests or not self._ready():
+        if guest.hello is None or guest not in self._guests:
             return
-        admission = self._grants.find(guest.hello.grant)
-        if admission is None:
-            return
-        code = self._keeper.verdict(admission, guest.hello)
-        if code is not None:
-            self._dismiss(guest, code)
-            return
-        self._forget(guest)
-        self._keeper.admitted(guest.sock, guest.decoder, admission, guest.hello.rank, guest.asked)
+        match self._keeper.verdict(guest.hello):
+            case RefuseCode() as code:
+                self._dismiss(guest, code)
+            case Admission() as admission:
+                self._forget(guest)
+                self._keeper.admitted(guest.sock, guest.decoder, admission, guest.hello.rank, guest.asked)
 
     def _forget(self, guest: _Guest) -> None:
         self._stop_timer(guest)

@@ -1,8 +1,7 @@
 """A member's children: which are admitted, what they hear while no data flows, and how far they are.
 
-Owns: the child links and the door. Refuses: to choose children; the coordinator's Accepts do that. The rank rule is
-kept here as well: no child is fed whose rank is not above ours, whatever was announced, so that no combination of late
-orders and local switches closes a cycle.
+Owns: the child links and the door. Refuses: to choose children; the coordinator's Accepts do that, and
+``failover.admission`` says what follows from them.
 """
 
 from __future__ import annotations
@@ -15,10 +14,10 @@ from typing import Any, Final
 from overlaycast.agent.hops.calling import Calls
 from overlaycast.agent.hops.child_link import ChildLink
 from overlaycast.agent.hops.door import Door
-from overlaycast.agent.hops.grants import Admission, Grants
 from overlaycast.agent.hops.read_back import Archive
 from overlaycast.agent.rates.upload import share_of
 from overlaycast.agent.records.ring import Ring
+from overlaycast.failover.admission import Admission, Admissions
 from overlaycast.failover.parents import STANDBY_SLOWDOWN
 from overlaycast.failover.rise import Rise
 from overlaycast.wire.frames import Decoder, Hello, RefuseCode, Start
@@ -26,9 +25,6 @@ from overlaycast.wire.messages import Accept, Assign, ChildReport, Revoke
 
 BREATH: Final = 0.8
 """A silent link gets a heartbeat after this part of the group's interval: what is left is for the way."""
-REVOKED_S: Final = 3.0
-"""A revoked child that is being fed may be moving: it has so long to leave by itself."""
-
 TICK_S: Final = 0.001
 """A loop's clock may count whole milliseconds, so a timer may come a little early."""
 
@@ -60,8 +56,6 @@ class Downstream:
         jitter: Callable[[], float],
         upload_mbit: float | None = None,
     ) -> None:
-        self.rank: int | None = None
-        self.leaving = False
         self._late = False
         self.archive: Archive | None = None
         self.children: dict[int, ChildLink] = {}
@@ -69,17 +63,16 @@ class Downstream:
         self.bytes_out_by_gone = 0
         self._ring = ring
         self._heartbeat_s = heartbeat_s
-        self._most = most
         self._starved = starved
         self._changed = changed
         self._upload_mbit = upload_mbit
         self._sharing = 0
-        self._grants = Grants()
+        self.admissions = Admissions(most)
         self._left_at: dict[int, int] = {}
         self._rise = Rise()
         self._obey: Callable[[Assign], None] = lambda order: None
         self._loop = asyncio.get_running_loop()
-        self.door = Door(sock, self._grants, self, lambda: self.rank is not None, answer)
+        self.door = Door(sock, self, answer)
         self.calls = Calls(self, spawn, jitter)
 
     # --- orders ------------------------------------------------------------------------------------------------
@@ -106,30 +99,31 @@ class Downstream:
 
     def accept(self, order: Accept) -> None:
         """Expect a child, and call it if it cannot come by itself."""
-        self._grants.accept(order)
+        self.admissions.accept(order)
         self.door.announced()
         self.calls.announced(order)
 
     def revoke(self, order: Revoke) -> None:
         """Expect it no more; one that is fed has a moment to leave by itself."""
-        self._grants.revoke(order)
-        if self._grants.of_child(order.child) is None:
+        self.admissions.revoke(order)
+        if not self.admissions.expects(order.child):
             self.calls.drop(order.child)
             self._left_at.pop(order.child, None)
             self._changed()
         child = self.children.get(order.child)
-        if child is not None and child.admission.epoch <= order.epoch:
-            self._loop.call_later(REVOKED_S if child.feeding else 0, self._evict, child)
+        if child is not None:
+            left_s = self.admissions.leave_within_s(order, child.admission.epoch, child.feeding)
+            if left_s is not None:
+                self._loop.call_later(left_s, self._evict, child)
 
     def _evict(self, child: ChildLink) -> None:
-        if self.children.get(child.member) is child and self._grants.of_child(child.member) is None:
+        if self.children.get(child.member) is child and not self.admissions.expects(child.member):
             child.refuse(RefuseCode.UNKNOWN_GRANT)
 
     def set_rank(self, rank: int) -> None:
-        """Our own rank, from the order that we obey. Children whose rank it overtakes have to come again: else one of
-        them, warm until now, could be above us when it asks for records, and a cycle would be closed."""
-        self.rank = rank
-        for child in [child for child in self.children.values() if child.rank <= rank]:
+        """Our own rank, from the order that we obey. Children whose rank it overtakes have to come again."""
+        overtaken = self.admissions.rise(rank, {member: child.rank for member, child in self.children.items()})
+        for child in [self.children[member] for member in overtaken]:
             child.refuse(RefuseCode.RANK)
         self.door.announced()
 
@@ -145,15 +139,9 @@ class Downstream:
 
     # --- the door ----------------------------------------------------------------------------------------------
 
-    def verdict(self, admission: Admission, hello: Hello) -> RefuseCode | None:
-        """May this one come in?"""
-        if self.leaving:
-            return RefuseCode.LEAVING
-        if self.rank is None or hello.rank <= self.rank:
-            return RefuseCode.RANK
-        if len(self.children) >= self._most and admission.child not in self.children:
-            return RefuseCode.FULL
-        return None
+    def verdict(self, hello: Hello) -> Admission | RefuseCode | None:
+        """Who is this, if it may come in; else why not. None: it waits."""
+        return self.admissions.verdict(hello.grant, hello.rank, self.children)
 
     def admitted(self, sock: socket.socket, decoder: Decoder, admission: Admission, rank: int, asked: Start) -> None:
         """A child has come."""
@@ -193,7 +181,7 @@ class Downstream:
     def _closed(self, child: ChildLink, why: str) -> None:
         if self.children.get(child.member) is child:
             del self.children[child.member]
-        if self._grants.of_child(child.member) is not None:
+        if self.admissions.expects(child.member):
             self._left_at[child.member] = child.next_seq
         self.skipped_by_gone += child.skipped
         self.bytes_out_by_gone += child.bytes_out
@@ -246,7 +234,7 @@ class Downstream:
         One that belongs here may be between two links: to be gone before it is back would starve it.
         """
         here = all(child.next_seq >= next_seq for child in self.children.values())
-        away = self._grants.fed() - self.children.keys()
+        away = self.admissions.fed() - self.children.keys()
         return here and all(self._left_at.get(child, 0) >= next_seq for child in away)
 
     def progress(self) -> int:

@@ -1,20 +1,20 @@
 """A member's children in virtual time: which are admitted, and what they hear. Pure.
 
-Owns: the hops downwards. Keeps the rules of the agents' data port (``agent/hops/downstream.py``, which this package may
-not import): a HELLO waits ``HOLD_S`` for its grant; a child that does not rank below us is refused; an order that would
-overtake a child waits (``failover.rise``); a revoked child that is fed has ``REVOKED_S`` to leave by itself; one that
-cannot dial is called.
+Owns: the hops downwards, and calling children that cannot dial. Which children are let in, and which have to go, is
+the agents' own code (``failover.admission``, ``failover.rise``).
 
 Refuses: to choose children; the coordinator's Accepts do that.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol
 
-from overlaycast.failover.redial import pause
+from overlaycast.failover.admission import HOLD_S, Admission, Admissions
+from overlaycast.failover.redial import LONGEST_PAUSE, pause
 from overlaycast.failover.rise import Rise
 from overlaycast.lab.simulate.hop import USER_TIMEOUT_S, End, Hop
 from overlaycast.wire.frames import (
@@ -33,12 +33,8 @@ from overlaycast.wire.frames import (
 )
 from overlaycast.wire.messages import Accept, Assign, ChildReport, Revoke
 
-HOLD_S: Final = 1.0
-REVOKED_S: Final = 3.0
-LONGEST_PAUSE_S: Final = 4.0
-"""Seconds between two calls, at most."""
-PER_CHILD: Final = 4
-"""Newest grants kept per child: an older one may be on its way while a newer is announced."""
+NO_LIMIT: Final = sys.maxsize
+"""Children at once: the coordinator never announces more than a member's out-degree and its promises."""
 
 
 class Owner(End, Protocol):
@@ -77,18 +73,13 @@ class Child:
 
 
 class Downlink:
-    """The forwarding half of a member.
-
-    Attributes:
-        rank: our own, from the newest order; None: no child is admitted yet.
-    """
+    """The forwarding half of a member."""
 
     def __init__(self, owner: Owner, jitter: Callable[[], float]) -> None:
-        self.rank: int | None = None
         self.children: dict[int, Child] = {}
         self._owner = owner
         self._jitter = jitter
-        self._grants: dict[bytes, Accept] = {}
+        self._admissions = Admissions(NO_LIMIT)
         self._held: dict[Hop, Hello] = {}
         self._called: dict[int, Accept] = {}
         self._rise = Rise()
@@ -126,10 +117,7 @@ class Downlink:
 
     def accept(self, order: Accept) -> None:
         """Expect a child, and call it if it cannot come by itself."""
-        self._grants[bytes.fromhex(order.grant)] = order
-        mine = [(one.epoch, grant) for grant, one in self._grants.items() if one.child == order.child]
-        for _, grant in sorted(mine)[:-PER_CHILD]:
-            del self._grants[grant]
+        self._admissions.accept(order)
         self._called.pop(order.child, None)
         if order.addresses:
             self._called[order.child] = order
@@ -140,33 +128,29 @@ class Downlink:
         if self._called.get(order.child) is order:
             if order.child not in self.children:
                 self._owner.call(order.child, order.grant)
-            wait = pause(tries, LONGEST_PAUSE_S, self._jitter)
+            wait = pause(tries, LONGEST_PAUSE, self._jitter)
             self._owner.after(wait, self._call, order, tries + 1)
 
     def revoke(self, order: Revoke) -> None:
         """Expect it no more; one that is fed has a moment to leave by itself."""
-        for grant, accept in list(self._grants.items()):
-            if accept.child == order.child and accept.epoch <= order.epoch:
-                del self._grants[grant]
-        if not self._is_expected(order.child):
+        self._admissions.revoke(order)
+        if not self._admissions.expects(order.child):
             self._called.pop(order.child, None)
         child = self.children.get(order.child)
-        if child is not None and child.epoch <= order.epoch:
-            self._owner.after(REVOKED_S if child.hop.wanted else 0.0, self._evict, order.child, child)
-
-    def _is_expected(self, member: int) -> bool:
-        return any(accept.child == member for accept in self._grants.values())
+        if child is not None:
+            left_s = self._admissions.leave_within_s(order, child.epoch, child.hop.wanted)
+            if left_s is not None:
+                self._owner.after(left_s, self._evict, order.child, child)
 
     def _evict(self, member: int, child: Child) -> None:
-        if self.children.get(member) is child and not self._is_expected(member):
+        if self.children.get(member) is child and not self._admissions.expects(member):
             self._refuse(child.hop, RefuseCode.UNKNOWN_GRANT)
 
     def set_rank(self, rank: int) -> None:
         """Our own rank has come: children that do not rank below it have to come again."""
-        self.rank = rank
-        for child in list(self.children.values()):
-            if child.rank <= rank:
-                self._refuse(child.hop, RefuseCode.RANK)
+        overtaken = self._admissions.rise(rank, {member: child.rank for member, child in self.children.items()})
+        for child in [self.children[member] for member in overtaken]:
+            self._refuse(child.hop, RefuseCode.RANK)
         self._decide_all()
 
     # --- children that come ------------------------------------------------------------------------------------------
@@ -204,18 +188,20 @@ class Downlink:
 
     def _decide(self, hop: Hop) -> None:
         hello = self._held[hop]
-        accept = self._grants.get(hello.grant)
-        if self.rank is None or accept is None:
-            return
-        del self._held[hop]
-        if hello.rank <= self.rank:
-            self._refuse(hop, RefuseCode.RANK)
-            return
-        before = self.children.get(accept.child)
+        match self._admissions.verdict(hello.grant, hello.rank, self.children):
+            case RefuseCode() as code:
+                del self._held[hop]
+                self._refuse(hop, code)
+            case Admission() as admission:
+                del self._held[hop]
+                self._admit(hop, hello, admission)
+
+    def _admit(self, hop: Hop, hello: Hello, admission: Admission) -> None:
+        before = self.children.get(admission.child)
         if before is not None:
             self._forget(before.hop)
             before.hop.close(self._owner)
-        self.children[accept.child] = Child(hop, hello.rank, accept.epoch)
+        self.children[admission.child] = Child(hop, hello.rank, admission.epoch)
         hop.admitted = True
         self._begin(hop, hello.resume_from)
 

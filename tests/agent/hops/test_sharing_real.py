@@ -10,10 +10,10 @@ from contextlib import asynccontextmanager, suppress
 
 from overlaycast.agent.hops.child_link import TURN
 from overlaycast.agent.hops.downstream import Downstream
-from overlaycast.agent.hops.grants import Admission
 from overlaycast.agent.hops.sockets import SO_MAX_PACING_RATE
 from overlaycast.agent.rates.upload import share_of
 from overlaycast.agent.records.ring import Ring
+from overlaycast.failover.admission import Admission
 from overlaycast.wire.frames import EDGE, IDLE, OLDEST, Decoder, Digests, Frame, Heartbeat, Start, Stop, encode
 
 UPLOAD_MBIT = 20.0
@@ -49,7 +49,7 @@ async def forwarder(
     down = Downstream(
         port, ring or Ring(8), 1.0, 16, idle, changed.set, lambda _, sock: sock.close(), here, lambda: 0.0, upload_mbit
     )
-    down.rank = 1
+    down.admissions.rank = 1
     try:
         yield down
     finally:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from overlaycast.errors import LocalProtocolError
+from overlaycast.failover.admission import HOLD_S
 from overlaycast.failover.rise import HOLD_S as RISE_S
 from overlaycast.lab.simulate.agenda import Agenda
-from overlaycast.lab.simulate.downlink import HOLD_S
 from overlaycast.lab.simulate.hop import RECORDS_PER_S, Network
 from overlaycast.lab.simulate.member import Member
 from overlaycast.lab.simulate.node import RING_S, Node
