@@ -62,7 +62,7 @@ class RefusedError(OverlaycastError):
 
 
 class LabError(OverlaycastError):
-    """The testbed could not build, prove or run a network. Never a verdict on the system under test."""
+    """The testbed could not build, prove or run a network. Never a verdict on the system under test, nor bad input."""
 
 
 class MissingError(LabError):

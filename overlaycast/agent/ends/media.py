@@ -106,8 +106,8 @@ class FileInput:
             yield data
 
 
-class PipeInput:
-    """Standard input that is not a file: whatever comes, when it comes."""
+class _LiveInput:
+    """What comes over time. ``most``: bytes taken at once."""
 
     live = True
 
@@ -115,6 +115,10 @@ class PipeInput:
         self._descriptor = descriptor
         self._name = name
         self._most = most
+
+
+class PipeInput(_LiveInput):
+    """Standard input that is not a file: whatever comes, when it comes."""
 
     async def portions(self) -> AsyncIterator[bytes]:
         """Wait for input and take what is there, at most a record's worth at once.
@@ -143,15 +147,8 @@ class PipeInput:
             loop.remove_reader(self._descriptor)
 
 
-class DeviceInput:
+class DeviceInput(_LiveInput):
     """What is always ready, so that nothing can wait for it: ``/dev/null``, ``/dev/zero``. Read in a thread."""
-
-    live = True
-
-    def __init__(self, descriptor: int, name: str, most: int) -> None:
-        self._descriptor = descriptor
-        self._name = name
-        self._most = most
 
     async def portions(self) -> AsyncIterator[bytes]:
         """Read on and on, a record's worth at once.

@@ -15,7 +15,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any, Final, Self
 
-from overlaycast.errors import LabError
+from overlaycast.errors import ConfigError
 from overlaycast.lab.analysis.series import Series
 from overlaycast.lab.results import stored
 from overlaycast.lab.results.result import LinkUse, Result
@@ -128,14 +128,14 @@ def compare(runs: Sequence[StoredRun]) -> Comparison:
     """Return the runs side by side, in their order.
 
     Raises:
-        LabError: they are not of the same experiment.
+        ConfigError: they are not of the same experiment.
     """
     first = runs[0].result
     for run in runs[1:]:
         for field in SAME:
             asked, found = getattr(first, field), getattr(run.result, field)
             if asked != found:
-                raise LabError(f"compare: {field} differs: {asked!r} and {found!r}")
+                raise ConfigError(f"compare: {field} differs: {asked!r} and {found!r}")
     links = _links(runs)
     return Comparison(
         experiment=first.experiment,

@@ -95,10 +95,9 @@ class Membership:
     coordinator: str
     token: str
 
-    def words(self, host: str, folders: Folders, gate: Path | None = None) -> list[str]:
-        """Return the options that all members share; with a gate the token is in that file."""
-        secret = ["--token", self.token] if gate is None else ["--config", str(gate)]
-        member = [self.group, "--coordinator", self.coordinator, *secret]
+    def words(self, host: str, folders: Folders, gate: Path) -> list[str]:
+        """Return the options that all members share. The token is read at the gate: it is no word of a command."""
+        member = [self.group, "--coordinator", self.coordinator, "--config", str(gate)]
         return [*member, "--name", host, "--journal", str(folders.journal(host))]
 
 
@@ -131,7 +130,7 @@ def send(
     membership: Membership,
     folders: Folders,
     file: Path,
-    gate: Path | None = None,
+    gate: Path,
 ) -> list[str]:
     """Return the command of the source."""
     stream = experiment.stream
@@ -151,23 +150,11 @@ def _rate(stream: MediaStream | SyntheticStream | FileStream) -> float | None:
     return None if isinstance(stream, MediaStream) else stream.rate_mbit
 
 
-def join(
-    host: str, membership: Membership, folders: Folders, gate: Path | None = None, output: str | None = None
-) -> list[str]:
-    """Return the command of a receiver; ``output`` is its own file in ``folders`` by default."""
-    to = str(folders.output(host)) if output is None else output
-    return overlaycast("join", *membership.words(host, folders, gate), "--output", to, "--overwrite")
+def join(host: str, membership: Membership, folders: Folders, gate: Path, output: str) -> list[str]:
+    """Return the command of a receiver."""
+    return overlaycast("join", *membership.words(host, folders, gate), "--output", output, "--overwrite")
 
 
-def backup(host: str, membership: Membership, folders: Folders, gate: Path | None = None) -> list[str]:
+def backup(host: str, membership: Membership, folders: Folders, gate: Path) -> list[str]:
     """Return the command of a backup relay."""
     return overlaycast("relay", *membership.words(host, folders, gate), "--backup")
-
-
-def shown(words: Sequence[str]) -> str:
-    """Return a command as a user would type it, without its token."""
-    start = words.index("overlaycast.cli") + 1 if "overlaycast.cli" in words else 0
-    plain = [*words[start:]]
-    if "--token" in plain:
-        plain[plain.index("--token") + 1] = "…"
-    return " ".join(["overlaycast", *plain])
