@@ -52,7 +52,6 @@ class Pipe:
         self._delay = round(wish.delay_ms * _NS_PER_MS)
         self._jitter = round(wish.jitter_ms * _NS_PER_MS)
         self._loss, self._duplicate = wish.loss, wish.duplicate
-        self.plain = not (self._loss or self._duplicate or self._jitter)
 
     def offer(self, now: int, frame: bytes) -> bool:
         """Put a frame in. Returns True if the direction was empty before and is not now (its head needs a timer)."""
