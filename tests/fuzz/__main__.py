@@ -32,7 +32,21 @@ from tests.fuzz.strangers import Strangers
 from tests.fuzz.victims import Victims
 
 ALL_REACHED: Final = 1000
-"""From so many steps on every kind must have been said."""
+"""From so many steps on every kind must have been said, and these answers heard."""
+ANSWERS: Final = (
+    "member hears welcome",
+    "member hears assign",
+    "member hears ping",
+    "http answers 200",
+    "http answers 422",
+    "data link answers Data",
+    "data link answers Refuse",
+    "dials with Hello",
+    "dials with Call",
+    "victim-live says report",
+    "victim-live says not-receiving",
+    "victim-sender says contents",
+)
 
 
 def main() -> int:
@@ -167,7 +181,7 @@ async def _judge(honest: Honest) -> None:
 
 
 def _judge_reached(campaign: Campaign, requests: Requests) -> None:
-    """Nothing that travels was left out."""
+    """Nothing that travels was left out, and it was said to those who listened."""
     wanted = {f"member {kind_of(model)}" for model in FROM_MEMBER}
     wanted |= {f"coordinator {kind_of(model)}" for model in FROM_COORDINATOR}
     wanted |= {f"frame {frame.__name__}" for frame in FRAMES}
@@ -175,6 +189,10 @@ def _judge_reached(campaign: Campaign, requests: Requests) -> None:
     missing = sorted(wanted - set(campaign.reached))
     if missing:
         raise FoundError(f"never said: {', '.join(missing)}")
+    heard = " ".join(campaign.heard)
+    unheard = [answer for answer in ANSWERS if answer not in heard]
+    if unheard:
+        raise FoundError(f"never heard, so the programs were not in the states that matter: {', '.join(unheard)}")
 
 
 if __name__ == "__main__":
