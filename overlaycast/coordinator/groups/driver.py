@@ -16,7 +16,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from typing import Any, Final
 
 from overlaycast.coordinator.bounds.allowance import Allowance
 from overlaycast.coordinator.groups.protocol import GroupOverlay, OverlayMaker
+from overlaycast.coordinator.members.connections import Connected, Connections
 from overlaycast.coordinator.members.link import COME_AGAIN, MemberLink, Traffic
 from overlaycast.coordinator.members.measure import EchoInbox, Found, Measurer
 from overlaycast.coordinator.state.journal import EventLog
@@ -47,8 +47,6 @@ log = logging.getLogger(__name__)
 _INBOX_LIMIT: Final = 4096
 _TURN_LIMIT: Final = 1024
 _KEEP_SHARE: Final = 5
-MUTE_S: Final = 10.0
-"""A member that has answered no echo for so long leaves its place when its address has no more."""
 _LOCKED_RETRY_S: Final = 0.1
 _LOCKED_LINES_PER_S: Final = 1 / 60
 _SHORTEST_WAIT: Final = 0.002
@@ -83,17 +81,6 @@ class _Wake:
 _Item = _Said | _Gone | _Measured | _Wake
 
 
-@dataclass(slots=True)
-class _Connected:
-    """What the driver holds of a member: its link and the echo replies that measuring waits for."""
-
-    link: MemberLink
-    echoes: EchoInbox
-    role: str
-    name: str
-    since: float
-
-
 class GroupDriver:
     """Drives one group. ``run`` is its loop; everything else is called by links and HTTP routes."""
 
@@ -118,8 +105,7 @@ class GroupDriver:
             maker.new(row.settings, row.key) if kept is None else maker.restore(row.settings, row.key, kept[0], clock())
         )
         self._secrets = store.secrets(row.name)
-        self._connected: dict[int, _Connected] = {}
-        self._blocks: Counter[str] = Counter()
+        self._connected = Connections()
         self._inbox: asyncio.Queue[_Item] = asyncio.Queue(_INBOX_LIMIT)
         self._outbox: list[tuple[int, CoordinatorMessage]] = []
         self._measuring: dict[int, asyncio.Task[None]] = {}
@@ -130,7 +116,6 @@ class GroupDriver:
         self._unkept = False
         self._keep_not_before = 0.0
         self._locked_lines = Allowance(_LOCKED_LINES_PER_S, 1, clock())
-        self._past = Traffic()
         self.closing = False
 
     # --- called by links ---------------------------------------------------------------------------------------
@@ -145,7 +130,7 @@ class GroupDriver:
         now = self._clock()
         member = self._resumed(request, now)
         if member is None:
-            if request.role == "source" and self._source_linked():
+            if request.role == "source" and self._connected.has_source():
                 raise RefusedError("source-taken", f"group {self.row.name} has a source already")
             member = self.overlay.join(request, now)
             secret = new_token()
@@ -160,13 +145,10 @@ class GroupDriver:
             assert request.resume is not None
             secret = request.resume.secret
             kind = "resumed"
-        self._connect(member, link, request.role, request.name)
-        self._connected[member].echoes.answered = kind == "resumed"  # it is not asked again
         details: dict[str, Any] = {"name": request.name, "role": request.role, "host": link.host}
-        if namesakes := [
-            other for other, one in self._connected.items() if one.name == request.name and other != member
-        ]:
+        if namesakes := [other for other in self._connected.named(request.name) if other != member]:
             details["namesakes"] = namesakes
+        self._connect(member, link, request, kind == "resumed")
         self.log.add(now, kind, member, details)
         # not sent before it is kept, like everything else
         self._outbox.insert(0, (member, Welcome(member=member, secret=secret, settings=self.row.settings)))
@@ -201,39 +183,35 @@ class GroupDriver:
 
     def connected_at(self, block: str) -> int:
         """How many members have a link from this address (``bounds.address``)."""
-        return self._blocks[block]
+        return self._connected.at(block)
 
     def make_room(self, block: str) -> bool:
         """Put out the oldest member at an address that has not answered an echo for long; False: there is none."""
         now = self._clock()
-        for member, one in self._connected.items():
-            mute = not one.echoes.answered and now - one.since >= MUTE_S
-            if mute and one.link.block == block and one.role != "source":
-                self._disconnect(member).cut("never answered, and its address has no more places")
-                self.log.add(now, "disconnected", member, {"reason": "never answered an echo"})
-                self.overlay.disconnected(member, now)
-                self._unkept = True
-                return True
-        return False
+        member = self._connected.mute_at(block, now)
+        if member is None:
+            return False
+        self._disconnect(member).cut("never answered, and its address has no more places")
+        self.log.add(now, "disconnected", member, {"reason": "never answered an echo"})
+        self.overlay.disconnected(member, now)
+        self._unkept = True
+        return True
 
     def traffic(self) -> Traffic:
         """Return what has crossed this group's control links since the start of the coordinator."""
-        total = Traffic(self._past.messages_in, self._past.messages_out, self._past.bytes_in, self._past.bytes_out)
-        for one in self._connected.values():
-            _add(total, one.link.traffic)
-        return total
+        return self._connected.traffic()
 
     def end(self, reason: str) -> None:
         """Tell all members that the group is over, and close their links."""
         self.closing = True
-        for one in self._connected.values():
-            one.link.send(Ended(reason=reason))
+        for link in self._connected.links():
+            link.send(Ended(reason=reason))
 
     def abandon(self) -> None:
         """Say and hear nothing any more; members come again, to the driver that takes over."""
         self.closing = True
-        for one in self._connected.values():
-            one.link.cut("the coordinator brings this group back", COME_AGAIN)
+        for link in self._connected.links():
+            link.cut("the coordinator brings this group back", COME_AGAIN)
 
     async def run(self) -> None:
         """Turn the loop until cancelled. What a member waits for was kept before it was sent, so any moment will do."""
@@ -334,9 +312,7 @@ class GroupDriver:
     def _send_outbox(self) -> None:
         outbox, self._outbox = self._outbox, []
         for member, message in outbox:
-            one = self._connected.get(member)
-            if one is not None:
-                one.link.send(message)
+            self._connected.send(member, message)
 
     def _deliver(self) -> None:
         self._send_outbox()
@@ -365,25 +341,18 @@ class GroupDriver:
         self._store.drop_secrets(self.row.name, known)
         self._secrets = {member: secret for member, secret in self._secrets.items() if member in known}
 
-    def _source_linked(self) -> bool:
-        return any(one.role == "source" for one in self._connected.values())
-
-    def _connect(self, member: int, link: MemberLink, role: str, name: str) -> None:
+    def _connect(self, member: int, link: MemberLink, request: Subscribe, resumed: bool) -> None:
         if member in self._connected:
             self._disconnect(member).cut("replaced by a newer link")
-        self._connected[member] = _Connected(link, EchoInbox(), role, name, self._clock())
-        self._blocks[link.block] += 1
+        echoes = EchoInbox()
+        echoes.answered = resumed  # it is not asked again
+        self._connected.add(member, Connected(link, echoes, request.role, request.name, self._clock()))
 
     def _disconnect(self, member: int) -> MemberLink:
         """Take a member's link away; being measured ends with it, and the overlay asks anew when the member is back."""
-        link = self._connected.pop(member).link
-        self._blocks[link.block] -= 1
-        if not self._blocks[link.block]:
-            del self._blocks[link.block]
         if member in self._measuring:
             self._measuring.pop(member).cancel()
-        _add(self._past, link.traffic)
-        return link
+        return self._connected.remove(member)
 
     def _start_measuring(self, member: int) -> None:
         one = self._connected.get(member)
@@ -394,7 +363,7 @@ class GroupDriver:
         task = self._measuring[member] = asyncio.create_task(self._measure(member, one))
         task.add_done_callback(self._measuring_done)
 
-    async def _measure(self, member: int, one: _Connected) -> None:
+    async def _measure(self, member: int, one: Connected) -> None:
         found = await self._measurer.measure(self.row.name, one.link, one.echoes)
         del self._measuring[member]
         await self._inbox.put(_Measured(member, one.link, found))
@@ -404,13 +373,6 @@ class GroupDriver:
             self._defect = error
             with suppress(asyncio.QueueFull):
                 self._inbox.put_nowait(_Wake())
-
-
-def _add(total: Traffic, more: Traffic) -> None:
-    total.messages_in += more.messages_in
-    total.messages_out += more.messages_out
-    total.bytes_in += more.bytes_in
-    total.bytes_out += more.bytes_out
 
 
 def refusal(error: RefusedError) -> Refused:

@@ -195,7 +195,7 @@ async def test_a_member_that_does_not_read_is_cut_off(start: Start) -> None:
         token = await running.create()
         async with member_link(running) as anna:
             await welcome(anna, token)
-            link = running.groups.get("demo")._connected[1].link
+            (link,) = running.groups.get("demo")._connected.links()
             # nothing is awaited here, so the writer cannot keep up: the queue fills as with a peer that reads nothing
             for number in range(20_000):
                 link.send(Assign(epoch=number, rank=1, depth=1, parent=None))

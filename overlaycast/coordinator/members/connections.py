@@ -1,0 +1,107 @@
+"""The control links of one group's members, by member id.
+
+Owns: one link per member, how many there are at each address, and what has crossed them all. Refuses: how a link ends,
+and what follows from it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from overlaycast.coordinator.members.link import MemberLink, Traffic
+from overlaycast.coordinator.members.measure import EchoInbox
+from overlaycast.wire.messages import CoordinatorMessage
+
+MUTE_S: Final = 10.0
+"""A member that has answered no echo for so long leaves its place when its address has no more."""
+
+
+@dataclass(slots=True)
+class Connected:
+    """A member's link, and the echo replies that measuring waits for. ``since``: seconds of the caller's clock."""
+
+    link: MemberLink
+    echoes: EchoInbox
+    role: str
+    name: str
+    since: float
+
+
+class Connections:
+    """The members that have a link."""
+
+    def __init__(self) -> None:
+        self._connected: dict[int, Connected] = {}
+        self._blocks: Counter[str] = Counter()
+        self._past = Traffic()
+
+    def __len__(self) -> int:
+        return len(self._connected)
+
+    def __contains__(self, member: int) -> bool:
+        return member in self._connected
+
+    def get(self, member: int) -> Connected | None:
+        """Return a member's connection; None: it has none."""
+        return self._connected.get(member)
+
+    def links(self) -> Iterator[MemberLink]:
+        """Yield all links."""
+        return (one.link for one in self._connected.values())
+
+    def at(self, block: str) -> int:
+        """Return how many there are at an address (``bounds.address``)."""
+        return self._blocks[block]
+
+    def named(self, name: str) -> list[int]:
+        """Return the members of this name."""
+        return [member for member, one in self._connected.items() if one.name == name]
+
+    def has_source(self) -> bool:
+        """Whether a source is among them."""
+        return any(one.role == "source" for one in self._connected.values())
+
+    def mute_at(self, block: str, now: float) -> int | None:
+        """Return the oldest member at an address that has not answered an echo for long; None: there is none."""
+        for member, one in self._connected.items():
+            mute = not one.echoes.answered and now - one.since >= MUTE_S
+            if mute and one.link.block == block and one.role != "source":
+                return member
+        return None
+
+    def add(self, member: int, connected: Connected) -> None:
+        """Take a link; the member has none."""
+        self._connected[member] = connected
+        self._blocks[connected.link.block] += 1
+
+    def remove(self, member: int) -> MemberLink:
+        """Forget a member's link, and return it."""
+        link = self._connected.pop(member).link
+        self._blocks[link.block] -= 1
+        if not self._blocks[link.block]:
+            del self._blocks[link.block]
+        _add(self._past, link.traffic)
+        return link
+
+    def send(self, member: int, message: CoordinatorMessage) -> None:
+        """Send a message, if the member has a link."""
+        if (one := self._connected.get(member)) is not None:
+            one.link.send(message)
+
+    def traffic(self) -> Traffic:
+        """Return what has crossed all links so far, those that have ended too."""
+        total = Traffic()
+        _add(total, self._past)
+        for link in self.links():
+            _add(total, link.traffic)
+        return total
+
+
+def _add(total: Traffic, more: Traffic) -> None:
+    total.messages_in += more.messages_in
+    total.messages_out += more.messages_out
+    total.bytes_in += more.bytes_in
+    total.bytes_out += more.bytes_out
