@@ -44,6 +44,7 @@ log = logging.getLogger(__name__)
 _WRITE_LIMIT: Final = 10.0
 _BURST_S: Final = 4.0  # a member may say at once what it may say in so many seconds
 _BYTES_PER_S: Final = 512 * 1024
+_REASON_BYTES: Final = 123
 POLICY: Final = 1008
 GOING_AWAY: Final = 1001
 COME_AGAIN: Final = 1012
@@ -121,7 +122,7 @@ class MemberLink:
         self._queue.append(text)
         self._queued += len(text)
         if isinstance(message, Refused | Ended):
-            self._ending = message.reason[:100]
+            self._ending = _short(message.reason)
         if self._queued > self._settings.unread_limit_kib * 1024:
             self.cut("too much unread")
         self._news.set()
@@ -132,7 +133,7 @@ class MemberLink:
             self._code = code
         self._queue.clear()
         self._queued = 0
-        self._ending = self._ending or reason
+        self._ending = self._ending or _short(reason)
         if self._pump is not None:
             self._pump.cancel()
 
@@ -172,6 +173,11 @@ class MemberLink:
         if not self._messages.take(1, now) or not self._bytes.take(len(text), now):
             raise RemoteProtocolError(f"more than {self._settings.messages_per_s:g} messages a second, or too large")
         return text
+
+
+def _short(reason: str) -> str:
+    """Return what fits into the last frame of a WebSocket."""
+    return reason.encode()[:_REASON_BYTES].decode(errors="ignore")
 
 
 def plain_host(host: str) -> str:

@@ -21,6 +21,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from overlaycast.coordinator.bounds.address import block_of
 from overlaycast.coordinator.bounds.allowance import Allowance
 from overlaycast.coordinator.members.link import plain_host
+from overlaycast.coordinator.web.defects import Defects
 from overlaycast.coordinator.web.frames import FrameCounter
 from overlaycast.coordinator.web.newcomers import Newcomers
 
@@ -179,7 +180,7 @@ def in_front(protocol: type[asyncio.Protocol] | None, ours: type[asyncio.Protoco
     return type(ours.__name__, (ours, protocol), bounds)
 
 
-def bounded_app(app: ASGIApp) -> ASGIApp:
+def bounded_app(app: ASGIApp, defects: Defects) -> ASGIApp:
     """Return ``app`` between a head that is complete, and the wait for the next or for the end."""
 
     async def serve(scope: Scope, receive: Receive, send: Send) -> None:
@@ -192,6 +193,8 @@ def bounded_app(app: ASGIApp) -> ASGIApp:
         scope[SCOPE_KEY] = connection
         try:
             await app(scope, receive, send)
+        except Exception as error:
+            defects.say("a request failed" if scope["type"] == "http" else "a link failed", error)
         finally:
             if scope["type"] == "websocket":
                 connection.close_soon()

@@ -44,10 +44,10 @@ class Door:
         finally:
             reader.cancel()
             await asyncio.wait({reader})
-            if not reader.cancelled() and (error := reader.exception()) is not None:
-                log.critical("a link failed", exc_info=error)
             link.cut("the coordinator ends this link")  # if it has not ended already
             await asyncio.wait({writer})
+        if not reader.cancelled():
+            reader.result()  # raises what our own defect is
 
     async def _listen(self, link: MemberLink, connection: Connection) -> None:
         try:

@@ -186,6 +186,10 @@ def say_errors_in_one_line(app: FastAPI) -> None:
     async def state_unusable(_: Request, error: StateError) -> JSONResponse:
         return JSONResponse({"error": str(error)}, 503)
 
+    @app.exception_handler(Exception)
+    async def failed(_: Request, error: Exception) -> JSONResponse:
+        return JSONResponse({"error": f"the coordinator failed over this request: {type(error).__name__}"}, 500)
+
     @app.exception_handler(RequestValidationError)
     async def malformed(_: Request, error: RequestValidationError) -> JSONResponse:
         first = error.errors()[0]

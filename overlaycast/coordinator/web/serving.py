@@ -20,6 +20,7 @@ from fastapi import FastAPI
 from overlaycast.coordinator.bounds.settings import CoordinatorSettings
 from overlaycast.coordinator.web.complaints import bound_complaints
 from overlaycast.coordinator.web.connections import BoundedHttp, BoundedLink, bounded_app, in_front
+from overlaycast.coordinator.web.defects import Defects
 from overlaycast.coordinator.web.listeners import BACKLOG
 from overlaycast.coordinator.web.newcomers import Newcomers
 from overlaycast.wire.messages import MAX_MESSAGE
@@ -34,8 +35,9 @@ _FRAMES_A_MESSAGE: Final = 10
 class _Server(uvicorn.Server):
     """uvicorn's server with our signals: SIGTERM and SIGINT end it, a second one at once."""
 
-    def __init__(self, config: uvicorn.Config, before_shutdown: Callable[[], None]) -> None:
+    def __init__(self, config: uvicorn.Config, before_shutdown: Callable[[], None], defects: Defects) -> None:
         super().__init__(config)
+        self._defects = defects
         self._before_shutdown = before_shutdown
 
     @contextlib.contextmanager
@@ -43,9 +45,12 @@ class _Server(uvicorn.Server):
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.handle_exit, number, None)
+        before = loop.get_exception_handler()
+        loop.set_exception_handler(self._defects.heard)
         try:
             yield
         finally:
+            loop.set_exception_handler(before)
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.remove_signal_handler(number)
 
@@ -82,7 +87,8 @@ def make_server(
         "forwarded_allow_ips": list(settings.trusted_proxy),
     }
     bound_complaints()
-    config = uvicorn.Config(bounded_app(app), **options)
+    defects = Defects()
+    config = uvicorn.Config(bounded_app(app, defects), **options)
     config.load()
     config.http_protocol_class = in_front(
         config.http_protocol_class,
@@ -93,4 +99,4 @@ def make_server(
     config.ws_protocol_class = in_front(
         config.ws_protocol_class, BoundedLink, frames_per_s=_FRAMES_A_MESSAGE * settings.messages_per_s
     )
-    return _Server(config, before_shutdown)
+    return _Server(config, before_shutdown, defects)
