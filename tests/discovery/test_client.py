@@ -9,6 +9,8 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import pytest
+
 from overlaycast.discovery.client import TraceClient
 from overlaycast.discovery.route import Route
 
@@ -78,6 +80,15 @@ async def test_a_worker_that_lacks_privileges_or_babbles_means_no_routes() -> No
     for program in (MISSES, BABBLES):
         async with client(program, limit=1.5) as asking:
             assert await asking.route("192.0.2.1") is None
+
+
+async def test_a_tracing_process_that_does_not_end_by_itself_is_killed() -> None:
+    async with client("import time; time.sleep(600)", limit=0.1) as asking:
+        assert await asking.route("192.0.2.1") is None
+        pid = asking.pid
+        assert pid is not None
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
 
 
 async def test_the_real_worker_finds_this_very_host() -> None:
