@@ -1,4 +1,4 @@
-"""The overlay: who feeds whom, decided without a clock, without chance and without I/O.
+"""The overlay: which member feeds which, decided without a clock, without chance and without I/O.
 
 ``Overlay`` (overlay.py) is the one object that drivers call; ``Measurement`` and ``Event`` are its vocabulary.
 The other modules own one idea each and share the state of one group, ``group.Group``.

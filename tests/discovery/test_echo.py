@@ -1,4 +1,4 @@
-"""The echo probe's arithmetic, and that nobody can look faster than he is by answering something else."""
+"""The echo probe's arithmetic, and that no member can look faster than it is by answering something else."""
 
 from __future__ import annotations
 

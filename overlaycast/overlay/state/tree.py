@@ -1,4 +1,4 @@
-"""Who feeds whom. Keeps the tree's invariants and chooses nothing.
+"""Which member feeds which. Keeps the tree's invariants and chooses nothing.
 
 Owns: parent, children, rank, height and size of the members. Refuses: choosing, promises, messages.
 
