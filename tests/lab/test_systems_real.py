@@ -6,7 +6,6 @@ import json
 import shutil
 import socket
 import struct
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any, get_args
@@ -22,7 +21,7 @@ from overlaycast.lab.topology.loading import load_topology
 from tests.lab.inside import FIGURE_2A, inside
 from tests.lab.made_up import ROOT
 from tests.lab.valid import run_until_valid
-from tests.wire.test_dissector import SCRIPT
+from tests.wireshark import dissected
 
 pytestmark = pytest.mark.lab
 
@@ -148,9 +147,8 @@ def test_captures_are_read_by_wireshark_and_junit_by_ci(tmp_path: Path) -> None:
     result = run(tmp_path, "--capture", "--junit", str(tmp_path / "ci.xml"))
     assert set(result["captures"]["links"]) == {link["name"] for link in result["links"]}
     capture = tmp_path / "out" / "captures" / "core1-B.pcap"
-    words = ["tshark", "-r", str(capture), "-X", f"lua_script:{SCRIPT}", "-Y", "overlaycast"]
-    words += ["-T", "fields", "-e", "overlaycast.kind"]
-    seen = subprocess.run(words, capture_output=True, text=True, check=True, env={"HOME": str(tmp_path)}).stdout
+    words = ["-Y", "overlaycast", "-T", "fields", "-e", "overlaycast.kind"]
+    seen = dissected(capture, *words, environment={"HOME": str(tmp_path)})
     kinds = [kind for line in seen.split() for kind in line.split(",")]
     assert {"1", "4", "5"} <= set(kinds)  # HELLO, DATA, HEARTBEAT
     assert kinds.count("4") >= result["records"]

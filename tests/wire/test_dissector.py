@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
 
 from overlaycast.wire.frames import IDLE, Call, Data, End, Heartbeat, Hello, Refuse, RefuseCode, Start, Stop, encode
+from tests.wireshark import dissected
 
-SCRIPT = Path(__file__).parents[2] / "wireshark" / "overlaycast.lua"
 FIELDS = [
     "kind",
     "seq",
@@ -40,10 +39,9 @@ def read(tmp_path: Path, segments: list[tuple[bool, bytes]]) -> list[dict[str, s
         packets.append(Ether() / IP(src=ends[0], dst=ends[1]) / tcp / data)
         sent[from_child] += len(data)
     wrpcap(str(capture), packets)
-    command = ["tshark", "-r", str(capture), "-X", f"lua_script:{SCRIPT}", "-T", "fields", "-E", "separator=|"]
-    command += [part for name in FIELDS for part in ("-e", f"overlaycast.{name}")]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, env={"TZ": "UTC", "HOME": str(tmp_path)})
-    return [dict(zip(FIELDS, line.split("|"), strict=True)) for line in done.stdout.splitlines()]
+    words = ["-T", "fields", "-E", "separator=|", *(part for name in FIELDS for part in ("-e", f"overlaycast.{name}"))]
+    lines = dissected(capture, *words, environment={"TZ": "UTC", "HOME": str(tmp_path)}).splitlines()
+    return [dict(zip(FIELDS, line.split("|"), strict=True)) for line in lines]
 
 
 def test_every_kind_of_frame_is_read(tmp_path: Path) -> None:
