@@ -93,7 +93,12 @@ def _is_host(host: str, netloc: str) -> bool:
         except ValueError:
             return False
     try:
-        name = host.encode("idna").decode().removesuffix(".")
+        return is_host_name(host.encode("idna").decode())
     except UnicodeError:
         return False
+
+
+def is_host_name(text: str) -> bool:
+    """Return whether this is a name as in RFC 1123, or one with an underscore, which hosts in the wild have."""
+    name = text.removesuffix(".")
     return 0 < len(name) <= 253 and all(_LABEL.fullmatch(label) for label in name.split("."))

@@ -68,7 +68,7 @@ def test_every_journal_entry_is_described_with_its_fields() -> None:
 
 
 def test_every_frame_is_described() -> None:
-    described = re.findall(r"^\| (\d) `([A-Z]+)` \|", protocol("Frames"), re.MULTILINE)
+    described = re.findall(r"^\| (\d+) `([A-Z]+)` \|", protocol("Frames"), re.MULTILINE)
     assert described == [(str(int(kind)), kind.name) for kind in Kind]
 
 

@@ -5,7 +5,7 @@
 local overlaycast = Proto("overlaycast", "overlaycast data link")
 
 local HEADER = 24
-local KINDS = { [1] = "HELLO", [2] = "START", [3] = "STOP", [4] = "DATA", [5] = "HEARTBEAT", [6] = "END", [7] = "REFUSE", [8] = "CALL", [9] = "DIGESTS" }
+local KINDS = { [1] = "HELLO", [2] = "START", [3] = "STOP", [4] = "DATA", [5] = "HEARTBEAT", [6] = "END", [7] = "REFUSE", [8] = "CALL", [9] = "DIGESTS", [10] = "CHALLENGE", [11] = "PROOF" }
 local REFUSALS = { [1] = "version", [2] = "unknown grant", [3] = "full", [4] = "rank", [5] = "gone", [6] = "leaving", [7] = "protocol" }
 local LARGEST = 65536
 
@@ -27,7 +27,8 @@ local f = {
   grant = ProtoField.bytes("overlaycast.grant", "Grant"),
   oldest = ProtoField.uint64("overlaycast.oldest", "Oldest record held"),
   first_seq = ProtoField.uint64("overlaycast.first_seq", "First record"),
-  digest = ProtoField.bytes("overlaycast.digest", "SHA-256"),
+  digest = ProtoField.bytes("overlaycast.digest", "Digest"),
+  nonce = ProtoField.bytes("overlaycast.nonce", "Nonce"),
 }
 overlaycast.fields = f
 
@@ -54,8 +55,10 @@ local function dissect_body(kind, body, tree)
     tree:add(f.digest, body(8, 32))
   elseif kind == 8 then
     tree:add(f.grant, body(0, 16))
-  elseif kind == 9 then
+  elseif kind == 9 or kind == 11 then
     tree:add(f.digest, body)
+  elseif kind == 10 then
+    tree:add(f.nonce, body)
   end
 end
 

@@ -19,6 +19,7 @@ from typing import Any, Final
 from overlaycast.agent.console import Console
 from overlaycast.agent.control import ControlLink
 from overlaycast.agent.departure import within
+from overlaycast.agent.hops.permission import Permission
 from overlaycast.agent.node import Node, Setup
 from overlaycast.agent.parts import Membership
 from overlaycast.agent.subscription import subscription
@@ -42,6 +43,7 @@ class Agent:
         self._outcome: asyncio.Future[int] = self._loop.create_future()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._console = Console(setup.options.name)
+        self._permission = Permission(setup.options.allow_local, self.say)
         self._control = ControlLink(setup.options.coordinator, self._subscription, self._heard, self.say, self._rng)
 
     # --- life --------------------------------------------------------------------------------------------------
@@ -128,9 +130,10 @@ class Agent:
         self._control.send(message)
 
     def _subscription(self, local: str) -> Subscribe:
-        port = self._setup.port.getsockname()[1]
+        self._permission.coordinator_at(local)
+        bound_to = self._setup.port.getsockname()[:2]
         resume = self._node.resume() if self._node else None
-        return subscription(self._options, self._setup.role, port, local, resume)
+        return subscription(self._options, self._setup.role, bound_to, local, resume)
 
     # --- what the coordinator says -----------------------------------------------------------------------------
 
@@ -148,7 +151,9 @@ class Agent:
             self.journal(Welcomed(member=message.member))
             self._membership = membership = Membership(message.member, message.secret)
             # where our input or output does not fit the group, the error is all we say
-            self._node = Node(self._setup, message.settings, membership, self, self._console, self._rng)
+            self._node = Node(
+                self._setup, message.settings, membership, self, self._console, self._rng, self._permission
+            )
         else:
             anew = membership.member != message.member
             membership.member, membership.secret = message.member, message.secret
@@ -157,3 +162,7 @@ class Agent:
                 return
             self.journal(Welcomed(member=message.member))
         self.say(f"member {message.member} of {self._options.group}")
+        if message.namesakes:
+            who, they = ("member", "has") if len(message.namesakes) == 1 else ("members", "have")
+            others = f"{who} {', '.join(map(str, message.namesakes))} {they}"
+            self.say(f"{others} the name {self._options.name} too, so logs do not tell you apart (--name)")

@@ -56,6 +56,7 @@ from overlaycast.wire.messages import (
     Revoke,
     Role,
 )
+from overlaycast.wire.proof import proof
 
 PROGRESS_S: Final = 1.0
 SAMPLE_S: Final = 0.2
@@ -88,16 +89,19 @@ class Node:
         program: Program,
         console: Console,
         rng: random.Random,
+        permitted: Callable[[str], bool],
     ) -> None:
         self._setup = setup
         self._settings = settings
         self._membership = membership
         self._program = program
         self._rng = rng
+        self._permitted = permitted
         self._reception = Reception(time.monotonic())
         changed = asyncio.Event()
         ring = Ring(max(2, setup.options.ring_mb * (1 << 20) // SLAB_BYTES))
         downstream = self._downstream(ring, changed.set)
+        downstream.door.prove = lambda challenge: proof(membership.secret, challenge)
         if setup.role == "source":
             feed, delivery = self._source(ring, downstream, changed)
         else:
@@ -126,13 +130,14 @@ class Node:
             lambda grant, sock: self._parts.feed.answer(grant, sock),
             self._program.spawn,
             self._rng.random,
+            self._permitted,
             # a file takes what the links give; a live stream leaves room for other traffic
             options.upload_mbit if settings.mode == "live" else None,
         )
 
     def _receiver(self, ring: Ring, downstream: Downstream) -> tuple[Feed, Delivery]:
         settings, output = self._settings, self._setup.output
-        uplink = Uplink(ring, settings, self._start_mark(), self, self._program.spawn, self._rng)
+        uplink = Uplink(ring, settings, self._start_mark(), self, self._program.spawn, self._rng, self._permitted)
         if settings.mode == "file":
             kept = output or Spool()
             return uplink, FileReceiver(kept, ring, uplink, downstream, self._program, self._output_failed)

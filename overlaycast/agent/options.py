@@ -20,6 +20,7 @@ from overlaycast.settings import EndpointText, Settings
 from overlaycast.tokens import parse_token, read_token
 from overlaycast.wire.frames import MAX_RECORD
 from overlaycast.wire.group import GroupName, Mode
+from overlaycast.wire.hosts import ACCEPTED, is_host, is_literal
 from overlaycast.wire.messages import Name, Token
 
 TS_RECORD = 42 * 188
@@ -42,6 +43,17 @@ def _mbit(text: Any) -> Any:
 Rate = Annotated[float | None, BeforeValidator(_mbit)]
 
 
+def _host(text: str) -> str:
+    """Return a host as it travels: an international name in its ASCII form."""
+    try:
+        host = text if is_literal(text) else text.encode("idna").decode()
+    except UnicodeError:
+        host = ""
+    if not is_host(host):
+        raise ValueError(ACCEPTED)
+    return host
+
+
 def _default_name() -> str:
     host = re.sub(r"[^A-Za-z0-9_.-]", "-", socket.gethostname())[:40] or "host"
     return f"{host if host[0].isalnum() else 'h' + host}-{os.getpid()}"
@@ -62,10 +74,15 @@ class NodeOptions(Settings):
     listen: EndpointText | None = Field(
         None, description="data port, HOST:PORT; default: the first free port of 8471 to 8570"
     )
-    advertise: str | None = Field(
+    advertise: Annotated[str, AfterValidator(_host)] | None = Field(
         None,
-        max_length=64,
-        description="host name or address for other members to dial; default: the address that the coordinator sees",
+        description="host name or address for other members to dial, if this member answers there when the coordinator"
+        " calls; default: the address that the coordinator sees",
+    )
+    allow_local: bool = Field(
+        False,
+        description="dial other members at loopback, link-local and multicast addresses too; without it only at"
+        " loopback ones, where the coordinator is reached at one",
     )
     reachable: bool = Field(
         True,

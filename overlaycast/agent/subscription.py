@@ -5,21 +5,27 @@ Owns: the first message of each control connection. Refuses: sockets. Pure.
 
 from __future__ import annotations
 
+from typing import Final
+
 from overlaycast.agent.options import NodeOptions
-from overlaycast.settings import parse_endpoint
 from overlaycast.wire.group import MemberLimits
+from overlaycast.wire.hosts import plain
 from overlaycast.wire.messages import VERSION, Address, Resume, Role, Subscribe
 
+_ALL: Final = ("0.0.0.0", "::")
 
-def subscription(options: NodeOptions, role: Role, port: int, local: str, resume: Resume | None) -> Subscribe:
+
+def subscription(
+    options: NodeOptions, role: Role, bound_to: tuple[str, int], local: str, resume: Resume | None
+) -> Subscribe:
     """Return the message.
 
     Args:
-        port: the data port.
+        bound_to: address and port of the data port.
         local: the address of ours under which the control connection stands.
         resume: the place to resume, if there is one.
     """
-    bound = bound_host(options)
+    bound, port = ("" if bound_to[0] in _ALL else plain(bound_to[0])), bound_to[1]
     advertised = options.advertise if options.advertise is not None else bound
     return Subscribe(
         version=VERSION,
@@ -31,14 +37,6 @@ def subscription(options: NodeOptions, role: Role, port: int, local: str, resume
         limits=MemberLimits(upload_mbit=options.upload_mbit, out_degree=options.out_degree),
         reachable=options.reachable,
         dials=options.dials,
-        local=Address(host=bound or local, port=port),
+        local=Address(host=bound or plain(local), port=port),
         resume=resume,
     )
-
-
-def bound_host(options: NodeOptions) -> str:
-    """Return the host that the data port is bound to; empty: all of them."""
-    if options.listen is None:
-        return ""
-    host = parse_endpoint(options.listen).host
-    return "" if host in ("0.0.0.0", "::", "*") else host

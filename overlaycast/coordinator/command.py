@@ -89,7 +89,7 @@ async def _run(settings: CoordinatorSettings, folder: StateFolder, sockets: list
         failures.append(error)
         server.should_exit = True
 
-    app = create_app(settings, folder, Overlays(), fail)
+    app = create_app(settings, folder, Overlays(settings.local_members), fail)
     server = make_server(app, settings, app.state.groups.stop_listening)
     host, port = sockets[0].getsockname()[:2]
     print(

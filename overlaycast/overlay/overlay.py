@@ -10,6 +10,7 @@ made when messages are drained: many changes between two drains are one epoch, a
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -49,10 +50,11 @@ class Overlay:
     Args:
         settings: the group's.
         key: 32 secret bytes; grants are keyed hashes.
+        allow_local: members may dial one another at loopback and link-local addresses.
     """
 
-    def __init__(self, settings: GroupSettings, key: bytes) -> None:
-        self._group = Group(settings, key)
+    def __init__(self, settings: GroupSettings, key: bytes, allow_local: bool = False) -> None:
+        self._group = Group(settings, key, allow_local=allow_local)
 
     # --- members come ------------------------------------------------------------------------------------------
 
@@ -62,7 +64,7 @@ class Overlay:
         member = Member(group.next_id, request.name, request.role)
         group.next_id += 1
         group.members[member.id] = member
-        _describe(member, request)
+        _describe(group, member, request)
         member.joined_epoch = group.epoch
         member.watch.heard_at, member.watch.lost_told = now, 0
         member.degree = capacity.degree(group, member)
@@ -90,14 +92,13 @@ class Overlay:
         if request.resume is None:
             raise ValueError("a request without `resume` joins")
         member = group.living(request.resume.member)
-        if member is None or member.role != request.role:
+        if member is None or (member.role, member.name) != (request.role, request.name):
             return False
         # orders may have gone out that our state does not know of, but not beyond all measure
         group.epoch = max(group.epoch, min(request.resume.epoch, group.epoch + EPOCH_LEAP))
         member.connected = True
-        if _describe(member, request):
-            for other in (*member.children, *member.wards):
-                group.touch(other, force=True)
+        if _describe(group, member, request):
+            _tell_next(group, member)
         member.degree = max(capacity.degree(group, member), len(member.children))
         promises.trim(group, member)
         group.timers.cancel("lost", member.id)
@@ -112,7 +113,7 @@ class Overlay:
         if member.parent is not None or member.role == "source":
             orders.repeat(group, member)
         contents.pass_on(group, member)
-        if not member.measured:
+        if not member.measured or reach.unproven(member):
             group.wanted.append(member.id)
         group.note(now, "resumed", member)
         return True
@@ -135,6 +136,18 @@ class Overlay:
             start.maybe_start(group, now)
         else:
             repair.place_orphan(group, member)
+
+    def claims(self, member_id: int) -> tuple[tuple[str, int], ...]:
+        """Return addresses, host and port, at which the member has to answer before others are told of them."""
+        member = self._group.living(member_id)
+        return () if member is None else reach.unproven(member)
+
+    def answered(self, member_id: int, answers: Mapping[tuple[str, int], tuple[str, int]]) -> None:
+        """A member has answered at claimed addresses: those, and what they are in numbers."""
+        group = self._group
+        member = group.living(member_id)
+        if member is not None and reach.prove(member, answers, group.allow_local):
+            _tell_next(group, member)
 
     # --- the five verbs ----------------------------------------------------------------------------------------
 
@@ -211,9 +224,11 @@ class Overlay:
         return snapshots.dump(self._group)
 
     @classmethod
-    def restore(cls, settings: GroupSettings, key: bytes, snapshot: dict[str, Any], now: float) -> Overlay:
+    def restore(
+        cls, settings: GroupSettings, key: bytes, snapshot: dict[str, Any], now: float, allow_local: bool = False
+    ) -> Overlay:
         """Return the overlay that made the snapshot; all members are expected to resume."""
-        overlay = cls(settings, key)
+        overlay = cls(settings, key, allow_local)
         snapshots.load(overlay._group, snapshot, now)
         return overlay
 
@@ -295,11 +310,17 @@ class Overlay:
         self._group.orders.outbox.append((member.id, Released()))
 
 
-def _describe(member: Member, request: Subscribe) -> bool:
+def _tell_next(group: Group, member: Member) -> None:
+    """The member is to be found elsewhere: those next to it have to know."""
+    for other in (*member.children, *member.wards):
+        group.touch(other, force=True)
+
+
+def _describe(group: Group, member: Member, request: Subscribe) -> bool:
     """Take down what a subscriber says of itself; True: those next to it have to find it elsewhere."""
     member.upload_mbit = request.limits.upload_mbit
     member.out_degree = request.limits.out_degree
-    return reach.describe(member, request)
+    return reach.describe(member, request, group.allow_local)
 
 
 def _locate(group: Group, member: Member, measurement: Measurement) -> None:

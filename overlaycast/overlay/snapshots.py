@@ -10,6 +10,7 @@ told again.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Any
 
 from overlaycast.errors import ConfigError
@@ -22,6 +23,7 @@ from overlaycast.overlay.state.router import Key, Router
 from overlaycast.overlay.state.tree import check
 from overlaycast.overlay.watching.forgers import SHUNNED_S
 from overlaycast.overlay.watching.watch import CHECK_S
+from overlaycast.wire.hosts import is_host
 from overlaycast.wire.messages import Contents
 
 VERSION = 1
@@ -97,6 +99,9 @@ def _member(member: Member, number: dict[int, int]) -> dict[str, Any]:
         "dials": member.dials,
         "inside": member.inside,
         "seen": member.seen,
+        "open": member.open,
+        "claimed": [list(address) for address in member.claimed],
+        "proven": [[list(address) for address in pair] for pair in member.proven],
         "state": int(member.state),
         "addresses": [list(address) for address in member.addresses],
         "place": number[id(member.router)] if member.router else None,
@@ -163,14 +168,17 @@ def _load_member(group: Group, kept: dict[str, Any], routers: list[Router], now:
     for part, names in ((member, _PLAIN), (member.watch, _WATCHED), (member.history, _HISTORY)):
         for name in names:
             setattr(part, name, kept[name])
-    member.dials = kept.get("dials", True)  # snapshots of before have none of these four
+    member.dials = kept.get("dials", True)  # snapshots of before have none of ``get``
     member.seen = kept.get("seen", "")
     member.barred = tuple(kept.get("barred", ()))
     inside = kept.get("inside")
     member.inside = None if inside is None else (inside[0], inside[1], inside[2])
     member.state = State(kept["state"])
     member.connected = False
-    member.addresses = tuple((host, port) for host, port in kept["addresses"])
+    member.addresses = _addresses(kept["addresses"])
+    member.open = kept.get("open", member.reachable)
+    member.claimed = _addresses(kept.get("claimed", ()))
+    member.proven = tuple((one, other) for one, other in map(_addresses, kept.get("proven", ())))
     member.router = None if kept["place"] is None else routers[kept["place"]]
     parent, rank, standbys, fallbacks, primary = kept["sent"] or (0, 0, (), (), False)
     member.sent = (parent, rank, tuple(standbys), tuple(fallbacks), primary) if kept["sent"] else ()
@@ -184,6 +192,10 @@ def _load_member(group: Group, kept: dict[str, Any], routers: list[Router], now:
         group.servers.append(member)
     if member.measured:
         group.routers.enter(member)
+
+
+def _addresses(kept: Iterable[Any]) -> tuple[tuple[str, int], ...]:
+    return tuple((host, port) for host, port in kept if is_host(host))  # members refuse what else was once kept
 
 
 def _link(group: Group, kept: dict[str, Any]) -> None:

@@ -32,6 +32,7 @@ HEADER_SIZE: Final = HEADER.size
 MAX_RECORD: Final = 65_536
 GRANT_SIZE: Final = 16
 DIGEST_SIZE: Final = 32
+NONCE_SIZE: Final = 16
 
 SEQ_LIMIT: Final = 1 << 63
 """Record numbers are below this; the numbers above are the marks that follow."""
@@ -69,6 +70,8 @@ class Kind(IntEnum):
     REFUSE = 7
     CALL = 8
     DIGESTS = 9
+    CHALLENGE = 10
+    PROOF = 11
 
 
 class RefuseCode(IntEnum):
@@ -169,7 +172,21 @@ class Digests:
     piece: bytes
 
 
-Frame = Hello | Start | Stop | Data | Heartbeat | End | Refuse | Call | Digests
+@dataclass(frozen=True, slots=True)
+class Challenge:
+    """First and only frame of a connection that the coordinator opened: is this member's data port here?"""
+
+    nonce: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """The answer to a ``Challenge``: the nonce's hash, keyed with the member's secret (``wire.proof``)."""
+
+    digest: bytes
+
+
+Frame = Hello | Start | Stop | Data | Heartbeat | End | Refuse | Call | Digests | Challenge | Proof
 
 _HELLO_BODY: Final = struct.Struct(f"!4sB3xQ{GRANT_SIZE}s")
 _OLDEST_BODY: Final = struct.Struct("!Q")
@@ -186,6 +203,16 @@ _PAYLOAD_BOUNDS: Final[dict[int, tuple[int, int]]] = {
     Kind.REFUSE: (_OLDEST_BODY.size, _OLDEST_BODY.size),
     Kind.CALL: (GRANT_SIZE, GRANT_SIZE),
     Kind.DIGESTS: (1, MAX_RECORD),
+    Kind.CHALLENGE: (NONCE_SIZE, NONCE_SIZE),
+    Kind.PROOF: (DIGEST_SIZE, DIGEST_SIZE),
+}
+
+
+# whose payload is one value of a fixed size
+_SECRETS: Final[dict[Kind, type[Call | Challenge | Proof]]] = {
+    Kind.CALL: Call,
+    Kind.CHALLENGE: Challenge,
+    Kind.PROOF: Proof,
 }
 
 
@@ -253,7 +280,18 @@ def _encode(frame: Frame) -> bytes:
             return _pack(Kind.REFUSE, _OLDEST_BODY.pack(frame.oldest), flags=frame.code)
         case Digests():
             return _pack(Kind.DIGESTS, frame.piece, seq=frame.offset)
-    _check_size("grant", frame.grant, GRANT_SIZE)  # a Call: nothing else is left
+    return _encode_secret(frame)
+
+
+def _encode_secret(frame: Call | Challenge | Proof) -> bytes:
+    match frame:
+        case Challenge():
+            _check_size("nonce", frame.nonce, NONCE_SIZE)
+            return _pack(Kind.CHALLENGE, frame.nonce)
+        case Proof():
+            _check_size("digest", frame.digest, DIGEST_SIZE)
+            return _pack(Kind.PROOF, frame.digest)
+    _check_size("grant", frame.grant, GRANT_SIZE)
     return _pack(Kind.CALL, frame.grant)
 
 
@@ -296,7 +334,7 @@ def decode_one(header: tuple[int, int, int, int, int, int], body: bytes) -> Fram
         case Kind.DIGESTS:
             return Digests(_record_number(seq), body)
         case _:
-            return Call(body)
+            return _SECRETS[Kind(kind)](body)
 
 
 def _decode_hello(flags: int, seq: int, body: bytes) -> Hello:

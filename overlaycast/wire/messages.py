@@ -16,14 +16,16 @@ from __future__ import annotations
 from collections.abc import Set as AbstractSet
 from typing import Annotated, Final, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
 from overlaycast.errors import RemoteProtocolError
 from overlaycast.wire.frames import MAX_RECORD, SEQ_LIMIT
 from overlaycast.wire.group import GroupName, GroupSettings, MemberLimits
+from overlaycast.wire.hosts import ACCEPTED, HOST_LIMIT, is_host
 
 VERSION: Final = 2
 """Since 2 a parent may be ordered to call its child (``Accept.addresses``), and members say whether they can dial."""
+MAX_NAMESAKES: Final = 16
 MAX_MESSAGE: Final = 256 * 1024
 ECHO_LIMIT: Final = 64 * 1024
 
@@ -71,10 +73,16 @@ class _Message(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
+def _host(text: str) -> str:
+    if text and not is_host(text):
+        raise ValueError(ACCEPTED)
+    return text
+
+
 class Address(_Message):
     """Where a member's data port is reached. An empty host: the address that the coordinator sees."""
 
-    host: str = Field(max_length=64)
+    host: Annotated[str, Field(max_length=HOST_LIMIT), AfterValidator(_host)]
     port: int = Field(ge=1, le=65535)
 
 
@@ -240,6 +248,9 @@ class Welcome(_Message):
     member: MemberId
     secret: Secret
     settings: GroupSettings
+    namesakes: tuple[MemberId, ...] | None = Field(
+        None, max_length=MAX_NAMESAKES, description="connected members of the same name"
+    )
 
 
 class Refused(_Message):
@@ -334,7 +345,7 @@ _FROM_COORDINATOR: Final[TypeAdapter[CoordinatorMessage]] = TypeAdapter(
 )
 
 
-LATER: Final = frozenset({"leaving.reason", "report.behind"})
+LATER: Final = frozenset({"leaving.reason", "report.behind", "welcome.namesakes"})
 """Fields that the first programs of protocol version 2 did not have, each as ``kind.field``."""
 LATER_HEADER: Final = "Overlaycast-Fields"
 LATER_TEXT: Final = ", ".join(sorted(LATER))
@@ -378,4 +389,4 @@ def _decode(adapter: TypeAdapter[_T], text: str | bytes) -> _T:
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"]) or "message"
-        raise RemoteProtocolError(f"{where}: {first['msg']}") from None
+        raise RemoteProtocolError(f"{where}: {first['msg'].removeprefix('Value error, ')}") from None

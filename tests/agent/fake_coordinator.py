@@ -66,8 +66,13 @@ class FakeCoordinator:
     """Welcomes everybody; places nobody by itself."""
 
     def __init__(
-        self, settings: GroupSettings | None = None, refuse: Refused | None = None, host: str = "127.0.0.1"
+        self,
+        settings: GroupSettings | None = None,
+        refuse: Refused | None = None,
+        host: str = "127.0.0.1",
+        namesakes: tuple[int, ...] | None = None,
     ) -> None:
+        self.namesakes = namesakes
         self.settings = settings or GroupSettings()
         self.refuse = refuse
         self.members: dict[str, Member] = {}
@@ -129,7 +134,8 @@ class FakeCoordinator:
             self.members[subscribe.name] = member
         member.link = link
         member.gone.clear()
-        await member.send(Welcome(member=member.id, secret="s" * 16, settings=self.settings))
+        greeting = Welcome(member=member.id, secret="s" * 16, settings=self.settings, namesakes=self.namesakes)
+        await member.send(greeting)
         if self.contents and subscribe.role != "source":
             await member.send(self.contents)
         await self._notify()

@@ -34,7 +34,16 @@ async def main() -> None:
     port = open_data_port("127.0.0.1:0")
     spawn = asyncio.get_running_loop().create_task
     down = Downstream(
-        port, ring, 0.025, 4, lambda: False, lambda: None, lambda _, sock: sock.close(), spawn, lambda: 0.0
+        port,
+        ring,
+        0.025,
+        4,
+        lambda: False,
+        lambda: None,
+        lambda _, sock: sock.close(),
+        spawn,
+        lambda: 0.0,
+        lambda _: True,
     )
     down.admissions.rank = 1
     with open_data_port("127.0.0.1:0") as other:

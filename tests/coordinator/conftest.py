@@ -88,8 +88,8 @@ class Member:
 
 
 @contextlib.asynccontextmanager
-async def member_link(running: Running) -> AsyncIterator[Member]:
-    async with connect(running.member_url, proxy=None, compression=None) as socket:
+async def member_link(running: Running, headers: dict[str, str] | None = None) -> AsyncIterator[Member]:
+    async with connect(running.member_url, proxy=None, compression=None, additional_headers=headers) as socket:
         yield Member(socket)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,6 +40,8 @@ class FakeOverlay:
         self.records: dict[int, dict[str, Any]] = {}
         self.received: list[tuple[int, MemberMessage]] = []
         self.gone: list[int] = []
+        self.claimed: dict[int, tuple[tuple[str, int], ...]] = {}
+        self.answers: list[tuple[int, dict[tuple[str, int], tuple[str, int]]]] = []
         self._out: list[tuple[int, CoordinatorMessage]] = []
         self._wanted: list[int] = []
         self._events: list[FakeEvent] = []
@@ -48,6 +51,8 @@ class FakeOverlay:
         self.last += 1
         host = request.addresses[0].host if request.addresses else None
         self.records[self.last] = {"id": self.last, "name": request.name, "host": host, "role": request.role}
+        claims = ((address.host, address.port) for address in request.addresses)
+        self.claimed[self.last] = tuple(claim for claim in claims if claim[0] != request.seen)
         self._wanted.append(self.last)
         self._events.append(FakeEvent(now, "joined", self.last, {}))
         return self.last
@@ -60,6 +65,12 @@ class FakeOverlay:
         if "path" not in self.records[request.resume.member]:
             self._wanted.append(request.resume.member)
         return True
+
+    def claims(self, member: int) -> tuple[tuple[str, int], ...]:
+        return self.claimed.get(member, ())
+
+    def answered(self, member: int, answers: Mapping[tuple[str, int], tuple[str, int]]) -> None:
+        self.answers.append((member, dict(answers)))
 
     def measured(self, member: int, measurement: FakeMeasurement, now: float) -> None:
         if member not in self.records:

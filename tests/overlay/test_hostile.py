@@ -94,7 +94,8 @@ def test_only_its_parent_speaks_for_a_child() -> None:
 def returning(overlay: Overlay, member: int, rank: int, next_seq: int = 0, role: Role = "peer") -> None:
     """Let a member come back that claims this."""
     resume = Resume(member=member, secret="s" * 16, epoch=1, rank=rank, next_seq=next_seq)
-    assert overlay.resume(subscription("a", role, resume), 1003.0)
+    name = next(one.name for one in overlay.members() if one.id == member)
+    assert overlay.resume(subscription(name, role, resume), 1003.0)
 
 
 def again(overlay: Overlay, now: float = 1002.5) -> Overlay:
@@ -190,3 +191,11 @@ def test_an_epoch_beyond_all_measure_is_not_taken_over() -> None:
     overlay.measured(late, Measurement(path=("r0", "r2"), rtt_ms=1.0, rate_mbit=None), 1005.0)
     overlay.tick(1006.0)
     assert [encode(message) for _, message in overlay.messages_to_send()]
+
+
+def test_a_secret_does_not_change_a_members_name() -> None:
+    overlay = Overlay(GroupSettings(), KEY)
+    member = overlay.join(subscription("a"), 1000.0)
+    resume = Resume(member=member, secret="s" * 16, epoch=1, rank=1, next_seq=0)
+    assert not overlay.resume(subscription("b", resume=resume), 1001.0)
+    assert overlay.resume(subscription("a", resume=resume), 1002.0)

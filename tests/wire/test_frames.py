@@ -19,9 +19,11 @@ from overlaycast.wire.frames import (
     HEADER_SIZE,
     IDLE,
     MAX_RECORD,
+    NONCE_SIZE,
     OLDEST,
     SEQ_LIMIT,
     Call,
+    Challenge,
     Data,
     Decoder,
     Digests,
@@ -30,6 +32,7 @@ from overlaycast.wire.frames import (
     Heartbeat,
     Hello,
     Kind,
+    Proof,
     Refuse,
     RefuseCode,
     Start,
@@ -61,6 +64,8 @@ frames = st.one_of(
     ends(),
     st.builds(Refuse, st.sampled_from(RefuseCode), u64),
     st.builds(Call, grants),
+    st.builds(Challenge, st.binary(min_size=NONCE_SIZE, max_size=NONCE_SIZE)),
+    st.builds(Proof, st.binary(min_size=DIGEST_SIZE, max_size=DIGEST_SIZE)),
     st.builds(Digests, record_numbers, st.binary(min_size=1, max_size=300)),
 )
 

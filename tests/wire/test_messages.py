@@ -95,6 +95,7 @@ FROM_MEMBER: list[MemberMessage] = [
 ]
 FROM_COORDINATOR: list[CoordinatorMessage] = [
     Welcome(member=1, secret="s" * 16, settings=GroupSettings(rate_mbit=4)),
+    Welcome(member=1, secret="s" * 16, settings=GroupSettings(), namesakes=(2, 3)),
     Refused(code="bad-token", reason="no"),
     EchoRequest(nonce=1, payload="x"),
     Assign(epoch=5, rank=6, depth=1, primary=True, parent=PEER, standbys=(PEER,), fallbacks=(PEER, PEER)),

@@ -53,14 +53,20 @@ class Calls:
     Args:
         spawn: starts a task in the agent's group.
         jitter: returns a number in [0, 1).
+        permitted: whether we may connect to this address.
     """
 
     def __init__(
-        self, caller: Caller, spawn: Callable[[Coroutine[Any, Any, None]], object], jitter: Callable[[], float]
+        self,
+        caller: Caller,
+        spawn: Callable[[Coroutine[Any, Any, None]], object],
+        jitter: Callable[[], float],
+        permitted: Callable[[str], bool],
     ) -> None:
         self._caller = caller
         self._spawn = spawn
         self._jitter = jitter
+        self._permitted = permitted
         self._calls: dict[int, _Call] = {}
         self._turns = asyncio.Semaphore(AT_ONCE)
 
@@ -112,7 +118,7 @@ class Calls:
 
     async def _try(self, call: _Call) -> None:
         async with self._turns:
-            sock = await connect_any(call.addresses)
+            sock = await connect_any(call.addresses, self._permitted)
         if sock is None:
             return
         if call.ended or not _said(sock, call.grant):

@@ -4,7 +4,8 @@ Owns: the listening socket and connections that have not yet shown a grant: few,
 and whatever ``failover.admission`` refuses or gives no verdict on within a moment.
 
 A parent that cannot be dialled connects too, with CALL: that connection is passed on to the side that looks for
-parents. A child that we have called is admitted like any other, but must answer with the grant of the call.
+parents. A child that we have called is admitted like any other, but must answer with the grant of the call. The
+coordinator connects once to an address that we advertise (CHALLENGE), and is answered.
 """
 
 from __future__ import annotations
@@ -25,10 +26,12 @@ from overlaycast.wire.frames import (
     IDLE,
     VERSION,
     Call,
+    Challenge,
     Decoder,
     Frame,
     Heartbeat,
     Hello,
+    Proof,
     Refuse,
     RefuseCode,
     Start,
@@ -81,6 +84,8 @@ class Door:
         answer: Callable[[bytes, socket.socket], None],
     ) -> None:
         self.refused = 0
+        self.prove: Callable[[Challenge], Proof] | None = None
+        """Answers for us when the coordinator calls; None: nothing does."""
         self._sock = sock
         self._keeper = keeper
         self._answer = answer
@@ -156,6 +161,9 @@ class Door:
 
     def _hear(self, guest: _Guest, frame: Frame) -> bool:
         """False: nothing more to be heard from this one."""
+        if isinstance(frame, Challenge) and guest.hello is None and guest.called is None and self.prove is not None:
+            self._answer_challenge(guest, self.prove(frame))
+            return False
         if guest.hello is None and isinstance(frame, Call) and guest.called is None:
             return self._pass_on(guest, frame.grant)
         if guest.hello is None and isinstance(frame, Hello) and guest.called in (None, frame.grant):
@@ -176,6 +184,14 @@ class Door:
             return True
         self._dismiss(guest, RefuseCode.PROTOCOL)
         return False
+
+    def _answer_challenge(self, guest: _Guest, answer: Proof) -> None:
+        """The coordinator asks whether this is our data port; whoever else asks learns nothing."""
+        if guest in self._guests:
+            self._forget(guest)
+            with suppress(OSError):
+                guest.sock.send(encode(answer))
+            guest.sock.close()
 
     def _pass_on(self, guest: _Guest, grant: bytes) -> bool:
         """A parent calls: it says no more before we have said HELLO."""

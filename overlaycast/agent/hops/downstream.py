@@ -40,6 +40,7 @@ class Downstream:
         answer: takes over a connection that a parent of ours has opened, with the grant that it showed.
         spawn: starts a task in the agent's group.
         jitter: returns a number in [0, 1).
+        permitted: whether we may connect to this address.
         upload_mbit: what the fed children share equally; None: nothing is held back.
     """
 
@@ -54,6 +55,7 @@ class Downstream:
         answer: Callable[[bytes, socket.socket], None],
         spawn: Callable[[Coroutine[Any, Any, None]], object],
         jitter: Callable[[], float],
+        permitted: Callable[[str], bool],
         upload_mbit: float | None = None,
     ) -> None:
         self._late = False
@@ -73,7 +75,7 @@ class Downstream:
         self._obey: Callable[[Assign], None] = lambda order: None
         self._loop = asyncio.get_running_loop()
         self.door = Door(sock, self, answer)
-        self.calls = Calls(self, spawn, jitter)
+        self.calls = Calls(self, spawn, jitter, permitted)
 
     # --- orders ------------------------------------------------------------------------------------------------
 

@@ -81,9 +81,9 @@ class ParentLink:
 
     # --- opening -----------------------------------------------------------------------------------------------
 
-    async def dial(self, rank: Callable[[], int]) -> bool:
+    async def dial(self, rank: Callable[[], int], permitted: Callable[[str], bool]) -> bool:
         """Connect to the first address that answers and greet with the rank that we have then. False: none did."""
-        sock = await connect_any(self.peer.addresses)
+        sock = await connect_any(self.peer.addresses, permitted)
         if sock is None:
             return self._closed
         if self._closed:

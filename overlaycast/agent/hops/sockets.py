@@ -13,7 +13,7 @@ import asyncio
 import errno
 import socket
 import struct
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Final
 
@@ -108,10 +108,10 @@ def _bound(host: str, port: int) -> socket.socket:
     return sock
 
 
-async def connect_any(addresses: Iterable[Address]) -> socket.socket | None:
-    """Return a connection to the first address that accepts one, None if none does."""
+async def connect_any(addresses: Iterable[Address], permitted: Callable[[str], bool]) -> socket.socket | None:
+    """Return a connection to the first address that is permitted and accepts one, None if none does."""
     for address in addresses:
         with suppress(OSError, TimeoutError):
             async with asyncio.timeout(CONNECT_S):
-                return await dial(address.host, address.port, tune)
+                return await dial(address.host, address.port, tune, permitted)
     return None

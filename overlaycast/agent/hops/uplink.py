@@ -61,6 +61,7 @@ class Uplink:
     Args:
         start: where a stream begins for us as long as we have nothing: ``EDGE``, ``OLDEST``, ``BACK + ms`` or 0.
         spawn: starts a task in the agent's group.
+        permitted: whether we may connect to this address.
 
     In a file group orders wait until ``open``. ``forwards``: children wait for what we get.
     """
@@ -75,6 +76,7 @@ class Uplink:
         listener: UplinkListener,
         spawn: Callable[..., object],
         rng: random.Random,
+        permitted: Callable[[str], bool],
     ) -> None:
         self.machine = Upstream(settings.silence_ms / 1000, settings.heartbeat_ms / 1000, settings.flag_s, rng.random)
         self.links: dict[int, ParentLink] = {}
@@ -83,6 +85,7 @@ class Uplink:
         self._start = start
         self._listener = listener
         self._spawn = spawn
+        self._permitted = permitted
         self._now = time.monotonic  # the loop's own clock counts whole milliseconds, and stands still in a callback
         self._alarm = Alarm(self._look)
         self._checks: Checks | None = None
@@ -327,7 +330,7 @@ class Uplink:
         return self.machine.order.rank if self.machine.order else 0
 
     async def _open(self, link: ParentLink) -> None:
-        if not await link.dial(self._rank):
+        if not await link.dial(self._rank, self._permitted):
             self.links.pop(link.number, None)
             self.machine.lost(link.number, "unreachable", self._now())
             self._perform()

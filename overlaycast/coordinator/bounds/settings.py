@@ -12,6 +12,7 @@ from typing import Annotated, Final
 from pydantic import AfterValidator, Field
 
 from overlaycast.settings import ENDPOINT, Endpoint, EndpointText, Settings, parse_endpoint
+from overlaycast.wire.hosts import is_loopback
 
 MEMBERS_AT_ONE_ADDRESS: Final = 500
 DEFAULT_STATE: Final = Path("~/.local/state/overlaycast")
@@ -60,6 +61,11 @@ class CoordinatorSettings(Settings):
     trusted_proxy: list[TrustedProxy] = Field(
         [], description="address or network of a proxy whose X-Forwarded-For is believed; may be repeated"
     )
+    allow_local: bool = Field(
+        False,
+        description="members may be at loopback, link-local and multicast addresses; default: at loopback ones, if"
+        " --listen is on loopback and there is no proxy",
+    )
     groups_limit: int = Field(1000, ge=1, le=100_000, description="maximum groups")
     measure_at_once: int = Field(32, ge=1, le=1024, description="maximum members measured at the same time")
     subscribe_timeout_s: float = Field(
@@ -81,6 +87,12 @@ class CoordinatorSettings(Settings):
         if self.members_per_address is not None:
             return self.members_per_address
         return min(MEMBERS_AT_ONE_ADDRESS, (self.members_limit + 1) // 2)
+
+    @property
+    def local_members(self) -> bool:
+        """May members dial one another at loopback and the like: told so, or all of them are on this host."""
+        host = self.endpoint.host
+        return self.allow_local or (not self.trusted_proxy and (host == "localhost" or is_loopback(host)))
 
     @property
     def endpoint(self) -> Endpoint:

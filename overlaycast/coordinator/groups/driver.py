@@ -23,6 +23,7 @@ from typing import Any, Final
 
 from overlaycast.coordinator.bounds.allowance import Allowance
 from overlaycast.coordinator.groups.protocol import GroupOverlay, OverlayMaker
+from overlaycast.coordinator.members.callback import Answers, Callbacks
 from overlaycast.coordinator.members.connections import Connected, Connections
 from overlaycast.coordinator.members.link import COME_AGAIN, MemberLink, Traffic
 from overlaycast.coordinator.members.measure import EchoInbox, Found, Measurer
@@ -31,6 +32,7 @@ from overlaycast.coordinator.state.secret import hash_of, matches, new_token
 from overlaycast.coordinator.state.store import GroupRow, StateError, StateLockedError, Store
 from overlaycast.errors import RefusedError
 from overlaycast.wire.messages import (
+    MAX_NAMESAKES,
     CoordinatorMessage,
     EchoReply,
     Ended,
@@ -71,6 +73,8 @@ class _Measured:
     member: int
     link: MemberLink
     found: Found
+    claims: Answers
+    """The addresses that the member claimed and had to be called at; None for those where it did not answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +95,7 @@ class GroupDriver:
         store: Store,
         events: EventLog,
         measurer: Measurer,
+        callbacks: Callbacks,
         clock: Callable[[], float],
     ) -> None:
         self.row = row
@@ -98,6 +103,7 @@ class GroupDriver:
         self._store = store
         self.log = events
         self._measurer = measurer
+        self._callbacks = callbacks
         self._clock = clock
         kept = store.snapshot(row.name)
         self.restored = kept is not None
@@ -145,17 +151,22 @@ class GroupDriver:
             assert request.resume is not None
             secret = request.resume.secret
             kind = "resumed"
-        details: dict[str, Any] = {"name": request.name, "role": request.role, "host": link.host}
-        if namesakes := [other for other in self._connected.named(request.name) if other != member]:
-            details["namesakes"] = namesakes
         self._connect(member, link, request, kind == "resumed")
-        self.log.add(now, kind, member, details)
-        # not sent before it is kept, like everything else
-        self._outbox.insert(0, (member, Welcome(member=member, secret=secret, settings=self.row.settings)))
+        self._greet(member, secret, kind, request, link.host, now)
         self._unkept = True
         with suppress(asyncio.QueueFull):  # if it is full the loop is awake anyway
             self._inbox.put_nowait(_Wake())
         return member
+
+    def _greet(self, member: int, secret: str, kind: str, request: Subscribe, host: str, now: float) -> None:
+        """Say that it is a member, to all who read events, and to itself."""
+        details: dict[str, Any] = {"name": request.name, "role": request.role, "host": host}
+        if namesakes := [other for other in self._connected.named(request.name) if other != member][:MAX_NAMESAKES]:
+            details["namesakes"] = namesakes
+        self.log.add(now, kind, member, details)
+        told = tuple(namesakes) or None
+        welcome = Welcome(member=member, secret=secret, settings=self.row.settings, namesakes=told)
+        self._outbox.insert(0, (member, welcome))  # not sent before it is kept, like everything else
 
     async def said(self, member: int, link: MemberLink, message: MemberMessage) -> None:
         """Take a member's message; waits while too much is unheard, so that the member has to wait as well."""
@@ -269,6 +280,7 @@ class GroupDriver:
                 self.overlay.disconnected(item.member, now)
                 self._unkept = True
             case _Measured():
+                self._note_answers(item, now)
                 found = item.found
                 rtt, rate = found.performance.rtt_ms, found.performance.rate_mbit
                 self.log.add(
@@ -279,6 +291,13 @@ class GroupDriver:
                 )
                 self.overlay.measured(item.member, self._maker.measurement(found.path, found.hops_ms, rtt, rate), now)
                 self._unkept = True
+
+    def _note_answers(self, item: _Measured, now: float) -> None:
+        answers = {claim: answer for claim, answer in item.claims.items() if answer is not None}
+        for host, port in item.claims.keys() - answers.keys():
+            self.log.add(now, "no-answer", item.member, {"host": host, "port": port})
+        if answers:
+            self.overlay.answered(item.member, answers)
 
     def _collect(self) -> None:
         for member, message in self.overlay.messages_to_send():
@@ -365,8 +384,16 @@ class GroupDriver:
 
     async def _measure(self, member: int, one: Connected) -> None:
         found = await self._measurer.measure(self.row.name, one.link, one.echoes)
+        claims = await self._call_back(member, one)
         del self._measuring[member]
-        await self._inbox.put(_Measured(member, one.link, found))
+        await self._inbox.put(_Measured(member, one.link, found, claims))
+
+    async def _call_back(self, member: int, one: Connected) -> Answers:
+        """Call the member where it claims to be; after its echoes it knows the secret with which it answers."""
+        claims, secret = self.overlay.claims(member), self._secrets.get(member)
+        if not claims or secret is None:
+            return {}
+        return await self._callbacks.call(self.row.name, one.link.host, claims, secret)
 
     def _measuring_done(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and (error := task.exception()) is not None:

@@ -23,6 +23,7 @@ from overlaycast.coordinator.groups.clock import Clock
 from overlaycast.coordinator.groups.driver import GroupDriver
 from overlaycast.coordinator.groups.failures import Failures
 from overlaycast.coordinator.groups.protocol import OverlayMaker
+from overlaycast.coordinator.members.callback import Callbacks
 from overlaycast.coordinator.members.link import MemberLink
 from overlaycast.coordinator.members.measure import Measurer
 from overlaycast.coordinator.state.journal import RESTART_GAP, EventLog
@@ -33,6 +34,7 @@ from overlaycast.journal import LineFile
 from overlaycast.streams import printable
 from overlaycast.tokens import shown
 from overlaycast.wire.group import GroupSettings
+from overlaycast.wire.hosts import is_literal
 from overlaycast.wire.messages import Address, Subscribe
 
 log = logging.getLogger(__name__)
@@ -74,6 +76,7 @@ class Groups:
         store: what is kept.
         maker: how overlays are made.
         measurer: measures members, for all groups.
+        callbacks: calls members at addresses that they claim, for all groups.
         journal: where events go.
         on_failure: called with the exception when the state on disk cannot be used any more.
     """
@@ -84,6 +87,7 @@ class Groups:
         store: Store,
         maker: OverlayMaker,
         measurer: Measurer,
+        callbacks: Callbacks,
         journal: LineFile,
         on_failure: Callable[[BaseException], None],
     ) -> None:
@@ -91,6 +95,7 @@ class Groups:
         self._store = store
         self._maker = maker
         self._measurer = measurer
+        self._callbacks = callbacks
         self._journal = journal
         self._on_failure = on_failure
         self._kept_time = store.latest()
@@ -233,6 +238,8 @@ class Groups:
                 "unknown-group", self._why_aside(request.group) if known else f"no group {shown(request.group)}"
             )
         driver = running.driver
+        if not is_literal(link.host):
+            raise RefusedError("bad-message", f"a proxy says that this member is at {printable(link.host)[:64]!r}")
         try:
             self._authenticate(request, driver)
             back = request.resume is not None and driver.proves(request.resume)
@@ -292,7 +299,7 @@ class Groups:
         return running
 
     def _drive(self, row: GroupRow, events: EventLog, why: dict[str, str]) -> GroupDriver:
-        driver = GroupDriver(row, self._maker, self._store, events, self._measurer, self._clock)
+        driver = GroupDriver(row, self._maker, self._store, events, self._measurer, self._callbacks, self._clock)
         if driver.restored:
             events.add(self._clock(), "restored", None, {"members": len(driver.overlay.members()), **why})
         return driver

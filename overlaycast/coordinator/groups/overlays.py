@@ -11,15 +11,18 @@ from overlaycast.wire.group import GroupSettings
 
 
 class Overlays:
-    """Makes an ``Overlay`` per group."""
+    """Makes an ``Overlay`` per group; ``allow_local``: members may dial one another at loopback and the like."""
+
+    def __init__(self, allow_local: bool) -> None:
+        self._allow_local = allow_local
 
     def new(self, settings: GroupSettings, key: bytes) -> GroupOverlay:
         """Return the overlay of a new group; ``key`` (32 secret bytes) makes its grants."""
-        return Overlay(settings, key)
+        return Overlay(settings, key, self._allow_local)
 
     def restore(self, settings: GroupSettings, key: bytes, snapshot: dict[str, Any], now: float) -> GroupOverlay:
         """Return the overlay that wrote ``snapshot``, at ``now``."""
-        return Overlay.restore(settings, key, snapshot, now)
+        return Overlay.restore(settings, key, snapshot, now, self._allow_local)
 
     def measurement(
         self,

@@ -16,7 +16,6 @@ import logging
 from collections import deque
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from ipaddress import IPv6Address, ip_address
 from typing import Final
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
@@ -26,6 +25,7 @@ from overlaycast.coordinator.bounds.allowance import Allowance
 from overlaycast.coordinator.bounds.settings import CoordinatorSettings
 from overlaycast.discovery.echo import MOST_BYTES, MOST_REPLIES
 from overlaycast.errors import RefusedError, RemoteProtocolError
+from overlaycast.wire.hosts import plain
 from overlaycast.wire.messages import (
     LATER_HEADER,
     VERSION,
@@ -81,7 +81,7 @@ class MemberLink:
         self.traffic = Traffic()
         self._known = later_fields(", ".join(socket.headers.getlist(LATER_HEADER)))
         # over the local socket there is no address: such a member is on this host
-        self.host = plain_host(socket.client.host) if socket.client and socket.client.host else "127.0.0.1"
+        self.host = plain(socket.client.host) if socket.client and socket.client.host else "127.0.0.1"
         self.block = block_of(self.host)
 
     async def subscription(self) -> Subscribe:
@@ -178,16 +178,6 @@ class MemberLink:
 def _short(reason: str) -> str:
     """Return what fits into the last frame of a WebSocket."""
     return reason.encode()[:_REASON_BYTES].decode(errors="ignore")
-
-
-def plain_host(host: str) -> str:
-    """Return an address as others can call it: a dual-stack listener shows IPv4 members as ``::ffff:192.0.2.1``."""
-    try:
-        address = ip_address(host)
-    except ValueError:
-        return host
-    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
-    return host if mapped is None else str(mapped)
 
 
 def first_message(text: str | bytes) -> Subscribe:

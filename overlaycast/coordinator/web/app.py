@@ -16,6 +16,7 @@ from overlaycast import __version__
 from overlaycast.coordinator.bounds.settings import CoordinatorSettings
 from overlaycast.coordinator.groups.groups import Groups
 from overlaycast.coordinator.groups.protocol import OverlayMaker
+from overlaycast.coordinator.members.callback import Callbacks
 from overlaycast.coordinator.members.measure import Measurer
 from overlaycast.coordinator.state.folder import StateFolder
 from overlaycast.coordinator.state.journal import open_journal
@@ -53,7 +54,8 @@ def create_app(
     journal = open_journal(settings.journal)
     store = Store(folder.database)
     tracer = TraceClient() if settings.trace else None
-    groups = Groups(settings, store, maker, Measurer(tracer, settings.measure_at_once), journal, on_failure)
+    measurer, callbacks = Measurer(tracer, settings.measure_at_once), Callbacks(settings.allow_local)
+    groups = Groups(settings, store, maker, measurer, callbacks, journal, on_failure)
     groups.bring_back()
 
     @asynccontextmanager

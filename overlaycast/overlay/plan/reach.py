@@ -6,25 +6,78 @@ reached the parent calls it. Refuses: choosing.
 A member behind an address translator or a firewall can be dialled by nobody, except by its neighbours: members that
 the coordinator sees under the same translator's address dial one another under the addresses of their own network.
 What is assumed of neighbours may be wrong (a host may have a firewall of its own): ``doubt`` takes it back.
+
+Nobody is sent to a third party. A member is dialled at the address that the coordinator sees, or at one that it claims
+and at which it has answered the coordinator; its neighbours also find it at a private address. An address of one host
+or one link only, such as loopback, is for those whom the coordinator sees at the same one.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from overlaycast.overlay.state.members import Member
-from overlaycast.wire.messages import Subscribe
+from overlaycast.wire.hosts import is_local, is_private, plain
+from overlaycast.wire.messages import Address, Subscribe
 
 
-def describe(member: Member, request: Subscribe) -> bool:
-    """Take down what a subscriber says of its addresses; True: others have to be told something new."""
-    before = (member.addresses, member.reachable, member.dials, member.inside)
-    member.addresses = tuple((address.host, address.port) for address in request.addresses)
-    member.reachable = request.reachable and bool(member.addresses)
-    member.dials = request.dials
-    member.seen = request.seen
-    local = request.local
-    translated = local is not None and bool(local.host) and request.seen not in ("", local.host)
-    member.inside = (request.seen, local.host, local.port) if local is not None and translated else None
-    return before != (member.addresses, member.reachable, member.dials, member.inside)
+def describe(member: Member, request: Subscribe, allow_local: bool) -> bool:
+    """Take down what a subscriber says of its addresses; True: others have to be told something new.
+
+    Without ``request.seen`` there is no network between it and us, and what it says is so.
+    """
+    before = _told(member)
+    member.claimed = tuple((plain(address.host), address.port) for address in request.addresses)
+    member.proven = tuple(pair for pair in member.proven if pair[0] in member.claimed)
+    member.open, member.dials, member.seen = request.reachable, request.dials, request.seen
+    member.inside = _inside(member.seen, request.local)
+    _settle(member, allow_local)
+    return before != _told(member)
+
+
+def unproven(member: Member) -> tuple[tuple[str, int], ...]:
+    """Return the addresses that the member claims and nobody has seen it at: it has to be called there."""
+    proven = dict(member.proven)
+    return tuple(one for one in member.claimed if member.seen and one[0] != member.seen and one not in proven)
+
+
+def prove(member: Member, answered: Mapping[tuple[str, int], tuple[str, int]], allow_local: bool) -> bool:
+    """The member has answered at these addresses, claimed to actual; True: others have to be told something new."""
+    before = _told(member)
+    member.proven = (*member.proven, *((one, answered[one]) for one in unproven(member) if one in answered))
+    _settle(member, allow_local)
+    return before != _told(member)
+
+
+def _told(member: Member) -> tuple[object, ...]:
+    return member.addresses, member.reachable, member.dials, member.inside
+
+
+def _settle(member: Member, allow_local: bool) -> None:
+    """Say where others find the member, from what it claims and what is known."""
+    member.addresses = found = _known(member)
+    here_only = False
+    if member.seen and not allow_local:
+        wide = tuple(one for one in found if not is_local(one[0]))
+        member.addresses, here_only = wide or found, not wide
+    member.reachable = member.open and bool(found) and not here_only
+    if here_only and found:
+        member.inside = (member.seen, *found[0])
+
+
+def _known(member: Member) -> tuple[tuple[str, int], ...]:
+    if not member.seen:
+        return member.claimed
+    proven = dict(member.proven)
+    known = (one if one[0] == member.seen else proven.get(one) for one in member.claimed)
+    return tuple(one for one in known if one) or tuple((member.seen, port) for _, port in member.claimed[:1])
+
+
+def _inside(seen: str, local: Address | None) -> tuple[str, str, int] | None:
+    """Return which translator the member is behind, and where neighbours there find it."""
+    if local is None or not seen or plain(local.host) == seen or not is_private(local.host):
+        return None
+    return (seen, local.host, local.port)
 
 
 def opens(one: Member, other: Member) -> bool:

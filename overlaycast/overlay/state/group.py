@@ -62,6 +62,8 @@ class Group:
     candidates: Candidates = field(default_factory=Candidates)
     servers: list[Member] = field(default_factory=list)
     """Backup servers, in the order in which they came."""
+    allow_local: bool = False
+    """Members may dial one another at addresses that mean something on one host or link only."""
     file_rate: tuple[tuple[int, int, float | None], FileRate] | None = None
     """What ``capacity.file_rate`` found last, and from what."""
     # the processes

@@ -99,7 +99,9 @@ class History:
 class Member:
     """One member's record. Mutable and slotted: a group may hold a million of them.
 
-    ``seen`` is the address that the coordinator sees.
+    ``seen`` is the address that the coordinator sees. ``claimed`` are the addresses that the member says it has,
+    ``proven`` those among them that have answered a call, each with the address that did; ``addresses`` are what others
+    are told (``reach``). ``open``: it says that it can be dialled; ``reachable``: it can, as far as is known.
 
     ``inside`` is (the translator's address, its own address behind it, port), None where nothing translates. Tree
     fields (parent, children, rank, height, size) are written by ``tree`` only; promises (standbys, wards, promised) by
@@ -114,6 +116,9 @@ class Member:
     connected: bool = True
     addresses: tuple[tuple[str, int], ...] = ()
     seen: str = ""
+    claimed: tuple[tuple[str, int], ...] = ()
+    proven: tuple[tuple[tuple[str, int], tuple[str, int]], ...] = ()
+    open: bool = True
     reachable: bool = True
     dials: bool = True
     inside: tuple[str, str, int] | None = None

@@ -47,7 +47,17 @@ async def forwarder(
     port.setblocking(False)
     idle, here = (lambda: False), asyncio.get_running_loop().create_task
     down = Downstream(
-        port, ring or Ring(8), 1.0, 16, idle, changed.set, lambda _, sock: sock.close(), here, lambda: 0.0, upload_mbit
+        port,
+        ring or Ring(8),
+        1.0,
+        16,
+        idle,
+        changed.set,
+        lambda _, sock: sock.close(),
+        here,
+        lambda: 0.0,
+        lambda _: True,
+        upload_mbit,
     )
     down.admissions.rank = 1
     try:

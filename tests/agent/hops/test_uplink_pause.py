@@ -32,7 +32,7 @@ class Nobody:
 
 async def test_who_paused_is_paused_until_told_to_go_on_whatever_becomes_of_its_links() -> None:
     """An order that comes meanwhile may close the only link; silence would then never be suspected again."""
-    uplink = Uplink(Ring(2), GroupSettings(mode="file"), 0, Nobody(), lambda *_: None, random.Random(1))
+    uplink = Uplink(Ring(2), GroupSettings(mode="file"), 0, Nobody(), lambda *_: None, random.Random(1), bool)
     assert not uplink.paused
     uplink.pause()
     assert uplink.paused

@@ -307,3 +307,13 @@ async def test_the_event_of_a_member_names_those_that_have_its_name_already(star
                 [1],
                 None,
             ]
+
+
+async def test_a_member_is_told_of_its_namesakes_if_it_knows_the_field(start: Start) -> None:
+    async with start() as running:
+        token = await running.create()
+        knows = {LATER_HEADER: f"{LATER_TEXT}, something.else"}
+        async with member_link(running) as first, member_link(running) as older, member_link(running, knows) as newer:
+            assert (await welcome(first, token, name="tv")).namesakes is None
+            assert (await welcome(older, token, name="tv")).namesakes is None
+            assert (await welcome(newer, token, name="tv")).namesakes == (1, 2)

@@ -6,9 +6,9 @@ import socket
 
 import pytest
 
-from overlaycast.coordinator.members.link import plain_host
 from overlaycast.coordinator.web.listeners import listen_tcp
 from overlaycast.settings import Endpoint
+from overlaycast.wire.hosts import plain
 
 
 @pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="this machine has no IPv6")
@@ -19,4 +19,4 @@ def test_all_addresses_are_those_of_both_families() -> None:
             with socket.create_connection((host, port), 10):
                 caller, (seen, *_) = sock.accept()
                 caller.close()
-                assert plain_host(seen) == host
+                assert plain(seen) == host

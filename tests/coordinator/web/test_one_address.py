@@ -212,6 +212,16 @@ async def test_only_a_trusted_proxy_says_where_a_member_is(start: Start, trusted
             assert running.overlay().records[1]["host"] == seen
 
 
+async def test_a_proxy_that_names_no_address_is_said_to(start: Start) -> None:
+    async with start(trusted_proxy=["127.0.0.0/8"]) as running:
+        token = await running.create()
+        async with forwarded(running, "unknown") as anna:
+            await anna.say(subscription(token))
+            answer = await anna.hear()
+            assert isinstance(answer, Refused)
+            assert "a proxy says that this member is at 'unknown'" in answer.reason
+
+
 def test_a_trusted_proxy_is_an_address_or_a_network() -> None:
     options = load(
         CoordinatorSettings, ["--trusted-proxy", "192.0.2.1", "--trusted-proxy", "::1"], "overlaycast coordinator"
