@@ -3,7 +3,8 @@
 Owns: the tasks, and the member (``node``) from the welcome on. Returns the exit code; once the member is admitted,
 ``departure`` decides it. Refuses: to know what the member does.
 
-A defect in any task or callback ends the program; it is not logged and forgotten.
+A defect in a callback or in what is done again and again is told, and the program goes on (``defects``). A task that
+fails is one that it cannot do without: it ends, and says why.
 """
 
 from __future__ import annotations
@@ -18,16 +19,22 @@ from typing import Any, Final
 
 from overlaycast.agent.console import Console
 from overlaycast.agent.control import ControlLink
+from overlaycast.agent.defects import Defects
 from overlaycast.agent.departure import within
 from overlaycast.agent.hops.permission import Permission
 from overlaycast.agent.node import Node, Setup
 from overlaycast.agent.parts import Membership
 from overlaycast.agent.subscription import subscription
-from overlaycast.errors import LocalProtocolError, OverlaycastError
+from overlaycast.errors import LocalProtocolError, OverlaycastError, in_one_line
 from overlaycast.wire.journal import Entry, Failure, Started, Welcomed
 from overlaycast.wire.messages import CoordinatorMessage, MemberMessage, Subscribe, Welcome
 
 FLUSH_S: Final = 1.0
+
+
+def _expected(error: BaseException) -> bool:
+    """Is it what the world did, or the user, which has words of its own? Else it is a defect."""
+    return isinstance(error, OverlaycastError) and not isinstance(error, LocalProtocolError)
 
 
 class Agent:
@@ -39,6 +46,7 @@ class Agent:
         self._membership: Membership | None = None
         self._node: Node | None = None
         self._rng = random.Random()
+        self._defects = Defects()
         self._loop = asyncio.get_running_loop()
         self._outcome: asyncio.Future[int] = self._loop.create_future()
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -72,7 +80,7 @@ class Agent:
             self._node.departure.asked(number)
 
     def spawn(self, work: Coroutine[Any, Any, Any]) -> None:
-        """Run a task for as long as the program lives; its failure ends the program."""
+        """Run a task that the program cannot do without: if it fails, the program ends, and says why."""
         task = self._loop.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._reap)
@@ -83,12 +91,23 @@ class Agent:
             self._fail(error)
 
     def _fail(self, error: BaseException) -> None:
-        if not self._outcome.done():
-            self._outcome.set_exception(error)
+        if not isinstance(error, Exception) or _expected(error):
+            if not self._outcome.done():
+                self._outcome.set_exception(error)
+        else:
+            self.finish(1, f"cannot go on: {in_one_line(error)}")
 
     def _defect(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        error = context.get("exception")
-        self._fail(error if isinstance(error, Exception) else RuntimeError(str(context.get("message"))))
+        """Something has gone wrong that need not end us: tell it, and go on unless there is no end of it."""
+        error = context.get("exception") or RuntimeError(str(context.get("message")))
+        if not isinstance(error, Exception) or _expected(error):
+            self._fail(error)
+            return
+        line = in_one_line(error)
+        if self._defects.told(line, self._loop.time()):
+            self.say(f"something went wrong, going on: {line}")
+        if self._defects.too_many:
+            self.finish(1, f"cannot go on, too much goes wrong: {line}")
 
     def finish(self, code: int, line: str | None = None) -> None:
         """End with this exit code, and one line for people."""

@@ -21,8 +21,9 @@ from websockets.exceptions import ConnectionClosed, WebSocketException
 from websockets.uri import parse_uri
 
 from overlaycast.agent.hops.dial import dial
+from overlaycast.agent.hops.mishap import mishap
 from overlaycast.discovery.unpaced import unpaced
-from overlaycast.errors import ConfigError, RefusedError, RemoteProtocolError
+from overlaycast.errors import ConfigError, LocalProtocolError, OverlaycastError, RefusedError, RemoteProtocolError
 from overlaycast.streams import printable
 from overlaycast.urls import MEMBER, parse_coordinator
 from overlaycast.wire.messages import (
@@ -162,6 +163,12 @@ class ControlLink:
             except (OSError, TimeoutError, WebSocketException, RemoteProtocolError, _NotNowError) as error:
                 longest = LONGEST_REFUSED_S if isinstance(error, _NotNowError) else LONGEST_PAUSE_S
                 self._remind(error)
+            except OverlaycastError as error:
+                if not isinstance(error, LocalProtocolError):
+                    raise  # refused, or the group is none for us
+                mishap(error)
+            except Exception as error:  # a message that we could not digest costs the link that it came over
+                mishap(error)
             finally:
                 self.connected = False
                 self._sent.set()
@@ -245,6 +252,8 @@ class ControlLink:
                     await link.send(encode(message, self._known))
                 except WebSocketException:
                     return
+                except Exception as error:  # a message that cannot be said: the next one can
+                    mishap(error)
                 if self._waiting and self._waiting[0] is message:
                     self._waiting.popleft()
             self._sent.set()

@@ -11,6 +11,7 @@ import time
 from typing import Final
 
 from overlaycast.agent.figures import Figures
+from overlaycast.agent.hops.mishap import mishap
 from overlaycast.agent.parts import Parts, Program
 from overlaycast.agent.rates.behind import News, Verdict
 from overlaycast.agent.rates.losses import Losses
@@ -42,13 +43,18 @@ class Lookout:
         while True:
             due = time.monotonic() + LOOK_S
             await asyncio.sleep(LOOK_S)
-            now = time.monotonic()
-            self._count_output()
-            self._tell_losses(
-                self._never_came.due(self._reception.lost, now), self._not_written.due(self._output_lost, now)
-            )
-            if self._live and self._parts.ring.end is None:
-                self._judge(now, now - due)
+            try:
+                self._look(time.monotonic(), due)
+            except Exception as error:  # words for people: nothing that a stream could not do without
+                mishap(error)
+
+    def _look(self, now: float, due: float) -> None:
+        self._count_output()
+        self._tell_losses(
+            self._never_came.due(self._reception.lost, now), self._not_written.due(self._output_lost, now)
+        )
+        if self._live and self._parts.ring.end is None:
+            self._judge(now, now - due)
 
     def _count_output(self) -> None:
         """What the output lacks, and what never came, are counted at different times: the difference only grows."""

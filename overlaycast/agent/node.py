@@ -27,6 +27,7 @@ from overlaycast.agent.files.file_pump import FilePump
 from overlaycast.agent.files.file_receiver import FileReceiver
 from overlaycast.agent.files.file_source import FileSource
 from overlaycast.agent.hops.downstream import Downstream
+from overlaycast.agent.hops.mishap import mishap
 from overlaycast.agent.hops.uplink import Uplink
 from overlaycast.agent.lookout import Lookout
 from overlaycast.agent.options import TS_RECORD, JoinOptions, NodeOptions, SendOptions
@@ -293,14 +294,21 @@ class Node:
 
     async def _beat(self) -> None:
         while True:
-            wait_s = self._parts.downstream.beat()
+            try:
+                wait_s = self._parts.downstream.beat()
+            except Exception as error:  # without heartbeats children leave, but what they get is theirs
+                mishap(error)
+                wait_s = SAMPLE_S
             await asyncio.sleep(wait_s)
 
     @staticmethod
     async def _every(seconds: float, what: Callable[[], None]) -> None:
         while True:
             await asyncio.sleep(seconds)
-            what()
+            try:
+                what()
+            except Exception as error:  # figures and news: nothing that a stream could not do without
+                mishap(error)
 
     def close(self) -> None:
         """Close every part, and write the summary."""

@@ -35,7 +35,7 @@ class Program(Protocol):
         """Send this to the coordinator."""
 
     def spawn(self, work: Coroutine[Any, Any, Any]) -> None:
-        """Run a task for as long as the program lives; its failure ends the program."""
+        """Run a task that the program cannot do without: if it fails, the program ends, and says why."""
 
     def finish(self, code: int, line: str | None = None) -> None:
         """End with this exit code, and one line for people."""

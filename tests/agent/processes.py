@@ -31,6 +31,7 @@ class AgentProcess:
         *more: str,
         output: str | None = None,
         listen: str = "127.0.0.1:0",
+        program: list[str] | None = None,
         **streams: Any,
     ) -> AgentProcess:
         journal = folder / f"{name}.journal"
@@ -41,7 +42,7 @@ class AgentProcess:
             words += ["--output", str(out)]
         with (folder / f"{name}.err").open("wb") as err:
             process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "overlaycast.cli", *words, **{"stderr": err, **streams}
+                *(program or [sys.executable, "-m", "overlaycast.cli"]), *words, **{"stderr": err, **streams}
             )
         return cls(name, process, out, journal)
 

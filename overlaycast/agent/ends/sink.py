@@ -18,7 +18,7 @@ from overlaycast.agent.ends.entered import Counting
 from overlaycast.agent.ends.recording import Destination
 from overlaycast.agent.records.ring import Ring
 from overlaycast.agent.records.slab import Slab
-from overlaycast.errors import ConfigError
+from overlaycast.errors import in_one_line
 
 FLUSH_S: Final = 0.02
 """Records are written at most so much later than they came: a batch costs two thread switches."""
@@ -111,8 +111,8 @@ class Sink:
                     self._write(self.counting.take(slab.memory, start, stop), place, seq)
             except OSError as error:
                 failure = error.strerror or str(error)
-            except ConfigError as error:
-                failure = str(error)
+            except Exception as error:  # also a defect must not end the thread without a word
+                failure = in_one_line(error)
             try:
                 self._loop.call_soon_threadsafe(self._written, spans, failure)
             except RuntimeError:  # the loop is closed, and this batch with it

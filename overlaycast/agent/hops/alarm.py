@@ -10,6 +10,8 @@ import time
 from collections.abc import Callable
 from typing import Final
 
+from overlaycast.agent.hops.mishap import mishap
+
 LONGEST_SLEEP_S: Final = 0.08
 """The timer fires at least so often: a limit that has shrunk since it was armed must not be overslept."""
 TIMER_STEP_S: Final = 0.001
@@ -41,4 +43,9 @@ class Alarm:
 
     def _ring(self) -> None:
         self._timer = None
-        self._fire(max(0.0, time.monotonic() - self._due - TIMER_STEP_S))
+        try:
+            self._fire(max(0.0, time.monotonic() - self._due - TIMER_STEP_S))
+        except Exception as error:  # silences must be noticed, whatever has gone wrong
+            mishap(error)
+            if self._timer is None:
+                self.arm(time.monotonic() + LONGEST_SLEEP_S)

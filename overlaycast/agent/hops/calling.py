@@ -15,6 +15,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
+from overlaycast.agent.hops.mishap import mishap
 from overlaycast.agent.hops.sockets import connect_any
 from overlaycast.failover.redial import LONGEST_PAUSE, pause
 from overlaycast.wire.frames import Call, encode
@@ -114,7 +115,10 @@ class Calls:
             if call.tries > MOST_TRIES:
                 await self._news(call)  # until it is announced again
             elif not call.ended and not self._caller.here(call.child):
-                await self._try(call)
+                try:
+                    await self._try(call)
+                except Exception as error:  # whatever it was: a try in vain
+                    mishap(error)
 
     async def _try(self, call: _Call) -> None:
         async with self._turns:

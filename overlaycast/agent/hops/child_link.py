@@ -12,6 +12,7 @@ import socket
 from collections.abc import Callable
 from typing import Final
 
+from overlaycast.agent.hops.mishap import mishap
 from overlaycast.agent.hops.read_back import BATCH, Archive, ReadBack
 from overlaycast.agent.hops.sockets import pace
 from overlaycast.agent.records.ring import Cursor, Gone, Ring
@@ -183,6 +184,9 @@ class ChildLink:
             return
         except (OSError, RemoteProtocolError) as error:
             self.close(str(error))
+        except Exception as error:  # whatever it was: it came over this link, which ends, and no other
+            mishap(error)
+            self.close("a defect")
 
     def _hear(self, frame: Frame) -> None:
         if not isinstance(frame, Heartbeat | Hello):  # those want no answer

@@ -19,6 +19,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
+from overlaycast.agent.hops.mishap import mishap
 from overlaycast.agent.hops.sockets import tune
 from overlaycast.errors import RemoteProtocolError
 from overlaycast.failover.admission import HOLD_S, Admission
@@ -143,6 +144,13 @@ class Door:
         self._loop.add_reader(sock, self._listen, guest)
 
     def _listen(self, guest: _Guest) -> None:
+        try:
+            self._read(guest)
+        except Exception as error:  # whatever it was: it came from this guest, who goes, and no other
+            mishap(error)
+            self._dismiss(guest)
+
+    def _read(self, guest: _Guest) -> None:
         try:
             data = guest.sock.recv(4096)
             frames = guest.decoder.feed(data)

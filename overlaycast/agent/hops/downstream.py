@@ -14,6 +14,7 @@ from typing import Any, Final
 from overlaycast.agent.hops.calling import Calls
 from overlaycast.agent.hops.child_link import ChildLink
 from overlaycast.agent.hops.door import Door
+from overlaycast.agent.hops.mishap import mishap
 from overlaycast.agent.hops.read_back import Archive
 from overlaycast.agent.rates.upload import share_of
 from overlaycast.agent.records.ring import Ring
@@ -196,7 +197,11 @@ class Downstream:
         """The ring has something new: send it."""
         for child in list(self.children.values()):
             if child.cursor is not None:
-                child.pump()
+                try:
+                    child.pump()
+                except Exception as error:  # one child's link ends, and its siblings get theirs
+                    mishap(error)
+                    child.close("a defect")
 
     def beat(self) -> float:
         """Send the heartbeats that are due; return the seconds until the next is."""

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable
 from typing import Final, Protocol
 
+from overlaycast.agent.hops.mishap import mishap
 from overlaycast.agent.hops.sockets import connect_any
 from overlaycast.agent.rates.moderation import PAUSE_S, Moderation, Polling
 from overlaycast.agent.records.arrival import Arrival
@@ -210,6 +211,13 @@ class ParentLink:
             self._resting = None
 
     def _read(self) -> None:
+        try:
+            self._take()
+        except Exception as error:  # whatever it was: it came over this link, which ends, and no other
+            mishap(error)
+            self._break("a defect")
+
+    def _take(self) -> None:
         if self._sock is None:
             return
         try:

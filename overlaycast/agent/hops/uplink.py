@@ -15,6 +15,7 @@ from typing import Final
 from overlaycast.agent.hops.alarm import Alarm
 from overlaycast.agent.hops.called import Called
 from overlaycast.agent.hops.claims import Claims
+from overlaycast.agent.hops.mishap import mishap
 from overlaycast.agent.hops.parent_link import ParentLink
 from overlaycast.agent.hops.parent_reports import ParentReports, UplinkListener
 from overlaycast.agent.records.arrival import Arrival
@@ -330,10 +331,18 @@ class Uplink:
         return self.machine.order.rank if self.machine.order else 0
 
     async def _open(self, link: ParentLink) -> None:
-        if not await link.dial(self._rank, self._permitted):
+        if not await self._dialled(link):
             self.links.pop(link.number, None)
             self.machine.lost(link.number, "unreachable", self._now())
             self._perform()
+
+    async def _dialled(self, link: ParentLink) -> bool:
+        try:
+            return await link.dial(self._rank, self._permitted)
+        except Exception as error:  # whatever it was: this parent is not reached, and there are others
+            mishap(error)
+            link.close()
+            return False
 
     def _send_start(self, action: SendStart) -> None:
         link = self.links.get(action.link)

@@ -20,10 +20,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from overlaycast.coordinator.bounds.address import block_of
 from overlaycast.coordinator.bounds.allowance import Allowance
-from overlaycast.coordinator.members.link import plain_host
 from overlaycast.coordinator.web.defects import Defects
 from overlaycast.coordinator.web.frames import FrameCounter
 from overlaycast.coordinator.web.newcomers import Newcomers
+from overlaycast.wire.hosts import plain
 
 REQUEST_LIMIT: Final = 10.0
 CLOSE_LIMIT: Final = 1.0
@@ -56,7 +56,7 @@ class Connection:
     def has_head(self, client: str) -> None:
         """The head is complete, and comes from there."""
         self._stop()
-        if client and block_of(plain_host(client)) != self.block:
+        if client and block_of(plain(client)) != self.block:
             self._strangers.remove(self)
             self._count(client)
 
@@ -82,7 +82,7 @@ class Connection:
 
     def _count(self, host: str) -> None:
         if self._transport is not None:
-            self.block = block_of(plain_host(host))
+            self.block = block_of(plain(host))
             self._strangers.add(self)
 
     def _close(self) -> None:
@@ -102,7 +102,7 @@ class Connection:
 
 
 def _within(host: str, networks: Sequence[Network]) -> bool:
-    address = ip_address(plain_host(host))
+    address = ip_address(plain(host))
     return any(address in network for network in networks)  # never in one of the other version
 
 

@@ -35,7 +35,7 @@ class Child:
         self.lost: list[tuple[int, int]] = []
         self.said: list[MemberMessage] = []
         self.tasks: set[asyncio.Task[None]] = set()
-        self.uplink = Uplink(self.ring, GroupSettings(), EDGE, self, self._spawn, random.Random(1))
+        self.uplink = Uplink(self.ring, GroupSettings(), EDGE, self, self._spawn, random.Random(1), bool)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
