@@ -33,6 +33,9 @@ EARLY_NS: Final = 200_000
 _FRAME_LIMIT: Final = 65_550
 _READS_IN_A_ROW: Final = 16
 _BIN_NS: Final = 10_000
+_HALT_NS: Final = 20_000_000  # a frame so late says that the wire had no processor
+_TOGETHER_S: Final = 0.02
+_MOST_HALTS: Final = 1000
 _BINS: Final = 10_000  # lateness is counted in steps of 10 µs up to 100 ms; the maximum is exact
 _PR_SET_TIMERSLACK: Final = 29
 _LINE_LIMIT: Final = 1 << 20
@@ -126,6 +129,7 @@ class Wire:
     def _begin_account(self) -> None:
         """Start to count lateness and load anew; frames that were due before do not count."""
         self._late, self._late_max = [0] * (_BINS + 1), 0
+        self._halts: list[list[float]] = []
         self._since = time.monotonic_ns()
         self._window_start, self._window_cpu, self._window_frames = self._since, time.process_time_ns(), 0
         self._peak_frames, self._peak_busy = 0.0, 0.0
@@ -140,8 +144,18 @@ class Wire:
         self._window_frames += 1
         if late > self._late_max:
             self._late_max = late
+        if late >= _HALT_NS:
+            self._halted(time.time(), late / 1e6)
         bin_number = late // _BIN_NS
         self._late[0 if bin_number < 0 else min(bin_number, _BINS)] += 1
+
+    def _halted(self, now: float, late_ms: float) -> None:
+        """Note a halt by its end and length; frames that it delayed together are one."""
+        if self._halts and now - self._halts[-1][0] < _TOGETHER_S:
+            last = self._halts[-1]
+            last[:] = now, max(last[1], late_ms)
+        elif len(self._halts) < _MOST_HALTS:
+            self._halts.append([now, late_ms])
 
     def _roll(self, now: int) -> None:
         """Close a window of a second or more: remember the busiest."""
@@ -187,7 +201,7 @@ class Wire:
         return {"ok": True, "shape": pipe.shape.as_dict(), "down": pipe.down}
 
     def status(self) -> dict[str, Any]:
-        """Return lateness, load and the counts of frames."""
+        """Return lateness, load, the counts of frames, and halts: [end, in seconds since 1970, length in ms]."""
         links: dict[str, dict[str, Any]] = {}
         for (name, direction), number in self._by_name.items():
             pipe = self._pipes[number]
@@ -199,6 +213,7 @@ class Wire:
             "lateness_ms": {"p50": self._quantile(0.5), "p99": self._quantile(0.99), "max": self._late_max / 1e6},
             "peak_frames_per_s": self._peak_frames,
             "peak_busy": self._peak_busy,
+            "halts": self._halts,
             "links": links,
         }
 

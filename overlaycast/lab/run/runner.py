@@ -30,7 +30,7 @@ from overlaycast.lab.network.capture import Capture, capturing
 from overlaycast.lab.network.network import Network
 from overlaycast.lab.recording import journals
 from overlaycast.lab.recording.observe import network_seen
-from overlaycast.lab.recording.recording import FileSeen, Recording
+from overlaycast.lab.recording.recording import FileSeen, Recording, Stall
 from overlaycast.lab.run import media
 from overlaycast.lab.run.course import Run
 from overlaycast.lab.run.progress import RunProgress
@@ -164,7 +164,7 @@ def _recording(
         cpu_s=one.cpu_s,
         passed=one.passed,
         footprints=one.meter.footprints,
-        stalls=one.meter.stalls,
+        stalls=[*one.meter.stalls, *_halts(shaping)],
     )
 
 
@@ -180,8 +180,14 @@ def _journals(one: Run) -> dict[str, journals.Journal]:
     return found
 
 
+def _halts(status: dict[str, Any]) -> list[Stall]:
+    """Return when the wire itself had no processor: the whole network stood still."""
+    wire = status.get("wire") or {}
+    return [Stall(end - late_ms / 1000, end, None, round(late_ms, 1)) for end, late_ms in wire.get("halts", ())]
+
+
 def _without_shapes(status: dict[str, Any]) -> dict[str, Any]:
-    """The shapes are in the topology and in the fidelity check; what is left is how the shaping went."""
+    """The shapes are in the topology and in the fidelity check, halts among the stalls; the rest is how it went."""
     wire = status.get("wire")
     if not isinstance(wire, dict):
         return status
@@ -189,7 +195,8 @@ def _without_shapes(status: dict[str, Any]) -> dict[str, Any]:
         name: {way: {key: value for key, value in counts.items() if key != "shape"} for way, counts in ways.items()}
         for name, ways in wire.get("links", {}).items()
     }
-    return {**status, "wire": {**wire, "links": links}}
+    rest = {key: value for key, value in wire.items() if key != "halts"}
+    return {**status, "wire": {**rest, "links": links}}
 
 
 def versions() -> dict[str, str]:
