@@ -24,8 +24,8 @@ from typing import Any, Final
 from overlaycast.coordinator.bounds.allowance import Allowance
 from overlaycast.coordinator.groups.protocol import GroupOverlay, OverlayMaker
 from overlaycast.coordinator.members.callback import Answers, Callbacks
-from overlaycast.coordinator.members.connections import Connected, Connections
 from overlaycast.coordinator.members.link import COME_AGAIN, MemberLink, Traffic
+from overlaycast.coordinator.members.links import LinkedMember, MemberLinks
 from overlaycast.coordinator.members.measure import EchoInbox, Found, Measurer
 from overlaycast.coordinator.state.journal import EventLog
 from overlaycast.coordinator.state.secret import hash_of, matches, new_token
@@ -111,7 +111,7 @@ class GroupDriver:
             maker.new(row.settings, row.key) if kept is None else maker.restore(row.settings, row.key, kept[0], clock())
         )
         self._secrets = store.secrets(row.name)
-        self._connected = Connections()
+        self._connected = MemberLinks()
         self._inbox: asyncio.Queue[_Item] = asyncio.Queue(_INBOX_LIMIT)
         self._outbox: list[tuple[int, CoordinatorMessage]] = []
         self._measuring: dict[int, asyncio.Task[None]] = {}
@@ -365,7 +365,7 @@ class GroupDriver:
             self._disconnect(member).cut("replaced by a newer link")
         echoes = EchoInbox()
         echoes.answered = resumed  # it is not asked again
-        self._connected.add(member, Connected(link, echoes, request.role, request.name, self._clock()))
+        self._connected.add(member, LinkedMember(link, echoes, request.role, request.name, self._clock()))
 
     def _disconnect(self, member: int) -> MemberLink:
         """Take a member's link away; being measured ends with it, and the overlay asks anew when the member is back."""
@@ -382,13 +382,13 @@ class GroupDriver:
         task = self._measuring[member] = asyncio.create_task(self._measure(member, one))
         task.add_done_callback(self._measuring_done)
 
-    async def _measure(self, member: int, one: Connected) -> None:
+    async def _measure(self, member: int, one: LinkedMember) -> None:
         found = await self._measurer.measure(self.row.name, one.link, one.echoes)
         claims = await self._call_back(member, one)
         del self._measuring[member]
         await self._inbox.put(_Measured(member, one.link, found, claims))
 
-    async def _call_back(self, member: int, one: Connected) -> Answers:
+    async def _call_back(self, member: int, one: LinkedMember) -> Answers:
         """Call the member where it claims to be; after its echoes it knows the secret with which it answers."""
         claims, secret = self.overlay.claims(member), self._secrets.get(member)
         if not claims or secret is None:

@@ -184,7 +184,7 @@ async def test_who_never_answers_makes_room_at_an_address_that_has_no_more(
         await eventually(lambda: running.groups.get("demo").connected == 2)
         await more.say(subscription(token, name="more"))
         assert isinstance(await more.hear(), Refused)  # it may still answer
-        monkeypatch.setattr("overlaycast.coordinator.members.connections.MUTE_S", 0.0)
+        monkeypatch.setattr("overlaycast.coordinator.members.links.MUTE_S", 0.0)
         await late.say(subscription(token, name="late"))
         assert isinstance(await late.hear(), Welcome)
         await asyncio.wait_for(mute.socket.wait_closed(), 10)

@@ -20,7 +20,7 @@ MUTE_S: Final = 10.0
 
 
 @dataclass(slots=True)
-class Connected:
+class LinkedMember:
     """A member's link, and the echo replies that measuring waits for. ``since``: seconds of the caller's clock."""
 
     link: MemberLink
@@ -30,11 +30,11 @@ class Connected:
     since: float
 
 
-class Connections:
+class MemberLinks:
     """The members that have a link."""
 
     def __init__(self) -> None:
-        self._connected: dict[int, Connected] = {}
+        self._connected: dict[int, LinkedMember] = {}
         self._blocks: Counter[str] = Counter()
         self._past = Traffic()
 
@@ -44,8 +44,8 @@ class Connections:
     def __contains__(self, member: int) -> bool:
         return member in self._connected
 
-    def get(self, member: int) -> Connected | None:
-        """Return a member's connection; None: it has none."""
+    def get(self, member: int) -> LinkedMember | None:
+        """Return a member's link and what belongs to it; None: it has none."""
         return self._connected.get(member)
 
     def links(self) -> Iterator[MemberLink]:
@@ -72,7 +72,7 @@ class Connections:
                 return member
         return None
 
-    def add(self, member: int, connected: Connected) -> None:
+    def add(self, member: int, connected: LinkedMember) -> None:
         """Take a link; the member has none."""
         self._connected[member] = connected
         self._blocks[connected.link.block] += 1
