@@ -37,6 +37,7 @@ class Lookout:
         self._never_came = Losses()
         self._not_written = Losses()
         self._output_lost = 0
+        self._blamed = ""
 
     async def run(self) -> None:
         """Look again and again."""
@@ -92,11 +93,12 @@ class Lookout:
         seconds, lost = round(news.seconds, 1), news.lost
         so_far = f"{seconds:g} s, {lost} records lost"
         if news.what == "over":
-            self._program.say(f"keeps up again: {self._named(news.cause)} was behind for {so_far}")
+            self._program.say(f"keeps up again: {self._blamed} was behind for {so_far}")
             self._program.journal(CaughtUp(what=news.cause, seconds=seconds, lost=lost))
         elif news.what == "goes on":
             self._program.say(f"still behind for {so_far}: {self._words(news.cause)}")
         else:
+            self._blamed = self._named(news.cause)
             self._program.say(f"behind: {self._words(news.cause)}")
             late_ms = round(self._signs.late_s * 1000, 3)
             self._program.journal(FellBehind(what=news.cause, parent=self._parts.feed.parent, late_ms=late_ms))

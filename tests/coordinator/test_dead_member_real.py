@@ -1,0 +1,75 @@
+"""What `group tree` says of a forwarder whose program is gone, or stopped: within few reports that it is not active."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.coordinator.test_command import command, coordinator, group
+
+REPORTS = 3
+"""A member of which nothing was heard for so many reports is not active, but 2.5 s are granted."""
+SLACK_S = 3.0
+"""For the question itself, on a busy machine."""
+
+
+class Seats:
+    """The tree, asked again and again."""
+
+    def __init__(self, state: Path, port: int) -> None:
+        self._state, self._port = state, port
+
+    def all(self) -> dict[str, dict[str, Any]]:
+        said = json.loads(group(self._state, self._port, "tree", "g", "--json").stdout)
+        return {member["name"]: member for member in said["members"]}
+
+    def until(self, true: Callable[[dict[str, dict[str, Any]]], bool], seconds: float) -> float:
+        """Return after how long this was so."""
+        began = time.monotonic()
+        while not true(self.all()):
+            assert time.monotonic() - began < seconds, self.all()
+            time.sleep(0.1)
+        return time.monotonic() - began
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
+@pytest.mark.parametrize("feeds", [True, False])
+def test_a_dead_forwarder_is_not_shown_as_active(tmp_path: Path, how: signal.Signals, feeds: bool) -> None:
+    state = tmp_path / "state"
+    with ExitStack() as stack:
+        _, port = stack.enter_context(coordinator(state))
+        degree = ("--set", "source_out_degree=1") if feeds else ()
+        made = group(state, port, "create", "g", "--set", "rate_mbit=1", "--set", "start_members=1", *degree)
+        where = ["--coordinator", f"http://127.0.0.1:{port}", "--listen", "127.0.0.1:0"]
+        environment = {**os.environ, "OVERLAYCAST_TOKEN": made.stdout.strip()}
+
+        def start(*words: str) -> subprocess.Popen[bytes]:
+            process = stack.enter_context(
+                subprocess.Popen(command(*words, *where), env=environment, stderr=subprocess.DEVNULL)
+            )
+            stack.callback(process.kill)
+            return process
+
+        seats = Seats(state, port)
+        relay = start("relay", "g", "--name", "r")
+        seats.until(lambda now: "r" in now, 60)
+        start("send", "g", "--name", "s", "--synthetic", "120", "--rate", "1M")
+        seats.until(lambda now: now["r"]["parent"] is not None, 60)
+        start("join", "g", "--name", "p", "--output", str(tmp_path / "p"))
+        seats.until(lambda now: "p" in now and bool(now["p"]["receive_mbit"]) and bool(now["r"]["receive_mbit"]), 60)
+        assert (seats.all()["p"]["parent"] == seats.all()["r"]["id"]) == feeds
+        assert {seat["state"] for seat in seats.all().values()} == {"ACTIVE"}
+        relay.send_signal(how)
+        took = seats.until(lambda now: "r" not in now or now["r"]["state"] in ("SUSPECT", "SILENT"), 60)
+        assert took <= max(REPORTS, 2.5) + SLACK_S
+        others = {name: seat["state"] for name, seat in seats.all().items() if name != "r"}
+        assert others == {"s": "ACTIVE", "p": "ACTIVE"}
