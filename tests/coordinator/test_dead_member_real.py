@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -12,6 +11,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from tests.coordinator.test_command import command, coordinator, group
@@ -19,18 +19,23 @@ from tests.coordinator.test_command import command, coordinator, group
 REPORTS = 3
 """A member of which nothing was heard for so many reports is not active, but 2.5 s are granted."""
 SLACK_S = 3.0
-"""For the question itself, on a busy machine."""
+"""For the way there, on a busy machine."""
 
 
 class Seats:
     """The tree, asked again and again."""
 
     def __init__(self, state: Path, port: int) -> None:
-        self._state, self._port = state, port
+        token = (state / "admin.token").read_text().strip()
+        headers = {"Authorization": f"Bearer {token}"}
+        self._http = httpx.Client(base_url=f"http://127.0.0.1:{port}", headers=headers, trust_env=False, timeout=30)
 
     def all(self) -> dict[str, dict[str, Any]]:
-        said = json.loads(group(self._state, self._port, "tree", "g", "--json").stdout)
+        said = self._http.get("/v1/groups/g/tree").json()
         return {member["name"]: member for member in said["members"]}
+
+    def close(self) -> None:
+        self._http.close()
 
     def until(self, true: Callable[[dict[str, dict[str, Any]]], bool], seconds: float) -> float:
         """Return after how long this was so."""
@@ -41,8 +46,9 @@ class Seats:
         return time.monotonic() - began
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
-@pytest.mark.parametrize("feeds", [True, False])
+@pytest.mark.parametrize(
+    ("how", "feeds"), [(signal.SIGKILL, True), (signal.SIGKILL, False), (signal.SIGSTOP, False)], ids=str
+)
 def test_a_dead_forwarder_is_not_shown_as_active(tmp_path: Path, how: signal.Signals, feeds: bool) -> None:
     state = tmp_path / "state"
     with ExitStack() as stack:
@@ -60,6 +66,7 @@ def test_a_dead_forwarder_is_not_shown_as_active(tmp_path: Path, how: signal.Sig
             return process
 
         seats = Seats(state, port)
+        stack.callback(seats.close)
         relay = start("relay", "g", "--name", "r")
         seats.until(lambda now: "r" in now, 60)
         start("send", "g", "--name", "s", "--synthetic", "120", "--rate", "1M")
