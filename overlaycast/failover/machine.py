@@ -13,7 +13,8 @@ Rules
    reset there is nothing to keep.
 3. After a switch for silence the old parent is still asked for a moment: if it delivers again, we go back, and the
    coordinator hears nothing of it. A busy machine makes false alarms; they must not turn trees around.
-4. A parent that says it is stalled is not left before ``flag_s``: only the top of a broken branch moves.
+4. A parent that says it is stalled is not left before ``flag_s``, and later further down the tree: only the top of a
+   broken branch moves.
 5. A healthy parent is left only for one that has begun to deliver (make before break).
 6. It never gives up: standbys, the parent, fallbacks, round and round with a jittered pause.
 7. The coordinator is told until an order answers.
@@ -50,6 +51,9 @@ from overlaycast.wire.messages import Assign, Peer
 
 LEAST_BEATS: Final = 1.4
 """A silence shorter than so many heartbeat intervals means nothing, whatever the group's settings say."""
+STALL_STEP_S: Final = 0.25
+"""A stalled parent is kept for so much longer at each level further down: what the level above finds mends this one."""
+STALL_LEVELS: Final = 12
 LATE: Final = 0.02
 """A timer so late means that we were not running ourselves; what others did meanwhile we cannot know."""
 GRACE: Final = 0.01
@@ -376,10 +380,15 @@ class Upstream:
             if link is parents.current and not succession.outage:
                 times.append(link.heard + succession.limit.seconds(link.heard))
                 if link.stalled_since is not None:
-                    times.append(link.stalled_since + self._flag_s)
+                    times.append(link.stalled_since + self._stall_limit_s())
             else:
                 times.append(parents.links.overdue_at(link, link is parents.current))
         return times
+
+    def _stall_limit_s(self) -> float:
+        """Return how long a stalled parent is kept: longer further down, so that those above us are the first to go."""
+        levels = self._parents.order.depth - 1 if self._parents.order else 0
+        return self._flag_s + STALL_STEP_S * min(max(levels, 0), STALL_LEVELS)
 
     def woke_late(self, seconds: float, now: float) -> None:
         """A timer of the driver's fired so much too late, which tells how busy this machine is."""
@@ -409,7 +418,7 @@ class Upstream:
         link, succession = self._parents.current, self._succession
         if link is None or succession.outage:
             return
-        flagged = link.stalled_since is not None and now >= link.stalled_since + self._flag_s
+        flagged = link.stalled_since is not None and now >= link.stalled_since + self._stall_limit_s()
         if now >= link.heard + succession.limit.seconds(link.heard):
             self._parents.emit(Silent(link.peer.member, milliseconds(now - link.heard)))
             if parents := self._drought.left(link.number, link.peer.member):

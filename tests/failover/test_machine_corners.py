@@ -408,3 +408,23 @@ def test_a_parent_that_refuses_is_as_good_as_lost() -> None:
     driver.machine.refused(driver.links[P], RefuseCode.FULL, 0, 0.01)
     assert driver.machine.links.to(P) is None
     assert SendStart(driver.links[S]) in driver.do()
+
+
+@pytest.mark.parametrize(("depth", "later_s"), [(0, 0), (1, 0), (2, 0.25), (5, 1.0), (13, 3.0), (1000, 3.0)])
+def test_a_stalled_parent_is_left_later_the_further_down_we_are(depth: int, later_s: float) -> None:
+    """The level above us leaves first; if it is fed again, so are we, and stay where we are."""
+    driver = Driver(flag_s=0.5)
+    driver.machine.assign(order(1, P, (S,)).model_copy(update={"depth": depth}), 0.0)
+    driver.do()
+    for member in (P, S):
+        driver.machine.heartbeat(driver.links[member], False, 0.0)
+    driver.machine.data(driver.links[P], True, 0.0, 1000)
+    driver.do()
+    until = 0.5 + later_s
+    for number in range(round(until / 0.02)):
+        driver.machine.heartbeat(driver.links[P], True, number * 0.02)
+        driver.machine.tick(number * 0.02)
+    assert driver.machine.state.name == "STALLED"
+    driver.machine.heartbeat(driver.links[P], True, until)
+    driver.machine.tick(until)
+    assert driver.machine.state.name == "SWITCHING"

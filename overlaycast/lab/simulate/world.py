@@ -57,6 +57,7 @@ class World:
         self._moved_at: dict[int, float] = {}
         self._asked_at: dict[int, float] = {}
         self._improved: dict[int, float] = {}
+        self._mended: dict[int, tuple[float, float]] = {}
         self._names = 0
         hidden = random.Random(f"anonymous {seed}")
         self._hidden = {name for name in draw.net.names if hidden.random() < anonymous}
@@ -94,6 +95,7 @@ class World:
         """Take note that data comes, or comes again."""
         if gap_s is not None:
             self.tally.gaps.append(gap_s)
+            self._mended[member.ident] = self.now, gap_s
         asked_at = self._asked_at.pop(member.ident, None)
         if asked_at is not None:
             self.tally.first_waits.append(self.now - asked_at)
@@ -106,7 +108,7 @@ class World:
         if old is None or old == new:
             return
         tally = self.tally
-        gap_s = 0.0 if member.cut_at is None else self.now - member.cut_at
+        gap_s = self._gap_s(member)
         tally.moves += 1
         left = self.members[old]
         if not left.alive or left.leaving or gap_s >= self.settings.flag_s:
@@ -119,6 +121,13 @@ class World:
         else:
             tally.moves_of_well += 1
             tally.well_moved.append({"at": round(self.now, 3), "member": member.ident, "from": old, "to": new})
+
+    def _gap_s(self, member: Node) -> float:
+        """Return how long a member is without data, or was until this moment: the new feeder's may be there already."""
+        if member.cut_at is not None:
+            return self.now - member.cut_at
+        at, gap_s = self._mended.get(member.ident, (-1.0, 0.0))
+        return gap_s if at == self.now else 0.0
 
     # --- members that come and go ------------------------------------------------------------------------------------
 

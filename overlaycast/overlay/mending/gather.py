@@ -28,7 +28,7 @@ from overlaycast.overlay.plan import moves
 from overlaycast.overlay.state.group import Group
 from overlaycast.overlay.state.members import Member
 from overlaycast.overlay.state.router import Router, lies_in
-from overlaycast.overlay.state.tree import ancestors
+from overlaycast.overlay.state.tree import ancestors, depth
 
 AT_ONCE: Final = 64
 """Strays that are looked at in one go; those beyond wait until the next failure is settled, or the next check."""
@@ -87,6 +87,8 @@ def _bring(group: Group, member: Member, now: float, thorough: bool = False) -> 
         feeder = _with_room(group, member, inside) or _make_room(group, member, inside, now)
         if feeder is None and member.size <= LIFTED:
             feeder = _with_room(group, member, inside, Rules(lift=True))
+        if feeder is None:
+            feeder = _higher(group, member, inside, present[0])
     if feeder is None or not _sound(group, feeder):
         moves.put_back(group, member, parent, edge)
         if feeder is not None:
@@ -123,6 +125,16 @@ def _make_room(group: Group, stray: Member, inside: Router, now: float) -> Membe
             return one
         moves.put_back(group, small, one, edge)
     return None
+
+
+def _higher(group: Group, stray: Member, inside: Router, links: int) -> Member | None:
+    """Where all that enter the router are as deep as may be, nobody there can feed another: let one be fed from a level
+    further up, so that the others can go below it. Return its new feeder; what its copy may cost is what theirs do."""
+    deepest = group.tree.depth_limit
+    if any(depth(one) + 1 + stray.height <= deepest for one in _from_the_top(group, inside)):
+        return None
+    found = placement.seek(group, stray, (), Rules(deepest=deepest - 1 - stray.height))
+    return found[4] if found is not None and found[0] <= links * inside.inbound else None
 
 
 def _smallest(parent: Member) -> Member | None:

@@ -194,3 +194,16 @@ def test_a_missed_goal_is_an_exit_code_where_asked(tmp_path: Path, capsys: pytes
     assert main(words) == 0
     assert main([*words, "--goals"]) == 1
     assert "missed" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("gap_s", "had_to"), [(GroupSettings().flag_s, True), (1.0, False), (None, False)])
+def test_a_move_had_to_be_if_its_first_record_ended_a_long_silence(gap_s: float | None, had_to: bool) -> None:
+    """The new feeder's first record is there at the moment of the move, and a moment before it."""
+    world = World(grid(4, 1), GroupSettings(), 1)
+    before, after, member = world.join(1), world.join(2), world.join(3)
+    world.flows(member, gap_s)
+    world.moved(member, before.ident, after.ident)
+    assert (world.tally.moves_needed, world.tally.moves_of_well) == (had_to, not had_to)
+    world.agenda.run(world.now + 20)
+    world.moved(member, after.ident, before.ident)
+    assert world.tally.moves_of_well == 1 + (not had_to)

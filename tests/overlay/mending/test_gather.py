@@ -13,7 +13,7 @@ from overlaycast.overlay.plan import moves
 from overlaycast.overlay.state.group import Group
 from overlaycast.overlay.state.members import Member
 from overlaycast.overlay.state.processes import Inquiry
-from overlaycast.overlay.state.tree import ceiling, check
+from overlaycast.overlay.state.tree import ceiling, check, depth
 from tests.overlay.scene import Actor, Scene, inside, record
 
 NEAR, FAR = ("srv", "core", "N"), ("srv", "core", "F")
@@ -254,3 +254,45 @@ def test_of_a_place_s_tree_only_the_top_is_in_view(monkeypatch: pytest.MonkeyPat
     assert {one.name for one in everybody} == {f"n{number}" for number in range(14)}
     monkeypatch.setattr(gather, "IN_VIEW", 3)
     assert list(gather._from_the_top(inside(scene), router)) == everybody[:3]
+
+
+def at_the_depth_limit() -> tuple[Scene, list[Member]]:
+    """Both members of a site hang from two leaves of another, as deep as may be; return them."""
+    scene = Scene(default_out_degree=3, start_members=6, improve_s=0, depth_limit=3)
+    scene.join("source", ("srv",), "source", rtt_ms=0.2, rate_mbit=1000)
+    for name, router in (("n0", NEAR), ("n1", NEAR), *((f"f{number}", FAR) for number in range(4))):
+        scene.join(name, router)
+    scene.pass_time(6)
+    group = inside(scene)
+    near = (one for one in group.members.values() if one.name.startswith("n"))
+    pair = sorted(near, key=lambda one: len(one.children))
+    leaves = [one for one in group.members.values() if one.name.startswith("f") and depth(one) == 2]
+    for one, feeder in zip(pair, leaves, strict=False):
+        moves.detach(group, one)
+        one.rank = max(one.rank, feeder.rank + 1)
+        moves.attach(group, one, feeder)
+        group.repair.remote[one.id] = 0
+    assert group.source is not None
+    group.source.degree = len(group.source.children)
+    return scene, pair
+
+
+def test_where_all_are_at_the_depth_limit_one_is_fed_from_further_up_and_feeds_the_others() -> None:
+    scene, pair = at_the_depth_limit()
+    group = inside(scene)
+    router = pair[0].router
+    assert router is not None
+    assert [depth(one) for one in pair] == [3, 3]
+    assert router.inbound == 2
+    head = group.source.children[0] if group.source else None
+    assert head is not None
+    full, head.degree = head.degree, len(head.children)
+    gather.look_for_room(group, scene.now)
+    assert router.inbound == 2  # nobody further up has room
+    head.degree = full + 1
+    moves.enter(group, head)
+    gather.look_for_room(group, scene.now)
+    assert router.inbound == 1
+    assert sorted(depth(one) for one in pair) == [2, 3]
+    assert not group.repair.remote
+    check(group.tree, iter(group.members.values()))
