@@ -21,6 +21,9 @@ LEAVE_S: Final = 5.0
 """Longest stay after ``Leaving`` without ``Released``."""
 LINGER_S: Final = 5.0
 """Longest stay for children that do not get on with the end of the stream."""
+LIVE_LINGER_S: Final = 60.0
+FILE_LINGER_S: Final = 86_400.0
+"""Longest stay for children that do get on: a live group's need what the ring holds, a file's perhaps all of it."""
 FLUSH_S: Final = 1.0
 """Longest wait for our own output when we are told to go."""
 
@@ -94,7 +97,12 @@ class Departure:
         self._program.finish(0 if ok else 1, None if ok else complaint)
 
     async def _children_have_all(self) -> None:
-        """Wait until every child has END, or none has got on for a while."""
+        """Wait until every child has END, or none has got on for a while, but not for ever."""
+        longest = LIVE_LINGER_S if self._parts.downstream.archive is None else FILE_LINGER_S
+        if not await within(longest, self._children_get_on()):
+            self._program.say(f"exiting, although not all children have the end after {longest:.0f} s")
+
+    async def _children_get_on(self) -> None:
         downstream, after, last = self._parts.downstream, self._parts.ring.position, -1
         while not downstream.all_have(after):
             if downstream.progress() == last:

@@ -38,6 +38,9 @@ _NOTHING: Final = memoryview(b"")
 TURN: Final = 2 * BATCH
 """Most bytes for a child that catches up before the others have their turn: more than one read brings."""
 
+MOST_WORDS: Final = 200
+WORDS_PER_S: Final = 50.0
+"""Heartbeats and repeated HELLOs of a child: so many at once, and so many a second. A child says a few a second."""
 MOST_ASKED: Final = 64
 """Questions (START, STOP) of a child that does not take the answers."""
 
@@ -89,6 +92,7 @@ class ChildLink:
         self._old_frames: memoryview | None = None
         self._blocked = False
         self._asked = 0
+        self._words, self._worded_at = 0.0, 0.0
         self._wants_digests = False
         self._digests_told = 0
         self._loop = asyncio.get_running_loop()
@@ -189,7 +193,9 @@ class ChildLink:
             self.close("a defect")
 
     def _hear(self, frame: Frame) -> None:
-        if not isinstance(frame, Heartbeat | Hello):  # those want no answer
+        if isinstance(frame, Heartbeat | Hello):  # those want no answer
+            self._count_word()
+        else:
             self._asked += 1
             if self._asked > MOST_ASKED:
                 raise RemoteProtocolError("the child sends requests and reads no answers")
@@ -205,10 +211,17 @@ class ChildLink:
                 self.pump()
                 self._on_progress(self)
             case Heartbeat():
-                self.next_seq = frame.next_seq
+                self.next_seq = max(self.next_seq, frame.next_seq)
                 self._on_progress(self)
             case _:
                 raise RemoteProtocolError(f"{type(frame).__name__} from a child")
+
+    def _count_word(self) -> None:
+        now = self._loop.time()
+        self._words = max(0.0, self._words - WORDS_PER_S * (now - self._worded_at)) + 1
+        self._worded_at = now
+        if self._words > MOST_WORDS:
+            raise RemoteProtocolError("the child sends too many heartbeats")
 
     # --- sending -----------------------------------------------------------------------------------------------
 

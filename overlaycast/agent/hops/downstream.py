@@ -245,8 +245,9 @@ class Downstream:
         return here and all(self._left_at.get(child, 0) >= next_seq for child in away)
 
     def progress(self) -> int:
-        """Return a number that grows whenever some child gets on."""
-        return sum(child.next_seq + child.bytes_out for child in self.children.values())
+        """Return a number that grows whenever some child gets on; claims beyond our own end count for nothing."""
+        end = self._ring.position
+        return sum(min(child.next_seq, end) + child.bytes_out for child in self.children.values())
 
     def least_lag(self) -> int:
         """Return how many bytes of the ring the fastest child has still to get; 0 without children."""

@@ -206,12 +206,13 @@ class Uplink:
             case Dial():
                 self._dial(action)
             case SendStart():
-                self._start_on(self.hops[action.link], action.oldest)
+                if (hop := self.hops.get(action.link)) is not None:  # it may have broken a moment ago
+                    self._start_on(hop, action.oldest)
             case SendStop():
-                hop = self.hops[action.link]
-                hop.asking = False
-                hop.say(self._owner, Stop())
-                hop.settle()
+                if (hop := self.hops.get(action.link)) is not None:
+                    hop.asking = False
+                    hop.say(self._owner, Stop())
+                    hop.settle()
             case CloseLink():
                 self._drop(action.link)
             case Complain():
