@@ -401,6 +401,16 @@ def test_a_warm_standby_that_begins_to_stall_feeds_nobody_sooner_than_the_flag_a
     assert machine.state is State.SWITCHING
 
 
+def test_a_parent_that_was_empty_when_it_was_asked_counts_once_it_has_records() -> None:
+    shell = Driver()
+    shell.machine.assign(order(1, P, (), (F,)), 0.0)
+    shell.do()
+    shell.machine.heartbeat(shell.links[P], False, 0.1, empty=True)
+    assert shell.machine.parent is None
+    shell.machine.heartbeat(shell.links[P], False, 0.2)
+    assert shell.machine.parent == P
+
+
 def test_a_parent_that_refuses_is_as_good_as_lost() -> None:
     driver = Driver()
     driver.machine.assign(order(1, P, (S,)), 0.0)
