@@ -36,7 +36,7 @@ def entries(folder: Path, name: str, kind: str) -> list[dict[str, object]]:
 async def test_the_stream_goes_on_and_the_group_comes_back(
     start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(conftest, "FakeMaker", Overlays)
+    monkeypatch.setattr(conftest, "FakeMaker", lambda: Overlays(allow_local=True))
     async with start() as running, asyncio.timeout(120):
         token = await running.create(settings={"rate_mbit": 1, "source_out_degree": 1})
         programs = [
