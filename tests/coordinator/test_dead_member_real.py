@@ -54,7 +54,7 @@ def test_a_dead_forwarder_is_not_shown_as_active(tmp_path: Path, how: signal.Sig
     with ExitStack() as stack:
         _, port = stack.enter_context(coordinator(state))
         degree = ("--set", "source_out_degree=1") if feeds else ()
-        made = group(state, port, "create", "g", "--set", "rate_mbit=1", "--set", "start_members=1", *degree)
+        made = group(state, port, "create", "g", "--set", "rate_mbit=1", *degree)
         where = ["--coordinator", f"http://127.0.0.1:{port}", "--listen", "127.0.0.1:0"]
         environment = {**os.environ, "OVERLAYCAST_TOKEN": made.stdout.strip()}
 
