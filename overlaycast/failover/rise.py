@@ -10,7 +10,7 @@ refuse a child that is about to have a higher rank.
 Rules
 1. An order whose rank is below those of all connected children is obeyed at once.
 2. Any other order waits until each of those children has said a higher rank (HELLO again on the same link) or is gone,
-   and never longer than ``hold_s``. Then it is obeyed, and children that it still overtakes are refused.
+   and never longer than ``HOLD_S``. Then it is obeyed, and children that it still overtakes are refused.
 3. A newer order replaces the one that waits, and does not wait longer for that.
 4. While an order waits, nothing of it counts: to all others it is an order that is late. So the proof that ranks
    close no cycle needs no new case.
@@ -25,17 +25,6 @@ from overlaycast.wire.messages import Assign
 
 HOLD_S: Final = 0.5
 """Seconds: orders of one batch are on their way together, so a child's is rarely later than this."""
-STEP_S: Final = 0.1
-LEVELS: Final = 10
-
-
-def hold_s(depth: int) -> float:
-    """Return for how many seconds a member at this depth waits at most.
-
-    Each of the first levels waits a step longer than the one below it. A child that waits in vain for a silent child of
-    its own has said its rank by then, so one silent leaf does not have all links of its branch closed at once.
-    """
-    return HOLD_S + STEP_S * max(0, LEVELS - depth)
 
 
 class Rise:
@@ -48,7 +37,7 @@ class Rise:
     def offer(self, order: Assign, now: float) -> None:
         """Take an order that has come; the caller has checked that it is not older than the one obeyed."""
         if self._order is None:
-            self._until = now + hold_s(order.depth)
+            self._until = now + HOLD_S
         elif order.epoch < self._order.epoch:
             return
         self._order = order

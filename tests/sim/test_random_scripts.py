@@ -82,7 +82,7 @@ def one_fault(chance: random.Random, members: list[int], seats: list[int]) -> tu
     return [begin], [end] if end else []
 
 
-TURNED_TO_NEWCOMERS = (125, 162, 541)
+TURNED_TO_NEWCOMERS = (66, 125, 162, 263, 541)
 """In these a member turned to one that had no records yet, and lost what others had."""
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from overlaycast.errors import LocalProtocolError
 from overlaycast.failover.admission import HOLD_S
-from overlaycast.failover.rise import hold_s
+from overlaycast.failover.rise import HOLD_S as RISE_S
 from overlaycast.lab.simulate.agenda import Agenda
 from overlaycast.lab.simulate.hop import RECORDS_PER_S, Network
 from overlaycast.lab.simulate.member import Member
@@ -254,14 +254,14 @@ def test_a_child_waits_for_its_grant_and_is_refused_after_a_while() -> None:
 def test_nobody_feeds_who_does_not_rank_below(town: Town) -> None:
     town.accept(4, 2)
     town.members[2].receive(Assign(epoch=2, rank=40, depth=1, parent=peer(4, 2)))  # 4's own rank is 40
-    town.run(hold_s(depth=1) + 0.5)
+    town.run(1.0)
     assert town.parent(2) == S
     assert town.complaints(2)[0].reason == "refused"
 
 
 def test_who_is_overtaken_by_its_parents_rank_has_to_come_again(town: Town) -> None:
     town.assign(1, S, epoch=2, rank=35)
-    town.run(hold_s(depth=1) - PATH_S)
+    town.run(RISE_S - PATH_S)
     assert town.parent(3) == 1  # it said 30, and its own order may be on the way
     town.run(0.2)
     assert 3 not in town.members[1].downlink.children
