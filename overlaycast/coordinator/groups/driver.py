@@ -21,7 +21,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
-from overlaycast.coordinator.bounds.allowance import Allowance
+from overlaycast.coordinator.bounds.lines import Lines
 from overlaycast.coordinator.groups.protocol import GroupOverlay, OverlayMaker
 from overlaycast.coordinator.members.callback import Answers, Callbacks
 from overlaycast.coordinator.members.link import COME_AGAIN, MemberLink, Traffic
@@ -50,7 +50,6 @@ _INBOX_LIMIT: Final = 4096
 _TURN_LIMIT: Final = 1024
 _KEEP_SHARE: Final = 5
 _LOCKED_RETRY_S: Final = 0.1
-_LOCKED_LINES_PER_S: Final = 1 / 60
 _SHORTEST_WAIT: Final = 0.002
 """A deadline in the past must not turn the loop into a busy one."""
 
@@ -121,7 +120,7 @@ class GroupDriver:
         self._forget_secrets()
         self._unkept = False
         self._keep_not_before = 0.0
-        self._locked_lines = Allowance(_LOCKED_LINES_PER_S, 1, clock())
+        self._locked_lines = Lines(1, clock())
         self.closing = False
 
     # --- called by links ---------------------------------------------------------------------------------------
@@ -316,7 +315,7 @@ class GroupDriver:
                 self._forget_secrets()
         except StateLockedError as error:
             self._keep_not_before = now + _LOCKED_RETRY_S
-            if self._locked_lines.take(1, now):
+            if self._locked_lines.due(now) is not None:
                 log.warning("group %s waits with its orders: %s", self.row.name, error)
             # what depends on nothing that is kept goes out: no member is taken for dead for want of a question
             waiting = self._outbox

@@ -9,10 +9,9 @@ import logging
 import time
 from typing import Final
 
-from overlaycast.coordinator.bounds.allowance import Allowance
+from overlaycast.coordinator.bounds.lines import Lines, others
 
 LOGGER: Final = "uvicorn.error"
-_LINES_PER_S: Final = 1 / 60
 _ALSO: Final = "Invalid UTF-8 sequence"
 """uvicorn's warnings are all about others; this one it takes for an error of ours."""
 
@@ -22,20 +21,17 @@ class Complaints(logging.Filter):
 
     def __init__(self) -> None:
         super().__init__()
-        self._lines = Allowance(_LINES_PER_S, 1, time.monotonic())
-        self._unsaid = 0
+        self._lines = Lines(1, time.monotonic())
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Return whether this is written."""
         if record.levelno > logging.WARNING and not str(record.msg).startswith(_ALSO):
             return True
-        if not self._lines.take(1, time.monotonic()):
-            self._unsaid += 1
+        left_out = self._lines.due(time.monotonic())
+        if left_out is None:
             return False
-        left_out = f" ({self._unsaid} more in the last minutes)" if self._unsaid else ""
-        record.msg, record.args, record.exc_info = f"{record.getMessage()}{left_out}", None, None
+        record.msg, record.args, record.exc_info = f"{record.getMessage()}{others(left_out)}", None, None
         record.levelno, record.levelname = logging.WARNING, "WARNING"
-        self._unsaid = 0
         return True
 
 

@@ -10,32 +10,28 @@ import logging
 import time
 from typing import Any, Final
 
-from overlaycast.coordinator.bounds.allowance import Allowance
+from overlaycast.coordinator.bounds.lines import Lines, others
 from overlaycast.errors import in_one_line
 from overlaycast.streams import printable
 
 log = logging.getLogger(__name__)
 
 AT_ONCE: Final = 10
-_LINES_PER_S: Final = 1 / 60
 
 
 class Defects:
     """Of one server: ``AT_ONCE`` lines, then one a minute with how many were left out."""
 
     def __init__(self) -> None:
-        self._lines = Allowance(_LINES_PER_S, AT_ONCE, time.monotonic())
-        self._unsaid = 0
+        self._lines = Lines(AT_ONCE, time.monotonic())
 
     def say(self, what: str, error: BaseException | None) -> None:
         """Say in one line that ``what`` happened, and why."""
-        if not self._lines.take(1, time.monotonic()):
-            self._unsaid += 1
+        left_out = self._lines.due(time.monotonic())
+        if left_out is None:
             return
         why = "" if error is None else f": {printable(in_one_line(error))}"
-        left_out = f" ({self._unsaid} more in the last minutes)" if self._unsaid else ""
-        self._unsaid = 0
-        log.error("%s%s%s", what, why, left_out)
+        log.error("%s%s%s", what, why, others(left_out))
 
     def heard(self, _: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """Take what nobody has caught, from the event loop."""

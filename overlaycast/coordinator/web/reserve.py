@@ -16,7 +16,7 @@ import socket
 import time
 from typing import Any, Final
 
-from overlaycast.coordinator.bounds.allowance import Allowance
+from overlaycast.coordinator.bounds.lines import Lines
 
 log = logging.getLogger(__name__)
 
@@ -24,7 +24,6 @@ RESERVE: Final = 16
 _AT_A_TIME: Final = 64
 IN_A_ROW: Final = 16
 """Connections that are accepted before those accepted are read from: a crowd does not push out who has just come."""
-_LINES_PER_S: Final = 1 / 60
 _NONE_LEFT: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 _PAUSE_S: Final = 0.02
 _WHY: Final = b'{"error":"the coordinator has no descriptors left; try again later"}'
@@ -39,8 +38,7 @@ class ReservedSocket(socket.socket):
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
-        self._lines = Allowance(_LINES_PER_S, 1, time.monotonic())
-        self._refused = 0
+        self._lines = Lines(1, time.monotonic())
         self._in_a_row = 0
 
     def accept(self) -> tuple[socket.socket, Any]:
@@ -74,16 +72,15 @@ class ReservedSocket(socket.socket):
         raise BlockingIOError
 
     def _say(self, limit: int) -> None:
-        self._refused += 1
-        if self._lines.take(1, time.monotonic()):
+        left_out = self._lines.due(time.monotonic())
+        if left_out is not None:
             log.warning(
                 "no descriptors left for connections (limit %d, %d of them kept for files): %d refused; "
                 "a higher limit (ulimit -n, LimitNOFILE=) lets more in",
                 limit + RESERVE,
                 RESERVE,
-                self._refused,
+                left_out + 1,
             )
-            self._refused = 0
 
 
 def _refuse(connection: socket.socket) -> None:
