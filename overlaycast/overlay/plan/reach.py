@@ -5,7 +5,8 @@ reached the parent calls it. Refuses: choosing.
 
 A member behind an address translator or a firewall can be dialled by nobody, except by its neighbours: members that
 the coordinator sees under the same translator's address dial one another under the addresses of their own network.
-What is assumed of neighbours may be wrong (a host may have a firewall of its own): ``doubt`` takes it back.
+What is assumed of neighbours may be wrong (a host may have a firewall of its own): such a pair is given up sooner than
+others (``unusable_pair.not_opened``).
 
 Nobody is sent to a third party. A member is dialled at the address that the coordinator sees, or at one that it claims
 and at which it has answered the coordinator; its neighbours also find it at a private address. An address of one host
@@ -104,7 +105,6 @@ def way(one: Member, other: Member) -> tuple[tuple[str, int], ...]:
     return other.addresses
 
 
-def doubt(parent: Member, child: Member) -> None:
-    """The child could not open a connection to its parent though both live: if that was a neighbour, it is none."""
-    if not parent.reachable and neighbours(parent, child):
-        parent.inside = None
+def neighbours_only(parent: Member, child: Member) -> bool:
+    """Whether these two could have no link if they were not neighbours."""
+    return not (child.dials and parent.reachable) and not (parent.dials and child.reachable)

@@ -6,7 +6,8 @@ that a child is kept away from for it. Refuses: finding out that both live (``wa
 Nobody tells the coordinator of a firewall between two hosts, of a wrong address, or of a call that its child never
 answers. So an order is told again once; what has failed ``TRIES`` times within ``MEMORY_S`` is not tried for
 ``BARRED_S``: not as parent, not as standby, not as fallback (``reach.linked``). A false alarm costs a choice, never
-a parent: a member that would have to wait otherwise is forgiven.
+a parent: a member that would have to wait otherwise is forgiven. Two neighbours that only are assumed to reach each other
+are tried once; what each of them has with others is not touched.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from __future__ import annotations
 from typing import Final
 
 from overlaycast.overlay.plan import promises
+from overlaycast.overlay.plan.reach import neighbours_only
 from overlaycast.overlay.state.group import Group
 from overlaycast.overlay.state.members import Member
 from overlaycast.overlay.state.processes import PairFailures
@@ -35,6 +37,12 @@ def failed(group: Group, parent: Member, child: Member, now: float) -> bool:
         return False
     bar(group, parent, child, now)
     return True
+
+
+def not_opened(group: Group, parent: Member, child: Member, now: float) -> None:
+    """The child says that it could not open its link; if nothing but an assumption says that it can, once is enough."""
+    if neighbours_only(parent, child):
+        group.watch.pair_failures.setdefault(child.id, {})[parent.id] = PairFailures(TRIES - 1, now)
 
 
 def bar(group: Group, parent: Member, child: Member, now: float) -> None:

@@ -13,7 +13,7 @@ from typing import Final
 
 from overlaycast.overlay.mending import gather, repair
 from overlaycast.overlay.placing import placement
-from overlaycast.overlay.plan import capacity, moves, orders, promises, reach, unusable_pair
+from overlaycast.overlay.plan import capacity, moves, orders, promises, unusable_pair
 from overlaycast.overlay.state import carried, credit
 from overlaycast.overlay.state.group import Group
 from overlaycast.overlay.state.lateness import Lateness
@@ -222,7 +222,7 @@ def on_not_receiving(group: Group, member: Member, message: NotReceiving, now: f
         next_seq=message.next_seq,
     )
     if message.reason == "unreachable" and message.parent == parent.id and parent.connected:
-        reach.doubt(parent, member)
+        unusable_pair.not_opened(group, parent, member, now)
     feeder = group.living(message.now_from)
     if feeder is parent:
         group.touch(member, force=True)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from overlaycast.overlay import Overlay
-from overlaycast.overlay.plan.reach import doubt, linked, neighbours, opens, way
+from overlaycast.overlay.plan.reach import linked, neighbours, neighbours_only, opens, way
 from overlaycast.overlay.state.members import Member
 from overlaycast.wire.messages import Accept, Address, Assign, Resume, Subscribe
-from tests.overlay.scene import KEY, Actor, Scene
+from tests.overlay.scene import KEY, Actor, Scene, inside
 
 BOX = "192.0.2.1"
 MEMBERS = st.builds(
@@ -40,11 +42,9 @@ def test_a_link_needs_one_end_that_can_dial(one: Member, other: Member) -> None:
 
 
 @given(MEMBERS, MEMBERS)
-def test_only_a_neighbour_is_doubted(parent: Member, child: Member) -> None:
-    before = parent.inside
-    near = neighbours(parent, child) and not parent.reachable
-    doubt(parent, child)
-    assert parent.inside == (None if near else before)
+def test_a_pair_is_of_neighbours_only_if_the_assumption_alone_links_it(parent: Member, child: Member) -> None:
+    strangers = linked(replace(parent, inside=None), child)
+    assert neighbours_only(parent, child) == (not strangers)
 
 
 def accepts(scene: Scene, parent: str, child: str) -> list[Accept]:
@@ -145,10 +145,32 @@ def test_a_neighbour_that_cannot_be_reached_after_all_is_no_neighbour() -> None:
     scene.join("bob", ("srv", "core"), behind=BOX)
     child = next(name for name, above in scene.parents().items() if above in ("ann", "bob"))
     scene.complain(scene[child], reason="unreachable")
-    scene.pass_time(3)
+    scene.deliver()
     assert scene.parents()[child] == "source"
     scene.pass_time(120)
     assert scene.parents()[child] == "source"
+
+
+@pytest.mark.parametrize("failed", ["cat", "dan"])
+def test_what_one_neighbour_cannot_open_is_not_held_against_the_others(failed: str) -> None:
+    """One of the parent's children could not dial it: the parent keeps its own parent and its other children."""
+    scene = Scene(start_members=4, default_out_degree=2, source_out_degree=1, improve_s=0)
+    scene.join("source", ("srv",), "source")
+    for name in ("ann", "bob", "cat", "dan"):
+        scene.join(name, ("srv", "core"), behind=BOX)
+    before = scene.parents()
+    assert before == {"source": None, "ann": "source", "bob": "ann", "cat": "ann", "dan": "bob"}
+    scene.complain(scene[failed], reason="unreachable")
+    well_linked(scene)
+    scene.deliver()
+    well_linked(scene)
+    assert "unusable-pair" in scene.kinds()
+    assert scene.parents() == before | {failed: {"cat": "bob", "dan": "cat"}[failed]}
+
+
+def well_linked(scene: Scene) -> None:
+    for member in inside(scene).members.values():
+        assert member.parent is None or linked(member.parent, member), member
 
 
 def test_a_source_that_comes_back_hidden_calls_and_whom_it_cannot_call_goes_elsewhere() -> None:
