@@ -6,8 +6,8 @@ that a child is kept away from for it. Refuses: finding out that both live (``wa
 Nobody tells the coordinator of a firewall between two hosts, of a wrong address, or of a call that its child never
 answers. So an order is told again once; what has failed ``TRIES`` times within ``MEMORY_S`` is not tried for
 ``BARRED_S``: not as parent, not as standby, not as fallback (``reach.linked``). A false alarm costs a choice, never
-a parent: a member that would have to wait otherwise is forgiven. Two neighbours that only are assumed to reach each other
-are tried once; what each of them has with others is not touched.
+a parent: a member that would have to wait otherwise is forgiven. Two neighbours that are only assumed to reach each
+other are tried once; what each of them has with others is not touched.
 """
 
 from __future__ import annotations
