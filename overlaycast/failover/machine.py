@@ -214,7 +214,7 @@ class Upstream:
         succession = self._succession
         link.taken += size
         if advanced:
-            link.stalled_since, link.brings = None, True
+            link.stalled_since, link.brings, succession.flows = None, True, True
         if link is self._parents.current:
             if advanced and succession.state is not State.STREAMING:
                 self._current_spoke(link)
@@ -378,7 +378,7 @@ class Upstream:
         times = parents.redials.deadlines() + succession.deadlines()
         for link in parents.links:
             if link is parents.current and not succession.outage:
-                times.append(link.heard + succession.limit.seconds(link.heard))
+                times.append(link.heard + succession.silence_limit_s(link))
                 if link.stalled_since is not None:
                     times.append(link.stalled_since + self._stall_limit_s())
             else:
@@ -419,7 +419,7 @@ class Upstream:
         if link is None or succession.outage:
             return
         flagged = link.stalled_since is not None and now >= link.stalled_since + self._stall_limit_s()
-        if now >= link.heard + succession.limit.seconds(link.heard):
+        if now >= link.heard + succession.silence_limit_s(link):
             self._parents.emit(Silent(link.peer.member, milliseconds(now - link.heard)))
             if parents := self._drought.left(link.number, link.peer.member):
                 self._parents.emit(Fruitless(parents))

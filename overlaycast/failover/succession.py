@@ -20,6 +20,9 @@ DIAL_PATIENCE: Final = 0.25
 """Seconds that a dialled source has to answer before the next one is asked as well."""
 CONNECT_PATIENCE: Final = 1.5
 """The same for the first parent ever: nothing is lost by waiting, and its order may still be on the way."""
+FIRST_PATIENCE: Final = 0.25
+"""Seconds of silence that a parent has at least until the first record has come: nothing flows that a silence could
+interrupt, and when a group starts, all its programs are busy at once."""
 LOSS_PATIENCE: Final = 0.5
 """Seconds that a parent has to answer before the loss of what others do not have is taken. Where an order names only
 one, the coordinator has so long to name others."""
@@ -39,12 +42,14 @@ class Succession:
     Attributes:
         outage: the one under way.
         doubt: after a switch for silence, for as long as the old parent may come back.
+        flows: a record has come.
     """
 
     def __init__(self, parents: Parents, silence_s: float, jitter: Callable[[], float]) -> None:
         self.state = State.WAITING
         self.outage: Outage | None = None
         self.doubt: Doubt | None = None
+        self.flows = False
         self.limit = SilenceLimit(silence_s)
         self.complaints = Complaints()
         self._parents = parents
@@ -120,12 +125,17 @@ class Succession:
         order = self._parents.order
         return order is not None and order.parent is not None and link.peer.member == self._parents.target
 
+    def silence_limit_s(self, link: Link) -> float:
+        """Return how long the parent may be silent from when it was last heard."""
+        limit = self.limit.seconds(link.heard)
+        return limit if self.flows else max(limit, FIRST_PATIENCE)
+
     def seems_dead(self, link: Link, now: float) -> bool:
         """Has the old parent given no sign of life for twice the limit?
 
         While the stream is idle no record can decide between it and a living standby; then this does.
         """
-        return link.stalled_since is not None or now - link.heard >= 2 * self.limit.seconds(link.heard)
+        return link.stalled_since is not None or now - link.heard >= 2 * self.silence_limit_s(link)
 
     def recovered(self) -> None:
         """The parent delivers after all: it was a false alarm. Those that were asked may rest."""
