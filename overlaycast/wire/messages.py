@@ -14,7 +14,7 @@ The first message of a link is ``Subscribe`` and carries the protocol version; t
 from __future__ import annotations
 
 from collections.abc import Set as AbstractSet
-from typing import Annotated, Final, Literal, TypeVar
+from typing import Annotated, Any, Final, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
@@ -346,7 +346,7 @@ _FROM_COORDINATOR: Final[TypeAdapter[CoordinatorMessage]] = TypeAdapter(
 
 
 LATER: Final = frozenset({"leaving.reason", "report.behind", "welcome.namesakes"})
-"""Fields that the first programs of protocol version 2 did not have, each as ``kind.field``."""
+"""Fields that the first programs of protocol version 2 did not have: ``kind.field``, or ``welcome.settings.NAME``."""
 LATER_HEADER: Final = "Overlaycast-Fields"
 LATER_TEXT: Final = ", ".join(sorted(LATER))
 """What we say in the header."""
@@ -359,7 +359,11 @@ def later_fields(header: str | None) -> frozenset[str]:
 
 def encode(message: MemberMessage | CoordinatorMessage, known: AbstractSet[str] = LATER) -> str:
     """Return the JSON text of a message, without fields that are None or not ``known`` to the other side."""
-    unknown = {name.partition(".")[2] for name in LATER - known if name.startswith(f"{message.kind}.")}
+    unknown: dict[str, Any] = {}
+    for name in LATER - known:
+        kind, field, *inner = name.split(".")
+        if kind == message.kind:
+            unknown[field] = unknown.get(field, {}) | dict.fromkeys(inner, True) if inner else True
     return message.model_dump_json(exclude_none=True, exclude=unknown)
 
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from overlaycast.errors import RemoteProtocolError
+from overlaycast.wire import messages
 from overlaycast.wire.group import GroupSettings, MemberLimits
 from overlaycast.wire.messages import (
     LATER,
@@ -144,6 +145,16 @@ def test_what_came_later_is_sent_to_those_who_know_it_only() -> None:
     assert "told to go" in encode(leaving)
     assert decode_from_member(encode(leaving, later_fields(None))) == Leaving()
     assert list(Draft202012Validator(FIRST["member"]).iter_errors(json.loads(encode(leaving))))
+
+
+def test_a_setting_that_came_later_is_sent_to_those_who_know_it_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    later = {"welcome.settings.improve_s", "welcome.settings.flag_s"}
+    monkeypatch.setattr(messages, "LATER", LATER | later)
+    settings = GroupSettings(improve_s=3, flag_s=4, rate_mbit=5)
+    welcome = Welcome(member=1, secret="s" * 16, settings=settings)
+    everything = settings.model_dump()
+    assert json.loads(encode(welcome, LATER))["settings"].keys() == everything.keys() - {"improve_s", "flag_s"}
+    assert json.loads(encode(welcome, LATER | later))["settings"] == everything
 
 
 @pytest.mark.parametrize(
