@@ -20,6 +20,7 @@ from overlaycast.settings import Settings, load
 
 if TYPE_CHECKING:
     from overlaycast.lab.experiment.reading import Checked
+    from overlaycast.lab.report import catalogue
 
 PROG: Final = "overlaycast lab"
 
@@ -38,13 +39,13 @@ class ShowSettings(Settings):
 
 
 class ListSettings(Settings):
-    """List topologies and experiments."""
+    """List topologies and experiments; with --results, list experiments with their verdicts and figures."""
 
     folder: Path = Field(Path("."), description="folder that has topologies/ and experiments/ in it")
-    results: Path | None = Field(None, description="folder with the results of each experiment in a folder of its own")
-    markdown: bool = Field(
-        False, description="print the experiments with verdicts and figures, as in docs/experiments.md"
+    results: Path | None = Field(
+        None, description="folder of results, with a folder for each experiment, as lab run --out writes for several"
     )
+    markdown: bool = Field(False, description="with --results: print the page docs/experiments.md")
 
 
 class SchemaSettings(Settings):
@@ -107,47 +108,69 @@ def _list(argv: list[str]) -> int:
     experiments = sorted((settings.folder / "experiments").glob("*.yaml"))
     if not files and not experiments:
         raise ConfigError(f"{settings.folder}: neither topologies/ nor experiments/ is there; see --folder")
-    if settings.results is not None and not settings.markdown:
-        raise ConfigError(f"{PROG} list: results: accepted with --markdown only")
     if settings.markdown:
         print(_catalogue(settings, experiments), end="")
         return 0
+    if settings.results is not None:
+        console.print(_with_results(settings, experiments))
+        return 0
     console.print(terminal.listing(load_topology(file) for file in files))
     console.print()
-    console.print(_experiments(experiments))
+    console.print(_experiments(settings.folder, experiments))
     return 0
 
 
 def _catalogue(settings: ListSettings, files: list[Path]) -> str:
     from overlaycast.lab.analysis.compare import Comparison
-    from overlaycast.lab.experiment.reading import runs
     from overlaycast.lab.report import catalogue
     from overlaycast.lab.results import stored
-    from overlaycast.lab.results.result import Result
 
     if settings.results is None:
         raise ConfigError(f"{PROG} list: results: required with --markdown, a folder of runs")
-    if not settings.results.is_dir():
-        raise ConfigError(f"{PROG} list: results: {settings.results}: no such folder")
-    entries = []
-    for file in files:
-        asked = runs(file)[0].experiment
-        found = settings.results / asked.name / "result.json"
-        result = Result.read(found) if found.is_file() else None
-        entries.append(catalogue.Entry(str(file.relative_to(settings.folder)), asked, result))
+    entries = _entries(settings.folder, settings.results, files)
     compared = [stored.read(Comparison, file) for file in sorted(settings.results.glob("*/compare.json"))]
     return catalogue.markdown(entries, f"{PROG} list --results {settings.results} --markdown", compared)
 
 
-def _experiments(files: list[Path]) -> Any:
+def _with_results(settings: ListSettings, files: list[Path]) -> Any:
     from rich.table import Table
+
+    from overlaycast.lab.report import catalogue
+
+    assert settings.results is not None
+    header = ("experiment", "verdict", "receivers whole", "longest silence", "took")
+    table = Table(*header, box=None, header_style="bold", pad_edge=False)
+    for entry in _entries(settings.folder, settings.results, files):
+        table.add_row(entry.experiment.name, *catalogue.figures(entry.result))
+    return table
+
+
+def _entries(folder: Path, results: Path, files: list[Path]) -> list[catalogue.Entry]:
+    from overlaycast.lab.experiment.reading import runs
+    from overlaycast.lab.report import catalogue
+    from overlaycast.lab.results.result import Result
+
+    if not results.is_dir():
+        raise ConfigError(f"{PROG} list: results: {results}: no such folder")
+    entries = []
+    for file in files:
+        asked = runs(file)[0].experiment
+        found = results / asked.name / "result.json"
+        result = Result.read(found) if found.is_file() else None
+        entries.append(catalogue.Entry(str(file.relative_to(folder)), asked, result))
+    return entries
+
+
+def _experiments(folder: Path, files: list[Path]) -> Any:
+    from rich.table import Column, Table
 
     from overlaycast.lab.experiment.reading import runs
 
-    table = Table("experiment", "topology", "faults", "title", box=None, header_style="bold", pad_edge=False)
+    name = Column(f"{folder / 'experiments'}/", no_wrap=True)
+    table = Table(name, "topology", "faults", "title", box=None, header_style="bold", pad_edge=False)
     for file in files:
         one = runs(file)[0]
-        table.add_row(str(file), one.topology.name, str(len(one.experiment.timeline)), one.experiment.title)
+        table.add_row(file.name, one.topology.name, str(len(one.experiment.timeline)), one.experiment.title)
     return table
 
 

@@ -22,10 +22,16 @@ HEAD: Final = """\
 `{command}` wrote this page; do not edit it.
 
 Each experiment ran with the real programs on an emulated network. To write one, see
-[writing-experiments.md](writing-experiments.md). Every fault was verified when it was made. The figures are the
-receivers' own; the lab compared the files.
+[writing-experiments.md](writing-experiments.md).
 
 {passed} of {count} passed, in {minutes:.1f} minutes in all{machine}.
+
+- *Receivers whole*: how many of the surviving receivers have the stream without a loss, byte for byte. A receiver
+  survives if no fault took it away for good.
+- *Longest silence*: the longest time without a record at a surviving receiver.
+- *Cut off*: how many receivers the fault cut off. *Recovered*: the time until the last of them received again. *Moved*:
+  how many members changed their parent.
+- A dash: not measured.
 """
 RIGHT: Final = "---:"
 
@@ -74,7 +80,7 @@ def _comparisons(comparisons: Sequence[Comparison]) -> list[str]:
     ]
     for one in comparisons:
         lines += [f"**{one.title}** (`{one.topology}`, seed {one.seed})", ""]
-        lines += ["| system | receivers whole | in time | most copies into a site | on a link | median delay |"]
+        lines += ["| system | receivers whole | in time | most copies into a site | on a link | median latency |"]
         lines += [f"|---|{RIGHT}|{RIGHT}|{RIGHT}|{RIGHT}|{RIGHT}|", *map(_system, one.systems), ""]
     return lines
 
@@ -96,19 +102,21 @@ def _overview(entries: Sequence[Entry]) -> list[str]:
     ]
     for entry in entries:
         actions = ", ".join(dict.fromkeys(fault.action for _, fault in entry.experiment.faults)) or "–"
-        rows.append(f"| [{entry.experiment.name}](#{entry.experiment.name}) | {actions} | {_figures(entry.result)} |")
+        verdict, *rest = figures(entry.result)
+        cells = [actions, verdict if entry.result is None else f"**{verdict}**", *rest]
+        rows.append(f"| [{entry.experiment.name}](#{entry.experiment.name}) | {' | '.join(cells)} |")
     return rows
 
 
-def _figures(result: Result | None) -> str:
+def figures(result: Result | None) -> tuple[str, str, str, str]:
+    """Return a run's verdict, how many receivers are whole, the longest silence, and how long the run took."""
     if result is None:
-        return "not run | – | – | –"
+        return "not run", "–", "–", "–"
     survivors = result.survivors()
     whole = sum(one.sha256_ok and not one.lost for one in survivors)
     gaps = [one.longest_gap_ms for one in survivors if one.longest_gap_ms is not None]
     gap = words.number(max(gaps) if gaps else None, "ms")
-    took = words.number(result.duration_s, "s")
-    return f"**{result.verdict}** | {whole} of {len(survivors)} | {gap} | {took}"
+    return result.verdict, f"{whole} of {len(survivors)}", gap, words.number(result.duration_s, "s")
 
 
 def _section(entry: Entry) -> list[str]:
@@ -126,7 +134,7 @@ def _section(entry: Entry) -> list[str]:
 
 
 def _faults(faults: Sequence[FaultSeen]) -> list[str]:
-    rows = ["| at | what happened | how it was proven | behind it | recovered | moved |"]
+    rows = ["| at | what happened | verified by | cut off | recovered | moved |"]
     rows.append(f"|{RIGHT}|---|---|{RIGHT}|{RIGHT}|{RIGHT}|")
     for fault in faults:
         affected, moved = (str(count) if fault.measured else "–" for count in (fault.affected, fault.moved))
@@ -136,7 +144,7 @@ def _faults(faults: Sequence[FaultSeen]) -> list[str]:
 
 
 def _expectations(expectations: Sequence[Judged]) -> list[str]:
-    rows = ["| promise | after | asked | measured | |", f"|---|---|{RIGHT}|{RIGHT}|---|"]
+    rows = ["| expectation | after fault | asked | measured | |", f"|---|---|{RIGHT}|{RIGHT}|---|"]
     for one in expectations:
         mark = "ok" if one.ok else "**failed**"
         meaning = METRICS[one.metric].words

@@ -38,8 +38,8 @@ ACTIONS: Final = {
 }
 
 BAND: Final = (
-    "Orange: a fault, until it was healed; one that was not, until all that it cut off received again, or, if they "
-    "never did, to the end. A thin line: it cut off nobody."
+    "An orange band begins with a fault and ends when it was healed; without a heal, when all that it cut off received "
+    "again. A thin line is a fault that cut off nobody."
 )
 """What the band from a fault on means in the pictures."""
 

@@ -64,7 +64,7 @@ def test_what_was_not_run_says_so() -> None:
     assert "\nNot run.\n" in text
 
 
-def test_a_broken_promise_shows() -> None:
+def test_an_expectation_that_was_not_met_shows() -> None:
     chosen, _, _ = made_up.experiment()
     story = made_up.Story(lost={"202m": 3})
     done = judge.build(made_up.recording(story))
@@ -76,6 +76,21 @@ def test_a_broken_promise_shows() -> None:
 def test_results_must_be_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="results: required with --markdown"):
         lab.main(["list", "--markdown"])
+
+
+def test_results_are_listed_at_the_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "figure-2a").mkdir()
+    (tmp_path / "figure-2a" / "result.json").write_text(json.dumps(judge.build(made_up.recording()).as_json()))
+    assert lab.main(["list", "--results", str(tmp_path), "--folder", str(made_up.ROOT)]) == 0
+    rows = {line.split()[0]: line.split()[1:] for line in capsys.readouterr().out.splitlines()}
+    assert " ".join(rows["figure-2a"]).startswith("passed 11 of 11 118 ms")
+    assert rows["churn"] == ["not", "run", "–", "–", "–"]
+
+
+def test_experiments_are_listed_by_their_whole_names(capsys: pytest.CaptureFixture[str]) -> None:
+    assert lab.main(["list", "--folder", str(made_up.ROOT)]) == 0
+    words = capsys.readouterr().out.split()
+    assert [file.name for file in (made_up.ROOT / "experiments").glob("*.yaml") if file.name not in words] == []
 
 
 def test_every_experiment_is_on_the_page(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
