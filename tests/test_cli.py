@@ -45,3 +45,11 @@ def test_an_agent_imports_nothing_heavy() -> None:
         subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     )
     assert loaded.isdisjoint({"fastapi", "scapy", "networkx", "mininet", "httpx", "rich"})
+
+
+def test_a_package_of_the_testbed_that_is_not_installed_is_one_line() -> None:
+    without = "import sys; sys.modules['networkx'] = None"
+    code = f"{without}; from overlaycast.cli import main; sys.exit(main(['lab', 'list']))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (3, "")
+    assert done.stderr == "overlaycast lab: networkx is not installed; pip install '.[lab]' installs it\n"

@@ -15,7 +15,7 @@ from pydantic import Field
 from pydantic_settings import CliPositionalArg
 
 from overlaycast.dispatch import Command, dispatch, imported
-from overlaycast.errors import ConfigError, each
+from overlaycast.errors import ConfigError, MissingError, each
 from overlaycast.settings import Settings, load
 
 if TYPE_CHECKING:
@@ -205,4 +205,10 @@ COMMANDS: Final = {
 
 def main(argv: list[str]) -> int:
     """Run ``overlaycast lab COMMAND``."""
-    return dispatch(PROG, COMMANDS, argv)
+    try:
+        return dispatch(PROG, COMMANDS, argv)
+    except ModuleNotFoundError as error:
+        package = (error.name or __name__).partition(".")[0]
+        if package == __name__.partition(".")[0]:
+            raise
+        raise MissingError(f"{PROG}: {package} is not installed; pip install '.[lab]' installs it") from None
