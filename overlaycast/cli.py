@@ -30,7 +30,7 @@ COMMANDS: Final = {
         "run a peer: receive a group, and forward it to other members", imported("overlaycast.agent.command:join")
     ),
     "relay": Command(
-        "run a server that only forwards; --backup: only for failed forwarders",
+        "run a server that only forwards; with --backup, only where a forwarder has failed",
         imported("overlaycast.agent.command:relay"),
     ),
     "group": Command(

@@ -81,8 +81,8 @@ class NodeOptions(Settings):
     )
     allow_local: bool = Field(
         False,
-        description="dial other members at loopback, link-local and multicast addresses too; without it only at"
-        " loopback ones, where the coordinator is reached at one",
+        description="dial other members at loopback, link-local and multicast addresses too; not needed for loopback"
+        " where the coordinator is reached on loopback",
     )
     reachable: bool = Field(
         True,
@@ -108,7 +108,7 @@ class NodeOptions(Settings):
     congestion: str | None = Field(
         None, max_length=16, description="TCP congestion control towards children; default: the kernel's"
     )
-    journal: Path | None = Field(None, description="write a journal to this file, as JSON lines")
+    journal: Path | None = Field(None, description="append a journal to this file, as JSON lines")
 
     @model_validator(mode="before")
     @classmethod

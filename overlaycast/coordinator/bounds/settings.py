@@ -63,8 +63,8 @@ class CoordinatorSettings(Settings):
     )
     allow_local: bool = Field(
         False,
-        description="members may be at loopback, link-local and multicast addresses; default: at loopback ones, if"
-        " --listen is on loopback and there is no proxy",
+        description="let members be at loopback, link-local and multicast addresses; not needed where --listen is on"
+        " loopback and there is no proxy",
     )
     groups_limit: int = Field(1000, ge=1, le=100_000, description="maximum groups")
     measure_at_once: int = Field(32, ge=1, le=1024, description="maximum members measured at the same time")

@@ -26,7 +26,7 @@ PROG: Final = "overlaycast lab"
 
 
 class CheckSettings(Settings):
-    """Check experiment files without running them. All mistakes are told, each with file, line and field."""
+    """Check experiment files without running them. Each mistake is printed with its file, line and field."""
 
     experiments: CliPositionalArg[list[Path]] = Field(description="experiment files (YAML)")
 
@@ -35,7 +35,9 @@ class ShowSettings(Settings):
     """Draw a topology at the terminal."""
 
     topology: CliPositionalArg[Path] = Field(description="a topology file")
-    name: str | None = Field(None, description="the topology to draw, if the file has several, with its options")
+    name: str | None = Field(
+        None, description="the topology to draw, if the file has several; with options, as in figure_2a,ip=6"
+    )
 
 
 class ListSettings(Settings):

@@ -26,7 +26,7 @@ REPORTS_PER_S: Final = 1000  # what one coordinator takes comfortably: larger gr
 
 
 class SimulateSettings(Settings):
-    """Place members at random routers of a map and compare the overlay with other ways, in virtual time."""
+    """Place members at random routers of a map, and compare the overlay's tree with others, in virtual time."""
 
     topology: CliPositionalArg[Path] = Field(description="a GraphML map, or a topology file (.py) with hosts in it")
     members: int = Field(100, ge=1, le=MAX_MEMBERS, description="number of members, at random routers of a map")
@@ -46,7 +46,9 @@ class SimulateSettings(Settings):
     arrival: Literal["together", "singly"] = Field(
         "together", description="place all members at once, or one by one as they come"
     )
-    settle: float = Field(5.0, ge=1, le=86_400, description="seconds between the moment when all are fed and the measuring of the tree")
+    settle: float = Field(
+        5.0, ge=1, le=86_400, description="seconds between the moment when all are fed and the measuring of the tree"
+    )
     anonymous: float = Field(0.0, ge=0, le=1, description="share of the routers that never answer a trace")
     report_ms: int | None = Field(
         None, ge=100, le=60_000, description="interval between a member's reports; default: grows with the group"
