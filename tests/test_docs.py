@@ -15,7 +15,7 @@ from overlaycast.coordinator.web.http import admin_routes, open_routes
 from overlaycast.wire.frames import Kind
 from overlaycast.wire.group import GroupSettings
 from overlaycast.wire.journal import Entry
-from overlaycast.wire.messages import CoordinatorMessage, MemberMessage
+from overlaycast.wire.messages import LATER, CoordinatorMessage, MemberMessage
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
@@ -60,6 +60,10 @@ def test_every_message_is_described_with_its_fields() -> None:
     assert rows(protocol("Control messages")) == [
         fields(model) for model in (*MemberMessage.__args__, *CoordinatorMessage.__args__)
     ]
+
+
+def test_fields_that_came_later_are_named() -> None:
+    assert [name for name in sorted(LATER) if f"`{name}`" not in protocol("Control messages")] == []
 
 
 def test_every_journal_entry_is_described_with_its_fields() -> None:
