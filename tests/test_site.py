@@ -39,3 +39,13 @@ def test_no_page_loads_from_elsewhere(site: Path) -> None:
 def test_it_can_be_searched_without_a_server(site: Path) -> None:
     assert "standby" in (site / "search" / "search_index.js").read_text()
     assert "assets/iframe-worker.js" in (site / "operate.html").read_text()
+
+
+@pytest.mark.parametrize("name", ["docs/ALGORITHM.md", "docs/operate.md", "CONTRIBUTING.md"])
+def test_items_have_the_numbers_that_the_page_gives_them(site: Path, name: str) -> None:
+    page = (site / Path(name).name).with_suffix(".html").read_text()
+    shown: list[int] = []
+    for start, items in re.findall(r'<ol(?: start="(\d+)")?>(.*?)</ol>', page, re.DOTALL):
+        first = int(start or 1)
+        shown += range(first, first + items.count("<li>"))
+    assert shown == [int(number) for number in re.findall(r"^(\d+)\. ", (ROOT / name).read_text(), re.MULTILINE)]
