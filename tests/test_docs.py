@@ -22,6 +22,8 @@ PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 LINK = re.compile(r"\]\(([^)#\s]*)(?:#([^)\s]*))?\)")
 CODE = re.compile(r"```.*?```|<!--.*?-->|^    [^\n]*|`[^`]*`|\]\([^)]*\)", re.DOTALL | re.MULTILINE)
 WORD = re.compile(r"(?<![\w.-])[A-Za-z][A-Za-z']+(?![\w-]|\.[a-z])")
+FOLDERS = ("benchmarks", "experiments", "overlaycast", "scripts", "tests", "topologies", "wireshark")
+TRACKED = [str(path.relative_to(ROOT)) for folder in FOLDERS for path in (ROOT / folder).rglob("*.*")]
 DICTIONARY = SpellChecker()
 DICTIONARY.word_frequency.load_words((ROOT / "docs" / "words.txt").read_text().split())
 
@@ -84,6 +86,16 @@ def test_every_route_is_described() -> None:
         for method in route.methods or ()
     }
     assert {route for route, _ in rows(protocol("HTTP API"))} == routes
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_files_and_what_is_in_them_exist(page: Path) -> None:
+    """A file may be named by the end of its path; what a page finds "in" a file is a word of that file."""
+    text = re.sub(r"\s+", " ", page.read_text())
+    for name in re.findall(r"`([\w/]+\.(?:py|yaml|lua))`", text):
+        assert [path for path in TRACKED if f"/{path}".endswith(f"/{name}")], name
+    for word, name in re.findall(r"`([A-Za-z_]+)` in `(overlaycast/[\w/]+\.py)`", text):
+        assert re.search(rf"\b{word}\b", (ROOT / name).read_text()), f"{word} in {name}"
 
 
 def anchors(page: Path) -> set[str]:
