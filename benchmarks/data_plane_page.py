@@ -100,8 +100,9 @@ had real-time priority, so other programs on this machine did not count. Load: t
 The next table shows false alarms: no program fails. A needless request to a standby costs a few duplicate records,
 which are dropped. A switch that is not taken back makes the child complain to the coordinator, which then moves
 members; that is a false alarm with consequences. The scripted coordinator never answers, so a child repeats its
-complaint every second. The gap is the longest in each 200 ms, at each of the twelve: the delays of the machine
-itself. "Quiet" ran with real-time priority, "fully loaded" at ordinary priority beside other programs.
+complaint every second. The gap is the longest in each 200 ms, at each of the twelve. As nothing fails, it shows the
+delays of the machine itself. "Quiet" ran with real-time priority, "fully loaded" at ordinary priority beside other
+programs.
 
 {page.table([*heads, "lost", "written twice"], watched)}"""
     return text

@@ -231,8 +231,8 @@ Each figure is the median (minimum to maximum) of {len(runs)} runs.
 
 {page.table(held_heads, [_held_row(number, runs) for number in range(len(runs[0]["ceiling"]))])}
 
-A pace is held if the network reports itself valid at that pace. In an experiment, a network that does not makes the run
-`invalid`. The steps of the last run:
+A pace is held if the network, at that pace, reports itself valid. In an experiment, a network that reports itself
+invalid makes the run `invalid`. The steps of the last run:
 
 {page.table(step_heads, steps)}"""
 
