@@ -128,8 +128,8 @@ class SendOptions(NodeOptions):
     mode: Mode | None = Field(None, description="the mode to expect; the command ends if the group has another")
     rate: Rate = Field(
         None,
-        description="bits per second, as in 8M; default: the clock of an MPEG-TS file, the pace of standard input, and in a"
-        " file group as fast as possible (on a slow uplink, 0.95 of its rate often finishes sooner)",
+        description="bits per second, as in 8M; default: the clock of an MPEG-TS file, the pace of standard input, and"
+        " in a file group as fast as possible (on a slow uplink, 0.95 of its rate often finishes sooner)",
     )
     record_size: int | None = Field(
         None,
