@@ -231,7 +231,8 @@ def _reach(coordinator: str) -> tuple[str, httpx.HTTPTransport | None]:
         raise ConfigError(f"coordinator: {error}") from None
     if url.file is not None:
         return "http://coordinator", httpx.HTTPTransport(uds=str(url.file))
-    return f"{'https' if url.secure else 'http'}://{url.authority}", None
+    as_it_stands = url.authority.replace("%25", "%", 1)  # httpx looks up a scope as it is written
+    return f"{'https' if url.secure else 'http'}://{as_it_stands}", None
 
 
 def _group_settings(pairs: list[str], prog: str) -> GroupSettings:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import io
 
+import httpx
 import pytest
 from rich.console import Console
 
-from overlaycast.admin import _drawn
+from overlaycast.admin import _drawn, _reach
 from overlaycast.streams import printable
 from overlaycast.wire.views import SeatView, TreeView
 
@@ -53,3 +54,9 @@ def test_members_of_one_name_are_told_apart() -> None:
     assert "s  peer" in lines[1]
     assert "tv (2)  peer, standby tv (3)" in lines[2]
     assert "tv (3)  peer" in lines[3]
+
+
+@pytest.mark.parametrize("written", ["http://[fe80::1%eth0]:8470", "http://[fe80::1%25eth0]:8470"])
+def test_a_scope_is_looked_up_as_the_system_writes_it(written: str) -> None:
+    base, _ = _reach(written)
+    assert httpx.URL(base).host == "fe80::1%eth0"

@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import json
 import logging
+import signal
 import sys
 from asyncio.subprocess import PIPE, Process
 from typing import Any, Final
@@ -112,7 +113,9 @@ class TraceClient:
                 process.kill()
         await process.wait()
         if self._process is process:
-            log.warning("the tracing process ended with code %s", process.returncode)
+            asked = process.returncode in (-signal.SIGINT, -signal.SIGTERM)  # all of us were told to go, as it began
+            if not asked:
+                log.warning("the tracing process ended with code %s", process.returncode)
             for answer in self._waiting.values():
                 if not answer.done():
                     answer.set_result(None)

@@ -81,8 +81,10 @@ async def serve() -> int:
 
 def main() -> int:
     """Run the worker."""
-    # Ctrl-C at the coordinator's terminal is for the coordinator; it closes our stdin when it goes
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Ctrl-C at the coordinator's terminal, or a service manager's stop, is for the coordinator: it closes our stdin
+    # when it goes
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
     with contextlib.suppress(BrokenPipeError):
         return asyncio.run(serve())
     return 0

@@ -76,6 +76,37 @@ async def test_a_worker_killed_between_two_questions_is_not_noticed() -> None:
         assert await asking.route("192.0.2.1") == FOUND
 
 
+@pytest.mark.parametrize(("number", "told"), [(signal.SIGTERM, 0), (signal.SIGINT, 0), (signal.SIGKILL, 1)])
+async def test_only_an_end_that_nobody_asked_for_is_told(
+    number: signal.Signals, told: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A service manager says SIGTERM to all of a service's processes at once."""
+    async with client(ANSWERS) as asking:
+        assert await asking.route("192.0.2.1") == FOUND
+        assert asking.pid is not None
+        assert asking._reader is not None
+        os.kill(asking.pid, number)
+        await asking._reader
+    assert len(caplog.records) == told
+
+
+async def test_the_real_worker_goes_when_its_coordinator_does() -> None:
+    """Not at SIGTERM: the coordinator may still want routes until it goes, and a restart warns of nothing."""
+    asking = TraceClient()
+    await asking.start()
+    process = asking._process
+    assert process is not None
+    await asking.route("127.0.0.1")  # it runs, or has said why it cannot
+    if process.returncode is None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            process.send_signal(number)
+        assert await asking.route("127.0.0.1") is not None or os.geteuid() != 0
+        assert asking._process is process
+        assert process.returncode is None
+    await asking.close()
+    assert process.returncode != -signal.SIGKILL
+
+
 async def test_a_worker_that_lacks_privileges_or_babbles_means_no_routes() -> None:
     for program in (MISSES, BABBLES):
         async with client(program, limit=1.5) as asking:

@@ -232,8 +232,13 @@ class ChildLink:
 
     def _heartbeat(self, seek: int | None = None) -> bytes:
         ring = self._ring
-        number = ring.position if seek is None else seek
+        number = self._offered() if seek is None else seek
         return encode(Heartbeat(number, ring.oldest, self._starved(), seek is not None, self._late()))
+
+    def _offered(self) -> int:
+        """Return the record after those that the child can have: a file's may still have to come from our disk."""
+        behind = self.cursor.behind if self.cursor is not None else None
+        return self._ring.position if behind is None else min(behind, self._ring.position)
 
     def breathe(self, now: float, every: float) -> float:
         """Send a heartbeat if nothing was sent for ``every`` seconds; return in how many the next may be due."""

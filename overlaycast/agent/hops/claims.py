@@ -1,7 +1,8 @@
-"""What parents claim about a live stream, weighed before it counts: how far it is, what is lost, and that it is over.
+"""What parents claim about a stream, weighed before it counts: how far it is, what is lost, and that it is over.
 
 Owns: the ENDs that wait for what others say, and how far record numbers can be (``records.credible`` decides). Refuses:
-which parent feeds us (``failover``), and the chunks of files; those are checked one by one.
+which parent feeds us (``failover``), and the chunks of files; those are checked one by one. Of a file's parents only
+the claim of records that do not come is weighed.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from overlaycast.agent.records.credible import HOLD_S, HeldEnds, Horizon
 from overlaycast.agent.records.ring import Ring
 from overlaycast.failover.machine import Upstream
 from overlaycast.wire.frames import End, Heartbeat
+from overlaycast.wire.group import GroupSettings
 
 
 class Claims:
@@ -24,11 +26,12 @@ class Claims:
         links: all parent links, by number; the owner keeps them.
     """
 
-    def __init__(self, rate_mbit: float, machine: Upstream, links: Mapping[int, ParentLink], ring: Ring) -> None:
+    def __init__(self, settings: GroupSettings, machine: Upstream, links: Mapping[int, ParentLink], ring: Ring) -> None:
+        self._files = settings.mode == "file"
         self._machine = machine
         self._links = links
         self._ring = ring
-        self._horizon = Horizon(rate_mbit)
+        self._horizon = Horizon(settings.rate_mbit)
         self._held_ends = HeldEnds()
 
     def saw(self, now: float) -> None:
@@ -39,7 +42,8 @@ class Claims:
         """Does it claim records that should have come before it?"""
         if said.seek or self._held_ends.holds(link.number):
             return False
-        return 0 < self._ring.position < said.next_seq
+        begun = self._files or self._ring.position > 0  # the first record of a live stream may be any
+        return begun and link.position < said.next_seq
 
     def may_skip(self, link: ParentLink, seq: int) -> bool:
         """Is the loss taken of what this link does not have?

@@ -80,6 +80,11 @@ class ParentLink:
         """The parent opens this connection; we could not."""
         return not self.peer.addresses
 
+    @property
+    def position(self) -> int:
+        """The record that it has to bring next."""
+        return self._intake.position
+
     # --- opening -----------------------------------------------------------------------------------------------
 
     async def dial(self, rank: Callable[[], int], permitted: Callable[[str], bool]) -> bool:

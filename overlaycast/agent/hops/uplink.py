@@ -94,7 +94,7 @@ class Uplink:
         self._waiting: Assign | None = None
         self.forwards = False
         self._distrusted: dict[int, float] = {}
-        self._claims = Claims(settings.rate_mbit, self.machine, self.links, ring)
+        self._claims = Claims(settings, self.machine, self.links, ring)
         self._reports = ParentReports(listener, self.machine, self.links, ring)
 
     # --- what reports and children are told --------------------------------------------------------------------
@@ -202,15 +202,12 @@ class Uplink:
                 self.machine.refused(link.number, RefuseCode.GONE, said.next_seq, now)
             else:
                 empty = self._checks is None and not said.seek and said.next_seq == 0 < self._ring.position
-                self.machine.heartbeat(link.number, said.stalled, now, self._owes(link, said), empty)
+                self.machine.heartbeat(link.number, said.stalled, now, self._claims.owes(link, said), empty)
         else:
             code = getattr(said, "code", RefuseCode.PROTOCOL)
             if code is not RefuseCode.GONE:
                 self._drop(link.number)
             self.machine.refused(link.number, code, getattr(said, "oldest", 0), now)
-
-    def _owes(self, link: ParentLink, said: Heartbeat) -> bool:
-        return self._checks is None and self._claims.owes(link, said)  # in a file group the disk may be behind
 
     def lost(self, link: ParentLink, why: str, damaged: bool = False) -> None:
         """A link broke. Who brought what the source did not announce is not asked again for a while."""

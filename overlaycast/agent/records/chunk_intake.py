@@ -49,6 +49,11 @@ class ChunkIntake(Intake):
         """The list is not known to its end: a chunk's digest is needed before its records."""
         return not self._checks.complete
 
+    @property
+    def position(self) -> int:
+        """Behind the whole records of a chunk that is not whole: those have come, too."""
+        return max(self._ring.position, self.expected or 0)
+
     def due(self, least: float) -> int:
         """Return how many more bytes, at least so many, make a chunk whole; not beyond the file."""
         layout = self._layout

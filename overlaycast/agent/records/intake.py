@@ -64,6 +64,11 @@ class Intake(ABC):
         """The list of digests has to come, each before the records that it is of."""
         return False
 
+    @property
+    def position(self) -> int:
+        """The record that this link has to bring next, as far as we have not got it."""
+        return self._ring.position
+
     def due(self, least: float) -> int:
         """Return how many more bytes, at least so many, make something whole; 0: every byte may."""
         return 0
