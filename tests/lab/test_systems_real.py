@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import socket
 import struct
 import sys
+import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, get_args
 from xml.etree import ElementTree
@@ -16,7 +19,7 @@ import pytest
 from overlaycast.lab.faults.faults import Fault
 from overlaycast.lab.network.capture import HEADER, capturing
 from overlaycast.lab.network.network import Network
-from overlaycast.lab.run.multicast_routes import GROUP, laid
+from overlaycast.lab.run.multicast_routes import GROUP, laid, unheard
 from overlaycast.lab.topology.loading import load_topology
 from tests.lab.inside import FIGURE_2A, inside
 from tests.lab.made_up import ROOT
@@ -61,6 +64,29 @@ def sender(network: Network) -> socket.socket:
     return one
 
 
+def until_heard(network: Network, hosts: Sequence[str]) -> None:
+    """Wait until the LANs of some hosts know that they want the group."""
+    deadline = time.monotonic() + 60
+    while missing := unheard(network, hosts):
+        assert time.monotonic() < deadline, missing
+        time.sleep(0.02)
+
+
+@inside
+def test_a_lan_knows_who_wants_the_group_and_hosts_ask_though_others_have_asked() -> None:
+    """While a bridge floods, in its first 100 ms, hosts hear each other ask: in IGMPv2 the second one keeps quiet."""
+    topology, receivers = load_topology(FIGURE_2A), ("202a", "202b", "202c", "202f")
+    with Network(topology) as network, laid(network, "source", receivers):
+        assert unheard(network, receivers) == ["202a", "202b", "202c"], "202f has its router for itself"
+        inboxes = [listener(network, host) for host in receivers]
+        until_heard(network, receivers)
+        for host in receivers[:3]:
+            spoken = re.findall(rf"{host}-eth0 *: +\d+ +(V\d)", network.host(host).pexec(["cat", "/proc/net/igmp"])[0])
+            assert spoken == ["V3"]
+        for inbox in inboxes:
+            inbox.close()
+
+
 @inside
 def test_routers_forward_one_copy_to_everybody() -> None:
     topology, receivers = load_topology(FIGURE_2A), ("202a", "202b", "202g", "202m")
@@ -68,6 +94,7 @@ def test_routers_forward_one_copy_to_everybody() -> None:
         assert routers == 9
         with sender(network) as out:
             inboxes = [listener(network, host) for host in receivers]
+            until_heard(network, receivers)
             before = network.counters()
             for number in range(50):
                 out.send(bytes([number]) * 1000)
@@ -164,8 +191,8 @@ def test_compare_runs_all_and_lays_them_side_by_side(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     document = json.loads(done.stdout)
     assert document == json.loads((out / "compare.json").read_text())
-    for site in ("north", "east"):
-        assert document["sites"][site]["overlay"] == pytest.approx(document["sites"][site]["multicast"], abs=0.06)
+    for site in ("north", "east"):  # a star needs 3 in the north; in 4 s one change of parent is 0.1
+        assert document["sites"][site]["overlay"] == pytest.approx(document["sites"][site]["multicast"], abs=0.25)
     assert "IP multicast" in (out / "compare.html").read_text()
 
 

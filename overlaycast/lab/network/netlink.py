@@ -37,6 +37,7 @@ _REQUEST, _ACK, _DUMP = 0x1, 0x4, 0x300
 _REPLACE, _EXCL, _CREATE = 0x100, 0x200, 0x400
 _NLMSG_ERROR, _NLMSG_DONE = 2, 3
 _IFF_UP: Final = 1
+_IF_OPER_UP: Final = 6
 _NUD_PERMANENT: Final = 0x80
 _IFA_F_NODAD: Final = 0x02
 _BATCH_BYTES: Final = 32 * 1024
@@ -61,6 +62,7 @@ class Device:
         name: its name.
         up: administratively up.
         carrier: the other end is there.
+        operational: the kernel has noticed the carrier, and sends (IF_OPER_UP); a TAP need not be, to do so.
         rx_packets, tx_packets, rx_bytes, tx_bytes, rx_dropped, tx_dropped: the kernel's counters since it was made.
     """
 
@@ -68,6 +70,7 @@ class Device:
     name: str
     up: bool
     carrier: bool
+    operational: bool
     rx_packets: int = 0
     tx_packets: int = 0
     rx_bytes: int = 0
@@ -132,6 +135,11 @@ def set_device(index: int, *, up: bool | None = None, mac: str | None = None, ma
     body += _attr(1, _mac(mac)) if mac is not None else b""
     body += _u32(10, master) if master is not None else b""  # IFLA_MASTER
     return Request(_NEWLINK, 0, body, f"change interface {index}")
+
+
+def look_at(index: int) -> Request:
+    """Ask for one interface. A recent kernel then notices its carrier at once; others do so within a second."""
+    return Request(_GETLINK, 0, _IFINFO.pack(0, 0, index, 0, 0), f"look at interface {index}")
 
 
 def add_address(index: int, address: str, prefix: int) -> Request:
@@ -274,4 +282,6 @@ def _device(data: bytes) -> Device:
     rx, tx, rx_bytes, tx_bytes, _, _, rx_lost, tx_lost = _STATS.unpack_from(attributes[23])  # IFLA_STATS64
     name = attributes[3].rstrip(b"\0").decode()
     carrier = bool(attributes.get(33, b"\1")[0])  # IFLA_CARRIER
-    return Device(index, name, bool(flags & _IFF_UP), carrier, rx, tx, rx_bytes, tx_bytes, rx_lost, tx_lost)
+    operational = attributes.get(16, b"\0")[0] == _IF_OPER_UP  # IFLA_OPERSTATE
+    up = bool(flags & _IFF_UP)
+    return Device(index, name, up, carrier, operational, rx, tx, rx_bytes, tx_bytes, rx_lost, tx_lost)

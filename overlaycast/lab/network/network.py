@@ -4,14 +4,16 @@ Owns: building (netlink messages in batches per node; tc is the only program sta
 counters, and the end of everything it started. Refuses: to build outside ``run_isolated``, where a crash would leave
 names of namespaces behind; machines that lack what the lab needs (``MissingError``).
 
-Invariants: routers forward unicast and no multicast; no first packet waits for ARP; a link that was down and
-is up again has its routes and neighbours back; reading counters sends nothing over any link.
+Invariants: routers forward unicast and no multicast; no first packet waits for ARP, or is lost because an interface is
+not ready; a link that was down and is up again has its routes and neighbours back; reading counters sends nothing over
+any link.
 """
 
 from __future__ import annotations
 
 import resource
 import subprocess
+import time
 from collections.abc import Container, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -35,6 +37,8 @@ from overlaycast.lab.topology.shape import Shape
 from overlaycast.lab.topology.topology import Topology
 
 _NETNS: Final = Path("/run/netns")
+_READY_S: Final = 30.0
+_READY_PAUSE_S: Final = 0.005
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,8 +143,32 @@ class Network:
         self._shaper = Shaper(self.topology, means, self._namespaces, wire)
         self._stack.callback(self._shaper.close)
         self._shaper.apply()
+        self._await_ready(self.topology.links)
         self._nodes = {name: LabNode(name, self._namespaces[name]) for name in self._plans}
         self._mininet = BuiltMininet(self.topology, self._nodes, self)
+
+    def _await_ready(self, links: Iterable[Link]) -> None:
+        """Wait until both ends of some links send, and the bridges they belong to.
+
+        The kernel notices later that an interface has got its other end, on a busy machine much later; until then it
+        drops what is to be sent. A TAP has its other end from the beginning.
+        """
+        waiting: dict[str, set[str]] = {}
+        for link in links:
+            if self.shaper.means[link.name] != "wire":
+                for end in (self.topology.interface(link.name, node) for node in (link.a, link.b)):
+                    waiting.setdefault(end.node, set()).update(filter(None, (end.name, end.bridge)))
+        deadline = time.monotonic() + _READY_S
+        for node, names_there in waiting.items():
+            self._sockets[node].run([netlink.look_at(self._indices[node][name]) for name in sorted(names_there)])
+            while late := [
+                name
+                for name, device in self._sockets[node].devices().items()
+                if name in names_there and not device.operational
+            ]:
+                if time.monotonic() > deadline:
+                    raise LabError(f"{node}: {late[0]} did not come up within {_READY_S:g} s")
+                time.sleep(_READY_PAUSE_S)
 
     def _make_node(self, plan: NodePlan) -> None:
         namespace = Namespace(plan.node)
@@ -283,6 +311,7 @@ class Network:
             for end in (link.a, link.b):
                 only = {self.topology.interface(link.name, end).name}
                 self._sockets[end].run(list(_routing(self._plans[end], self._indices[end], only)))
+            self._await_ready((link,))
 
     def link_is_up(self, a: str, b: str) -> bool:
         """Return whether all links between two nodes are up at both ends, as the kernel says."""

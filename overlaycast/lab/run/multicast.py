@@ -1,7 +1,7 @@
 """IP multicast as the carrier of a run: routers that forward, receivers that join by IGMP, no coordinator, no tree.
 
 Owns: the routes and the commands of the members. Invariant: the source starts only after every receiver of the start
-has joined, as the overlay waits for its members.
+has joined and its LAN knows, as the overlay waits for its members.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from overlaycast.lab.run import multicast_routes
 from overlaycast.lab.run.members import Members
 from overlaycast.lab.run.multicast_routes import GROUP
 from overlaycast.lab.run.progress import RunProgress
+from overlaycast.lab.run.watch import PAUSE_S
 
 PORT: Final = 5004
 RECORD: Final = 7896
@@ -126,5 +127,7 @@ class MulticastCarrier:
         try:
             async with asyncio.timeout(limit):
                 await watch.until(lambda: all(watch.seen[host].joined for host in hosts))
+                while multicast_routes.unheard(self._network, hosts):  # noqa: ASYNC110 - a bridge tells no events
+                    await asyncio.sleep(PAUSE_S)
         except TimeoutError:
             raise LabError(f"not all receivers joined the multicast group within {limit:g} s") from None

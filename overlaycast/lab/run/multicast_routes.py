@@ -3,12 +3,14 @@
 Owns: the forwarding tree (pure: ``plan``) and its entries in the routers' kernels, by the same calls that smcroute
 makes (MRT_ADD_VIF and MRT_ADD_MFC, see ip_mroute in the kernel and smcroute(8)), so that no daemon is needed. Refuses:
 routers with more ways out than the kernel's 32 virtual interfaces. Invariant: entries live as long as the sockets that
-made them; every link of the tree carries one copy.
+made them; every link of the tree carries one copy. LANs speak IGMPv3: in version 2 a host keeps quiet for seconds if it
+hears another one ask for the group, as it does while the bridge still floods, and the bridge never learns of it.
 """
 
 from __future__ import annotations
 
 import errno
+import json
 import socket
 import struct
 from collections.abc import Iterable, Iterator
@@ -119,12 +121,35 @@ def _entry(origin: str, devices: tuple[str, ...], forwarding: Forwarding) -> byt
     return _MFC.pack(socket.inet_aton(origin), socket.inet_aton(GROUP), into, bytes(ttls), 0, 0, 0, 0)
 
 
+def unheard(network: Network, hosts: Iterable[str]) -> list[str]:
+    """Return those of some receivers whose LAN does not know yet that they want ``GROUP``; nothing would reach them.
+
+    A program has joined when its kernel knows; the report to the LAN goes out a moment later.
+
+    Raises:
+        LabError: a bridge does not say what it knows.
+    """
+    wanted, missing = set(hosts), []
+    for lan in network.topology.lans:
+        members = {network.topology.interface(one.link, lan.router).name: one.node for one in lan.hosts}
+        if not lan.bridged or wanted.isdisjoint(members.values()):
+            continue  # without a bridge there is nobody to tell: the router sends to its only host
+        shown = json.loads(_run(network, lan.router, ["bridge", "-j", "mdb", "show", "dev", lan.device]))
+        known = {entry["port"] for part in shown for entry in part.get("mdb", ()) if entry["grp"] == GROUP}
+        missing += [host for port, host in members.items() if host in wanted and port not in known]
+    return missing
+
+
 def _snoop(network: Network, router: str, device: str) -> None:
     """Have a LAN's bridge send a group only to hosts that joined it, and what hosts send always to the router."""
-    options = (("mcast_query_response_interval", "10"), ("mcast_router", "2"), ("mcast_snooping", "1"))
-    for name, value in (*options, ("mcast_querier", "1")):
-        words = ["ip", "link", "set", "dev", device, "type", "bridge", name, value]
-        process = network.host(router).popen(words)
-        _, complaint = process.communicate()
-        if process.returncode != 0:
-            raise LabError(f"{router}: {' '.join(words)}: {complaint.decode(errors='replace').strip()}")
+    options = (("mcast_igmp_version", "3"), ("mcast_query_response_interval", "10"), ("mcast_router", "2"))
+    for name, value in (*options, ("mcast_snooping", "1"), ("mcast_querier", "1")):
+        _run(network, router, ["ip", "link", "set", "dev", device, "type", "bridge", name, value])
+
+
+def _run(network: Network, router: str, words: list[str]) -> bytes:
+    process = network.host(router).popen(words)
+    said, complaint = process.communicate()
+    if process.returncode != 0:
+        raise LabError(f"{router}: {' '.join(words)}: {complaint.decode(errors='replace').strip()}")
+    return bytes(said)
