@@ -27,9 +27,11 @@ compare: setup  ## run overlay, star and IP multicast side by side; make suite w
 	@$(RUN)overlaycast lab compare experiments/compare/six-sites.yaml --out runs/suite/compare-six-sites
 	@$(RUN)overlaycast lab compare experiments/compare/abilene.yaml --out runs/suite/compare-abilene
 
+# what needs the machine's time for itself (marks lab and alone) runs one by one; all else on all processors at once
 test: lint  ## lint, every test but the slow ones, and branch coverage of what decides
 	@$(RUN)pytest -m "not slow" --numprocesses auto --cov --cov-report=term:skip-covered $(PURE_TESTS)
-	@$(RUN)pytest -m "not slow" $(addprefix --ignore=,$(PURE_TESTS))
+	@$(RUN)pytest -m "not (slow or lab or alone)" --numprocesses auto --dist worksteal $(addprefix --ignore=,$(PURE_TESTS))
+	@$(RUN)pytest -m "(lab or alone) and not slow" $(addprefix --ignore=,$(PURE_TESTS))
 
 test-slow: lint  ## all tests, the slow ones too
 	@$(RUN)pytest

@@ -146,11 +146,12 @@ async def test_a_program_that_does_not_get_to_run(tmp_path: Path) -> None:
         assert not blamed(other)
 
 
+@pytest.mark.alone
 async def test_a_healthy_group_says_nothing(tmp_path: Path) -> None:
     async with group(PATIENT) as (coordinator, agents):
         start = starter(coordinator, agents, tmp_path)
         members = [
-            await start("send", "s", "--synthetic", "12", "--rate", RATE),
+            await start("send", "s", "--synthetic", "8", "--rate", RATE),
             await start("join", "a"),
             await start("relay", "b"),
             await start("join", "c", "--start-back", "5"),
