@@ -38,13 +38,16 @@ async def test_a_late_joiner_of_a_live_group_begins_at_the_edge(tmp_path: Path) 
     media = write_media(tmp_path, 4_000_000)
     async with group(GroupSettings(report_ms=100)) as (coordinator, agents):
         start = starter(coordinator, agents, tmp_path)
-        await start("send", "s", str(media), "--rate", "8M")
+        source = await start("send", "s", str(media), "--rate", "8M")
         first, late = await start("join", "a"), await start("join", "b")
         await coordinator.joined("b")
         await place_tree(coordinator, {"a": ("s", ())})
         await coordinator.begin("s")
         await until_record(coordinator, "a", 100)
+        source.signal(signal.SIGSTOP)  # the stream shall not be over before it is there, on a busy machine
         await coordinator.place("b", "a")
+        await coordinator.fed_by("b", "a")
+        source.signal(signal.SIGCONT)
         await all_well(agents)
         begun = late.summary()["first_seq"]
         assert begun >= 100
@@ -57,14 +60,17 @@ async def test_a_late_joiner_may_begin_with_the_oldest(tmp_path: Path) -> None:
     media = write_media(tmp_path, 3_000_000)
     async with group(GroupSettings(report_ms=100, start_from="oldest")) as (coordinator, agents):
         start = starter(coordinator, agents, tmp_path)
-        await start("send", "s", str(media), "--rate", "8M")
+        source = await start("send", "s", str(media), "--rate", "8M")
         await start("join", "a")
         late = await start("join", "b")
         await coordinator.joined("b")
         await place_tree(coordinator, {"a": ("s", ())})
         await coordinator.begin("s")
         await until_record(coordinator, "a", 100)
+        source.signal(signal.SIGSTOP)
         await coordinator.place("b", "a")
+        await coordinator.fed_by("b", "a")
+        source.signal(signal.SIGCONT)
         await all_well(agents)
         assert same(late, media)
 
@@ -176,7 +182,7 @@ async def test_a_receiver_that_starts_again_goes_on_where_it_was(tmp_path: Path)
     media = write_media(tmp_path, 5 * SIZE)
     async with group(GroupSettings(mode="file", report_ms=100)) as (coordinator, agents):
         start = starter(coordinator, agents, tmp_path)
-        source = await start("send", "s", str(media), "--rate", "48M")
+        source = await start("send", "s", str(media), "--rate", "120M")
         first = await start("join", "a")
         await place_tree(coordinator, {"a": ("s", ())})
         await coordinator.begin("s")
@@ -216,14 +222,15 @@ async def test_file_mode_wants_regular_files(tmp_path: Path) -> None:
 
 
 async def test_a_receiver_that_starts_again_goes_on_with_its_recording(tmp_path: Path) -> None:
-    media = write_media(tmp_path, SIZE)
-    async with group(GroupSettings(rate_mbit=8, start_members=1)) as (coordinator, agents):
+    media = write_media(tmp_path, 3_000_000)
+    async with group(GroupSettings(rate_mbit=8, start_members=1, report_ms=100)) as (coordinator, agents):
         start = starter(coordinator, agents, tmp_path)
-        await start("send", "s", str(media), "--rate", "8M")
+        source = await start("send", "s", str(media), "--rate", "8M")
         first = await start("join", "a")
         await place_tree(coordinator, {"a": ("s", ())})
         await coordinator.begin("s")
         await until_record(coordinator, "a", 60)
+        source.signal(signal.SIGSTOP)  # or the stream would be over before the next one has started
         first.signal(signal.SIGTERM)
         await first.ended()
         agents.remove(first)
@@ -231,6 +238,7 @@ async def test_a_receiver_that_starts_again_goes_on_with_its_recording(tmp_path:
         await start("join", "a2", output=str(first.output))
         await coordinator.joined("a2")
         await coordinator.place("a2", "s")
+        source.signal(signal.SIGCONT)
         await all_well(agents)
         after = await asyncio.to_thread(first.output.read_bytes)
         assert before

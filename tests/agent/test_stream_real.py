@@ -93,7 +93,7 @@ async def until_record(coordinator: FakeCoordinator, name: str, number: int) -> 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
 async def test_death_of_a_parent_loses_nothing(tmp_path: Path, media: Path, how: signal.Signals) -> None:
     # who moves is the question: a busy machine's own pauses shall not be taken for a death beforehand
-    settings = GroupSettings(report_ms=100, silence_ms=250)
+    settings = GroupSettings(report_ms=100, silence_ms=1000)
     async with group(settings) as (coordinator, agents):
         start = starter(coordinator, agents, tmp_path)
         source = await start("send", "s", str(media), "--rate", "8M")
@@ -124,7 +124,7 @@ async def test_death_of_a_parent_loses_nothing(tmp_path: Path, media: Path, how:
 
 
 async def test_sigterm_moves_children_first(tmp_path: Path, media: Path) -> None:
-    async with group(GroupSettings(report_ms=100, silence_ms=250)) as (coordinator, agents):
+    async with group(GroupSettings(report_ms=100, silence_ms=1000)) as (coordinator, agents):
         coordinator.release = False
         start = starter(coordinator, agents, tmp_path)
         await start("send", "s", str(media), "--rate", "8M")

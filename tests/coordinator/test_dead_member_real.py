@@ -18,8 +18,8 @@ from tests.coordinator.test_command import command, coordinator, group
 
 REPORTS = 3
 """A member of which nothing was heard for so many reports is not active, but 2.5 s are granted."""
-SLACK_S = 3.0
-"""For the way there, on a busy machine."""
+SLACK_S = 9.0
+"""For the way there, on a busy machine; a fault of ours would take until the member is given up, 20 s and more."""
 
 
 class Seats:
@@ -74,9 +74,8 @@ def test_a_dead_forwarder_is_not_shown_as_active(tmp_path: Path, how: signal.Sig
         start("join", "g", "--name", "p", "--output", str(tmp_path / "p"))
         seats.until(lambda now: "p" in now and bool(now["p"]["receive_mbit"]) and bool(now["r"]["receive_mbit"]), 60)
         assert (seats.all()["p"]["parent"] == seats.all()["r"]["id"]) == feeds
-        assert {seat["state"] for seat in seats.all().values()} == {"ACTIVE"}
+        seats.until(lambda now: {seat["state"] for seat in now.values()} == {"ACTIVE"}, 60)
         relay.send_signal(how)
         took = seats.until(lambda now: "r" not in now or now["r"]["state"] in ("SUSPECT", "SILENT"), 60)
         assert took <= max(REPORTS, 2.5) + SLACK_S
-        others = {name: seat["state"] for name, seat in seats.all().items() if name != "r"}
-        assert others == {"s": "ACTIVE", "p": "ACTIVE"}
+        seats.until(lambda now: now["s"]["state"] == now["p"]["state"] == "ACTIVE", 60)

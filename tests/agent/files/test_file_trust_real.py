@@ -89,7 +89,7 @@ async def test_a_receiver_that_is_told_to_go_comes_back_to_its_part(tmp_path: Pa
     media = write_media(tmp_path, SIZE)
     async with group(SETTINGS) as (coordinator, agents):
         start = starter(coordinator, agents, tmp_path)
-        source = await start("send", "s", str(media), "--rate", "4M")
+        source = await start("send", "s", str(media), "--rate", "8M")
         first = await start("join", "a", "--overwrite")
         await asyncio.to_thread(first.output.write_bytes, b"an older file of this name")
         await place_tree(coordinator, {"a": ("s", ())})

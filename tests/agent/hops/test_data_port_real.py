@@ -173,14 +173,25 @@ async def test_strangers_are_few_and_not_for_long(tmp_path: Path) -> None:
 
 
 async def test_the_oldest_stranger_makes_room_for_a_child(tmp_path: Path) -> None:
+    """Not by itself after two seconds: the newest stranger is still there. A machine that sleeps has more tries."""
     async with source(tmp_path, *SYNTHETIC) as (coordinator, _):
         greeting = await announce(coordinator)
-        strangers = [await RawChild.knock(coordinator.members["s"]) for _ in range(160)]
-        child = await RawChild.knock(coordinator.members["s"])
-        await child.say(greeting)
-        await child.until(lambda frames: len(frames) > 0, 1.5)  # before any stranger's time is over
-        for one in (*strangers, child):
-            await one.close()
+        waits = False
+        for _ in range(5):
+            strangers = [await RawChild.knock(coordinator.members["s"]) for _ in range(160)]
+            child = await RawChild.knock(coordinator.members["s"])
+            await child.say(greeting)
+            await child.until(lambda frames: len(frames) > 0)
+            assert await strangers[0].closed() == []
+            try:
+                await strangers[-1].closed(0.1)
+            except TimeoutError:
+                waits = True
+            for one in (*strangers, child):
+                await one.close()
+            if waits:
+                break
+        assert waits
 
 
 async def test_start_stop_and_resume_point(tmp_path: Path) -> None:
@@ -205,7 +216,7 @@ async def test_start_stop_and_resume_point(tmp_path: Path) -> None:
 
 async def test_a_slow_child_is_skipped_and_told_and_alone(tmp_path: Path) -> None:
     """A ring of 2 MiB, a child that does not read, one that does: the loss is the first one's alone."""
-    async with source(tmp_path, "--synthetic", "60", "--rate", "40M", "--ring-mb", "2") as (coordinator, agent):
+    async with source(tmp_path, "--synthetic", "60", "--rate", "80M", "--ring-mb", "2") as (coordinator, agent):
         slow, fast = [await RawChild.knock(coordinator.members["s"]) for _ in (0, 1)]
         for number, child in ((CHILD, slow), (CHILD + 1, fast)):
             await announce(coordinator, number)
@@ -276,8 +287,7 @@ async def test_sigterm_ends_a_source_properly(tmp_path: Path) -> None:
         await child.until(lambda frames: len(payloads(frames)) >= 5)
         agent.process.terminate()
         frames = await child.until(lambda frames: End in kinds(frames))
-        end = frames[-1]
-        assert isinstance(end, End)
+        end = next(frame for frame in frames if isinstance(frame, End))
         assert end.seq == payloads(frames)[-1].seq + 1
         await child.say(Heartbeat(end.seq + 1))
         assert (await agent.ended())[0] == 0
@@ -321,7 +331,7 @@ async def test_ipv6(tmp_path: Path) -> None:
             greeting = await announce(coordinator)
             child = RawChild(reader, writer)
             await child.say(greeting)
-            assert kinds(await child.until(lambda frames: len(frames) > 0)) == [Heartbeat]
+            assert kinds(await child.until(lambda frames: len(frames) > 0))[0] is Heartbeat
             await child.close()
         finally:
             await agent.end()

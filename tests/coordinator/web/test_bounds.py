@@ -71,9 +71,11 @@ async def test_a_body_that_never_ends_is_refused(start: Start, monkeypatch: pyte
 
 
 class _Routes:
-    """Finds the same route for everybody, and counts how many it is asked at once."""
+    """Finds the same route for everybody, and counts how many it is asked at once; the first wait for each other."""
 
-    def __init__(self) -> None:
+    def __init__(self, together: int) -> None:
+        self._together = together
+        self._complete = asyncio.Event()
         self.under_way = 0
         self.most = 0
         self.asked: list[str] = []
@@ -82,7 +84,10 @@ class _Routes:
         self.asked.append(host)
         self.under_way += 1
         self.most = max(self.most, self.under_way)
-        await asyncio.sleep(0.01)
+        if self.under_way == self._together:
+            self._complete.set()
+        await self._complete.wait()
+        await asyncio.sleep(0.01)  # one more would come now
         self.under_way -= 1
         return Route(host, ("r1", None, "r3"), True, (1.0, None, 3.0, 4.0))
 
@@ -96,7 +101,7 @@ async def _join(running: Running, token: str, name: str) -> None:
 
 async def test_many_are_measured_at_once_but_not_too_many(start: Start) -> None:
     async with start(measure_at_once=12) as running:  # of which one address has a quarter
-        routes = _Routes()
+        routes = _Routes(3)
         running.groups._measurer._routes = routes
         token = await running.create()
         await asyncio.gather(*(_join(running, token, f"m{number}") for number in range(12)))

@@ -141,7 +141,7 @@ async def test_a_link_that_we_fail_over_ends_in_one_line(
 
     monkeypatch.setattr(MemberLink, "subscription", fail)
     async with start() as running, member_link(running) as anna:
-        await asyncio.wait_for(anna.socket.wait_closed(), 10)
+        await asyncio.wait_for(anna.socket.wait_closed(), 60)
         asyncio.get_running_loop().call_soon(int, "a callback of ours")
         await asyncio.sleep(0.05)
     said = [record for record in caplog.records if record.levelno >= logging.ERROR]
@@ -153,6 +153,6 @@ async def test_a_link_that_we_fail_over_ends_in_one_line(
 async def test_a_reason_in_any_letters_reaches_the_member(start: Start) -> None:
     async with start() as running, member_link(running) as anna:
         await anna.socket.send('{"kind":"subscribe","version":2,"' + "\u754c" * 200 + '":1}')
-        await asyncio.wait_for(anna.socket.wait_closed(), 10)
+        await asyncio.wait_for(anna.socket.wait_closed(), 60)
         assert anna.socket.close_code == 1008
         assert anna.socket.close_reason

@@ -19,6 +19,7 @@ from overlaycast.coordinator.bounds.address import block_of
 from overlaycast.coordinator.bounds.settings import CoordinatorSettings
 from overlaycast.coordinator.web.frames import FrameCounter
 from overlaycast.coordinator.web.newcomers import Newcomers
+from overlaycast.coordinator.web.serving import _PING_LIMIT_S
 from overlaycast.errors import ConfigError
 from overlaycast.settings import load
 from overlaycast.wire.messages import Assign, Refused, Welcome
@@ -100,9 +101,10 @@ UPGRADE = (
 
 @pytest.mark.parametrize("first", [b"", b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n", UPGRADE])
 async def test_strangers_that_are_put_out_are_gone_at_once_though_they_answer_nothing(
-    start: Start, first: bytes
+    start: Start, first: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with start(newcomers_per_address=4) as running:
+    monkeypatch.setattr("overlaycast.coordinator.web.connections.REQUEST_LIMIT", 3600.0)
+    async with start(newcomers_per_address=4, subscribe_timeout_s=3600) as running:
         before, idle = descriptors(), []
         for _ in range(40):
             sock = socket.create_connection(("127.0.0.1", running.port))
@@ -111,7 +113,7 @@ async def test_strangers_that_are_put_out_are_gone_at_once_though_they_answer_no
             await asyncio.sleep(0.005)
         began = time.monotonic()
         await eventually(lambda: descriptors() - before <= len(idle) + 4)
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < _PING_LIMIT_S  # what else would end some of them
         token = await running.create()
         async with member_link(running) as anna:
             await anna.say(subscription(token))
@@ -129,7 +131,7 @@ async def test_a_link_that_is_refused_is_gone_soon_though_it_answers_nothing(sta
         writer.write(Frame(Opcode.TEXT, b"nonsense").serialize(mask=True))
         with contextlib.suppress(ConnectionError):
             assert b"bad-message" in await reader.read()
-        assert time.monotonic() - began < 3
+        assert time.monotonic() - began < _PING_LIMIT_S
         writer.close()
         with contextlib.suppress(ConnectionError):
             await writer.wait_closed()
@@ -138,7 +140,7 @@ async def test_a_link_that_is_refused_is_gone_soon_though_it_answers_nothing(sta
 async def test_a_stranger_cannot_leave_much_to_be_kept(start: Start) -> None:
     async with start() as running, member_link(running) as anna:
         anna.socket.transport.write(Frame(Opcode.TEXT, b"x" * 200_000).serialize(mask=True))
-        await asyncio.wait_for(anna.socket.wait_closed(), 10)
+        await asyncio.wait_for(anna.socket.wait_closed(), 60)
         assert anna.socket.close_code == 1006
         token = await running.create()
         async with member_link(running) as bert:
@@ -176,6 +178,7 @@ async def test_who_never_answers_makes_room_at_an_address_that_has_no_more(
 ) -> None:
     async with start(members_per_address=2) as running, contextlib.AsyncExitStack() as stack:
         token = await running.create()
+        monkeypatch.setattr("overlaycast.coordinator.members.links.MUTE_S", 3600.0)
         mute, good, more, late = [await stack.enter_async_context(member_link(running)) for _ in range(4)]
         await good.say(subscription(token, name="good"))
         assert isinstance(await good.hear(), Welcome)
@@ -187,10 +190,10 @@ async def test_who_never_answers_makes_room_at_an_address_that_has_no_more(
         monkeypatch.setattr("overlaycast.coordinator.members.links.MUTE_S", 0.0)
         await late.say(subscription(token, name="late"))
         assert isinstance(await late.hear(), Welcome)
-        await asyncio.wait_for(mute.socket.wait_closed(), 10)
+        await asyncio.wait_for(mute.socket.wait_closed(), 60)
         assert "never answered" in str(mute.socket.close_reason)
         assert good.socket.close_code is None
-        assert running.groups.get("demo").connected == 2
+        await eventually(lambda: running.groups.get("demo").connected == 2)
 
 
 @contextlib.asynccontextmanager
@@ -242,6 +245,6 @@ async def test_a_flood_of_frames_ends_its_link(start: Start, frame: Frame) -> No
             transport.write(Frame(Opcode.TEXT, b"", fin=False).serialize(mask=True))
             for _ in range(20):
                 transport.write(frame.serialize(mask=True) * 1000)
-            await asyncio.wait_for(anna.socket.wait_closed(), 10)
+            await asyncio.wait_for(anna.socket.wait_closed(), 60)
         assert (await http.get("/healthz")).status_code == 200
         await eventually(lambda: running.groups.get("demo").connected == 0)
