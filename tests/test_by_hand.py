@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import random
 import re
 import signal
-import socket
 import subprocess
 import sys
 from pathlib import Path
+
+from tests.ports import free_port
 
 ROOT = Path(__file__).parent.parent
 
@@ -21,16 +21,6 @@ def block() -> str:
     found = re.search(r"<!-- tests/test_by_hand\.py.*?```bash\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     assert found, "the README has lost its block of commands"
     return found.group(1)
-
-
-def free_port() -> int:
-    """Return a port that is free now, below those that the kernel gives to whoever asks for any."""
-    lowest = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
-    while True:
-        port = random.randrange(lowest // 2, lowest)
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
 
 
 def test_a_forwarder_is_killed_and_no_receiver_misses_a_byte(tmp_path: Path) -> None:

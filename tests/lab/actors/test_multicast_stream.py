@@ -27,6 +27,7 @@ from overlaycast.lab.actors.multicast_stream import (
 )
 from overlaycast.lab.recording import journals
 from overlaycast.wire.journal import Fed, StreamEnd, Summary
+from tests.ports import free_port
 
 DIGEST = hashlib.sha256(b"").digest()
 sizes = st.lists(st.integers(1, 4 * PIECE), min_size=1, max_size=40)
@@ -109,19 +110,12 @@ def words(role: str, folder: Path, port: int, *more: str) -> list[str]:
     return [sys.executable, "-m", "overlaycast.lab.actors.multicast_node", role, *fixed, *journal, *more]
 
 
-def free_port() -> int:
-    """Return a port that is free now."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
-
-
 def wait_for(file: Path, kind: str, process: subprocess.Popen[bytes]) -> None:
     """Return once a journal has a line of a kind."""
     import select
     import time
 
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while not file.exists() or f'"{kind}"' not in file.read_text():
         assert time.monotonic() < deadline
         assert process.poll() is None
@@ -129,7 +123,7 @@ def wait_for(file: Path, kind: str, process: subprocess.Popen[bytes]) -> None:
 
 
 def test_the_two_programs_write_what_the_lab_reads(tmp_path: Path) -> None:
-    sent, got, port = tmp_path / "sent", tmp_path / "got", free_port()
+    sent, got, port = tmp_path / "sent", tmp_path / "got", free_port(socket.SOCK_DGRAM)
     sent.write_bytes(bytes(range(256)) * 400)
     with subprocess.Popen(words("join", tmp_path, port, "--output", str(got))) as receiver:
         wait_for(tmp_path / "join.jsonl", "welcome", receiver)
@@ -150,7 +144,8 @@ def test_the_two_programs_write_what_the_lab_reads(tmp_path: Path) -> None:
 
 
 def test_a_receiver_that_is_stopped_says_what_it_has(tmp_path: Path) -> None:
-    with subprocess.Popen(words("join", tmp_path, free_port(), "--output", str(tmp_path / "got"))) as receiver:
+    port, got = free_port(socket.SOCK_DGRAM), tmp_path / "got"
+    with subprocess.Popen(words("join", tmp_path, port, "--output", str(got))) as receiver:
         wait_for(tmp_path / "join.jsonl", "welcome", receiver)
         receiver.send_signal(signal.SIGTERM)
         assert receiver.wait(30) == 0
@@ -159,7 +154,7 @@ def test_a_receiver_that_is_stopped_says_what_it_has(tmp_path: Path) -> None:
 
 
 def test_a_disk_that_is_full_ends_it_with_one_line(tmp_path: Path) -> None:
-    port, sent = free_port(), tmp_path / "sent"
+    port, sent = free_port(socket.SOCK_DGRAM), tmp_path / "sent"
     sent.write_bytes(bytes(20_000))
     with subprocess.Popen(words("join", tmp_path, port, "--output", "/dev/full"), stderr=subprocess.PIPE) as receiver:
         wait_for(tmp_path / "join.jsonl", "welcome", receiver)
