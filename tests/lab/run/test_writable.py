@@ -32,7 +32,7 @@ def test_a_folder_that_takes_no_files_is_named() -> None:
         (["run", EXPERIMENT, "--junit", f"{NOWHERE}/y"], f"overlaycast lab run: junit: {NOWHERE}: Not a directory"),
         (["compare", EXPERIMENT, "--out", NOWHERE], f"overlaycast lab compare: out: {NOWHERE}: Not a directory"),
         (["schema", NOWHERE], f"overlaycast lab schema: file: {NOWHERE}: Not a directory"),
-        (["list", "--folder", str(ROOT), "--results", NOWHERE], "overlaycast lab list: results: accepted with --mark"),
+        (["list", "--folder", str(ROOT), "--results", NOWHERE], f"overlaycast lab list: results: {NOWHERE}: no such"),
         (["list", "--folder", str(ROOT), "--results", NOWHERE, "--markdown"], f"results: {NOWHERE}: no such folder"),
     ],
 )
