@@ -54,7 +54,7 @@ class Figures:
         latency_p50_ms: median over the receivers of their medians.
         latency_p99_ms: the worst receiver's 99th percentile.
         longest_gap_ms: the longest silence at any receiver.
-        site_copies: most copies into any site.
+        site_copies: most copies into any site in which a receiver got some of them.
         link_copies: most copies on any direction of a link.
         star_into_site, star_on_link: the same, as a star of unicast needs them, were every link wide enough.
         all_copies: copies summed over all links; what multicast needs is the size of its tree.
@@ -105,7 +105,10 @@ class StoredRun:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """All of it."""
+    """All of it.
+
+    ``sites`` counts what crossed uplinks; ``empty_sites`` names, by system, those where no receiver got anything of it.
+    """
 
     experiment: str
     title: str
@@ -116,6 +119,7 @@ class Comparison:
     systems: tuple[Figures, ...]
     links: tuple[Copies, ...]
     sites: dict[str, dict[str, float]]
+    empty_sites: dict[str, tuple[str, ...]]
     latencies: dict[str, dict[str, tuple[float | None, float | None]]]
     notes: tuple[str, ...]
 
@@ -147,6 +151,7 @@ def compare(runs: Sequence[StoredRun]) -> Comparison:
         systems=tuple(_figures(run, links) for run in runs),
         links=links,
         sites=_sites(links, runs),
+        empty_sites={run.system: _empty_sites(run) for run in runs},
         latencies={run.system: _latencies(run) for run in runs},
         notes=tuple(f"{run.system}: {note}" for run in runs for note in run.result.notes),
     )
@@ -159,6 +164,8 @@ def _figures(run: StoredRun, links: Sequence[Copies]) -> Figures:
     rate = _rate_mbit(run)
     name = run.system
     copies = [link.by_system.get(name, 0.0) for link in links]
+    empty = _empty_sites(run)
+    into_sites = [link.by_system.get(name, 0.0) for link in links if link.site and link.site not in empty]
     p99 = [one.latency_ms.p99 for one in receivers if one.latency_ms.p99 is not None]
     p50 = [one.latency_ms.p50 for one in receivers if one.latency_ms.p50 is not None]
     gaps = [one.longest_gap_ms for one in receivers if one.longest_gap_ms is not None]
@@ -176,7 +183,7 @@ def _figures(run: StoredRun, links: Sequence[Copies]) -> Figures:
         latency_p50_ms=median(p50) if p50 else None,
         latency_p99_ms=max(p99, default=None),
         longest_gap_ms=max(gaps, default=None),
-        site_copies=max((link.by_system.get(name, 0.0) for link in links if link.site), default=0.0),
+        site_copies=max(into_sites, default=0.0),
         link_copies=max(copies, default=0.0),
         star_into_site=max((link.star for link in links if link.site), default=0),
         star_on_link=max((link.star for link in links), default=0),
@@ -243,6 +250,13 @@ def _sites(links: Sequence[Copies], runs: Sequence[StoredRun]) -> dict[str, dict
             for system, copies in link.by_system.items():
                 into[system] = round(into[system] + copies, 3)
     return found
+
+
+def _empty_sites(run: StoredRun) -> tuple[str, ...]:
+    """Return the sites whose surviving receivers all got nothing."""
+    survivors = run.result.survivors()
+    fed = {one.site for one in survivors if one.received}
+    return tuple(dict.fromkeys(one.site for one in survivors if one.site and one.site not in fed))
 
 
 def _latencies(run: StoredRun) -> dict[str, tuple[float | None, float | None]]:

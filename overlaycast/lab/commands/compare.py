@@ -73,7 +73,7 @@ def main(argv: list[str]) -> int:
     found = [_plan(settings, system, out) for system in _listed(settings.systems)]
     writable(out, f"{PROG}: out")
     struck: dict[str, str] = {}
-    for planned in found:
+    for planned in sorted(found, key=lambda one: one.system != "overlay"):  # only its run has every part to choose from
         plan = _aimed(settings, planned, out, struck)
         print(f"— {plan.system}", file=sys.stderr)
         code = isolated(Inside(plan, tables=False))

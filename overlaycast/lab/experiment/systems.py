@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final
 from overlaycast.errors import ConfigError
 from overlaycast.lab.experiment.experiment import Experiment, FileStream
 from overlaycast.lab.experiment.system import System
+from overlaycast.lab.faults.targets import SEVERAL
 from overlaycast.lab.results.metrics import OF_FAULTS
 
 if TYPE_CHECKING:
@@ -85,12 +86,12 @@ def aimed_alike(plan: Plan, struck: Mapping[str, str]) -> Plan:
 
     Args:
         plan: of another system, on the same network.
-        struck: fault -> what it hit, as results name it. What is no single receiver stays an expression.
+        struck: fault -> what it hit, as results name it. What is not receivers only stays an expression.
     """
     hosts = set(plan.cast.peers)
     faults = tuple(
         fault.model_copy(update={"id": name, "target": struck[name]})
-        if struck.get(name) in hosts
+        if name in struck and hosts.issuperset(struck[name].split(SEVERAL))
         else fault.model_copy(update={"id": name})
         for name, fault in plan.experiment.faults
     )

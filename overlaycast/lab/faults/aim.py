@@ -169,7 +169,7 @@ def aim(fault: Fault, ground: Ground, tree: Tree, gone: Mapping[str, str | None]
             hosts = targets.resolve(fault.aim, tree, gone, draw)
             away = hosts if fault.takes_away else ()
             silenced = hosts if fault.takes_away or fault.silences else ()
-            return Hit(", ".join(hosts), members=hosts, away=away, silenced=silenced)
+            return Hit(targets.SEVERAL.join(hosts), members=hosts, away=away, silenced=silenced)
 
 
 def _link(fault: Fault, ground: Ground, tree: Tree, gone: Mapping[str, str | None], draw: Random) -> Hit:
@@ -178,7 +178,7 @@ def _link(fault: Fault, ground: Ground, tree: Tree, gone: Mapping[str, str | Non
         label, pairs = "-".join(pair), (pair,)
     else:
         hosts = targets.resolve(fault.aim, tree, gone, draw)
-        label, pairs = ", ".join(hosts), tuple(ground.access(host) for host in hosts)
+        label, pairs = targets.SEVERAL.join(hosts), tuple(ground.access(host) for host in hosts)
     away = ground.cut_off(pairs) if fault.takes_away else ()
     return Hit(label, links=pairs, away=away, silenced=away)
 

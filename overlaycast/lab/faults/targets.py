@@ -25,7 +25,9 @@ ALL_PRIMARIES: Final = "all-primaries"
 FORWARDER_OF: Final = "forwarder-of:"
 SHARE: Final = "share:"
 PLAIN: Final = (PRIMARY, ANOTHER, BACKUP, SOURCE, LEAF, ALL_PRIMARIES)
-ACCEPTED: Final = f"a host's name, {', '.join(PLAIN)}, {FORWARDER_OF}SITE, {SHARE}0.3"
+SEVERAL: Final = ", "
+"""Stands between the hosts that a fault hit, and between those that it is to hit."""
+ACCEPTED: Final = f"a host's name or several after commas, {', '.join(PLAIN)}, {FORWARDER_OF}SITE, {SHARE}0.3"
 
 
 def complaint(target: str, hosts: Iterable[str], sites: Iterable[str]) -> str | None:
@@ -39,7 +41,13 @@ def complaint(target: str, hosts: Iterable[str], sites: Iterable[str]) -> str | 
         known = sorted(sites)
         return None if site in known else f"no site {site!r}; accepted: {', '.join(known)}"
     known = sorted(hosts)
-    return None if target in known else f"no host {target!r}; accepted: {ACCEPTED}; hosts: {', '.join(known)}"
+    wrong = [host for host in _named(target) if host not in known]
+    return f"no host {wrong[0]!r}; accepted: {ACCEPTED}; hosts: {', '.join(known)}" if wrong else None
+
+
+def _named(target: str) -> tuple[str, ...]:
+    """Return the hosts that an expression names itself."""
+    return tuple(dict.fromkeys(host.strip() for host in target.split(SEVERAL.strip())))
 
 
 def _share(target: str) -> float | None:
@@ -70,7 +78,8 @@ def resolve(target: str, tree: Tree, gone: Mapping[str, str | None], draw: Rando
         return tuple(sorted(draw.sample(peers, ceil((_share(target) or 0.0) * len(peers)))))
     if target == SOURCE:
         return _all(target, [seat for seat in tree.seats if seat.role == "source"])
-    return (_one(target, tree, alive, gone),)
+    chosen = _chosen(target, tree, alive, gone)
+    return _named(target) if chosen is None else (chosen,)
 
 
 def _all(target: str, seats: Sequence[Seat]) -> tuple[str, ...]:
@@ -79,7 +88,8 @@ def _all(target: str, seats: Sequence[Seat]) -> tuple[str, ...]:
     return tuple(sorted(seat.host for seat in seats))
 
 
-def _one(target: str, tree: Tree, alive: list[Seat], gone: Mapping[str, str | None]) -> str:
+def _chosen(target: str, tree: Tree, alive: list[Seat], gone: Mapping[str, str | None]) -> str | None:
+    """Return the one member that an expression describes; None if it names hosts."""
     if target == BACKUP:
         return _first(target, [seat for seat in alive if seat.role == "backup"], tree)
     forwarders = [seat for seat in alive if seat.role in ("peer", "relay") and _forwards(tree, seat, gone)]
@@ -94,7 +104,7 @@ def _one(target: str, tree: Tree, alive: list[Seat], gone: Mapping[str, str | No
     if target == ANOTHER:
         elsewhere = [seat for seat in forwarders if seat.site not in set(gone.values())]
         return _first(target, elsewhere or forwarders, tree)
-    return target
+    return None
 
 
 def _forwards(tree: Tree, seat: Seat, gone: Mapping[str, str | None]) -> bool:

@@ -1,9 +1,9 @@
 """Packet captures of a run: a pcap file per link, which Wireshark opens, written by a process of its own.
 
 Owns: a socket (AF_PACKET, packet(7)) on one end of every link, the files' size limits, and the count of lost packets.
-Refuses: to disturb the run. The writer has a low priority (nice), reads its sockets in batches, and stops at a limit.
-A link that goes down interrupts its capture, a file that cannot be written ends it, and a writer that dies costs the
-captures: none of them costs the run.
+Refuses: to disturb the run. The writer has a low priority (nice), reads its sockets in batches, stops at a limit, and
+leaves ``RESERVE`` of the disk to the run's own results. A link that goes down interrupts its capture, a link or a file
+that cannot be opened or written has none, and a writer that dies costs the captures: none of them costs the run.
 
 A file holds what its interface saw: both directions, with the kernel's time stamps in nanoseconds. Where segmentation
 is offloaded, one packet may be a whole train of segments.
@@ -15,6 +15,7 @@ Ethernet.
 from __future__ import annotations
 
 import errno
+import io
 import json
 import os
 import re
@@ -30,8 +31,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
-from overlaycast.errors import LabError
-
 if TYPE_CHECKING:
     from overlaycast.lab.network.network import Network
 
@@ -41,6 +40,10 @@ LONGEST: Final = 65_536 + 64
 EVERY_S: Final = 0.05
 """How often the sockets are read; until then packets wait in the kernel."""
 BUFFER: Final = 8 << 20
+RESERVE: Final = 128 << 20
+"""Bytes of the disk that captures leave to others."""
+NAMED: Final = 3
+"""So many links are named where one reason ends the captures of many."""
 NICE: Final = 5
 _ETH_P_ALL, _SOL_PACKET, _PACKET_STATISTICS = 0x0003, 263, 6
 _SO_TIMESTAMPNS, _SO_RCVBUFFORCE = 35, 33
@@ -100,7 +103,12 @@ class LinkCapture:
             self.seen += 1
 
     def _give_up(self, error: OSError) -> None:
-        self.trouble = error.strerror or str(error)
+        self.end(error.strerror or str(error))
+
+    def end(self, why: str) -> None:
+        """Capture no more, and say why; of two reasons the first one counts."""
+        if not self.full:
+            self.trouble = self.trouble or why
         self.close()
 
     def close(self) -> None:
@@ -142,23 +150,32 @@ def file_name(link: str) -> str:
 class Capture:
     """A running capture of all links of a network."""
 
-    def __init__(self, process: subprocess.Popen[bytes], folder: Path) -> None:
-        """Take over the writer."""
+    def __init__(self, process: subprocess.Popen[bytes] | None, folder: Path, trouble: Sequence[str] = ()) -> None:
+        """Take over the writer, None if it could not be started, and what went wrong up to now."""
         self._process = process
         self._folder = folder
+        self._trouble = list(trouble)
         self.summary: dict[str, Any] | None = None
 
     def stop(self) -> dict[str, Any]:
         """End it and return ``{folder, links, missed, cut, trouble}``; safe to call twice."""
         if self.summary is None:
-            try:
-                out, _ = self._process.communicate(timeout=_END_S)
-                self.summary = summary(self._folder.name, json.loads(out))
-            except (subprocess.TimeoutExpired, ValueError, KeyError, OSError):
-                self._process.kill()
-                why = f"the writer ended with {self._process.wait()}; its files may lack packets"
-                self.summary = {**summary(self._folder.name, ()), "trouble": [why]}
+            found = summary(self._folder.name, self._counts())
+            self.summary = {**found, "trouble": [*self._trouble, *found["trouble"]]}
         return self.summary
+
+    def _counts(self) -> list[dict[str, Any]]:
+        if self._process is None:
+            return []
+        try:
+            out, _ = self._process.communicate(timeout=_END_S)
+            counts: list[dict[str, Any]] = json.loads(out)
+            summary(self._folder.name, counts)  # what is no count is found here
+        except (subprocess.TimeoutExpired, ValueError, KeyError, TypeError, OSError):
+            self._process.kill()
+            self._trouble.append(f"the writer ended with {self._process.wait()}; its files may lack packets")
+            return []
+        return counts
 
 
 def summary(folder: str, counts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -168,50 +185,68 @@ def summary(folder: str, counts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "links": {one["link"]: {"packets": one["packets"], "bytes": one["bytes"]} for one in counts},
         "missed": sum(one["missed"] for one in counts),
         "cut": [one["link"] for one in counts if one["cut"]],
-        "trouble": [f"{one['link']}: {one['trouble']}" for one in counts if one["trouble"]],
+        "trouble": troubles({one["link"]: one["trouble"] for one in counts if one["trouble"]}),
     }
+
+
+def troubles(by_link: Mapping[str, str]) -> list[str]:
+    """Return a line for each reason, with the first links that it ended."""
+    links: dict[str, list[str]] = {}
+    for link, why in by_link.items():
+        links.setdefault(why, []).append(link)
+    return [f"{', '.join(some[:NAMED])}{_more(len(some) - NAMED)}: {why}" for why, some in links.items()]
+
+
+def _more(count: int) -> str:
+    return f" and {count} more" if count > 0 else ""
 
 
 @contextmanager
 def capturing(network: Network, folder: Path, mib_per_link: float) -> Iterator[Capture]:
-    """Capture every link of a network into ``folder``, at most so many MiB of each.
-
-    Raises:
-        LabError: a socket was refused.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    for old in folder.glob("*.pcap"):
-        old.unlink()
-    with ExitStack() as stack:
-        taps: list[dict[str, Any]] = []
-        for link in network.topology.links:
-            inbox = stack.enter_context(_socket(network, link.a, network.topology.interface(link.name, link.a).name))
-            taps.append({"link": link.name, "fd": inbox.fileno(), "file": str(folder / file_name(link.name))})
-        words = [
-            sys.executable,
-            "-m",
-            "overlaycast.lab.network.capture",
-            str(round(mib_per_link * (1 << 20))),
-            json.dumps(taps),
-        ]
-        process = subprocess.Popen(
-            words,
-            pass_fds=[tap["fd"] for tap in taps],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            start_new_session=True,
-        )
-    capture = Capture(process, folder)
+    """Capture every link of a network into ``folder``, at most so many MiB of each; the summary tells what failed."""
+    capture = _started(network, folder, round(mib_per_link * (1 << 20)))
     try:
         yield capture
     finally:
         capture.stop()
 
 
+def _started(network: Network, folder: Path, most: int) -> Capture:
+    refused: dict[str, str] = {}
+    with ExitStack() as stack:
+        taps: list[dict[str, Any]] = []
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            for old in folder.glob("*.pcap"):
+                old.unlink()
+            for link in network.topology.links:
+                device = network.topology.interface(link.name, link.a).name
+                try:
+                    inbox = stack.enter_context(_socket(network, link.a, device))
+                except OSError as error:
+                    refused[link.name] = error.strerror or str(error)
+                else:
+                    taps.append({"link": link.name, "fd": inbox.fileno(), "file": str(folder / file_name(link.name))})
+            process = subprocess.Popen(
+                [sys.executable, "-m", "overlaycast.lab.network.capture", str(most)],
+                pass_fds=[tap["fd"] for tap in taps],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                start_new_session=True,
+            )
+        except OSError as error:
+            return Capture(None, folder, [f"nothing was captured: {error.strerror or error}"])
+        assert process.stdin is not None
+        with suppress(OSError):  # a writer that died is told at the end
+            process.stdin.write(json.dumps(taps).encode() + b"\n")  # a large map's do not fit among the words
+            process.stdin.flush()
+        return Capture(process, folder, troubles(refused))
+
+
 def _socket(network: Network, node: str, device: str) -> socket.socket:
+    with network.in_namespace(node):
+        inbox = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
     try:
-        with network.in_namespace(node):
-            inbox = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
         inbox.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
         try:
             inbox.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, BUFFER)
@@ -219,32 +254,52 @@ def _socket(network: Network, node: str, device: str) -> socket.socket:
             inbox.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER)
         inbox.bind((device, _ETH_P_ALL))
         inbox.setblocking(False)
-    except OSError as error:
-        raise LabError(f"cannot capture on {device}: {error.strerror}") from error
+    except OSError:
+        inbox.close()
+        raise
     return inbox
 
 
 # --- the writer's end ------------------------------------------------------------------------------------------------
 
 
+def opened(spec: Mapping[str, Any], inbox: socket.socket, most: int) -> LinkCapture:
+    """Return a link's capture; one whose file cannot be opened has ended."""
+    try:
+        file = open(spec["file"], "wb", buffering=1 << 20)  # noqa: SIM115 -- ``count`` closes it
+    except OSError as error:
+        one = LinkCapture(spec["link"], inbox, io.BytesIO(), most)
+        one.end(error.strerror or str(error))
+        return one
+    with suppress(OSError):  # a full disk is told with the first packet
+        file.write(HEADER)
+    return LinkCapture(spec["link"], inbox, file, most, len(HEADER))
+
+
+def spare(folder: Path) -> int:
+    """Return how many bytes of a folder's disk are free for us; many if nobody knows."""
+    try:
+        disk = os.statvfs(folder)
+    except OSError:
+        return sys.maxsize
+    return disk.f_bavail * disk.f_frsize
+
+
 def main(argv: Sequence[str]) -> int:
-    """Write until standard input ends, then print what was written."""
-    most, specs = int(argv[0]), json.loads(argv[1])
+    """Read from standard input what to capture, write until it ends, then print what was written."""
+    most, specs = int(argv[0]), json.loads(sys.stdin.readline() or "[]")
     os.nice(NICE)
-    with ExitStack() as stack:
-        taps = []
-        for spec in specs:
-            inbox = stack.enter_context(socket.socket(fileno=spec["fd"]))
-            file = stack.enter_context(open(spec["file"], "wb", buffering=1 << 20))
-            with suppress(OSError):  # a full disk is told with the first packet
-                file.write(HEADER)
-            taps.append(LinkCapture(spec["link"], inbox, file, most, len(HEADER)))
-        over, room = False, bytearray(LONGEST)
-        while not over:
-            over = bool(select.select([sys.stdin], [], [], EVERY_S)[0])
+    taps = [opened(spec, socket.socket(fileno=spec["fd"]), most) for spec in specs]
+    folder = Path(specs[0]["file"]).parent if specs else Path()
+    over, room = False, bytearray(LONGEST)
+    while not over:
+        over = bool(select.select([sys.stdin], [], [], EVERY_S)[0])
+        if spare(folder) < RESERVE:
             for tap in taps:
-                tap.drain(room)
-        print(json.dumps([tap.count() for tap in taps]))
+                tap.end(f"less than {RESERVE >> 20} MiB of the disk are free")
+        for tap in taps:
+            tap.drain(room)
+    print(json.dumps([tap.count() for tap in taps]))
     return 0
 
 

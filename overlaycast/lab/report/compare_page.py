@@ -35,11 +35,12 @@ def render(comparison: Comparison, runs: Sequence[StoredRun], command: str) -> s
         rows=[
             (text, [compare_words.cell(read, one) for one in comparison.systems]) for text, read in compare_words.ROWS
         ],
-        sites=_bars(comparison.sites, systems, _needed_into_sites(comparison)),
+        sites=_bars(comparison.sites, systems, _needed_into_sites(comparison), comparison.empty_sites),
         links=_bars(
             {_way(one): one.by_system for one in comparison.links if one.site is None},
             systems,
             {_way(one): one.star for one in comparison.links},
+            {},
         ),
         maps=[{"name": compare_words.name(run.system), "svg": heat_of(run)} for run in runs],
         strips=_strips(comparison),
@@ -73,11 +74,15 @@ def _needed_into_sites(comparison: Comparison) -> dict[str, int]:
 
 
 def _bars(
-    copies: Mapping[str, Mapping[str, float]], systems: Sequence[str], star: Mapping[str, int]
+    copies: Mapping[str, Mapping[str, float]],
+    systems: Sequence[str],
+    star: Mapping[str, int],
+    empty: Mapping[str, Sequence[str]],
 ) -> list[dict[str, Any]]:
     """Return a row for each site or link, with a bar for each system, all on one scale.
 
-    Multicast's 1 is a line, what a star needs an outline round the star's bar.
+    Multicast's 1 is a line, what a star needs an outline round the star's bar. Where nothing came over a system
+    (``empty``) it has no bar.
     """
     most = max([2.0, *(value for by_system in copies.values() for value in by_system.values())])
     most = max([most, *(star.get(where, 0) for where in copies)]) if "unicast" in systems else most
@@ -87,6 +92,9 @@ def _bars(
         parts = [f'<line class="one" x1="{scale:.1f}" x2="{scale:.1f}" y1="0" y2="{len(systems) * (BAR + 3):g}"/>']
         for number, system in enumerate(systems):
             value, y = by_system.get(system, 0.0), number * (BAR + 3) + 1.5
+            if where in empty.get(system, ()):
+                parts.append(f'<text class="when" x="5" y="{y + BAR - 0.5:g}">{compare_words.NOTHING}</text>')
+                continue
             wide = max(1.0, scale * value)
             if system == "unicast" and star.get(where, 0) > value + 0.05:
                 need = f'width="{scale * star[where]:.1f}" height="{BAR:g}" rx="1.5"'
@@ -96,10 +104,14 @@ def _bars(
                 f'<text class="when" x="{wide + 5:.1f}" y="{y + BAR - 0.5:g}">{value:.2f}</text>'
             )
         box = f"0 0 {WIDTH:g} {len(systems) * (BAR + 3):g}"
-        label = escape(", ".join(f"{system} {by_system.get(system, 0.0):.2f}" for system in systems))
+        label = escape(", ".join(f"{one} {_said(by_system, one, where, empty)}" for one in systems))
         svg = f'<svg class="duel" viewBox="{box}" role="img" aria-label="{label}">{"".join(parts)}</svg>'
         rows.append({"where": where, "svg": svg})
     return rows
+
+
+def _said(by_system: Mapping[str, float], system: str, where: str, empty: Mapping[str, Sequence[str]]) -> str:
+    return compare_words.NOTHING if where in empty.get(system, ()) else f"{by_system.get(system, 0.0):.2f}"
 
 
 def heat_of(run: StoredRun) -> str:

@@ -14,15 +14,14 @@ from overlaycast.lab.report import compare_words
 def show(comparison: Comparison, page: Path, console: Console) -> None:
     """Print the figures, the copies into each site, and where the page is."""
     console.print()
-    for line in compare_words.missing(comparison):
+    late = compare_words.late(comparison)
+    for line in (*([late] if late else []), *compare_words.missing(comparison)):
         console.print(line, style="bold yellow", highlight=False)
     console.print(_figures(comparison))
     if comparison.sites:
         console.print()
         console.print(_sites(comparison))
     console.print()
-    if compare_words.late(comparison):
-        console.print(compare_words.late(comparison), style="bold yellow", highlight=False)
     console.print(compare_words.lead(comparison), highlight=False)
     console.print(f"report: {page}", highlight=False, soft_wrap=True)
 
@@ -44,6 +43,6 @@ def _figures(comparison: Comparison) -> Table:
 
 def _sites(comparison: Comparison) -> Table:
     table = _table("copies into site", comparison)
-    for site, copies in comparison.sites.items():
-        table.add_row(site, *(f"{copies[one.system]:.2f}" for one in comparison.systems))
+    for site in comparison.sites:
+        table.add_row(site, *(compare_words.into_site(comparison, site, one.system) for one in comparison.systems))
     return table

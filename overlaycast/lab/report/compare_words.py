@@ -55,12 +55,20 @@ def nothing_came(one: Figures) -> bool:
 def _empty(one: Figures) -> str:
     if nothing_came(one):
         return f"Nothing came {_over(one.system)} to any receiver: this system proves nothing here."
-    return f"Nothing came {_over(one.system)} to {one.got_nothing} of {one.receivers} receivers."
+    some = f"{one.got_nothing} of {one.receivers} receivers"
+    return f"Nothing came {_over(one.system)} to {some}; delays and silences are those of the others."
 
 
 def cell(read: Callable[[Figures], str], one: Figures) -> str:
     """Return a row's figure, or that there is nothing to take it from."""
     return NOTHING if nothing_came(one) else read(one)
+
+
+def into_site(comparison: Comparison, site: str, system: str) -> str:
+    """Return the copies that entered a site, or that its receivers got nothing of them."""
+    if site in comparison.empty_sites[system]:
+        return NOTHING
+    return f"{comparison.sites[site][system]:.2f}"
 
 
 def share(value: float) -> str:

@@ -61,6 +61,8 @@ async def run(plan: Plan, progress: RunProgress) -> Recording:
         with _one_error():
             await one.play(file)
         captured = capture.stop() if capture else None
+        for line in captured["trouble"] if captured else ():
+            progress.event(f"capture: {line}", bad=True)
         progress.step("reading journals and files")
         sent, received = await _files(one, file, is_media)
         return replace(_recording(one, checked, started, sent, received), captures=captured)

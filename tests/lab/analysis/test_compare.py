@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -90,6 +91,32 @@ def test_all_three_are_compared_unless_told() -> None:
     assert load(CompareSettings, ["x.yaml"], "x").systems == "overlay,unicast,multicast"
 
 
+def test_the_overlay_runs_first_and_its_hosts_are_struck_in_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "x.yaml"
+    file.write_text(
+        f"name: x\ntopology: {{file: {made_up.ROOT}/topologies/figure_2a.py}}\n"
+        "stream: {kind: synthetic, seconds: 6, rate_mbit: 2}\n"
+        "timeline: [{at_s: 2, id: dies, action: kill, target: all-primaries}]\n"
+        "expect: [{metric: lost, op: '==', limit: 0}]\n"
+    )
+    seen: list[tuple[str, str]] = []
+
+    def isolated(asked: Any) -> int:
+        [(name, fault)] = asked.plan.experiment.faults
+        seen.append((asked.plan.system, fault.aim))
+        hit = replace(judge.build(made_up.recording()).faults[0], id=name, target="202a, 202g")
+        asked.plan.out.mkdir(parents=True, exist_ok=True)
+        (asked.plan.out / "result.json").write_text(json.dumps(replace(RUNS[0].result, faults=(hit,)).as_json()))
+        return 0 if len(seen) < 2 else 3
+
+    monkeypatch.setattr("overlaycast.lab.commands.inside.isolated", isolated)
+    words = ["compare", str(file), "--systems", "unicast,overlay", "--faults", "--out", str(tmp_path / "out")]
+    assert lab.main(words) == 3
+    assert seen == [("overlay", "all-primaries"), ("unicast", "202a, 202g")]
+
+
 def test_metrics_of_faults_are_those_that_say_nothing_without() -> None:
     result = judge.build(made_up.recording())
     for name, metric in metrics.METRICS.items():
@@ -119,7 +146,34 @@ def test_a_system_that_gave_nothing_is_told_first() -> None:
 
 def test_receivers_that_got_nothing_are_counted() -> None:
     found = compare([run("overlay"), empty(run("multicast"), 2)])
-    assert compare_words.missing(found) == ("Nothing came over IP multicast to 2 of 13 receivers.",)
+    assert compare_words.missing(found) == (
+        "Nothing came over IP multicast to 2 of 13 receivers; delays and silences are those of the others.",
+    )
+
+
+def test_a_site_whose_receivers_got_nothing_has_no_copies(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A copy crossed its uplink, and a translator kept it from the receivers: that is no copy into the site."""
+    multicast = run("multicast", Story(copies_into={"north": 2}))
+    north = [one.host for one in multicast.result.survivors() if one.site == "north"]
+    delivery = [replace(one, received=0) if one.host in north else one for one in multicast.result.delivery]
+    runs = [run("overlay"), StoredRun(replace(multicast.result, delivery=tuple(delivery)), multicast.series)]
+    found = compare(runs)
+    assert found.empty_sites == {"overlay": (), "multicast": ("north",)}
+    assert found.systems[1].site_copies == pytest.approx(1, abs=0.02)
+    compare_table.show(found, tmp_path / "compare.html", Console(width=140, color_system=None))
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[1].startswith(f"Nothing came over IP multicast to {len(north)} of 13 receivers")
+    [row] = [line for line in printed if line.startswith("north")]
+    assert row.split() == ["north", "1.00", "nothing", "came"]
+    assert 'aria-label="overlay 1.00, multicast nothing came"' in compare_page.render(found, runs, "x")
+
+
+def test_a_machine_that_was_too_slow_is_told_before_the_table(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    late = StoredRun(replace(RUNS[1].result, verdict="invalid"), RUNS[1].series)
+    compare_table.show(compare([RUNS[0], late]), tmp_path / "compare.html", Console(width=140, color_system=None))
+    assert capsys.readouterr().out.splitlines()[1].startswith("This machine was too slow")
 
 
 def test_where_nothing_came_over_any_system_no_figure_is_given() -> None:

@@ -114,7 +114,7 @@ def test_no_member_fits() -> None:
 @pytest.mark.parametrize(
     ("action", "fields", "said"),
     [
-        ("kill", {"target": "mars"}, "no host 'mars'; accepted: a host's name, primary-with"),
+        ("kill", {"target": "mars"}, "no host 'mars'; accepted: a host's name or several after commas, primary-with"),
         ("kill", {"target": "share:2"}, "'share:2'; accepted: share: and a number above 0"),
         ("kill", {"target": "uplink:east"}, "no host 'uplink:east'"),
         ("link-down", {"target": "uplink:mars"}, "no site 'mars' with an uplink; accepted: north, east"),

@@ -50,6 +50,14 @@ def test_backup_and_host() -> None:
     assert resolve("202m", figure_2a(), {}) == "202m"
 
 
+def test_several_hosts() -> None:
+    assert targets.resolve("202m,202a, 202m", figure_2a(), {}, Random(1)) == ("202m", "202a")
+    assert targets.complaint("202m, 202a", ["202a", "202m"], []) is None
+    assert str(targets.complaint("202m, 202z", ["202a", "202m"], [])).startswith(
+        "no host '202z'; accepted: a host's name"
+    )
+
+
 def test_no_member_fits() -> None:
     with pytest.raises(LabError, match="no member fits"):
         resolve("forwarder-of:west", figure_2a(), {"202l": "west"})

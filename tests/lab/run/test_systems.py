@@ -154,5 +154,15 @@ def test_the_same_host_is_struck_in_every_system() -> None:
 def test_what_is_no_receiver_stays_as_it_was_asked() -> None:
     first = plan()
     name, fault = first.experiment.faults[0]
-    for label in ("202a, 202b", "core1-A", "backup", first.cast.source):
+    for label in ("202a, backup", "core1-A", "backup", first.cast.source):
         assert dict(aimed_alike(first, {name: label}).experiment.faults)[name].aim == fault.aim
+
+
+def test_all_hosts_of_a_fault_are_struck_in_every_system() -> None:
+    """A star has no primaries of its own, and its receivers may be others when a share is drawn."""
+    first = plan()
+    name = first.experiment.faults[0][0]
+    two = ", ".join(first.cast.peers[:2])
+    alike = adapted(aimed_alike(first, {name: two}), "unicast")
+    assert dict(alike.experiment.faults)[name].aim == two
+    assert not any(note.startswith(f"fault {name} ") for note in alike.notes)
