@@ -25,6 +25,13 @@ HOLD = [*ISOLATE, sys.executable, str(PROGRAMS / "hold_network.py")]
 PATIENCE = 60.0
 
 
+@pytest.fixture(autouse=True)
+def _own_temporary_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Other runs on this machine have files of their own in the common one."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+
+
 def world() -> dict[str, object]:
     """What must be the same outside before and after."""
     commands = (["ip", "netns"], ["ip", "-o", "link"], ["tc", "qdisc"])
