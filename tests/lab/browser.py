@@ -28,7 +28,7 @@ FLAGS = (
     "--hide-scrollbars",
     "--remote-debugging-port=0",
 )
-START_S = 30.0
+START_S = 60.0
 
 
 class Page:
@@ -110,7 +110,7 @@ def browser() -> Iterator[Page]:
                 yield Page(socket)
         finally:
             process.terminate()
-            process.wait(10)
+            process.wait(START_S)
             _let_go(Path(folder))
 
 
@@ -130,7 +130,7 @@ def _address(folder: Path) -> str:
 
 def _let_go(folder: Path) -> None:
     # its helper processes write for a moment longer than it lives
-    for _ in range(50):
+    for _ in range(1000):
         shutil.rmtree(folder, ignore_errors=True)
         if not folder.exists():
             folder.mkdir()
