@@ -304,7 +304,7 @@ def _label(member: SeatView, members: dict[int, SeatView]) -> str:
         marks.append(f"{member.lost} lost")
     if member.behind:
         marks.append(f"behind: its {member.behind}")
-    colour = "red" if member.state in ("SUSPECT", "SILENT", "DEAD") else "dim"
+    colour = "red" if member.state in ("SUSPECT", "SILENT", "DEAD", "STALLED", "SEARCHING") else "dim"
     host = f" [dim]{_shown(member.host)}[/dim]" if member.host else ""
     state = f"[{colour}]{_shown(member.state)}[/{colour}]"
     return f"[bold]{_shown(member.name)}[/bold]{host}  {_shown(', '.join(marks))}  {state}".rstrip()

@@ -10,6 +10,7 @@ from typing import Final
 
 from overlaycast.agent.console import Console
 from overlaycast.agent.parts import Membership, Parts, Program
+from overlaycast.agent.rates.failures import CALL, IN_VAIN, Failures
 from overlaycast.agent.rates.progress import FileProgress
 from overlaycast.agent.rates.stats import Reception
 from overlaycast.agent.records.arrival import Arrival
@@ -17,6 +18,17 @@ from overlaycast.wire.journal import FileProgressed, RecordsLost, Sample, SinkLa
 from overlaycast.wire.messages import Assign, Behind, Report, ReportState
 
 STATUS_S: Final = 1.0
+_FAILED: Final = {
+    "silence": "the link to {} was silent for too long and is closed",
+    "reset": "the link to {} broke",
+    "refused": "{} refused us",
+    "unreachable": "{} could not be reached",
+    "gone": "{} does not have the records that come next",
+    "damaged": "{} sent what the source has not announced",
+    IN_VAIN: "{} was asked for data in vain",
+    CALL: "{} was called and did not come",
+}
+"""What people are told of each kind of failure, with the member's name."""
 MOST_STANDBYS: Final = 16
 """That a report names."""
 
@@ -26,22 +38,31 @@ class Figures:
 
     Args:
         reception: counts what arrives.
+        failures: counts what fails.
 
     ``behind`` is what reports say cannot keep up (``lookout``).
     """
 
     def __init__(
-        self, parts: Parts, membership: Membership, reception: Reception, program: Program, console: Console
+        self,
+        parts: Parts,
+        membership: Membership,
+        reception: Reception,
+        failures: Failures,
+        program: Program,
+        console: Console,
     ) -> None:
         self._parts = parts
         self._membership = membership
         self._reception = reception
+        self._failures = failures
         self._program = program
         self._console = console
         self._time = time.monotonic  # the loop's own clock counts whole milliseconds
         self._sent = 0
         self._names: dict[int, str] = {}
         self.behind: Behind | None = None
+        self._fed_by: int | None = None
         self._progress: FileProgress | None = None
         self._status_at = 0.0
         self._status_bytes = 0
@@ -106,6 +127,9 @@ class Figures:
                 standbys_ready=feed.standbys_ready[:MOST_STANDBYS],
                 children=self._parts.downstream.reports(),
                 behind=self.behind,
+                fed_by=self._fed_by,
+                links_failed=self._failures.links_failed,
+                asked_in_vain=self._failures.asked_in_vain,
             )
         )
 
@@ -124,8 +148,15 @@ class Figures:
         return f"{self._names.get(member, 'member')} ({member})"
 
     def fed_by(self, parent: int) -> None:
-        """Say who feeds us."""
+        """Say who feeds us: a record has come."""
+        self._fed_by = parent
         self._program.say(f"fed by {self.named(parent)}")
+
+    def failed(self) -> None:
+        """Say what of links has failed, of each kind when it begins and then once a minute."""
+        for told in self._failures.due(self._time()):
+            more = f" ({told.count} like this since the last such line)" if told.count > 1 else ""
+            self._program.say(f"{_FAILED[told.kind].format(self.named(told.member))}{more}")
 
     def fruitless(self, parents: tuple[int, ...]) -> None:
         """Say what may be wrong where parents answer and bring nothing."""
@@ -207,6 +238,8 @@ class Figures:
                 bytes_forwarded=parts.downstream.bytes_out,
                 ring_bytes=parts.ring.memory_bytes,
                 cpu_s=round(time.process_time(), 3),
+                links_failed=self._failures.links,
+                asked_in_vain=self._failures.asked_in_vain,
             )
         )
 
@@ -216,14 +249,14 @@ class Figures:
         now = self._time()
         if not self._console.is_terminal or now - self._status_at < STATUS_S:
             return
-        size, parent = self._parts.delivery.bytes, self._parts.feed.parent
+        size, parent = self._parts.delivery.bytes, self._fed_by
         rate = (size - self._status_bytes) * 8e-6 / (now - self._status_at)
         self._status_at, self._status_bytes = now, size
         far = self._progress.last if self._progress else None
         words = [
             self.state,
             far.words() if far else f"{rate:.2f} Mbit/s  record {self.next_seq}",
-            f"from {self._names.get(parent, parent)}" if parent else "",
+            f"from {self._names.get(parent, parent)}" if parent and parent == self._parts.feed.parent else "",
             f"{self._parts.downstream.feeding} children",
         ]
         self._console.status("  ".join(word for word in words if word))

@@ -54,6 +54,7 @@ class Lookout:
         self._tell_losses(
             self._never_came.due(self._reception.lost, now), self._not_written.due(self._output_lost, now)
         )
+        self._figures.failed()
         if self._live and self._parts.ring.end is None:
             self._judge(now, now - due)
 

@@ -32,6 +32,7 @@ from overlaycast.agent.hops.uplink import Uplink
 from overlaycast.agent.lookout import Lookout
 from overlaycast.agent.options import TS_RECORD, JoinOptions, NodeOptions, SendOptions
 from overlaycast.agent.parts import Delivery, Feed, Membership, Parts, Program
+from overlaycast.agent.rates.failures import CALL, IN_VAIN, Failures
 from overlaycast.agent.rates.stats import Reception
 from overlaycast.agent.records.arrival import Arrival
 from overlaycast.agent.records.chunks import cut
@@ -99,6 +100,7 @@ class Node:
         self._rng = rng
         self._permitted = permitted
         self._reception = Reception(time.monotonic())
+        self._failures = Failures()
         changed = asyncio.Event()
         ring = Ring(max(2, setup.options.ring_mb * (1 << 20) // SLAB_BYTES))
         downstream = self._downstream(ring, changed.set)
@@ -108,7 +110,7 @@ class Node:
         else:
             feed, delivery = self._receiver(ring, downstream)
         self._parts = parts = Parts(ring, downstream, feed, delivery, changed)
-        self._figures = Figures(parts, membership, self._reception, program, console)
+        self._figures = Figures(parts, membership, self._reception, self._failures, program, console)
         self._lookout = Lookout(parts, self._figures, self._reception, program, settings.mode == "live")
         self.departure = Departure(parts, self._figures, self._lookout, program)
         program.spawn(self._beat())
@@ -128,6 +130,7 @@ class Node:
             options.max_children,
             lambda: self._parts.feed.starved,
             changed,
+            lambda child: self._failures.note(CALL, child),
             lambda grant, sock: self._parts.feed.answer(grant, sock),
             self._program.spawn,
             self._rng.random,
@@ -279,6 +282,15 @@ class Node:
     def delivers(self, parent: int) -> None:
         """People are told of a parent when it has brought something."""
         self._figures.fed_by(parent)
+
+    def link_failed(self, parent: int, reason: str) -> None:
+        """Counted, and told now and then (``lookout``)."""
+        self._failures.note(reason, parent)
+
+    def asked_in_vain(self, parents: tuple[int, ...]) -> None:
+        """The same."""
+        for parent in parents:
+            self._failures.note(IN_VAIN, parent)
 
     def fruitless(self, parents: tuple[int, ...]) -> None:
         """People can look at the way; we cannot."""

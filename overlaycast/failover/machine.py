@@ -41,6 +41,7 @@ from overlaycast.failover.words import (
     Complain,
     Fruitless,
     Link,
+    LinkFailed,
     Phase,
     Reason,
     Silent,
@@ -304,6 +305,7 @@ class Upstream:
         if link is None or succession.state is State.ENDED:
             return
         member = link.peer.member
+        parents.emit(LinkFailed(member, reason))
         if doubt := succession.doubt_about(link):
             succession.end_doubt(doubt, now)
             return

@@ -22,7 +22,10 @@ LONGEST_PAUSE: Final = 2.0
 
 @dataclass(slots=True)
 class Outage:
-    """A parent lost or silent (``parent`` None: there was none yet), last heard at ``heard``."""
+    """A parent lost or silent (``parent`` None: there was none yet), last heard at ``heard``.
+
+    ``asked``: those that were asked and have brought nothing yet.
+    """
 
     reason: Reason
     parent: int | None
@@ -31,6 +34,7 @@ class Outage:
     complain_at: float
     queue: list[Peer] = field(default_factory=list)
     rounds: int = 0
+    asked: set[int] = field(default_factory=set)
 
     def end_of_round(self, queue: list[Peer], now: float, jitter: Callable[[], float]) -> None:
         """All were asked: pause, longer each time, and begin again."""

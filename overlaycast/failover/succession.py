@@ -6,14 +6,14 @@ was only late. Refuses: to read links and clocks; ``machine`` does that, and has
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from typing import Final
 
 from overlaycast.failover.links import DIAL_LIMIT
 from overlaycast.failover.outage import COMPLAIN_AFTER, COMPLAIN_EVERY, Complaints, Outage, predefined
 from overlaycast.failover.parents import Parents
 from overlaycast.failover.silence import PATIENCE, SilenceLimit
-from overlaycast.failover.words import Complain, Doubt, Link, ParentChanged, Phase, Reason, State
+from overlaycast.failover.words import AskedInVain, Complain, Doubt, Link, ParentChanged, Phase, Reason, State
 from overlaycast.wire.messages import Assign, Peer
 
 DIAL_PATIENCE: Final = 0.25
@@ -109,6 +109,8 @@ class Succession:
         self.state = State.STREAMING if link.stalled_since is None else State.STALLED
         reason = "first" if was is None else "order" if outage is None or was == link.peer.member else outage.reason
         parents.emit(ParentChanged(link.peer.member, was, reason))
+        if outage:
+            self._in_vain(outage.asked - {link.peer.member})
         if outage and not self._is_ordered(link):
             complaint = outage.complaint(parents.target, now, link.peer.member)
             if old and old.stalled_since is None:
@@ -212,6 +214,8 @@ class Succession:
             parent, heard = before.parent, before.heard
         complain_at = now + (COMPLAIN_AFTER if parent is not None else 4 * COMPLAIN_EVERY)
         self.outage = Outage(reason, parent, now if heard is None else heard, now, complain_at)
+        if before:
+            self.outage.asked = before.asked
         if self.state is not State.CONNECTING:
             self.state = State.SWITCHING
         self.outage.queue = ([first] if first else []) + self.sources(skip=first)
@@ -230,11 +234,18 @@ class Succession:
             return
         if not outage.queue:
             if not self._take_loss(now):
+                self._in_vain(outage.asked)
+                outage.asked = set()
                 outage.end_of_round(self.sources(), now, self._jitter)
             return
         peer = outage.queue.pop(0)
         outage.next_try = now + self._patience(peer)
+        outage.asked.add(peer.member)
         self._parents.ask(peer, now)
+
+    def _in_vain(self, asked: Set[int]) -> None:
+        if asked:
+            self._parents.emit(AskedInVain(tuple(sorted(asked))))
 
     def hurry(self, outage: Outage, now: float) -> None:
         """The one asked last cannot help: go on to the next."""

@@ -81,9 +81,9 @@ class Complain:
 
 @dataclass(frozen=True, slots=True)
 class ParentChanged:
-    """From now on ``parent`` feeds us (None: no parent)."""
+    """From now on ``parent`` is to feed us."""
 
-    parent: int | None
+    parent: int
     was: int | None
     reason: Literal["first", "order", "return", "silence", "reset", "refused", "unreachable", "gone", "damaged"]
 
@@ -103,7 +103,24 @@ class Fruitless:
     parents: tuple[int, ...]
 
 
-Action = Dial | SendStart | SendStop | CloseLink | Complain | ParentChanged | Silent | Fruitless
+@dataclass(frozen=True, slots=True)
+class LinkFailed:
+    """The link to this possible parent broke, was refused, or did not come about."""
+
+    parent: int
+    reason: Reason
+
+
+@dataclass(frozen=True, slots=True)
+class AskedInVain:
+    """These were asked in an outage, and brought nothing before another did or all had been asked."""
+
+    parents: tuple[int, ...]
+
+
+Action = (
+    Dial | SendStart | SendStop | CloseLink | Complain | ParentChanged | Silent | Fruitless | LinkFailed | AskedInVain
+)
 
 
 @dataclass(slots=True)

@@ -67,6 +67,7 @@ class Overlay:
         _describe(group, member, request)
         member.joined_epoch = group.epoch
         member.watch.heard_at, member.watch.lost_told = now, 0
+        member.watch.links_failed = member.watch.asked_in_vain = 0
         member.degree = capacity.degree(group, member)
         if member.role in SERVERS:
             group.start.planted[member.id] = member

@@ -11,6 +11,8 @@ from overlaycast.wire.views import CountersView, MemberView, PerformanceView, Se
 
 SILENT_REPORTS: Final = 3
 SILENT_S: Final = 2.5
+_UNFED: Final = {"stalled": "STALLED", "switching": "SEARCHING"}
+"""What members say of themselves that get nothing: their parent lives and gets nothing itself, or is being replaced."""
 """A member of which nothing was heard for so many reports, and for so long, is shown as silent."""
 
 
@@ -33,7 +35,9 @@ def _member(group: Group, member: Member) -> MemberView:
         children=tuple(sorted(child.id for child in member.children)),
         degree=member.degree,
         next_seq=member.watch.next_seq,
-        fed_by=member.watch.fed_by or None,
+        fed_by=member.watch.delivers or None,
+        links_failed=member.watch.links_failed or 0,
+        asked_in_vain=member.watch.asked_in_vain or 0,
         status=member.watch.status,
         failures=member.history.failures,
     )
@@ -64,14 +68,18 @@ def _seat(group: Group, member: Member) -> dict[str, Any]:
 
 
 def _state(group: Group, member: Member) -> str:
-    """Return the state that is known, or that neither the member nor anybody next to it has been heard of lately."""
+    """Return the state that is known, that the member says it gets nothing, or that neither it nor anybody next to it
+    has been heard of lately."""
     if member.done:
         return "DONE"
     if member.leaving:
         return "LEAVING"
     silent_s = max(SILENT_REPORTS * group.settings.report_ms / 1000, SILENT_S)
-    silent = member.state is State.ACTIVE and group.clock - member.watch.heard_at > silent_s
-    return "SILENT" if silent else member.state.name
+    if member.state is not State.ACTIVE:
+        return member.state.name
+    if group.clock - member.watch.heard_at > silent_s:
+        return "SILENT"
+    return _UNFED.get(member.watch.status, member.state.name)
 
 
 def tree(group: Group) -> TreeView:
@@ -98,4 +106,6 @@ def counters(group: Group) -> CountersView:
         started=group.start.started,
         begun=group.start.begun,
         incarnation=group.start.incarnation,
+        links_failed=group.watch.links_failed,
+        asked_in_vain=group.watch.asked_in_vain,
     )

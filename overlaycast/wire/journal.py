@@ -51,8 +51,15 @@ class Assigned(_Entry):
     standbys: tuple[int, ...] = ()
 
 
+class Attached(_Entry):
+    """This parent has let the member in and is to feed it from now on; nothing need have come from it yet."""
+
+    kind: Literal["attached"] = "attached"
+    parent: int
+
+
 class Fed(_Entry):
-    """From now on live data or heartbeats come from this parent; ``called``: the parent opened the connection."""
+    """A record has come over a new link, from this parent; ``called``: it opened the connection."""
 
     kind: Literal["fed"] = "fed"
     parent: int | None = None
@@ -75,6 +82,21 @@ class Switched(_Entry):
     to_parent: int | None = Field(None, validation_alias="to", serialization_alias="to")
     reason: str = ""
     gap_ms: float | None = None
+
+
+class ParentLinkFailed(_Entry):
+    """The link to this possible parent broke, was refused, or did not come about."""
+
+    kind: Literal["link-failed"] = "link-failed"
+    parent: int
+    reason: str
+
+
+class InVain(_Entry):
+    """These possible parents were asked for data and brought none."""
+
+    kind: Literal["in-vain"] = "in-vain"
+    parents: tuple[int, ...]
 
 
 class DataDamaged(_Entry):
@@ -180,7 +202,8 @@ class SinkLatency(BaseModel):
 class Summary(_Entry):
     """The last entry: totals of this start of the program.
 
-    ``received`` counts records at the sink, ``discarded`` those that arrived twice and were dropped before it.
+    ``received`` counts records at the sink, ``discarded`` those that arrived twice and were dropped before it,
+    ``links_failed`` links to parents by what went wrong, and calls of children.
     """
 
     kind: Literal["summary"] = "summary"
@@ -203,15 +226,20 @@ class Summary(_Entry):
     bytes_forwarded: int | None = None
     ring_bytes: int | None = None
     cpu_s: float | None = None
+    links_failed: dict[str, int] | None = None
+    asked_in_vain: int | None = None
 
 
 Entry = (
     Started
     | Welcomed
     | Assigned
+    | Attached
     | Fed
     | FellSilent
     | Switched
+    | ParentLinkFailed
+    | InVain
     | DataDamaged
     | Sample
     | RecordsLost

@@ -188,6 +188,9 @@ class Report(_Message):
     standbys_ready: tuple[MemberId, ...] = Field((), max_length=16)
     children: tuple[ChildReport, ...] = Field((), max_length=4096)
     behind: Behind | None = Field(None, description="what of it has been unable to keep up for some seconds")
+    fed_by: MemberId | None = Field(None, description="the member that the newest record came from")
+    links_failed: Count = Field(0, description="links to parents, and calls of children, that have failed so far")
+    asked_in_vain: Count = Field(0, description="parents that were asked for data so far and brought none")
 
 
 class NotReceiving(_Message):
@@ -345,7 +348,13 @@ _FROM_COORDINATOR: Final[TypeAdapter[CoordinatorMessage]] = TypeAdapter(
 )
 
 
-LATER: Final = frozenset({"leaving.reason", "report.behind", "welcome.namesakes"})
+LATER: Final = frozenset(
+    {
+        "leaving.reason",
+        *("report.behind", "report.fed_by", "report.links_failed", "report.asked_in_vain"),
+        "welcome.namesakes",
+    }
+)
 """Fields that the first programs of protocol version 2 did not have: ``kind.field``, or ``welcome.settings.NAME``."""
 LATER_HEADER: Final = "Overlaycast-Fields"
 LATER_TEXT: Final = ", ".join(sorted(LATER))

@@ -133,7 +133,9 @@ class MemberView(SeatView):
     children: tuple[int, ...] = ()
     degree: int = Field(0, description="most children it may have")
     next_seq: int = Field(0, description="the record that it expects next")
-    fed_by: int | None = None
+    fed_by: int | None = Field(None, description="the member that its newest record came from; null: it has none")
+    links_failed: int = Field(0, description="links to parents, and calls of children, that have failed, as it says")
+    asked_in_vain: int = Field(0, description="parents that it has asked for data in vain, as it says")
     status: str = ""
     failures: int = 0
 
@@ -185,6 +187,8 @@ class CountersView(_View):
     started: bool = False
     begun: bool = False
     incarnation: int = 0
+    links_failed: int = Field(0, description="links to parents, and calls of children, that failed, over all members")
+    asked_in_vain: int = Field(0, description="parents that were asked for data in vain, over all members")
 
 
 class MetricsView(CountersView, _Answer):

@@ -40,6 +40,7 @@ async def main() -> None:
         4,
         lambda: False,
         lambda: None,
+        lambda _: None,
         lambda _, sock: sock.close(),
         spawn,
         lambda: 0.0,

@@ -71,6 +71,7 @@ class FakeOverlay:
 
     def answered(self, member: int, answers: Mapping[tuple[str, int], tuple[str, int]]) -> None:
         self.answers.append((member, dict(answers)))
+        self.claimed[member] = tuple(one for one in self.claims(member) if one not in answers)
 
     def measured(self, member: int, measurement: FakeMeasurement, now: float) -> None:
         if member not in self.records:

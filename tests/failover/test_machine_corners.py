@@ -7,9 +7,11 @@ import pytest
 from overlaycast.failover.machine import Upstream
 from overlaycast.failover.words import (
     Action,
+    AskedInVain,
     CloseLink,
     Complain,
     Dial,
+    LinkFailed,
     ParentChanged,
     SendStart,
     SendStop,
@@ -135,7 +137,7 @@ def test_without_an_order_a_lost_parent_leaves_nobody_to_ask() -> None:
     driver.streaming()
     driver.machine.new_identity()
     driver.machine.lost(driver.links[P], "reset", 0.01)
-    assert driver.do() == []
+    assert driver.do() == [LinkFailed(P, "reset")]
     assert driver.machine.state is State.SWITCHING
 
 
@@ -191,7 +193,7 @@ def test_a_standby_of_a_forgotten_order_is_not_dialled_again() -> None:
     machine.new_identity()
     machine.data(driver.links[P], True, 1.0)
     machine.tick(1.0)
-    assert driver.do() == []
+    assert driver.do() == [LinkFailed(S, "reset")]
 
 
 def test_we_are_more_patient_when_our_own_timers_are_late() -> None:
@@ -438,3 +440,77 @@ def test_a_stalled_parent_is_left_later_the_further_down_we_are(depth: int, late
     driver.machine.heartbeat(driver.links[P], True, until)
     driver.machine.tick(until)
     assert driver.machine.state.name == "SWITCHING"
+
+
+def failures(actions: list[Action]) -> list[Action]:
+    return [one for one in actions if isinstance(one, LinkFailed | AskedInVain)]
+
+
+def test_links_that_fail_are_told_with_their_reason() -> None:
+    driver = Driver()
+    driver.streaming(standbys=(S, T))
+    machine = driver.machine
+    machine.lost(driver.links[T], "reset", 0.01)  # a warm standby
+    machine.lost(driver.links[P], "reset", 0.02)  # the parent
+    machine.refused(driver.links[S], RefuseCode.FULL, 0, 0.03)  # the one that was asked
+    assert failures(driver.do()) == [LinkFailed(T, "reset"), LinkFailed(P, "reset"), LinkFailed(S, "refused")]
+    machine.tick(0.03 + 3.1)  # what was dialled meanwhile does not answer
+    told = failures(driver.do())
+    assert told
+    assert {one.reason for one in told if isinstance(one, LinkFailed)} == {"unreachable"}
+
+
+def test_a_standby_that_helps_was_not_asked_in_vain() -> None:
+    driver = Driver()
+    driver.streaming()
+    driver.switched()
+    driver.machine.tick(0.6)
+    assert failures(driver.do()) == []
+
+
+def test_a_false_alarm_asked_nobody_in_vain() -> None:
+    driver = Driver()
+    driver.streaming()
+    at = driver.silent()
+    driver.machine.data(driver.links[P], True, at + 0.01, 1000)
+    assert failures(driver.do()) == []
+
+
+def test_those_that_bring_nothing_before_another_does_were_asked_in_vain() -> None:
+    driver = Driver()
+    driver.streaming(standbys=(S, T))
+    at = driver.silent()
+    machine = driver.machine
+    while T not in {link.peer.member for link in machine.links if link.feed}:
+        deadline = machine.next_deadline()
+        assert deadline is not None
+        machine.tick(deadline)
+        at = deadline
+    machine.data(driver.links[T], True, at, 1000)
+    assert failures(driver.do()) == [AskedInVain((S,))]
+
+
+def test_where_nobody_helps_each_round_is_counted() -> None:
+    driver = Driver()
+    driver.streaming()
+    driver.silent()
+    for _ in range(40):  # heartbeats that claim what does not come: nobody is dead
+        deadline = driver.machine.next_deadline()
+        assert deadline is not None
+        driver.machine.tick(deadline)
+        driver.machine.heartbeat(driver.links[S], False, deadline, owes=True)
+    told = [one for one in failures(driver.do()) if isinstance(one, AskedInVain)]
+    assert len(told) >= 2
+    assert told[0] == AskedInVain((S,))
+    assert all(S in one.parents for one in told)
+
+
+def test_who_was_asked_before_an_order_counts_still() -> None:
+    driver = Driver()
+    driver.streaming()
+    at = driver.silent()
+    driver.machine.assign(order(2, T), at)
+    driver.do()
+    driver.machine.heartbeat(driver.links[T], False, at)
+    driver.machine.data(driver.links[T], True, at, 1000)
+    assert AskedInVain((S,)) in driver.do()

@@ -16,10 +16,12 @@ from overlaycast.agent.records.live_intake import LiveIntake
 from overlaycast.agent.records.ring import Ring
 from overlaycast.failover.machine import Upstream
 from overlaycast.failover.words import (
+    AskedInVain,
     CloseLink,
     Complain,
     Dial,
     Fruitless,
+    LinkFailed,
     ParentChanged,
     SendStart,
     SendStop,
@@ -126,7 +128,7 @@ class World:
                 self.links.pop(number).intake.close()
             case Complain():
                 self.told.append(action)
-            case ParentChanged() | Silent() | Fruitless():
+            case ParentChanged() | Silent() | Fruitless() | LinkFailed() | AskedInVain():
                 pass
 
     def may_skip(self, number: int) -> bool:

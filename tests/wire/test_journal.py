@@ -10,6 +10,7 @@ from overlaycast.wire.journal import (
     ENTRY,
     KINDS,
     Assigned,
+    Attached,
     Begun,
     CaughtUp,
     DataDamaged,
@@ -20,6 +21,8 @@ from overlaycast.wire.journal import (
     FellSilent,
     FileDescribed,
     FileProgressed,
+    InVain,
+    ParentLinkFailed,
     RecordsLost,
     Sample,
     SinkLatency,
@@ -35,7 +38,10 @@ ENTRIES: list[Entry] = [
     Started(pid=7, role="peer", name="anna", group="demo"),
     Welcomed(member=3),
     Assigned(epoch=2, parent=1, rank=9, depth=2, primary=True, standbys=(4, 5)),
+    Attached(parent=1),
     Fed(parent=1, called=True),
+    ParentLinkFailed(parent=1, reason="reset"),
+    InVain(parents=(4, 5)),
     FellSilent(parent=1, silent_ms=36.5),
     Switched(from_parent=1, to_parent=4, reason="silence", gap_ms=40.25),
     DataDamaged(parent=4, what="a chunk"),
@@ -48,7 +54,7 @@ ENTRIES: list[Entry] = [
     Begun(next_seq=0, incarnation=1),
     StreamEnd(next_seq=9, sha256="ab"),
     Failure(reason="output: Größe"),
-    Summary(received=9, latency_ms=SinkLatency(p50=1.5), bytes=10),
+    Summary(received=9, latency_ms=SinkLatency(p50=1.5), bytes=10, links_failed={"reset": 2}, asked_in_vain=1),
 ]
 
 

@@ -33,6 +33,9 @@ class Caller(Protocol):
     def here(self, child: int) -> bool:
         """Has it come?"""
 
+    def call_failed(self, child: int) -> None:
+        """It was called and did not come."""
+
     def called(self, sock: socket.socket, grant: bytes, seconds: float, done: Callable[[], None]) -> None:
         """CALL was said on this connection: let the child in if it answers with this grant; then, or not, ``done``."""
 
@@ -119,6 +122,8 @@ class Calls:
                     await self._try(call)
                 except Exception as error:  # whatever it was: a try in vain
                     mishap(error)
+                if not call.ended and not self._caller.here(call.child):
+                    self._caller.call_failed(call.child)
 
     async def _try(self, call: _Call) -> None:
         async with self._turns:

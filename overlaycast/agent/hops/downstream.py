@@ -38,6 +38,7 @@ class Downstream:
         most: children at once, warm ones included.
         starved: tells whether nothing reaches us from above.
         changed: told when a child came, went or said how far it is.
+        call_failed: told the child that was called and did not come.
         answer: takes over a connection that a parent of ours has opened, with the grant that it showed.
         spawn: starts a task in the agent's group.
         jitter: returns a number in [0, 1).
@@ -53,6 +54,7 @@ class Downstream:
         most: int,
         starved: Callable[[], bool],
         changed: Callable[[], None],
+        call_failed: Callable[[int], None],
         answer: Callable[[bytes, socket.socket], None],
         spawn: Callable[[Coroutine[Any, Any, None]], object],
         jitter: Callable[[], float],
@@ -68,6 +70,7 @@ class Downstream:
         self._heartbeat_s = heartbeat_s
         self._starved = starved
         self._changed = changed
+        self._call_failed = call_failed
         self._upload_mbit = upload_mbit
         self._sharing = 0
         self.admissions = Admissions(most)
@@ -135,6 +138,10 @@ class Downstream:
     def here(self, child: int) -> bool:
         """Is it connected?"""
         return child in self.children
+
+    def call_failed(self, child: int) -> None:
+        """A call was in vain."""
+        self._call_failed(child)
 
     def called(self, sock: socket.socket, grant: bytes, seconds: float, done: Callable[[], None]) -> None:
         """We have called a child on this connection."""

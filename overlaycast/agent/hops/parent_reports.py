@@ -6,15 +6,14 @@ Owns: the words, and that a switch is told only when its first record has come. 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Protocol
 
 from overlaycast.agent.hops.parent_link import ParentLink
 from overlaycast.agent.records.arrival import Arrival
 from overlaycast.agent.records.ring import Ring
 from overlaycast.failover.machine import Upstream
-from overlaycast.failover.words import Complain, ParentChanged
-from overlaycast.wire.journal import Entry, Fed, Switched
+from overlaycast.failover.words import AskedInVain, Complain, LinkFailed, ParentChanged
+from overlaycast.wire.journal import Attached, Entry, Fed, InVain, ParentLinkFailed, Switched
 from overlaycast.wire.messages import MemberMessage, NotReceiving
 
 
@@ -36,6 +35,12 @@ class UplinkListener(Protocol):
     def delivers(self, parent: int) -> None:
         """A record has come from another parent than the one before."""
 
+    def link_failed(self, parent: int, reason: str) -> None:
+        """The link to a possible parent failed."""
+
+    def asked_in_vain(self, parents: tuple[int, ...]) -> None:
+        """These brought nothing."""
+
     def fruitless(self, parents: tuple[int, ...]) -> None:
         """These answered one after the other, and no record came."""
 
@@ -46,24 +51,26 @@ class UplinkListener(Protocol):
 class ParentReports:
     """Tells the listener of changes of parents, and of parents that fail."""
 
-    def __init__(
-        self, listener: UplinkListener, machine: Upstream, links: Mapping[int, ParentLink], ring: Ring
-    ) -> None:
+    def __init__(self, listener: UplinkListener, machine: Upstream, ring: Ring) -> None:
         self._listener = listener
         self._machine = machine
-        self._links = links
         self._ring = ring
         self._switch: ParentChanged | None = None
         self._delivering: int | None = None
+        self._delivering_link: int | None = None
         self._was_starved = True
 
-    def delivered(self, parent: int, gap_ms: float | None) -> None:
+    def delivered(self, link: ParentLink, gap_ms: float | None) -> None:
         """The parent has brought a record: now it may be said that it feeds us."""
-        if self._switch and self._switch.parent == parent:
-            self._tell_switch(self._switch, gap_ms)
+        parent = link.peer.member
+        if self._delivering_link != link.number:
+            self._delivering_link = link.number
+            self._listener.journal(Fed(parent=parent, called=link.called))
         if self._delivering != parent:
             self._delivering = parent
             self._listener.delivers(parent)
+        if self._switch and self._switch.parent == parent:
+            self._tell_switch(self._switch, gap_ms)
 
     def complain(self, action: Complain) -> None:
         """A parent does not send."""
@@ -79,11 +86,19 @@ class ParentReports:
             )
         )
 
+    def link_failed(self, action: LinkFailed) -> None:
+        """A link broke, was refused, or did not come about."""
+        self._listener.journal(ParentLinkFailed(parent=action.parent, reason=action.reason))
+        self._listener.link_failed(action.parent, action.reason)
+
+    def asked_in_vain(self, action: AskedInVain) -> None:
+        """They did not help."""
+        self._listener.journal(InVain(parents=action.parents))
+        self._listener.asked_in_vain(action.parents)
+
     def changed(self, action: ParentChanged) -> None:
-        """Another parent feeds us, or none."""
-        current = self._machine.current
-        link = self._links.get(current.number) if current is not None else None
-        self._listener.journal(Fed(parent=action.parent, called=link is not None and link.called))
+        """Another parent is to feed us."""
+        self._listener.journal(Attached(parent=action.parent))
         if action.was is not None:
             self._switch = action
         self._listener.parent_changed()

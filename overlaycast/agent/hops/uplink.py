@@ -27,10 +27,12 @@ from overlaycast.agent.records.ring import Ring
 from overlaycast.failover.machine import Upstream
 from overlaycast.failover.words import (
     Action,
+    AskedInVain,
     CloseLink,
     Complain,
     Dial,
     Fruitless,
+    LinkFailed,
     ParentChanged,
     SendStart,
     SendStop,
@@ -95,7 +97,7 @@ class Uplink:
         self.forwards = False
         self._distrusted: dict[int, float] = {}
         self._claims = Claims(settings, self.machine, self.links, ring)
-        self._reports = ParentReports(listener, self.machine, self.links, ring)
+        self._reports = ParentReports(listener, self.machine, ring)
 
     # --- what reports and children are told --------------------------------------------------------------------
 
@@ -191,7 +193,7 @@ class Uplink:
             self.progress()
         self._perform(rearm=bool(arrival.said))
         if arrival.records and self.machine.current is not None and self.machine.current.number == link.number:
-            self._reports.delivered(link.peer.member, gap_ms)
+            self._reports.delivered(link, gap_ms)
 
     def _hear(self, link: ParentLink, said: object, now: float) -> None:
         if isinstance(said, Heartbeat):
@@ -301,10 +303,19 @@ class Uplink:
                     self.links[action.link].stop()
             case CloseLink():
                 self._drop(action.link)
+            case _:
+                self._tell(action)
+
+    def _tell(self, action: Action) -> None:
+        match action:
             case Complain():
                 self._reports.complain(action)
             case ParentChanged():
                 self._reports.changed(action)
+            case LinkFailed():
+                self._reports.link_failed(action)
+            case AskedInVain():
+                self._reports.asked_in_vain(action)
             case Silent():
                 self._listener.journal(FellSilent(parent=action.parent, silent_ms=action.silent_ms))
             case Fruitless():

@@ -16,7 +16,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
@@ -50,6 +50,9 @@ _INBOX_LIMIT: Final = 4096
 _TURN_LIMIT: Final = 1024
 _KEEP_SHARE: Final = 5
 _LOCKED_RETRY_S: Final = 0.1
+CALL_AGAIN_S: Final = 5.0
+LONGEST_CALL_PAUSE_S: Final = 300.0
+"""Seconds until a member is called again at an address where it did not answer: twice as many each time."""
 _SHORTEST_WAIT: Final = 0.002
 """A deadline in the past must not turn the loop into a busy one."""
 
@@ -77,11 +80,20 @@ class _Measured:
 
 
 @dataclass(frozen=True, slots=True)
+class _Answered:
+    """The member has answered at addresses at which it had not when it was first called."""
+
+    member: int
+    link: MemberLink
+    answers: Mapping[tuple[str, int], tuple[str, int]]
+
+
+@dataclass(frozen=True, slots=True)
 class _Wake:
     """Wakes the loop: the overlay knows a newcomer already, because its link waits for its id; or something failed."""
 
 
-_Item = _Said | _Gone | _Measured | _Wake
+_Item = _Said | _Gone | _Measured | _Answered | _Wake
 
 
 class GroupDriver:
@@ -278,6 +290,10 @@ class GroupDriver:
                 self.log.add(now, "disconnected", item.member, {})
                 self.overlay.disconnected(item.member, now)
                 self._unkept = True
+            case _Answered():
+                for host, port in item.answers:
+                    self.log.add(now, "answers", item.member, {"host": host, "port": port})
+                self._believe(item.member, item.answers)
             case _Measured():
                 self._note_answers(item, now)
                 found = item.found
@@ -292,11 +308,16 @@ class GroupDriver:
                 self._unkept = True
 
     def _note_answers(self, item: _Measured, now: float) -> None:
-        answers = {claim: answer for claim, answer in item.claims.items() if answer is not None}
-        for host, port in item.claims.keys() - answers.keys():
-            self.log.add(now, "no-answer", item.member, {"host": host, "port": port})
-        if answers:
-            self.overlay.answered(item.member, answers)
+        for (host, port), answer in item.claims.items():
+            if answer is None:
+                self.log.add(now, "no-answer", item.member, {"host": host, "port": port})
+        self._believe(item.member, item.claims)
+
+    def _believe(self, member: int, answers: Mapping[tuple[str, int], tuple[str, int] | None]) -> None:
+        answered = {claim: answer for claim, answer in answers.items() if answer is not None}
+        if answered:
+            self.overlay.answered(member, answered)
+            self._unkept = True
 
     def _collect(self) -> None:
         for member, message in self.overlay.messages_to_send():
@@ -384,8 +405,20 @@ class GroupDriver:
     async def _measure(self, member: int, one: LinkedMember) -> None:
         found = await self._measurer.measure(self.row.name, one.link, one.echoes)
         claims = await self._call_back(member, one)
-        del self._measuring[member]
         await self._inbox.put(_Measured(member, one.link, found, claims))
+        if None in claims.values():
+            await self._call_again(member, one)
+        del self._measuring[member]
+
+    async def _call_again(self, member: int, one: LinkedMember) -> None:
+        """Call a member, ever more rarely, where it has not answered: its port or its firewall may open later."""
+        pause_s = CALL_AGAIN_S
+        while self.overlay.claims(member):
+            await asyncio.sleep(pause_s)
+            pause_s = min(2 * pause_s, LONGEST_CALL_PAUSE_S)
+            claims = await self._call_back(member, one)
+            if answers := {claim: answer for claim, answer in claims.items() if answer is not None}:
+                await self._inbox.put(_Answered(member, one.link, answers))
 
     async def _call_back(self, member: int, one: LinkedMember) -> Answers:
         """Call the member where it claims to be; after its echoes it knows the secret with which it answers."""

@@ -11,7 +11,18 @@ from overlaycast.lab.analysis.silences import last_came
 from overlaycast.lab.recording.journals import Journal
 from overlaycast.lab.recording.recording import FileSeen, Recording
 from overlaycast.lab.results.result import Delivery, Latency
-from overlaycast.wire.journal import Begun, Failure, RecordsLost, Sample, Started, StreamEnd, Summary, Welcomed
+from overlaycast.wire.journal import (
+    Begun,
+    Failure,
+    InVain,
+    ParentLinkFailed,
+    RecordsLost,
+    Sample,
+    Started,
+    StreamEnd,
+    Summary,
+    Welcomed,
+)
 
 NOTHING = Journal("")
 FLIGHT_S = 0.5
@@ -34,7 +45,8 @@ def deliveries(recording: Recording) -> tuple[Delivery, ...]:
 
 
 def _delivery(recording: Recording, host: str, survived: bool) -> Delivery:
-    journal = recording.journals.get(host, NOTHING).last_life()
+    lives = recording.journals.get(host, NOTHING)
+    journal = lives.last_life()
     summary = journal.last(Summary) or _unfinished(journal)
     first, expected = _owed(recording, journal, summary, survived)
     duplicated = summary.duplicated
@@ -62,6 +74,8 @@ def _delivery(recording: Recording, host: str, survived: bool) -> Delivery:
         error=error.reason if error else None,
         digest_ok=summary.digest_ok,
         startup_ms=_startup_ms(recording, journal),
+        links_failed=len(lives.all(ParentLinkFailed)),
+        asked_in_vain=sum(len(one.parents) for one in lives.all(InVain)),
     )
 
 

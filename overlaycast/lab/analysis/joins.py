@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from overlaycast.lab.analysis.delivery import NOTHING, began
 from overlaycast.lab.recording.recording import Recording
-from overlaycast.wire.journal import Fed, Sample, Started, Welcomed
+from overlaycast.wire.journal import Attached, Fed, Sample, Started, Welcomed
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,22 +21,22 @@ class Join:
         host: the receiver.
         started_s: its program began.
         welcome_s: the coordinator had authenticated it.
-        fed_s: its parent was there.
+        attached_s: its parent was there.
         first_s: its first record had come; as fine as the journal's samples, 200 ms.
     """
 
     host: str
     started_s: float | None
     welcome_s: float | None
-    fed_s: float | None
+    attached_s: float | None
     first_s: float | None
 
     @property
     def took_s(self) -> float | None:
-        """Seconds from the start of the program until it was fed."""
-        if self.started_s is None or self.fed_s is None:
+        """Seconds from the start of the program until it had a parent."""
+        if self.started_s is None or self.attached_s is None:
             return None
-        return round(self.fed_s - self.started_s, 3)
+        return round(self.attached_s - self.started_s, 3)
 
 
 def joins(recording: Recording) -> tuple[Join, ...]:
@@ -45,7 +45,9 @@ def joins(recording: Recording) -> tuple[Join, ...]:
     found = []
     for host in recording.cast.peers:
         journal = recording.journals.get(host, NOTHING)
-        firsts = [next((entry.t for entry in journal.all(kind)), None) for kind in (Started, Welcomed, Fed)]
+        firsts = [next((entry.t for entry in journal.all(kind)), None) for kind in (Started, Welcomed)]
+        parents = [one.t for one in journal.all(Attached)] or [one.t for one in journal.all(Fed)]  # older ones
+        firsts.append(parents[0] if parents else None)
         record = next((sample.t for sample in journal.all(Sample) if sample.records), None)
         times = [None if t is None else round(t - t0, 3) for t in (*firsts, record)]
         found.append(Join(host, *times))

@@ -128,7 +128,7 @@ def _joins(series: Series) -> list[dict[str, Any]]:
         if one.first_s is not None and one.started_s is not None and one.started_s > 0
     }
     strips: list[_Strip] = [
-        ("From the start of the program until it was fed", "s", 0.0, False, took),
+        ("From the start of the program until it had a parent", "s", 0.0, False, took),
         ("Receivers that came in mid-stream: time until their first record", "s", 0.0, False, late),
     ]
     return [made for strip in strips if (made := _strip(*strip)) is not None]

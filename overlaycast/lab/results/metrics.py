@@ -272,6 +272,16 @@ METRICS: Final[dict[str, Metric]] = {
         "",
         _as_planned,
     ),
+    "links_failed": Metric(
+        "links to possible parents that broke, were refused or did not come about, over all receivers",
+        "",
+        lambda result, _: sum(one.links_failed for one in result.delivery),
+    ),
+    "asked_in_vain": Metric(
+        "parents that receivers asked for data and that brought none, over all receivers",
+        "",
+        lambda result, _: sum(one.asked_in_vain for one in result.delivery),
+    ),
     "primaries": Metric(
         "peers with the source as parent when the stream began", "", lambda result, _: result.tree.primaries
     ),

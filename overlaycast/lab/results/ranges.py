@@ -16,7 +16,7 @@ COUNTS: Final = frozenset(
         *(name for name, metric in METRICS.items() if metric.unit in ("records", "frames", "hops", "bytes")),
         *("inbound_copies_by_tree", "affected", "moved", "moved_below_top", "moved_while_well", "bystanders_moved"),
         *("fed_by_backup", "damaged", "unnoticed", "troubles", "links_by_call", "primaries"),
-        "unexplained_gaps",
+        *("unexplained_gaps", "links_failed", "asked_in_vain"),
     }
 )
 """These are whole numbers. All metrics are 0 or more."""

@@ -54,6 +54,8 @@ class Delivery:
 
     ``survived``: no fault took it away for good; only such receivers are promised anything. ``digest_ok``: own check
     of the source's digest, None without all of the stream. ``startup_ms``: from its start to its first record.
+    ``links_failed``: its links to possible parents that failed, ``asked_in_vain``: parents that brought none of the
+    data asked for; both over all its starts.
     """
 
     member: int | None
@@ -75,6 +77,8 @@ class Delivery:
     error: str | None
     digest_ok: bool | None = None
     startup_ms: float | None = None
+    links_failed: int = 0
+    asked_in_vain: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -79,6 +79,9 @@ class Watched:
     latency_ms: float | None = None
     lost: int = 0
     behind: Behind | None = None
+    delivers: int = 0
+    links_failed: int | None = None
+    asked_in_vain: int | None = None
     lapse: Lapse | None = None
     lost_told: int | None = None
     lost_told_at: float = NEVER

@@ -100,6 +100,9 @@ class Watch:
     """What hosts are seen to send in all, of those of whose children one lacks, or did a while ago."""
     overdue: dict[int, float] = field(default_factory=dict)
     """Members that do not know their newest order, and since when, or when it was told again."""
+    links_failed: int = 0
+    asked_in_vain: int = 0
+    """What members have said of their links since this coordinator started, over all members."""
     queue: list[int] = field(default_factory=list)
     """Members that the present round of checks has still to look at."""
 

@@ -22,6 +22,8 @@ def on_report(group: Group, member: Member, message: Report, now: float) -> None
     """Keep what a report says about it, and tell what is new."""
     watch = member.watch
     watch.behind = message.behind
+    watch.delivers = message.fed_by or 0
+    _failures(group, member, message)
     _losses(group, member, message.lost, now)
     lapse = watch.lapse
     told = lapse.what if lapse else None
@@ -36,6 +38,15 @@ def on_report(group: Group, member: Member, message: Report, now: float) -> None
         parent = member.parent.id if member.parent else None
         group.note(now, "behind", member, what=message.behind, parent=parent, lost=message.lost)
     lapse.what, lapse.told_at = message.behind, now
+
+
+def _failures(group: Group, member: Member, message: Report) -> None:
+    """Count what is new; what a member counted before a restart of ours is no news."""
+    watch, sums = member.watch, group.watch
+    if watch.links_failed is not None and watch.asked_in_vain is not None:
+        sums.links_failed += max(0, message.links_failed - watch.links_failed)
+        sums.asked_in_vain += max(0, message.asked_in_vain - watch.asked_in_vain)
+    watch.links_failed, watch.asked_in_vain = message.links_failed, message.asked_in_vain
 
 
 def _losses(group: Group, member: Member, lost: int, now: float) -> None:

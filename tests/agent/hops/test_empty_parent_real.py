@@ -34,6 +34,9 @@ class Child:
         self.ring = Ring(4)
         self.lost: list[tuple[int, int]] = []
         self.said: list[MemberMessage] = []
+        self.entries: list[Entry] = []
+        self.delivering: list[int] = []
+        self.failures: list[tuple[str, int]] = []
         self.tasks: set[asyncio.Task[None]] = set()
         self.uplink = Uplink(self.ring, GroupSettings(), EDGE, self, self._spawn, random.Random(1), bool)
 
@@ -46,14 +49,22 @@ class Child:
         self.lost += arrival.lost
         return None
 
-    def journal(self, entry: Entry) -> None: ...
+    def journal(self, entry: Entry) -> None:
+        self.entries.append(entry)
 
     def tell(self, message: MemberMessage) -> None:
         self.said.append(message)
 
     def parent_changed(self) -> None: ...
 
-    def delivers(self, parent: int) -> None: ...
+    def delivers(self, parent: int) -> None:
+        self.delivering.append(parent)
+
+    def link_failed(self, parent: int, reason: str) -> None:
+        self.failures.append((reason, parent))
+
+    def asked_in_vain(self, parents: tuple[int, ...]) -> None:
+        self.failures += [("in vain", parent) for parent in parents]
 
     def fruitless(self, parents: tuple[int, ...]) -> None: ...
 

@@ -53,6 +53,7 @@ async def forwarder(
         16,
         idle,
         changed.set,
+        lambda _: None,
         lambda _, sock: sock.close(),
         here,
         lambda: 0.0,

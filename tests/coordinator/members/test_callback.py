@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import pytest
 
 from overlaycast.coordinator.bounds.settings import CoordinatorSettings
+from overlaycast.coordinator.groups import driver
 from overlaycast.coordinator.members import callback
 from overlaycast.coordinator.members.callback import Callbacks
 from overlaycast.coordinator.state.secret import hash_of
@@ -128,6 +129,46 @@ async def test_a_member_is_called_after_its_echoes_and_others_hear_of_it(start: 
             assert [event.details for event in events if event.kind == "no-answer"] == [
                 {"host": "127.0.0.2", "port": 1}
             ]
+
+
+async def test_who_did_not_answer_is_called_again_while_it_is_connected(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(driver, "CALL_AGAIN_S", 0.02)
+    monkeypatch.setattr(driver, "LONGEST_CALL_PAUSE_S", 0.05)
+    async with start(allow_local=True) as running:
+        token = await running.create()
+        keys: list[str] = []
+        heard: list[Challenge] = []
+
+        def later(challenge: Challenge) -> bytes:
+            heard.append(challenge)
+            return encode(proof(keys[0], challenge)) if len(heard) > 3 else b""
+
+        async with listening(later) as port, member_link(running) as anna:
+            await anna.say(subscription(token, addresses=[{"host": "localhost", "port": port.port}]))
+            greeting = await anna.hear()
+            assert isinstance(greeting, Welcome)
+            keys.append(greeting.secret)
+            await anna.hear()
+            await eventually(lambda: bool(running.overlay().answers))
+            log = running.groups.get("demo").log.since(0, 100)
+            told = [(one.kind, one.details) for one in log if one.kind in ("no-answer", "answers")]
+            where = {"host": "localhost", "port": port.port}
+            assert told == [("no-answer", where), ("answers", where)]  # and not a line for each call
+            assert running.overlay().answers == [(1, {("localhost", port.port): ("127.0.0.1", port.port)})]
+
+
+async def test_who_has_gone_is_not_called_again(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(driver, "CALL_AGAIN_S", 0.02)
+    async with start(allow_local=True) as running, listening(lambda _: b"") as port:
+        token = await running.create()
+        async with member_link(running) as anna:
+            await anna.say(subscription(token, addresses=[{"host": "localhost", "port": port.port}]))
+            assert isinstance(await anna.hear(), Welcome)
+            await eventually(lambda: len(port.heard) > 1)
+            assert running.groups.get("demo")._measuring
+        await eventually(lambda: not running.groups.get("demo")._measuring)
 
 
 async def test_by_default_a_claim_is_looked_into_and_nothing_local_is_called(start: Start) -> None:

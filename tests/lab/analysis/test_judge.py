@@ -15,7 +15,7 @@ from overlaycast.lab.recording.journals import Journal
 from overlaycast.lab.recording.recording import Curve
 from overlaycast.lab.results import metrics
 from overlaycast.lab.results.result import Result
-from overlaycast.wire.journal import Assigned, Entry, Fed, StreamEnd, Summary
+from overlaycast.wire.journal import Assigned, Entry, Fed, InVain, ParentLinkFailed, Started, StreamEnd, Summary
 from tests.lab import made_up
 from tests.lab.made_up import AFTER_KILL, START, T0, Story
 
@@ -70,6 +70,26 @@ def test_frames_that_found_a_queue_full_are_counted_over_all_links() -> None:
     (judged,) = judge.expectations(result, [asked])
     assert (judged.value, judged.ok) == (6, False)
     assert judge.expectations(judge.build(run), [asked])[0].ok
+
+
+def test_links_that_fail_and_parents_asked_in_vain_are_counted_over_all_lives() -> None:
+    run = made_up.recording()
+    book = run.journals["202b"]
+    more = (
+        Started(t=T0 - 9, role="peer", name="202b"),
+        ParentLinkFailed(t=T0 - 8, parent=1, reason="reset"),
+        InVain(t=T0 - 8, parents=(3, 4)),
+        Started(t=T0 - 7, role="peer", name="202b"),
+        ParentLinkFailed(t=T0 - 6, parent=1, reason="unreachable"),
+    )
+    result = judge.build(replace(run, journals={**run.journals, "202b": Journal("202b", (*more, *book.entries))}))
+    assert (metrics.METRICS["links_failed"].read(result, ()), metrics.METRICS["asked_in_vain"].read(result, ())) == (
+        2,
+        2,
+    )
+    (one,) = [one for one in result.delivery if one.host == "202b"]
+    assert (one.links_failed, one.asked_in_vain) == (2, 2)
+    assert metrics.METRICS["links_failed"].read(judge.build(run), ()) == 0
 
 
 def test_the_dead_are_promised_nothing() -> None:

@@ -96,7 +96,7 @@ def test_joins_have_their_times() -> None:
     book = recording.journals["202b"]
     started = j.Journal("202b", (Started(t=T0 - 4, role="peer", name="202b"), *book.entries))
     found = {one.host: one for one in joins(replace(recording, journals={**recording.journals, "202b": started}))}
-    assert (found["202b"].started_s, found["202b"].welcome_s, found["202b"].fed_s) == (-4, -3, -1)
+    assert (found["202b"].started_s, found["202b"].welcome_s, found["202b"].attached_s) == (-4, -3, -1)
     assert found["202b"].took_s == 3
     assert found["202b"].first_s == 0.2
     assert found["202c"].took_s is None

@@ -102,3 +102,46 @@ def test_what_was_lost_before_a_restart_of_the_coordinator_is_no_news() -> None:
     assert told(scene) == []
     say(scene, leaf, 1, lost=12)
     assert told(scene) == [("lost", {"records": 3, "in_all": 12})]
+
+
+def sums(scene: Scene) -> tuple[int, int]:
+    counters = scene.overlay.counters()
+    return counters.links_failed, counters.asked_in_vain
+
+
+def test_failures_of_links_are_summed_over_all_members() -> None:
+    scene, leaf = chain()
+    assert sums(scene) == (0, 0)
+    say(scene, leaf, 1, links_failed=3, asked_in_vain=1)
+    say(scene, leaf, 1, links_failed=5, asked_in_vain=1)
+    other = scene.join("b", ("r0", "b"))
+    say(scene, other, 1, links_failed=2, asked_in_vain=4)
+    assert sums(scene) == (7, 5)
+    seen = {one.id: (one.links_failed, one.asked_in_vain) for one in scene.overlay.members()}
+    assert (seen[leaf.id], seen[other.id]) == ((5, 1), (2, 4))
+    say(scene, leaf, 1, links_failed=1, asked_in_vain=0)  # it lies, or forgot: nothing is taken back
+    say(scene, leaf, 1, links_failed=2, asked_in_vain=0)
+    assert sums(scene) == (8, 5)
+
+
+def test_who_feeds_a_member_is_who_has_brought_it_a_record() -> None:
+    scene, leaf = chain()
+
+    def shown_feeder() -> int | None:
+        return next(one.fed_by for one in scene.overlay.members() if one.id == leaf.id)
+
+    say(scene, leaf, 1)
+    assert shown_feeder() is None
+    say(scene, leaf, 1, fed_by=scene["s"].id)
+    assert shown_feeder() == scene["s"].id
+
+
+def test_a_member_that_gets_nothing_is_shown_so() -> None:
+    scene, leaf = chain()
+
+    def state() -> str:
+        return next(seat.state for seat in scene.overlay.tree().members if seat.id == leaf.id)
+
+    for said, expected in (("streaming", "ACTIVE"), ("stalled", "STALLED"), ("switching", "SEARCHING")):
+        say(scene, leaf, 1, state=said)
+        assert state() == expected
