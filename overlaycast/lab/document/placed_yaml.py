@@ -18,6 +18,20 @@ from pydantic import BaseModel, ValidationError
 from overlaycast.errors import ConfigError, MistakesError
 
 LIMIT: Final = 1 << 20
+ACCEPTED: Final = {
+    "tuple_type": "a list is accepted",
+    "list_type": "a list is accepted",
+    "dict_type": "a mapping is accepted",
+    "int_type": "a whole number is accepted",
+    "int_parsing": "a whole number is accepted",
+    "int_from_float": "a whole number is accepted",
+    "float_type": "a number is accepted",
+    "float_parsing": "a number is accepted",
+    "string_type": "a text is accepted",
+    "bool_type": "true or false is accepted",
+    "bool_parsing": "true or false is accepted",
+}
+"""What a value of another kind is told, in words of YAML; by pydantic's name of the mistake."""
 
 _M = TypeVar("_M", bound=BaseModel)
 Field = tuple[str | int, ...]
@@ -214,7 +228,7 @@ def _complaint(first: dict[str, Any]) -> str:
         return f"{first['input']!r} is unknown; accepted: {_plain(str(context['expected']))}"
     if kind == "field_error":
         return str(context["complaint"])
-    message = str(first["msg"]).removeprefix("Input ")
+    message = ACCEPTED.get(kind) or str(first["msg"]).removeprefix("Input ")
     return f"{message} (got {first['input']!r:.80})"
 
 

@@ -283,7 +283,7 @@ def _locate_unknown(graph: nx.Graph[str], notes: list[str]) -> None:
         for node, spot in found.items():
             graph.nodes[node]["spot"] = spot
         waiting = [node for node in waiting if node not in found]
-    if missing:
+    if len(missing) > len(waiting):
         notes.append(f"{len(missing) - len(waiting)} routers without coordinates put amid their neighbours")
     if waiting:
         notes.append(f"{len(waiting)} routers stay without coordinates")

@@ -65,6 +65,23 @@ def test_what_is_required_and_missing_is_told_with_the_rest(tmp_path: Path) -> N
     assert set(starts(lines)) == {"1: topology", "1: expect", "2: foo", "3: bar", "4: stream.seconds"}
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("members: {peers: all}", "members.peers: a list is accepted (got 'all')"),
+        ("members: {upload_mbit: 20}", "members.upload_mbit: a mapping is accepted (got 20)"),
+        ("seed: [1]", "seed: a whole number is accepted (got [1])"),
+        ("seed: 1.5", "seed: a whole number is accepted (got 1.5)"),
+        ("group: {rate_mbit: fast}", "group.rate_mbit: a number is accepted (got 'fast')"),
+        ("title: 7", "title: a text is accepted (got 7)"),
+        ("timeline: kill", "timeline: a list is accepted (got 'kill')"),
+    ],
+)
+def test_a_value_of_another_kind_is_told_what_is_accepted(tmp_path: Path, text: str, said: str) -> None:
+    head = HEAD.replace("members: {peers: [202a, 202b]}\n", "")
+    assert told(tmp_path, f"{head}{text}\n{GOOD}") == [f"4: {said}"]
+
+
 def test_a_document_that_is_a_list_is_one_mistake(tmp_path: Path) -> None:
     assert len(told(tmp_path, "- 1\n- 2\n")) == 1
 

@@ -84,6 +84,7 @@ def test_the_date_line_is_no_detour(tmp_path: Path) -> None:
 
 def test_without_any_coordinates_links_get_a_default(tmp_path: Path) -> None:
     found = read(tmp_path, node(0), node(1), edge(0, 1))
+    assert not said(found, "amid their neighbours")
     assert found.graph.edges[0, 1]["delay_ms"] == DEFAULT_MS
     assert said(found, "1 links of unknown length given 1 ms")
 
