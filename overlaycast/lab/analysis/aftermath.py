@@ -75,7 +75,7 @@ class Scene:
         hit = self.fault.target.split(", ")
         absent = {*self.dead, *self.recording.absent(), *hit}
         peers = [host for host in self.recording.cast.peers if host not in absent]
-        return tuple(host for host in peers if cut_off(self.journal(host), self.fault))
+        return tuple(host for host in peers if cut_off(self.journal(host), self.fault, self.until))
 
     def parents(self, host: str) -> tuple[str | None, str | None, str | None]:
         """Return a member's parent at the fault, the first new one after it, and the one at the window's end.

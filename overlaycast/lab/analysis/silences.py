@@ -23,16 +23,22 @@ SAMPLED_S: Final = 0.25
 """A silence ends at most so long before the sample that tells of it."""
 
 
-def cut_off(journal: Journal, fault: FaultDone) -> bool:
-    """Return whether a receiver that had records got none for long because of a fault, or since then."""
+def cut_off(journal: Journal, fault: FaultDone, until_next: float) -> bool:
+    """Return whether a receiver that had records got none for long because of a fault, or since then.
+
+    A silence that begins after the next fault (``until_next``) is that one's, even if this one has not been healed.
+    """
     samples = journal.running()
     if not any(one.records for one in samples if one.t <= fault.at):
         return False
-    until = max(fault.at + STRIKES_S, fault.healed_at or 0.0)
+    at_once = fault.at + STRIKES_S
+    until = max(at_once, fault.healed_at or 0.0)
     least = _least_ms(journal)
     for one in samples:
-        end, begin = one.t, one.t - one.gap_ms / 1000 - SAMPLED_S
-        if one.gap_ms >= least and end > fault.at and begin < until:
+        end, latest = one.t, one.t - one.gap_ms / 1000
+        begin = latest - SAMPLED_S
+        own = begin < at_once or latest < until_next
+        if one.gap_ms >= least and end > fault.at and begin < until and own:
             return True
     return not ends(journal) and last_came(journal) <= until
 

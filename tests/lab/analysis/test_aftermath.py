@@ -137,6 +137,16 @@ def test_a_silence_that_outlasts_the_next_fault_is_the_first_ones() -> None:
     assert faults[0].recovered_ms == 2500.0
 
 
+def test_a_silence_after_the_next_fault_is_not_of_one_that_is_not_healed_yet() -> None:
+    """A coordinator that is away for long has cut nobody off whom a link's longer delay cut off later."""
+    recording = cut(quiet({"202k": 1800.0}, at=T0 + 15.25), healed_at=T0 + 25, target="coordinator")
+    [first] = recording.faults
+    first = replace(first, action="coordinator-kill")
+    second = replace(first, id="later", target="202a", action="link-delay", at=T0 + 15.2, healed_at=T0 + 16)
+    faults = judge.build(replace(recording, faults=[first, second])).faults
+    assert [fault.affected for fault in faults] == [0, 1]
+
+
 OF_WINDOWS = ("moved", "moved_while_well", "moved_below_top", "recovered_ms", "bystanders_moved", "bystanders_gap_ms")
 
 
