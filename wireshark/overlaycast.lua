@@ -15,6 +15,7 @@ local f = {
   stalled = ProtoField.bool("overlaycast.stalled", "Stalled", 8, nil, 0x01),
   seek = ProtoField.bool("overlaycast.seek", "Seek", 8, nil, 0x02),
   late = ProtoField.bool("overlaycast.late", "Late", 8, nil, 0x04),
+  ended = ProtoField.bool("overlaycast.ended", "Ended", 8, nil, 0x08),
   wants_digests = ProtoField.bool("overlaycast.wants_digests", "Wants digests", 8, nil, 0x01),
   code = ProtoField.uint8("overlaycast.refuse_code", "Refusal", base.DEC, REFUSALS),
   incarnation = ProtoField.uint16("overlaycast.incarnation", "Incarnation"),
@@ -73,6 +74,7 @@ local function dissect_frame(buffer, pinfo, root)
     flags:add(f.stalled, buffer(1, 1))
     flags:add(f.seek, buffer(1, 1))
     flags:add(f.late, buffer(1, 1))
+    flags:add(f.ended, buffer(1, 1))
   end
   if kind == 1 or kind == 2 then flags:add(f.wants_digests, buffer(1, 1)) end
   if kind == 7 then flags:add(f.code, buffer(1, 1)) end

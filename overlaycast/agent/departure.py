@@ -78,6 +78,7 @@ class Departure:
         """END is in the ring: see our own copy written, then the children's sent, then go."""
         delivery, figures, end = self._parts.delivery, self._figures, self._parts.ring.end
         self.ending = True
+        self._parts.downstream.tell_state()  # a standby's child, whose parent has said END, waits for our word
         if not await delivery.drained():
             return  # output_failed ends us
         if trouble := await delivery.keep():

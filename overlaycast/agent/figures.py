@@ -14,8 +14,9 @@ from overlaycast.agent.rates.failures import CALL, IN_VAIN, Failures
 from overlaycast.agent.rates.progress import FileProgress
 from overlaycast.agent.rates.stats import Reception
 from overlaycast.agent.records.arrival import Arrival
+from overlaycast.agent.records.credible import What
 from overlaycast.wire.journal import FileProgressed, RecordsLost, Sample, SinkLatency, Summary
-from overlaycast.wire.messages import Assign, Behind, Report, ReportState
+from overlaycast.wire.messages import MAX_UNTRUE, Assign, Behind, Report, ReportState, Untrue
 
 STATUS_S: Final = 1.0
 _FAILED: Final = {
@@ -63,6 +64,7 @@ class Figures:
         self._names: dict[int, str] = {}
         self.behind: Behind | None = None
         self._fed_by: int | None = None
+        self._untrue: dict[int, Untrue] = {}
         self._progress: FileProgress | None = None
         self._status_at = 0.0
         self._status_bytes = 0
@@ -106,9 +108,12 @@ class Figures:
         """As reports name it."""
         return "ended" if self._parts.ring.end is not None else self._parts.feed.state
 
-    def report(self) -> None:
-        """Send a report (Fig. 9B)."""
+    def report(self, asks: bool = False) -> None:
+        """Send a report (Fig. 9B); ``asks``: the coordinator is to say how far the stream is."""
         feed, reception = self._parts.feed, self._reception
+        untrue = tuple(self._untrue.values())
+        if self._program.connected:  # else the report is lost, and the next one says it
+            self._untrue = {}
         interval = reception.take_report(self._time())
         self._program.tell(
             Report(
@@ -130,6 +135,8 @@ class Figures:
                 fed_by=self._fed_by,
                 links_failed=self._failures.links_failed,
                 asked_in_vain=self._failures.asked_in_vain,
+                asks=asks or None,
+                untrue=untrue[:MAX_UNTRUE] or None,
             )
         )
 
@@ -157,6 +164,11 @@ class Figures:
         for told in self._failures.due(self._time()):
             more = f" ({told.count} like this since the last such line)" if told.count > 1 else ""
             self._program.say(f"{_FAILED[told.kind].format(self.named(told.member))}{more}")
+
+    def untrue(self, parent: int, what: What, why: str, pause_s: float) -> None:
+        """A parent said what cannot be: keep it for the next report, and say so."""
+        self._untrue[parent] = Untrue(parent=parent, what=what)
+        self._program.say(f"{self.named(parent)} says what cannot be ({why}); it is not asked for {pause_s:.0f} s")
 
     def fruitless(self, parents: tuple[int, ...]) -> None:
         """Say what may be wrong where parents answer and bring nothing."""

@@ -36,6 +36,7 @@ from overlaycast.agent.rates.failures import CALL, IN_VAIN, Failures
 from overlaycast.agent.rates.stats import Reception
 from overlaycast.agent.records.arrival import Arrival
 from overlaycast.agent.records.chunks import cut
+from overlaycast.agent.records.credible import What
 from overlaycast.agent.records.ring import Ring
 from overlaycast.agent.records.slab import SLAB_BYTES
 from overlaycast.errors import ConfigError, LocalProtocolError
@@ -227,6 +228,8 @@ class Node:
             case Ping():
                 next_seq, parent = self._figures.next_seq, self._parts.feed.settled_parent
                 self._program.tell(Pong(nonce=message.nonce, next_seq=next_seq, parent=parent))
+                if message.extent is not None:
+                    self._parts.feed.learned(message.extent)
             case Released():
                 self.departure.released.set()
             case Ended():
@@ -295,6 +298,15 @@ class Node:
     def fruitless(self, parents: tuple[int, ...]) -> None:
         """People can look at the way; we cannot."""
         self._figures.fruitless(parents)
+
+    def untrue(self, parent: int, what: What, why: str, pause_s: float) -> None:
+        """The coordinator, and people, must know of a parent that says what cannot be."""
+        self._figures.untrue(parent, what, why, pause_s)
+        asyncio.get_running_loop().call_soon(self._figures.report)
+
+    def ask_extent(self) -> None:
+        """Ask the coordinator how far the stream is."""
+        self._figures.report(asks=True)
 
     # --- life --------------------------------------------------------------------------------------------------
 

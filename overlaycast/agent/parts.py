@@ -15,7 +15,7 @@ from overlaycast.agent.hops.downstream import Downstream
 from overlaycast.agent.records.ring import Ring
 from overlaycast.wire.frames import End
 from overlaycast.wire.journal import Entry
-from overlaycast.wire.messages import Assign, Begin, Contents, MemberMessage, ReportState
+from overlaycast.wire.messages import Assign, Begin, Contents, Extent, MemberMessage, ReportState
 
 
 class Program(Protocol):
@@ -84,6 +84,9 @@ class Feed(Protocol):
 
     def begin(self, order: Begin) -> None:
         """The coordinator has the source send."""
+
+    def learned(self, extent: Extent) -> None:
+        """The coordinator says how far the stream is."""
 
     def answer(self, grant: bytes, sock: socket.socket) -> None:
         """A parent has opened this connection to us and shown a grant."""

@@ -54,6 +54,8 @@ SEEK: Final = 0x02
 before a record that is not the one after the last; so a child always knows which number comes, and what it missed."""
 LATE: Final = 0x04
 """HEARTBEAT flag, parent to child: what the sender gets is itself late, so the child need not blame this link."""
+ENDED: Final = 0x08
+"""HEARTBEAT flag, parent to child: the sender has the END."""
 WANTS_DIGESTS: Final = 0x01
 """HELLO/START flag, file groups: send the list of digests, each before the records of its chunk."""
 
@@ -129,6 +131,7 @@ class Heartbeat:
     """Either way while idle. ``next_seq`` is what the sender expects next; ``oldest`` the oldest it holds.
 
     With ``seek``, ``next_seq`` is the number of the next record on this link. ``late``: what the sender gets is late.
+    ``ended``: the sender has the END.
     """
 
     next_seq: int
@@ -136,6 +139,7 @@ class Heartbeat:
     stalled: bool = False
     seek: bool = False
     late: bool = False
+    ended: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,7 +266,7 @@ def _encode(frame: Frame) -> bytes:
             return header + frame.payload
         case Heartbeat():
             body = _OLDEST_BODY.pack(frame.oldest)
-            flags = STALLED * frame.stalled | SEEK * frame.seek | LATE * frame.late
+            flags = STALLED * frame.stalled | SEEK * frame.seek | LATE * frame.late | ENDED * frame.ended
             return _pack(Kind.HEARTBEAT, body, flags=flags, seq=frame.next_seq)
         case Hello():
             _check_size("grant", frame.grant, GRANT_SIZE)
@@ -317,7 +321,8 @@ def decode_one(header: tuple[int, int, int, int, int, int], body: bytes) -> Fram
             return Data(_record_number(seq), time_us, body, incarnation)
         case Kind.HEARTBEAT:
             oldest = _OLDEST_BODY.unpack(body)[0]
-            return Heartbeat(_record_number(seq), oldest, bool(flags & STALLED), bool(flags & SEEK), bool(flags & LATE))
+            flagged = [bool(flags & flag) for flag in (STALLED, SEEK, LATE, ENDED)]
+            return Heartbeat(_record_number(seq), oldest, *flagged)
         case Kind.HELLO:
             return _decode_hello(flags, seq, body)
         case Kind.START:

@@ -107,6 +107,16 @@ class DataDamaged(_Entry):
     what: str
 
 
+class FoundUntrue(_Entry):
+    """This parent said what cannot be (``why``); its link was closed, and it is not dialled for so long."""
+
+    kind: Literal["untrue"] = "untrue"
+    parent: int
+    what: str
+    why: str = ""
+    pause_s: float = 0
+
+
 class Sample(_Entry):
     """Cumulative counts at the sink, the longest gap and the median latency since the last sample."""
 
@@ -241,6 +251,7 @@ Entry = (
     | ParentLinkFailed
     | InVain
     | DataDamaged
+    | FoundUntrue
     | Sample
     | RecordsLost
     | FellBehind

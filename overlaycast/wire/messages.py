@@ -26,6 +26,7 @@ from overlaycast.wire.hosts import ACCEPTED, HOST_LIMIT, is_host
 VERSION: Final = 2
 """Since 2 a parent may be ordered to call its child (``Accept.addresses``), and members say whether they can dial."""
 MAX_NAMESAKES: Final = 16
+MAX_UNTRUE: Final = 16
 MAX_MESSAGE: Final = 256 * 1024
 ECHO_LIMIT: Final = 64 * 1024
 
@@ -48,6 +49,7 @@ Token = Annotated[str, Field(min_length=1, max_length=256, repr=False)]
 Secret = Annotated[str, Field(min_length=16, max_length=128, repr=False)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}$")]
 Millis = Annotated[float, Field(ge=0, le=1e12)]
+Mbit = Annotated[float, Field(ge=0, le=1e6)]
 Count = Annotated[int, Field(ge=0, lt=1 << 63)]
 Role = Literal["source", "peer", "relay", "backup"]
 ReportState = Literal["waiting", "streaming", "stalled", "switching", "ended"]
@@ -169,6 +171,14 @@ class ChildReport(_Message):
     next_seq: RecordNumber
 
 
+class Untrue(_Message):
+    """A parent said what cannot be: an END of a stream that goes on, a record number that the source cannot have
+    reached, more than a stream of the group can have, or what is no frame of a parent."""
+
+    parent: MemberId
+    what: Literal["end", "number", "flood", "frame"]
+
+
 class Report(_Message):
     """Fig. 9B: what arrived since the last report, from where, how late. Sent at once when the parent changes."""
 
@@ -191,6 +201,10 @@ class Report(_Message):
     fed_by: MemberId | None = Field(None, description="the member that the newest record came from")
     links_failed: Count = Field(0, description="links to parents, and calls of children, that have failed so far")
     asked_in_vain: Count = Field(0, description="parents that were asked for data so far and brought none")
+    asks: bool | None = Field(None, description="it wants to know how far the stream is: answered by a ``Ping``")
+    untrue: tuple[Untrue, ...] | None = Field(
+        None, max_length=MAX_UNTRUE, description="parents found to say what cannot be, since the last report"
+    )
 
 
 class NotReceiving(_Message):
@@ -243,6 +257,19 @@ MemberMessage = Subscribe | EchoReply | Report | NotReceiving | Pong | Leaving |
 # --- coordinator to member -------------------------------------------------------------------------------------
 
 
+class Extent(_Message):
+    """How far the stream is, by its source's own word. A member checks by it what parents claim.
+
+    ``least``: its source has said that it was so far. ``most``: it cannot be further by now. ``over``: the source has
+    said that it ends at ``least``; False: the source is connected and has said no such thing; None: not known.
+    """
+
+    least: RecordNumber
+    most: RecordNumber
+    mbit: Mbit | None = Field(None, description="the rate at which the source really sends")
+    over: bool | None = None
+
+
 class Welcome(_Message):
     """The subscriber is a member. The secret proves it when it comes back."""
 
@@ -284,6 +311,7 @@ class Assign(_Message):
     parent: Peer | None = None
     standbys: tuple[Peer, ...] = Field((), max_length=4)
     fallbacks: tuple[Peer, ...] = Field((), max_length=16)
+    extent: Extent | None = None
 
 
 class Accept(_Message):
@@ -319,10 +347,11 @@ class Begin(_Message):
 
 
 class Ping(_Message):
-    """Fig. 8, 808: does the member live?"""
+    """Fig. 8, 808: does the member live? To a member that has asked for it, with how far the stream is."""
 
     kind: Literal["ping"] = "ping"
     nonce: Count
+    extent: Extent | None = None
 
 
 class Released(_Message):
@@ -350,7 +379,10 @@ _FROM_COORDINATOR: Final[TypeAdapter[CoordinatorMessage]] = TypeAdapter(
 
 LATER: Final = frozenset(
     {
+        "assign.extent",
         "leaving.reason",
+        "ping.extent",
+        *("report.asks", "report.untrue"),
         *("report.behind", "report.fed_by", "report.links_failed", "report.asked_in_vain"),
         "welcome.namesakes",
     }

@@ -23,10 +23,12 @@ from overlaycast.wire.messages import (
     Begin,
     Contents,
     CoordinatorMessage,
+    Extent,
     Leaving,
     MemberMessage,
     NotReceiving,
     Peer,
+    Ping,
     Refused,
     Released,
     Report,
@@ -80,6 +82,7 @@ class FakeCoordinator:
         self.epoch = 0
         self.contents: Contents | None = None
         self.release = True
+        self.extent: Extent | None = None
         self.fields: str | None = LATER_TEXT
         self._server: Server | None = None
         # bound for as long as we are, never listening: the port stays ours while the coordinator is away
@@ -157,6 +160,8 @@ class FakeCoordinator:
             for other in self.members.values():
                 if other is not member and not other.gone.is_set():
                     await other.send(message)
+        elif isinstance(message, Report) and message.asks and self.extent is not None:
+            await member.send(Ping(nonce=1, extent=self.extent))
         elif isinstance(message, Leaving) and self.release:
             await member.send(Released())
 

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from overlaycast.agent.ends.source import SourcePump
 from overlaycast.wire.journal import Begun, Entry
-from overlaycast.wire.messages import Assign, Begin, MemberMessage, ReportState
+from overlaycast.wire.messages import Assign, Begin, Extent, MemberMessage, ReportState
 
 
 class SourceProgram(Protocol):
@@ -70,6 +70,9 @@ class SourceFeed:
         self._program.journal(Begun(next_seq=order.next_seq, incarnation=order.incarnation))
         self._program.say(f"sending from record {order.next_seq}")
         self._program.spawn(self._send(order))
+
+    def learned(self, extent: Extent) -> None:
+        """We know best."""
 
     async def _send(self, order: Begin) -> None:
         await self._ready(order)

@@ -233,7 +233,8 @@ class ChildLink:
     def _heartbeat(self, seek: int | None = None) -> bytes:
         ring = self._ring
         number = self._offered() if seek is None else seek
-        return encode(Heartbeat(number, ring.oldest, self._starved(), seek is not None, self._late()))
+        ended = seek is None and ring.end is not None
+        return encode(Heartbeat(number, ring.oldest, self._starved(), seek is not None, self._late(), ended))
 
     def _offered(self) -> int:
         """Return the record after those that the child can have: a file's may still have to come from our disk."""

@@ -20,6 +20,7 @@ from overlaycast.agent.hops.sockets import connect_any
 from overlaycast.agent.rates.moderation import PAUSE_S, Moderation, Polling
 from overlaycast.agent.records.arrival import Arrival
 from overlaycast.agent.records.chunks import DamagedError
+from overlaycast.agent.records.credible import What
 from overlaycast.agent.records.intake import Intake
 from overlaycast.errors import RemoteProtocolError
 from overlaycast.wire.frames import IDLE, Frame, Heartbeat, Hello, Start, Stop, encode
@@ -35,8 +36,8 @@ class ParentListener(Protocol):
     def arrived(self, link: ParentLink, arrival: Arrival) -> None:
         """Bytes were read and taken."""
 
-    def lost(self, link: ParentLink, why: str, damaged: bool = False) -> None:
-        """The link is closed: it broke, it spoke nonsense, or (``damaged``) it brought what is not the source's."""
+    def lost(self, link: ParentLink, why: str, damaged: bool = False, untrue: What | None = None) -> None:
+        """The link is closed: it broke, it brought what is not the source's (``damaged``), or what cannot be."""
 
     def intake(self, link: ParentLink) -> Intake:
         """Return the link's way into the ring."""
@@ -239,7 +240,8 @@ class ParentLink:
         try:
             arrival = self._intake.received(size)
         except RemoteProtocolError as error:
-            self._break(str(error), isinstance(error, DamagedError))
+            damaged = isinstance(error, DamagedError)
+            self._break(str(error), damaged, None if damaged else getattr(error, "what", "frame"))
             return
         arrival.size = size
         now = time.monotonic()
@@ -250,14 +252,14 @@ class ParentLink:
             kept = self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
             self._rest(self._polling.rest_s(size, now, self._listener.forwards, self._intake.due, kept))
 
-    def _break(self, why: str, damaged: bool = False) -> None:
+    def _break(self, why: str, damaged: bool = False, untrue: What | None = None) -> None:
         if not self._closed:
             self.close()
-            self._listener.lost(self, why, damaged)
+            self._listener.lost(self, why, damaged, untrue)
 
-    def give_up(self, why: str) -> None:
-        """What it has said cannot be true: as if it had broken."""
-        self._break(why)
+    def give_up(self, why: str, untrue: What) -> None:
+        """What it has said cannot be true."""
+        self._break(why, untrue=untrue)
 
     def close(self) -> None:
         """Close without a word to the listener."""

@@ -10,6 +10,7 @@ from typing import Protocol
 
 from overlaycast.agent.hops.parent_link import ParentLink
 from overlaycast.agent.records.arrival import Arrival
+from overlaycast.agent.records.credible import What
 from overlaycast.agent.records.ring import Ring
 from overlaycast.failover.machine import Upstream
 from overlaycast.failover.words import AskedInVain, Complain, LinkFailed, ParentChanged
@@ -43,6 +44,12 @@ class UplinkListener(Protocol):
 
     def fruitless(self, parents: tuple[int, ...]) -> None:
         """These answered one after the other, and no record came."""
+
+    def untrue(self, parent: int, what: What, why: str, pause_s: float) -> None:
+        """This parent has said what cannot be; it is not asked for so long."""
+
+    def ask_extent(self) -> None:
+        """The coordinator is to say how far the stream is."""
 
     def starved_changed(self) -> None:
         """We have become starved, or are no more."""

@@ -21,10 +21,12 @@ from overlaycast.agent.hops.parent_reports import ParentReports, UplinkListener
 from overlaycast.agent.records.arrival import Arrival
 from overlaycast.agent.records.chunk_intake import ChunkIntake
 from overlaycast.agent.records.chunks import Checks
+from overlaycast.agent.records.credible import UntrueError, What
 from overlaycast.agent.records.intake import Intake
 from overlaycast.agent.records.live_intake import LiveIntake
 from overlaycast.agent.records.ring import Ring
 from overlaycast.failover.machine import Upstream
+from overlaycast.failover.shunned import Shunned
 from overlaycast.failover.words import (
     Action,
     AskedInVain,
@@ -41,8 +43,8 @@ from overlaycast.failover.words import (
 )
 from overlaycast.wire.frames import OLDEST, Heartbeat, RefuseCode
 from overlaycast.wire.group import GroupSettings
-from overlaycast.wire.journal import DataDamaged, FellSilent
-from overlaycast.wire.messages import Assign, Begin, Peer, ReportState
+from overlaycast.wire.journal import DataDamaged, FellSilent, FoundUntrue
+from overlaycast.wire.messages import Assign, Begin, Extent, Peer, ReportState
 
 DISTRUST_S: Final = 60.0
 """Seconds in which a parent whose chunk was not the source's is not dialled: there is time to find others, and one
@@ -96,7 +98,8 @@ class Uplink:
         self._waiting: Assign | None = None
         self.forwards = False
         self._distrusted: dict[int, float] = {}
-        self._claims = Claims(settings, self.machine, self.links, ring)
+        self._shunned = Shunned()
+        self._claims = Claims(settings, self.machine, ring, self)
         self._reports = ParentReports(listener, self.machine, ring)
 
     # --- what reports and children are told --------------------------------------------------------------------
@@ -152,6 +155,11 @@ class Uplink:
     def begin(self, order: Begin) -> None:
         """For sources only."""
 
+    def learned(self, extent: Extent) -> None:
+        """The coordinator says how far the stream is."""
+        self._claims.told(extent)
+        self._perform()
+
     def stop(self) -> bool:
         """No END of our own follows."""
         return False
@@ -166,6 +174,8 @@ class Uplink:
 
     def assign(self, order: Assign) -> None:
         """An order has come."""
+        if order.extent is not None:
+            self._claims.told(order.extent)
         if self._held_back:
             self._waiting = order
             return
@@ -180,6 +190,11 @@ class Uplink:
         """A link was read. Children first: the ring has been filled, they are pumped before anything is decided."""
         gap_ms = self._listener.received(arrival)
         now = self._now()
+        try:
+            self._claims.weigh(link, arrival, now)
+        except UntrueError as error:
+            link.give_up(str(error), error.what)
+            return
         for said in arrival.said:
             self._hear(link, said, now)
         if arrival.records:
@@ -188,17 +203,20 @@ class Uplink:
             self.machine.data(link.number, arrival.records > 0, now, arrival.size)
         elif not arrival.said:
             self.machine.trickled(link.number, arrival.size, now)
-        if self._ring.end is not None and self.machine.state is not State.ENDED:
-            self.machine.ended(now)
-            self.progress()
+        self._look_for_end(now)
         self._perform(rearm=bool(arrival.said))
         if arrival.records and self.machine.current is not None and self.machine.current.number == link.number:
             self._reports.delivered(link, gap_ms)
 
+    def _look_for_end(self, now: float) -> None:
+        if self._ring.end is not None and self.machine.state is not State.ENDED:
+            self.machine.ended(now)
+            self.progress()
+
     def _hear(self, link: ParentLink, said: object, now: float) -> None:
         if isinstance(said, Heartbeat):
             link.late = said.late
-            self._claims.weigh_ends(link.number, said.next_seq)
+            self._claims.weigh_ends(link.peer.member, said)
             if said.seek and self._ring.next_seq is not None and said.next_seq > self._ring.next_seq:
                 # it cannot give us what comes next, and we have not agreed to lose it
                 self.machine.refused(link.number, RefuseCode.GONE, said.next_seq, now)
@@ -211,14 +229,40 @@ class Uplink:
                 self._drop(link.number)
             self.machine.refused(link.number, code, getattr(said, "oldest", 0), now)
 
-    def lost(self, link: ParentLink, why: str, damaged: bool = False) -> None:
-        """A link broke. Who brought what the source did not announce is not asked again for a while."""
+    def lost(self, link: ParentLink, why: str, damaged: bool = False, untrue: What | None = None) -> None:
+        """A link broke. Who brought what the source did not announce, or what cannot be, is not asked again for a
+        while."""
         self.links.pop(link.number, None)
-        self._claims.gone(link.number)
+        self._claims.gone(link)
         if damaged:
             self._distrusted[link.peer.member] = self._now() + DISTRUST_S
             self._listener.journal(DataDamaged(parent=link.peer.member, what=why))
+        elif untrue is not None:
+            self._shun(link.peer.member, untrue, why)
         self.machine.lost(link.number, "damaged" if damaged else "reset", self._now())
+        self._perform()
+
+    def _shun(self, member: int, what: What, why: str) -> None:
+        pause_s = self._shunned.add(member, self._now())
+        self._listener.journal(FoundUntrue(parent=member, what=what, why=why, pause_s=pause_s))
+        self._listener.untrue(member, what, why, pause_s)
+
+    def found_untrue(self, member: int, what: What, why: str) -> None:
+        """This member, whose link may be closed by now, has said what cannot be."""
+        link = next((one for one in self.links.values() if one.peer.member == member), None)
+        if link is None:
+            self._shun(member, what, why)
+        else:
+            link.give_up(why, what)
+
+    def ask_extent(self) -> None:
+        """The coordinator is to say how far the stream is."""
+        self._listener.ask_extent()
+
+    def end_counts(self) -> None:
+        """An END that waited is in the ring now."""
+        self._listener.received(Arrival())
+        self._look_for_end(self._now())
         self._perform()
 
     def intake(self, link: ParentLink) -> Intake:
@@ -227,8 +271,9 @@ class Uplink:
             return ChunkIntake(self._ring, self._checks)
         return LiveIntake(
             self._ring,
-            lambda _, seq: self._claims.may_skip(link, seq),
+            lambda *_: self.machine.may_skip(link.number),
             lambda end: self._claims.may_end(link, end),
+            self._claims.check,
         )
 
     @property
@@ -325,6 +370,9 @@ class Uplink:
         if self._distrusted.get(action.peer.member, 0.0) > self._now():
             self.machine.lost(action.link, "damaged", self._now())
             return
+        if self._shunned.bans(action.peer.member, self._now()):
+            self.machine.lost(action.link, "refused", self._now())
+            return
         link = ParentLink(action.link, action.peer, self, self._resume_point)
         self.links[action.link] = link
         if action.feed:
@@ -363,6 +411,7 @@ class Uplink:
     def _drop(self, number: int) -> None:
         link = self.links.pop(number, None)
         if link is not None:
+            self._claims.gone(link)
             link.close()
 
     # --- time --------------------------------------------------------------------------------------------------
@@ -386,6 +435,7 @@ class Uplink:
     def close(self) -> None:
         """Close everything."""
         self._alarm.cancel()
+        self._claims.close()
         self.called.close()
         for number in list(self.links):
             self._drop(number)

@@ -4,14 +4,19 @@ Owns: the bound on record numbers, and the ENDs of forwarders that wait for what
 Pure.
 
 A forwarder that lies must not end its children. Numbers that the stream cannot have reached are an error of the link.
-An END from a forwarder is held for a moment while there are warm standbys: one that is further on refutes it.
+An END from a forwarder waits. Another member that has it confirms it, and so does the coordinator, by the source's
+word. Who is further on refutes it. So does the coordinator if the source is there and has not ended. While a member
+that gets data is still before it, it goes on waiting; else it counts when nobody has refuted it for ``HOLD_S``.
 """
 
 from __future__ import annotations
 
-from typing import Final
+from dataclasses import dataclass
+from typing import Final, Literal
 
 from overlaycast.errors import RemoteProtocolError
+from overlaycast.wire.frames import End, Heartbeat
+from overlaycast.wire.messages import Extent
 
 MOST_SEQ: Final = 1 << 53
 """No stream has so many records: at a million a second it would last 285 years."""
@@ -19,12 +24,25 @@ SMALLEST: Final = 188
 """Bytes of the smallest usual record: one MPEG-TS packet."""
 SLACK: Final = 1 << 16
 FASTER: Final = 4.0
-HOLD_S: Final = 0.6
-"""Seconds for which an END is held: a warm standby says twice how far it is."""
+HOLD_S: Final = 2.0
+"""Seconds after which an END counts that nobody has refuted."""
+SURE_S: Final = 1.0
+"""The coordinator's word that the stream goes on refutes an END that has waited for so long: the source's own word may
+be on its way."""
+
+What = Literal["end", "number", "flood", "frame"]
+
+
+class UntrueError(RemoteProtocolError):
+    """A parent has said what cannot be; ``what`` is that about."""
+
+    def __init__(self, what: What, line: str) -> None:
+        super().__init__(line)
+        self.what: What = what
 
 
 class Horizon:
-    """How far a live stream can have got since we have known it.
+    """How far a live stream can have got since we, or the coordinator, have known it.
 
     Args:
         rate_mbit: the planned rate.
@@ -32,57 +50,124 @@ class Horizon:
 
     def __init__(self, rate_mbit: float) -> None:
         self._per_s = FASTER * rate_mbit * 125_000 / SMALLEST
-        self._seq = 0
-        self._at: float | None = None
+        self._seen: tuple[int, float] | None = None
+        self._told: tuple[int, float] | None = None
 
     def saw(self, seq: int, now: float) -> None:
         """This is a record that we have, or expect next."""
-        self._seq, self._at = seq, now
+        self._seen = seq, now
+
+    def told(self, extent: Extent, now: float) -> None:
+        """The coordinator says how far the stream can be by now."""
+        self._told = extent.most, now
 
     def check(self, seq: int, now: float) -> None:
         """Is this a number that the stream can have reached?
 
         Raises:
-            RemoteProtocolError: it is not.
+            UntrueError: it is not.
         """
-        most = MOST_SEQ if self._at is None else self._seq + SLACK + int(self._per_s * (now - self._at))
+        known = [one for one in (self._seen, self._told) if one is not None]
+        most = max((at + SLACK + int(self._per_s * (now - since)) for at, since in known), default=MOST_SEQ)
         if seq > min(most, MOST_SEQ):
-            raise RemoteProtocolError(f"record {seq} is further than the stream can be")
+            raise UntrueError("number", f"record {seq} is further than the stream can be")
+
+
+@dataclass(slots=True)
+class _Held:
+    end: End
+    since: float
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What has become of ENDs that waited: the one that counts, and the members that said one that cannot be."""
+
+    believed: End | None = None
+    refuted: tuple[int, ...] = ()
 
 
 class HeldEnds:
-    """ENDs that wait, each by the link that it came over."""
+    """ENDs that wait, each by the member that said it."""
 
     def __init__(self) -> None:
-        self._held: dict[int, int] = {}
-        self._believed: set[int] = set()
+        self._held: dict[int, _Held] = {}
+        self._words: dict[int, Heartbeat] = {}
+        self._doubted: End | None = None
 
-    def hold(self, link: int, seq: int) -> bool:
-        """May this END count? False: not yet."""
-        if link in self._believed:
+    @property
+    def waiting(self) -> bool:
+        """Does any END wait?"""
+        return bool(self._held)
+
+    def holds(self, member: int) -> bool:
+        """Does an END of this member wait?"""
+        return member in self._held
+
+    def hold(self, member: int, end: End, now: float) -> bool:
+        """A member says END. True: another one has said the same, so it counts; else it waits."""
+        others = [held.end for by, held in self._held.items() if by != member]
+        if any(one == end for one in others) or any(
+            by != member and word.ended and word.next_seq == end.seq + 1 for by, word in self._words.items()
+        ):
+            self._held.clear()
             return True
-        self._held[link] = seq
+        if member not in self._held or self._held[member].end != end:
+            self._held[member] = _Held(end, now)
         return False
 
-    def holds(self, link: int) -> bool:
-        """Does an END of this link wait?"""
-        return link in self._held
+    def said(self, by: int, word: Heartbeat) -> Verdict:
+        """A member says how far it is, and whether it has the END."""
+        self._words[by] = word
+        others = {member: held.end for member, held in self._held.items() if member != by}
+        for end in others.values():
+            if word.ended and word.next_seq == end.seq + 1:
+                return self._believe(end)
+        return self._refute([member for member, end in others.items() if word.next_seq > end.seq + 1])
 
-    def believe(self, link: int) -> bool:
-        """Nobody has refuted it: the next time it counts. False: it does not wait any more."""
-        waited = self._held.pop(link, None) is not None
-        if waited:
-            self._believed.add(link)
-        return waited
+    def told(self, extent: Extent, now: float) -> Verdict:
+        """The coordinator says how far the stream is, and whether it is over."""
+        known = [held.end for held in self._held.values()] + ([self._doubted] if self._doubted else [])
+        if extent.over:
+            for end in known:
+                if end.seq == extent.least:
+                    return self._believe(end)
+            return self._refute(list(self._held))
+        return self._refute(
+            [
+                member
+                for member, held in self._held.items()
+                if extent.least > held.end.seq or (extent.over is False and now - held.since >= SURE_S)
+            ]
+        )
 
-    def said(self, by: int, next_seq: int) -> tuple[list[int], list[int]]:
-        """Another link says how far it is. Return the links whose END it confirms, and those whose END it refutes."""
-        others = [(link, seq) for link, seq in self._held.items() if link != by]
-        return [link for link, seq in others if next_seq == seq + 1], [
-            link for link, seq in others if next_seq > seq + 1
-        ]
+    def passed(self, next_seq: int) -> Verdict:
+        """Records have come up to here: an END before that was none."""
+        return self._refute([member for member, held in self._held.items() if next_seq > held.end.seq])
 
-    def gone(self, link: int) -> None:
-        """This link is closed."""
-        self._held.pop(link, None)
-        self._believed.discard(link)
+    def due(self, now: float) -> Verdict:
+        """Time goes by: an END that nobody refutes counts at last."""
+        for member, held in self._held.items():
+            if now - held.since >= HOLD_S and not self._contested(member, held.end):
+                return self._believe(held.end)
+        return Verdict()
+
+    def gone(self, member: int) -> None:
+        """The link to this member is closed; its END may be true all the same."""
+        self._words.pop(member, None)
+
+    def _contested(self, member: int, end: End) -> bool:
+        """Is another member, which gets data, still before this END?"""
+        words = [word for by, word in self._words.items() if by != member]
+        return any(not word.stalled and word.next_seq <= end.seq for word in words)
+
+    def _believe(self, end: End) -> Verdict:
+        liars = tuple(member for member, held in self._held.items() if held.end != end)
+        self._held.clear()
+        self._doubted = None
+        return Verdict(end, liars)
+
+    def _refute(self, members: list[int]) -> Verdict:
+        for member in members:
+            self._doubted = self._held.pop(member).end
+        return Verdict(refuted=tuple(members))

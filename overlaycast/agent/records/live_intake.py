@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from overlaycast.agent.records.arrival import Arrival
-from overlaycast.agent.records.credible import MOST_SEQ
+from overlaycast.agent.records.credible import UntrueError
 from overlaycast.agent.records.intake import BOUNDARY, Intake
 from overlaycast.agent.records.ring import Ring
 from overlaycast.agent.records.slab import INDEX_EVERY
@@ -25,7 +25,8 @@ class LiveIntake(Intake):
     Args:
         may_skip: asked when the link jumps ahead of the ring, ``(next_seq, offered)``: True takes the loss. Only a link
             that feeds (``feeding``) can move the ring so. It raises ``RemoteProtocolError`` for what cannot be.
-        may_end: asked for an END that would be the ring's: False keeps it out, until it is said again.
+        may_end: asked for an END that would be the ring's: False keeps it out; who waits for more may put it in.
+        check: told the number of a link's next record. It raises ``RemoteProtocolError`` for what cannot be.
     """
 
     def __init__(
@@ -33,10 +34,12 @@ class LiveIntake(Intake):
         ring: Ring,
         may_skip: Callable[[int, int], bool],
         may_end: Callable[[End], bool] = lambda _: True,
+        check: Callable[[int], None] = lambda _: None,
     ) -> None:
         super().__init__(ring)
         self._may_skip = may_skip
         self._may_end = may_end
+        self._check = check
 
     def _take_records(self, arrival: Arrival) -> None:
         """Commit the whole DATA frames at the front that are new."""
@@ -109,13 +112,14 @@ class LiveIntake(Intake):
     def _take_end(self, end: End, after: int, stop: int) -> None:
         if end.seq == self.expected == self._ring.next_seq and not self._may_end(end):
             self._settle(after, stop)
+        elif self._ring.end is None and end.seq == self.expected and end.seq < (self._ring.next_seq or 0):
+            raise UntrueError("end", "END before the end of the stream")
         else:
             super()._take_end(end, after, stop)
 
     def _seek(self, seq: int, arrival: Arrival) -> None:
         """The next record here is ``seq``: begin with it, or take the loss of what lies before it."""
-        if seq > MOST_SEQ:
-            raise RemoteProtocolError(f"record {seq} is further than any stream can be")
+        self._check(seq)
         self.expected = seq
         if not self.feeding:
             return

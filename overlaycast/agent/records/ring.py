@@ -203,6 +203,13 @@ class Ring:
         self.committed(end.seq, len(frame))
         self.end = end
 
+    def insert_end(self, end: End) -> None:
+        """Close the stream with an END that a link has brought and that had to wait; what links have begun is kept."""
+        if self.writer is not None:
+            self.writer.stand_back()
+            self.writer = None
+        self.append_end(end)
+
     def _own_seq(self) -> int:
         if self.next_seq is None:
             raise LocalProtocolError("the stream has no first number yet")

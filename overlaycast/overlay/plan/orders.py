@@ -17,6 +17,7 @@ from typing import Any, Final, TypeVar
 from pydantic import BaseModel
 
 from overlaycast.overlay.plan.reach import linked, neighbours, opens, way
+from overlaycast.overlay.state import credit
 from overlaycast.overlay.state.group import Group
 from overlaycast.overlay.state.members import Member
 from overlaycast.overlay.state.tree import depth
@@ -74,6 +75,7 @@ class _Teller:
         self.group = group
         self.out = out
         self.addresses: dict[tuple[int, bool], tuple[Address, ...]] = {}
+        self.extent = credit.extent(group)
 
     def tell(self, member: Member, order: tuple[object, ...], force: bool) -> None:
         """Announce the member where it is new, and tell it its place."""
@@ -104,6 +106,7 @@ class _Teller:
             parent=self._peer(member, member.parent, grants) if member.parent else None,
             standbys=tuple([self._peer(member, one, grants) for one in member.standbys]),
             fallbacks=tuple([self._peer(member, one, grants) for one in member.fallbacks]),
+            extent=self.extent,
         )
 
     def _peer(self, member: Member, feeder: Member, grants: dict[int, str]) -> Peer:

@@ -8,6 +8,8 @@ for records that never were; one that is not believed enough would have new reco
 twice the fastest pace that the source has shown, or that the planned rate could have with the smallest usual records;
 and what a fast computer can send at most while no pace is known. What is known outlives restarts of the coordinator and
 of the source. A file has no records beyond its end.
+
+Members are told the same (``extent``): they check by it what their parents claim.
 """
 
 from __future__ import annotations
@@ -16,6 +18,8 @@ from typing import Final
 
 from overlaycast.overlay.state.account import Progress
 from overlaycast.overlay.state.group import Group
+from overlaycast.wire.frames import SEQ_LIMIT
+from overlaycast.wire.messages import Extent
 
 SMALLEST: Final = 188
 """Bytes of the smallest usual record: one MPEG-TS packet."""
@@ -30,10 +34,12 @@ def on_begin(group: Group, next_seq: int, now: float) -> None:
     """The source is let go from this record on; its pace, if one is known, remains what it was."""
     known = group.watch.progress
     group.watch.progress = Progress(next_seq, now, None if known is None else known.pace)
+    group.watch.end = None
 
 
-def on_source_report(group: Group, next_seq: int, now: float) -> None:
-    """The source reports how far it is."""
+def on_source_report(group: Group, next_seq: int, now: float, ended: bool = False) -> None:
+    """The source reports how far it is; ``ended``: that is the end of the stream."""
+    group.watch.end = next_seq if ended else None
     before = group.watch.progress
     pace = None
     if before is not None:
@@ -44,6 +50,18 @@ def on_source_report(group: Group, next_seq: int, now: float) -> None:
 def believed(group: Group, next_seq: int) -> int:
     """Return a member's claim, or as much of it as can be true by now."""
     return min(next_seq, _sent(group, next_seq), _end(group, next_seq))
+
+
+def extent(group: Group) -> Extent:
+    """Return how far the stream is, as a member is told it now."""
+    known, end, source = group.watch.progress, group.watch.end, group.source
+    if end is None:
+        least = known.next_seq if known is not None else group.start.next_seq
+        over = False if source is not None and source.connected else None
+    else:
+        least, over = end, True
+    most = min(_sent(group, SEQ_LIMIT - 1), SEQ_LIMIT - 1) if group.start.begun else least
+    return Extent(least=least, most=max(least, most), mbit=group.watch.stream_mbit, over=over)
 
 
 def _sent(group: Group, unknown: int) -> int:

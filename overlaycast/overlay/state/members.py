@@ -85,6 +85,7 @@ class Watched:
     lapse: Lapse | None = None
     lost_told: int | None = None
     lost_told_at: float = NEVER
+    accused_at: float = NEVER
 
 
 @dataclass(slots=True, eq=False)

@@ -84,6 +84,10 @@ class Watch:
     """The rate at which the source really sends, as it reports."""
     progress: Progress | None = None
     """How far the source said that it was."""
+    end: int | None = None
+    """Where the source said that the stream ends."""
+    asking: dict[int, None] = field(default_factory=dict)
+    """Members that want to know whether the stream is over, while it is not."""
     returning: set[int] = field(default_factory=set)
     """Members that were known before a restart and have not come back: each may know of a later rank than we do."""
     nonces: int = 0
@@ -114,6 +118,7 @@ class Watch:
     def forget(self, member: int) -> None:
         """Keep nothing of what this member said, or others said of it."""
         self.returning.discard(member)
+        self.asking.pop(member, None)
         for table in (self.inquiries, self.set_aside, self.pair_failures, self.accusations, self.hosts, self.overdue):
             table.pop(member, None)
 

@@ -40,6 +40,11 @@ def accuse(group: Group, parent: Member, reporter: Member, now: float) -> None:
         group.orders.outbox.append((reporter.id, Ping(nonce=nonce)))
 
 
+def may_feed(member: Member, child: Member) -> bool:
+    """Whether the child was sent there, or may have turned there by itself: then its parent's word on it counts."""
+    return member in (child.parent, *child.standbys, *child.fallbacks)
+
+
 def _feeds_others(source: Member, reporter: Member) -> bool:
     """Whether other children of the source say that it feeds them: then it lives, though its control link is gone."""
     return any(

@@ -20,7 +20,7 @@ from overlaycast.overlay.state.lateness import Lateness
 from overlaycast.overlay.state.members import Member, State
 from overlaycast.overlay.state.processes import Complaint
 from overlaycast.overlay.state.tree import ancestors
-from overlaycast.overlay.watching import forgers, inquiries, lapses, start
+from overlaycast.overlay.watching import extent, forgers, inquiries, lapses, liars, start
 from overlaycast.wire.messages import NotReceiving, Ping, Pong, Report
 
 RATE_MEMORY: Final = 0.3
@@ -50,14 +50,18 @@ def on_report(group: Group, member: Member, message: Report, now: float) -> None
     lapses.on_report(group, member, message, now)
     if member.role == "source":
         _source_report(group, message)
-        credit.on_source_report(group, message.next_seq, now)
+        extent.on_source_report(group, message, now)
     member.watch.next_seq = max(member.watch.next_seq, credit.believed(group, message.next_seq))
     member.watch.fed_by = message.parent or 0
     for entry in message.children:
         child = group.members.get(entry.child)
         progress = credit.believed(group, entry.next_seq)
-        if child is not None and _may_feed(member, child) and progress > child.watch.next_seq:
+        if child is not None and inquiries.may_feed(member, child) and progress > child.watch.next_seq:
             child.watch.next_seq, child.watch.heard_at = progress, now
+    if message.asks:
+        extent.asked(group, member)
+    if message.untrue:
+        liars.on_report(group, member, message.untrue, now)
     parent = member.parent
     if _not_told(group, member, message.epoch, now) or parent is None:
         return
@@ -65,11 +69,6 @@ def on_report(group: Group, member: Member, message: Report, now: float) -> None
         _in_place(group, member, parent, message, now)
     elif message.parent is not None and now - max(member.history.moved_at, 0.0) > DRIFT_S:
         _drifted(group, member, message.parent, now)
-
-
-def _may_feed(member: Member, child: Member) -> bool:
-    """Whether the child was sent there, or may have turned there by itself: then its parent's word on it counts."""
-    return member in (child.parent, *child.standbys, *child.fallbacks)
 
 
 def _not_told(group: Group, member: Member, epoch: int, now: float) -> bool:
@@ -238,7 +237,7 @@ def _forged(group: Group, member: Member, feeder_id: int | None, now: float) -> 
     Nobody has to be asked whether it lives: the data came from somebody that does.
     """
     feeder = group.living(feeder_id)
-    if feeder is None or not _may_feed(feeder, member):
+    if feeder is None or not inquiries.may_feed(feeder, member):
         return False
     if not forgers.accused(group, feeder, member, now) and feeder is member.parent:
         inquiries.new_sender(group, member, feeder, now)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from types import TracebackType
 
-from overlaycast.wire.frames import EDGE, IDLE, OLDEST, Data, Decoder, Frame, Heartbeat, Hello, Start, Stop, encode
+from overlaycast.wire.frames import EDGE, IDLE, OLDEST, Data, Decoder, End, Frame, Heartbeat, Hello, Start, Stop, encode
 from overlaycast.wire.messages import Address, Peer
 
 BEAT_S = 0.02
@@ -25,6 +25,7 @@ class FakeParent:
         self.asked: list[int] = []
         self.writers: set[asyncio.StreamWriter] = set()
         self.came = 0
+        self.end: End | None = None
         self._server: asyncio.Server | None = None
         self._feeding: dict[asyncio.StreamWriter, int | None] = {}
 
@@ -60,6 +61,11 @@ class FakeParent:
         """Say this to every child."""
         for writer in self.writers:
             writer.write(b"".join(map(encode, frames)))
+
+    def finish(self, end: End) -> None:
+        """Say that the stream is over, now and to everybody who asks for records from now on."""
+        self.end = end
+        self.say(end)
 
     async def _child(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.writers.add(writer)
@@ -101,7 +107,8 @@ class FakeParent:
         marks = {OLDEST: first, EDGE: first}
         start = max(first, min(marks.get(wanted, wanted), after))
         records = b"".join(encode(Data(number, 1, b"%d" % number)) for number in range(start, after))
-        writer.write(encode(Heartbeat(start, first, seek=True)) + records)
+        over = b"" if self.end is None else encode(self.end)
+        writer.write(encode(Heartbeat(start, first, seek=True)) + records + over)
 
     def _say_where(self, writer: asyncio.StreamWriter) -> None:
         first, after = self.has or (0, 0)

@@ -21,7 +21,7 @@ from overlaycast.failover.admission import Admission
 from overlaycast.wire.frames import IDLE, Data, Decoder, Digests, Frame, Heartbeat, Hello, Start, encode
 from overlaycast.wire.group import GroupSettings
 from overlaycast.wire.messages import Address, Contents, Peer
-from tests.agent.hops.test_empty_parent_real import Child, child, until
+from tests.agent.hops.child import Child, child, until
 
 RECORD: Final = 1000
 CHUNK: Final = 4
@@ -112,7 +112,7 @@ async def parent(member: int, sends: int, claims: int, then: int = 0) -> AsyncIt
 async def receiver() -> AsyncIterator[Child]:
     async with child() as one:
         one.uplink.close()
-        one.uplink = Uplink(one.ring, SETTINGS, 0, one, one._spawn, random.Random(1), bool)
+        one.uplink = Uplink(one.ring, SETTINGS, 0, one, one.spawn, random.Random(1), bool)
         one.ring.anchor(0)
         one.uplink.open(Checks(CONTENTS, lambda: None))
         yield one

@@ -3,86 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import random
-from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
-from typing import Any
 
-from overlaycast.agent.hops.uplink import Uplink
-from overlaycast.agent.records.arrival import Arrival
-from overlaycast.agent.records.ring import Ring
-from overlaycast.wire.frames import EDGE
-from overlaycast.wire.group import GroupSettings
-from overlaycast.wire.journal import Entry
-from overlaycast.wire.messages import Assign, MemberMessage, Peer
+from tests.agent.hops.child import child, until
 from tests.agent.hops.fake_parent import FakeParent
-
-LIMIT_S = 60.0
-
-
-async def until(done: Callable[[], bool]) -> None:
-    """Wait until this holds."""
-    async with asyncio.timeout(LIMIT_S):
-        while not done():  # noqa: ASYNC110 - what is awaited has no event
-            await asyncio.sleep(0.002)
-
-
-class Child:
-    """The receiving half of a member."""
-
-    def __init__(self) -> None:
-        self.ring = Ring(4)
-        self.lost: list[tuple[int, int]] = []
-        self.said: list[MemberMessage] = []
-        self.entries: list[Entry] = []
-        self.delivering: list[int] = []
-        self.failures: list[tuple[str, int]] = []
-        self.tasks: set[asyncio.Task[None]] = set()
-        self.uplink = Uplink(self.ring, GroupSettings(), EDGE, self, self._spawn, random.Random(1), bool)
-
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work)
-        self.tasks.add(task)
-        task.add_done_callback(self.tasks.discard)
-
-    def received(self, arrival: Arrival) -> float | None:
-        self.lost += arrival.lost
-        return None
-
-    def journal(self, entry: Entry) -> None:
-        self.entries.append(entry)
-
-    def tell(self, message: MemberMessage) -> None:
-        self.said.append(message)
-
-    def parent_changed(self) -> None: ...
-
-    def delivers(self, parent: int) -> None:
-        self.delivering.append(parent)
-
-    def link_failed(self, parent: int, reason: str) -> None:
-        self.failures.append((reason, parent))
-
-    def asked_in_vain(self, parents: tuple[int, ...]) -> None:
-        self.failures += [("in vain", parent) for parent in parents]
-
-    def fruitless(self, parents: tuple[int, ...]) -> None: ...
-
-    def starved_changed(self) -> None: ...
-
-    def order(self, epoch: int, parent: Peer, *standbys: Peer) -> None:
-        self.uplink.assign(Assign(epoch=epoch, rank=99, depth=2, parent=parent, standbys=standbys))
-
-    async def reaches(self, next_seq: int) -> None:
-        await until(lambda: self.ring.position >= next_seq)
-
-
-@asynccontextmanager
-async def child() -> AsyncIterator[Child]:
-    one = Child()
-    yield one
-    one.uplink.close()
-    await asyncio.gather(*one.tasks, return_exceptions=True)
 
 
 async def test_after_a_reset_what_others_hold_is_not_lost_to_an_empty_standby() -> None:

@@ -8,9 +8,9 @@ import pytest
 
 from overlaycast.wire.frames import Heartbeat
 from overlaycast.wire.journal import Attached, Fed, InVain, ParentLinkFailed
+from tests.agent.hops.child import Child, child, until
 from tests.agent.hops.fake_parent import FakeParent
 from tests.agent.hops.test_claims_of_files_real import RECORDS, parent, receiver
-from tests.agent.hops.test_empty_parent_real import Child, child, until
 
 
 def told(one: Child, kind: type[Attached] | type[Fed]) -> list[int | None]:

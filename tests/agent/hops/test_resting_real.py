@@ -40,7 +40,7 @@ class Above:
     def arrived(self, link: ParentLink, arrival: Arrival) -> None:
         self.beats.put_nowait(len(arrival.said))
 
-    def lost(self, link: ParentLink, why: str, damaged: bool = False) -> None:
+    def lost(self, link: ParentLink, why: str, damaged: bool = False, untrue: str | None = None) -> None:
         raise AssertionError(why)
 
     def intake(self, link: ParentLink) -> LiveIntake:
