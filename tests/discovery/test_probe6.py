@@ -46,7 +46,7 @@ def test_probes_of_a_route_differ_in_nothing_that_a_flow_is_made_of(target: str,
 
 
 @given(ADDRESS, NUMBER, st.sampled_from([(3, 0), (1, 0), (1, 1), (1, 3), (1, 4), (1, 5)]))
-@example("::ffff:0:0", 1, (3, 0))
+@example(str(IPv6Address("::ffff:0:0")), 1, (3, 0))  # Python 3.13 writes it in another way
 @settings(max_examples=60)
 def test_an_error_about_a_probe_is_read(target: str, number: int, kind: tuple[int, int]) -> None:
     probe, checksum = craft6(US, target, 40000, 3, number)

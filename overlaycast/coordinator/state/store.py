@@ -84,15 +84,22 @@ class Store:
         with self._complaints():
             os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))  # SQLite's own files beside it take over its mode
             self._db = sqlite3.connect(path, timeout=_START_WAIT_S, isolation_level=None)
-            self._db.execute("PRAGMA journal_mode = WAL")
-            # safe against the death of this process; a power cut may take the last moments, never the consistency
-            self._db.execute("PRAGMA synchronous = NORMAL")
-            self._db.execute("PRAGMA foreign_keys = ON")
-            self._prepare()
-            self._db.execute(_CLOCK)
-            self._db.execute(_STOPPED)
-            # from here on whoever asks is a loop that must not wait
-            self._db.execute("PRAGMA busy_timeout = 0")
+            try:
+                self._open()
+            except BaseException:
+                self._db.close()
+                raise
+
+    def _open(self) -> None:
+        self._db.execute("PRAGMA journal_mode = WAL")
+        # safe against the death of this process; a power cut may take the last moments, never the consistency
+        self._db.execute("PRAGMA synchronous = NORMAL")
+        self._db.execute("PRAGMA foreign_keys = ON")
+        self._prepare()
+        self._db.execute(_CLOCK)
+        self._db.execute(_STOPPED)
+        # from here on whoever asks is a loop that must not wait
+        self._db.execute("PRAGMA busy_timeout = 0")
 
     def close(self) -> None:
         """Close the database."""

@@ -67,7 +67,7 @@ class FullMap:
         graph.add_node(0)
         for one, ways in enumerate(self._links):
             graph.add_weighted_edges_from((one, other, ways[other]) for other in range(one))
-        return dict(nx.bfs_predecessors(nx.minimum_spanning_tree(graph), 0))
+        return {place: before for before, place in nx.bfs_edges(nx.minimum_spanning_tree(graph), 0)}
 
     def _near(self, place: int) -> list[tuple[int, int]]:
         others = [(way, other) for other, way in enumerate(self._links[place]) if other != place]
