@@ -56,7 +56,6 @@ class Group(World):
         self.longest_gap_s: dict[int, float] = {}
         self.needless: list[tuple[float, int, int, int]] = []
         """When which member gave up records, from which number to which, that a parent within its reach still had."""
-        self._whole_from: dict[int, int] = {}
         self._numbers: dict[int, int] = {}
         self._joined = 0
 
@@ -118,10 +117,9 @@ class Group(World):
         named = (*order.standbys, *order.fallbacks, *([order.parent] if order.parent else [])) if order else ()
         for peer in named:
             other = self.members[peer.member]
-            has = max(first, other.oldest, self._whole_from.get(other.ident, 0))
+            has = max(first, other.oldest, other.whole_from)
             if has + SLACK_S * RECORDS_PER_S < min(to, other.position()) and self._can_give(other, member):
                 self.needless.append((self.now, member.ident, first, to))
-        self._whole_from[member.ident] = to
 
     def _can_give(self, parent: Member, child: Node) -> bool:
         well = parent.alive and not parent.frozen and not parent.mute

@@ -60,6 +60,9 @@ class End(Protocol):
     def feeds(self, hop: Hop, feeds: bool) -> None:
         """Records come from a parent from now on, or do not."""
 
+    def takes_rest(self, hop: Hop) -> None:
+        """A parent to which nothing comes sends what it has."""
+
 
 class Network:
     """The paths between members.
@@ -103,6 +106,7 @@ class Hop:
         stalled: what the parent has said last of what is above it.
         empty: it has said last that it has no records yet.
         gap: its next record is further on than the child's, and the child does not take the loss.
+        at_once: the frame that is being read has not waited for its reader or for the path.
     """
 
     __slots__ = (
@@ -111,6 +115,7 @@ class Hop:
         "_waiting",
         "admitted",
         "asking",
+        "at_once",
         "carries",
         "child",
         "delay_s",
@@ -131,7 +136,7 @@ class Hop:
         self.number, self.child, self.parent, self.peer = number, child, parent, peer
         self.delay_s = network.delay_s(child.ident, parent.ident)
         self.open = self.admitted = self.carries = self.feeds = self.wanted = False
-        self.asking = self.stalled = self.empty = self.gap = False
+        self.asking = self.stalled = self.empty = self.gap = self.at_once = False
         self.rank = self.said = 0
         self._network = network
         self._closed: set[int] = set()
@@ -201,7 +206,9 @@ class Hop:
         if waiting or not self._can_be_read(to):
             self._waiting.setdefault(to.ident, deque()).append(frame)
         else:
+            self.at_once = True
             self._deliver(to, frame)
+            self.at_once = False
 
     def _can_be_read(self, by: End) -> bool:
         mute = by is self.child and self.parent.mute
@@ -231,9 +238,12 @@ class Hop:
         carries = self._is_heard()
         if carries != self.carries:
             self.child.carries(self, carries)
-        feeds = carries and self.wanted and self.asking and self.parent.flowing and not self.gap
+        sends = carries and self.wanted and self.asking and not self.gap
+        feeds = sends and self.parent.flowing
         if feeds != self.feeds:
             self.child.feeds(self, feeds)
+        elif sends and not feeds:
+            self.child.takes_rest(self)
 
     def _is_heard(self) -> bool:
         parent = self.parent

@@ -58,6 +58,7 @@ class Node(ABC):
         mute: its data port sends nothing; all else works.
         cut_at: data stopped then; None: it flows, or never did.
         lost: records that no parent held any more.
+        whole_from: from this record on nothing was missed here.
     """
 
     def __init__(self, world: Surroundings, ident: int, seat: int, role: Role) -> None:
@@ -67,6 +68,7 @@ class Node(ABC):
         self.death: Death = "reset"
         self.cut_at: float | None = None
         self.lost = 0
+        self.whole_from = 0
         self.began: float | None = None
         self._position = 0.0
         self._counted_at = 0.0
@@ -157,6 +159,7 @@ class Node(ABC):
         """A source begins with this record."""
         if not self._sends:
             self.began = self._position = float(first)
+            self.whole_from = first
             self._counted_at = self.now
             self._change_flow(lambda: setattr(self, "_sends", True))
 
@@ -167,6 +170,7 @@ class Node(ABC):
         else:
             self.lost += max(0, seq - int(self.position()))
             self.world.skips(self, seq)
+        self.whole_from = seq
         self._position = max(self._position, float(seq))
 
     def is_new(self, hop: Hop) -> float:
@@ -191,6 +195,26 @@ class Node(ABC):
         hop.feeds = True
         self._change_flow(lambda: self._feeds.setdefault(hop))
         self.uplink.advance(hop)
+
+    def takes_rest(self, hop: Hop) -> None:
+        """A parent to which nothing comes still sends what it holds and we do not have, or some of it."""
+        if self.began is None or hop.reached() - self.position() <= _LEAST:
+            return
+        held = self.world.node(hop.parent.ident).oldest
+        if held > self.position():
+            if not self.uplink.may_skip(hop, held):
+                return
+            self.skip_to(held)
+        self._position = max(self._position, hop.reached())
+        self.downlink.flow_changed()
+        self.uplink.took(hop)
+
+    def passes(self, hop: Hop, seq: int) -> None:
+        """A record has come over a hop that we read all the time: so have all before it that the parent had."""
+        if self.began is None or not hop.asking or hop.gap:
+            return
+        if self.world.node(hop.parent.ident).whole_from <= self.position():  # else ``feeds`` takes the loss, or not
+            self._position = max(self.position(), float(seq))
 
     def _change_flow(self, change: Callable[[], object]) -> None:
         before = self.flowing

@@ -46,6 +46,9 @@ class Owner(End, Protocol):
     def is_new(self, hop: Hop) -> float:
         """Return in how many seconds a record comes over this hop that is not here yet; 0: at once."""
 
+    def passes(self, hop: Hop, seq: int) -> None:
+        """This record has come, on a hop that is read all the time."""
+
     def parent_changed(self, change: ParentChanged) -> None:
         """Another parent, or none."""
 
@@ -97,6 +100,8 @@ class Uplink:
                 self._heartbeat(hop, frame, now)
             case Data():
                 hop.stalled = hop.empty = False
+                if hop.at_once:
+                    self._owner.passes(hop, frame.seq)
             case Refuse(code, oldest):
                 if code is not RefuseCode.GONE:
                     self._drop(hop.number)
@@ -108,7 +113,8 @@ class Uplink:
         self._perform()
 
     def _heartbeat(self, hop: Hop, frame: Heartbeat, now: float) -> None:
-        hop.stalled = frame.stalled
+        link, hop.stalled = self.machine.links.get(hop.number), frame.stalled
+        again = link is not None and link.stalled_since is not None and not frame.stalled
         wanted = self._owner.next_seq
         hop.empty = not frame.seek and frame.next_seq == 0
         if frame.seek and hop.asking and (wanted is None or frame.next_seq > wanted):
@@ -116,6 +122,8 @@ class Uplink:
                 return
             self._owner.skip_to(frame.next_seq)
         self._lives(hop, now)
+        if again:  # records follow
+            self.advance(hop)
 
     def may_skip(self, hop: Hop, offered: int) -> bool:
         """A parent's next record is further on than ours: is the loss taken?"""
@@ -159,6 +167,12 @@ class Uplink:
         self.machine.data(hop.number, not wait, self._agenda.now)
         if wait:
             self._owner.after(wait, self.advance, hop)
+        self._perform()
+
+    def took(self, hop: Hop) -> None:
+        """New records came over this hop, and no more follow for now."""
+        self._hear_until(self._agenda.now)
+        self.machine.data(hop.number, True, self._agenda.now)
         self._perform()
 
     def called(self, grant: str) -> None:

@@ -411,6 +411,19 @@ def test_a_short_cut_costs_nothing_but_time(town: Town) -> None:
     assert behind(town, 4) == pytest.approx(3 * PATH_S / RECORD_S)
 
 
+def test_a_stalled_parent_still_sends_what_it_has(town: Town) -> None:
+    town.cut(4, 3)
+    town.run(0.5)
+    for other in (1, 2):
+        town.cut(3, other)
+    town.run(0.1)
+    town.heal(4, 3)
+    town.run(0.1)
+    assert not town.members[4].flowing
+    assert town.members[4].position() == town.members[3].position()
+    assert (town.parent(4), town.members[4].lost) == (3, 0)
+
+
 def test_a_mute_parent_is_left(town: Town) -> None:
     town.members[1].silence(True)
     town.run(1.0)
