@@ -126,7 +126,7 @@ class Overlay:
         if member is None:
             return
         first = not member.measured
-        member.history.placed_at = now if first else member.history.placed_at
+        member.placed_at = now if first else member.placed_at
         _locate(group, member, measurement)
         if not first:
             return

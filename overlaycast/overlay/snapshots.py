@@ -18,7 +18,7 @@ from overlaycast.overlay.plan import capacity, moves
 from overlaycast.overlay.state import credit
 from overlaycast.overlay.state.account import Progress
 from overlaycast.overlay.state.group import Group
-from overlaycast.overlay.state.members import NO_MEMBERS, SERVERS, Member, State
+from overlaycast.overlay.state.members import NO_MEMBERS, SERVERS, UNTOUCHED, History, Member, Seat, State
 from overlaycast.overlay.state.router import Key, Router
 from overlaycast.overlay.state.tree import check
 from overlaycast.overlay.watching.forgers import SHUNNED_S
@@ -36,10 +36,10 @@ RETURN_FACTOR = 6.0
 
 _PLAIN = (
     *("id", "name", "role", "reachable", "upload_mbit", "out_degree", "joined_epoch", "rtt_ms", "rate_mbit"),
-    *("measured", "rank", "edge_ms", "order_epoch", "leaving", "done"),
+    *("measured", "rank", "edge_ms", "order_epoch", "placed_at", "leaving", "done"),
 )
 _WATCHED = ("fed_by", "next_seq", "status")
-_HISTORY = ("placed_at", "moved_at", "failures")
+_HISTORY = ("moved_at", "failures")
 
 
 def dump(group: Group) -> dict[str, Any]:
@@ -109,8 +109,16 @@ def _member(member: Member, number: dict[int, int]) -> dict[str, Any]:
         "standbys": [[s.id, c] for s, c in zip(member.standbys, member.counted, strict=True)],
         "fallbacks": [one.id for one in member.fallbacks],
         "barred": list(member.barred),
-        "sent": member.sent,
+        "sent": _seat(member.sent),
     }
+
+
+def _seat(seat: Seat | None) -> list[Any]:
+    if seat is None:
+        return []
+    parent = seat.parent.id if seat.parent else 0
+    standbys, fallbacks = ([one.id for one in some] for some in (seat.standbys, seat.fallbacks))
+    return [parent, seat.rank, standbys, fallbacks, seat.primary]
 
 
 def load(group: Group, snapshot: dict[str, Any], now: float) -> None:
@@ -165,9 +173,11 @@ def _frozen(key: Any) -> Key:
 
 def _load_member(group: Group, kept: dict[str, Any], routers: list[Router], now: float) -> None:
     member = Member(kept["id"], kept["name"], kept["role"])
-    for part, names in ((member, _PLAIN), (member.watch, _WATCHED), (member.history, _HISTORY)):
+    for part, names in ((member, _PLAIN), (member.watch, _WATCHED)):
         for name in names:
             setattr(part, name, kept[name])
+    history = History(**{name: kept[name] for name in _HISTORY})
+    member.history = UNTOUCHED if history == UNTOUCHED else history
     member.dials = kept.get("dials", True)  # snapshots of before have none of ``get``
     member.seen = kept.get("seen", "")
     member.barred = tuple(kept.get("barred", ()))
@@ -180,8 +190,6 @@ def _load_member(group: Group, kept: dict[str, Any], routers: list[Router], now:
     member.claimed = _addresses(kept.get("claimed", ()))
     member.proven = tuple((one, other) for one, other in map(_addresses, kept.get("proven", ())))
     member.router = None if kept["place"] is None else routers[kept["place"]]
-    parent, rank, standbys, fallbacks, primary = kept["sent"] or (0, 0, (), (), False)
-    member.sent = (parent, rank, tuple(standbys), tuple(fallbacks), primary) if kept["sent"] else ()
     member.watch.heard_at = now
     group.members[member.id] = member
     group.watch.returning.add(member.id)
@@ -200,6 +208,7 @@ def _addresses(kept: Iterable[Any]) -> tuple[tuple[str, int], ...]:
 
 def _link(group: Group, kept: dict[str, Any]) -> None:
     member = group.members[kept["id"]]
+    member.sent = _load_seat(group, kept["sent"])
     for standby_id, counts in kept["standbys"]:
         standby = group.members[standby_id]
         member.standbys, member.counted = (*member.standbys, standby), (*member.counted, counts)
@@ -207,7 +216,7 @@ def _link(group: Group, kept: dict[str, Any]) -> None:
             standby.wards = []
         standby.wards.append(member)
         standby.promised += counts
-    member.fallbacks = tuple(group.members[one] for one in kept["fallbacks"] if one in group.members)
+    member.fallbacks = _known(group, kept["fallbacks"])
     for one in member.fallbacks:
         group.orders.fallback_load[one.id] = group.orders.fallback_load.get(one.id, 0) + 1
     if kept["parent"] is not None:
@@ -218,6 +227,18 @@ def _link(group: Group, kept: dict[str, Any]) -> None:
         parent.children.append(member)
         group.routers.carry(parent.router, member.router, 1)
         moves.mark(group, member)
+
+
+def _load_seat(group: Group, kept: list[Any]) -> Seat | None:
+    if not kept:
+        return None
+    parent, rank, standbys, fallbacks, primary = kept
+    return Seat(group.members.get(parent), rank, _known(group, standbys), _known(group, fallbacks), primary)
+
+
+def _known(group: Group, ids: Iterable[int]) -> tuple[Member, ...]:
+    """Return those that are still members."""
+    return tuple(group.members[one] for one in ids if one in group.members)
 
 
 def _measure_tree(group: Group, by_rank: list[dict[str, Any]]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from ipaddress import IPv4Address, IPv6Address, ip_address
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -106,3 +108,31 @@ def test_loopback(host: str) -> None:
 )
 def test_an_address_is_written_in_one_way(host: str, written: str) -> None:
     assert plain(host) == written
+
+
+_OCTETS = st.one_of(
+    st.integers(0, 999).map(str),
+    st.sampled_from(
+        ["00", "01", "001", "0255", "256", "-1", "+1", "", " 1", "1 ", "1\n", "\u0661", "\u00b2", "1_0", "0x1"]
+    ),
+)
+
+
+@given(st.lists(_OCTETS, min_size=3, max_size=5).map(".".join))
+def test_dotted_addresses_are_those_of_the_standard_library(text: str) -> None:
+    try:
+        written = str(ip_address(text))
+    except ValueError:
+        assert not is_literal(text)
+        assert plain(text) == text
+        return
+    assert is_literal(text)
+    assert is_host(text)
+    assert plain(text) == written
+
+
+@given(st.ip_addresses(v=4))
+def test_an_ipv4_address_is_judged_as_the_same_one_within_an_ipv6_address(address: IPv4Address) -> None:
+    mapped = str(IPv6Address(int(address) | 0xFFFF << 32))
+    assert plain(mapped) == str(address)
+    assert (is_local(str(address)), is_private(str(address))) == (is_local(mapped), is_private(mapped))

@@ -97,7 +97,7 @@ def _bring(group: Group, member: Member, now: float, thorough: bool = False) -> 
         return feeder is not None
     placement.lift(group, member, feeder)
     moves.attach(group, member, feeder)
-    member.history.moved_at = member.history.mended_at = now
+    member.past(moved_at=now, mended_at=now)
     group.note(now, "gathered", member, was=parent.id, now=feeder.id)
     return True
 
@@ -120,7 +120,7 @@ def _make_room(group: Group, stray: Member, inside: Router, now: float) -> Membe
         other = _neighbour(group, small, one) if accepts(one) else None
         if other is not None:
             moves.attach(group, small, other)
-            small.history.moved_at = now
+            small.past(moved_at=now)
             group.note(now, "made-room", small, was=one.id, now=other.id)
             return one
         moves.put_back(group, small, one, edge)

@@ -84,7 +84,7 @@ def _exchange(group: Group, now: float, most: int) -> None:
         return _calm(group, feeder, now) and (feeder is not group.source or placement.ripe(group, member, now))
 
     for move in replan.exchange(group, Leave(lambda one: _well(group, one, now), feeds), most):
-        move.member.history.moved_at = now
+        move.member.past(moved_at=now)
         details = {"was": move.parent.id, "now": move.feeder.id, "gain_links": move.saved}
         group.note(now, "improved", move.member, **details)
 
@@ -151,7 +151,7 @@ def _better(group: Group, member: Member, now: float) -> bool:
         moves.put_back(group, member, parent, edge)
         return False
     moves.attach(group, member, found[4])
-    member.history.moved_at = now
+    member.past(moved_at=now)
     details = {"gain_ms": round(before - delay_ms(member), 3), "gain_links": _saved(present, found)}
     group.note(now, "improved", member, was=parent.id, now=found[4].id, **details)
     return True

@@ -47,7 +47,7 @@ def regraft(group: Group, forwarder: Member, now: float, leaving: bool = False) 
     children = [child for family in families for child in family]
     for child in children:
         moves.detach(group, child)
-        child.history.mended_at = now
+        child.past(mended_at=now)
         if child.done:
             continue
         if not settle(group, child, wishes[child.id]):
@@ -108,7 +108,7 @@ def suspect(group: Group, member: Member, now: float, reason: str) -> None:
     """Give a silent member's children to others; the member itself waits outside until it is heard again."""
     if member.state is State.ACTIVE:
         member.become(State.SUSPECT)
-    member.history.failures += 1
+    member.past(failures=member.history.failures + 1)
     moved = regraft(group, member, now)
     group.repair.waiting.pop(member.id, None)
     group.note(now, "suspect", member, reason=reason, moved=[child.id for child in moved])

@@ -120,7 +120,7 @@ def acceptance(group: Group, member: Member, rules: Rules = FREE) -> Callable[[M
 
 def ripe(group: Group, member: Member, now: float) -> bool:
     """Whether the member has received for long enough to be fed by the source itself."""
-    return now - member.history.placed_at >= group.settings.primary_after_s
+    return now - member.placed_at >= group.settings.primary_after_s
 
 
 def attach_to_best(group: Group, member: Member, avoid: Iterable[Member] = (), rules: Rules = FREE) -> bool:

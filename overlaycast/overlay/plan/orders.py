@@ -19,7 +19,7 @@ from pydantic import BaseModel
 from overlaycast.overlay.plan.reach import linked, neighbours, opens, way
 from overlaycast.overlay.state import credit
 from overlaycast.overlay.state.group import Group
-from overlaycast.overlay.state.members import Member
+from overlaycast.overlay.state.members import Member, Seat
 from overlaycast.overlay.state.tree import depth
 from overlaycast.wire.messages import Accept, Address, Assign, CoordinatorMessage, Peer, Revoke
 
@@ -34,6 +34,7 @@ _FIELDS: Final[dict[type[BaseModel], set[str]]] = {}
 _M = TypeVar("_M", bound=BaseModel)
 
 Outbox = list[tuple[int, CoordinatorMessage]]
+_Lists = dict[tuple[Member, ...], tuple[Member, ...]]
 
 
 def grant(group: Group, parent: Member, child: Member) -> str:
@@ -54,18 +55,19 @@ def flush(group: Group, out: Outbox) -> None:
             del group.orders.dirty[member_id]
     pending.sort()
     teller: _Teller | None = None
+    shared: _Lists = {}
     for member_id, force in pending:
         member = group.living(member_id)
         if member is None or (member.parent is None and member.role != "source"):
             continue
-        _choose_fallbacks(group, member)
-        order = _order(member)
-        if order == member.sent and not force:
+        _choose_fallbacks(group, member, shared)
+        seat = Seat(member.parent, member.rank, member.standbys, member.fallbacks, member.primary)
+        if seat == member.sent and not force:
             continue
         if teller is None:
             group.epoch += 1
             teller = _Teller(group, out)
-        teller.tell(member, order, force)
+        teller.tell(member, seat, force)
 
 
 class _Teller:
@@ -77,10 +79,10 @@ class _Teller:
         self.addresses: dict[tuple[int, bool], tuple[Address, ...]] = {}
         self.extent = credit.extent(group)
 
-    def tell(self, member: Member, order: tuple[object, ...], force: bool) -> None:
+    def tell(self, member: Member, seat: Seat, force: bool) -> None:
         """Announce the member where it is new, and tell it its place."""
         group = self.group
-        before, after = _doors(member.sent), _doors(order)
+        before, after = _doors(member.sent), _doors(seat)
         grants: dict[int, str] = {}
         for target, standby in after.items():
             feeder = group.members[target]
@@ -91,7 +93,7 @@ class _Teller:
         pending = [target for target in group.orders.revocations.pop(member.id, ()) if target not in after]
         if gone or pending:
             group.orders.revocations[member.id] = list(dict.fromkeys((*pending, *gone)))
-        member.sent = order
+        member.sent = seat
         member.order_epoch = group.epoch
         self.out.append((member.id, self._assign(member, grants)))
 
@@ -147,28 +149,13 @@ def _listed(addresses: tuple[tuple[str, int], ...]) -> tuple[Address, ...]:
     return tuple([make(Address, host=host, port=port) for host, port in addresses])
 
 
-def _order(member: Member) -> tuple[object, ...]:
-    parent = member.parent.id if member.parent else 0
-    return (
-        parent,
-        member.rank,
-        tuple(one.id for one in member.standbys),
-        tuple(one.id for one in member.fallbacks),
-        member.primary,
-    )
-
-
-def _doors(order: tuple[object, ...]) -> dict[int, bool]:
+def _doors(seat: Seat | None) -> dict[int, bool]:
     """Return the members whose doors an order needs: id to "as standby"."""
-    if not order:
+    if seat is None:
         return {}
-    parent, _, standbys, fallbacks, _ = order
-    assert isinstance(parent, int)
-    assert isinstance(standbys, tuple)
-    assert isinstance(fallbacks, tuple)
-    doors: dict[int, bool] = dict.fromkeys((*standbys, *fallbacks), True)
-    if parent:
-        doors[parent] = False
+    doors = {one.id: True for one in (*seat.standbys, *seat.fallbacks)}
+    if seat.parent is not None:
+        doors[seat.parent.id] = False
     return doors
 
 
@@ -186,7 +173,8 @@ def accept(group: Group, feeder: Member, child: Member, standby: bool, opener: s
     )
 
 
-def _choose_fallbacks(group: Group, member: Member) -> None:
+def _choose_fallbacks(group: Group, member: Member, shared: _Lists) -> None:
+    """Choose the predefined list; siblings mostly have the same one, and share it."""
     parent = member.parent
     above = parent.parent if parent else None
     found: list[Member] = []
@@ -213,7 +201,8 @@ def _choose_fallbacks(group: Group, member: Member) -> None:
         load[one.id] = load.get(one.id, 1) - 1
     for one in found:
         load[one.id] = load.get(one.id, 0) + 1
-    member.fallbacks = tuple(found)
+    chosen = tuple(found)
+    member.fallbacks = shared.setdefault(chosen, chosen)
 
 
 def settle(group: Group, child: Member) -> None:
@@ -232,7 +221,7 @@ def dismiss(group: Group, member: Member) -> None:
     for one in member.fallbacks:
         group.orders.fallback_load[one.id] = group.orders.fallback_load.get(one.id, 1) - 1
     member.fallbacks = ()
-    member.sent = ()
+    member.sent = None
 
 
 def repeat(group: Group, member: Member) -> None:

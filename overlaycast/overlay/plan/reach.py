@@ -28,8 +28,9 @@ def describe(member: Member, request: Subscribe, allow_local: bool) -> bool:
     Without ``request.seen`` there is no network between it and us, and what it says is so.
     """
     before = _told(member)
-    member.claimed = tuple((plain(address.host), address.port) for address in request.addresses)
-    member.proven = tuple(pair for pair in member.proven if pair[0] in member.claimed)
+    member.claimed = tuple([(plain(address.host), address.port) for address in request.addresses])
+    if member.proven:
+        member.proven = tuple(pair for pair in member.proven if pair[0] in member.claimed)
     member.open, member.dials, member.seen = request.reachable, request.dials, request.seen
     member.inside = _inside(member.seen, request.local)
     _settle(member, allow_local)
@@ -56,7 +57,8 @@ def _told(member: Member) -> tuple[object, ...]:
 
 def _settle(member: Member, allow_local: bool) -> None:
     """Say where others find the member, from what it claims and what is known."""
-    member.addresses = found = _known(member)
+    known = _known(member)
+    member.addresses = found = member.claimed if known == member.claimed else known
     here_only = False
     if member.seen and not allow_local:
         wide = tuple(one for one in found if not is_local(one[0]))

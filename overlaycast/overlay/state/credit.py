@@ -49,7 +49,10 @@ def on_source_report(group: Group, next_seq: int, now: float, ended: bool = Fals
 
 def believed(group: Group, next_seq: int) -> int:
     """Return a member's claim, or as much of it as can be true by now."""
-    return min(next_seq, _sent(group, next_seq), _end(group, next_seq))
+    known, contents = group.watch.progress, group.start.contents
+    if known is None or next_seq > known.next_seq:
+        next_seq = min(next_seq, _sent(group, next_seq, known))
+    return next_seq if contents is None else min(next_seq, -(-contents.size // contents.record_size))
 
 
 def extent(group: Group) -> Extent:
@@ -60,20 +63,14 @@ def extent(group: Group) -> Extent:
         over = False if source is not None and source.connected else None
     else:
         least, over = end, True
-    most = min(_sent(group, SEQ_LIMIT - 1), SEQ_LIMIT - 1) if group.start.begun else least
+    most = min(_sent(group, SEQ_LIMIT - 1, known), SEQ_LIMIT - 1) if group.start.begun else least
     return Extent(least=least, most=max(least, most), mbit=group.watch.stream_mbit, over=over)
 
 
-def _sent(group: Group, unknown: int) -> int:
-    known = group.watch.progress
+def _sent(group: Group, unknown: int, known: Progress | None) -> int:
     if known is None:
         return unknown if group.start.begun else group.start.next_seq
     seconds = max(group.clock - known.at, 0.0) + group.settings.report_ms / 1000
     planned = group.settings.rate_mbit * 125_000 / SMALLEST
     pace = FASTEST if known.pace is None else max(FASTER * known.pace, planned)
     return known.next_seq + int(pace * seconds) + SLACK
-
-
-def _end(group: Group, unknown: int) -> int:
-    contents = group.start.contents
-    return unknown if contents is None else -(-contents.size // contents.record_size)

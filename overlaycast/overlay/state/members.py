@@ -8,9 +8,9 @@ Invariants: ids are never used twice; a transition that the table does not name 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
-from typing import Final
+from typing import Final, NamedTuple
 
 from overlaycast.errors import LocalProtocolError
 from overlaycast.overlay.state.lateness import Lateness
@@ -88,15 +88,30 @@ class Watched:
     accused_at: float = NEVER
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(frozen=True, slots=True)
 class History:
-    """When a member was placed, moved and mended last, and how often it was moved for its rate, or failed others."""
+    """When a member was moved and mended last, and how often it was moved for its rate, or failed others.
 
-    placed_at: float = 0.0
+    Frozen, so that all members that were never moved share one (``UNTOUCHED``).
+    """
+
     moved_at: float = 0.0
     mended_at: float = NEVER
     moves: int = 0
     failures: int = 0
+
+
+UNTOUCHED: Final = History()
+
+
+class Seat(NamedTuple):
+    """What a member's order says of its place in the tree. Equal where the very same members are named."""
+
+    parent: Member | None
+    rank: int
+    standbys: tuple[Member, ...]
+    fallbacks: tuple[Member, ...]
+    primary: bool
 
 
 @dataclass(slots=True, eq=False)
@@ -129,6 +144,7 @@ class Member:
     upload_mbit: float | None = None
     out_degree: int | None = None
     joined_epoch: int = 0
+    placed_at: float = 0.0
     # location and performance (Fig. 6B: routers, performance parameter)
     router: Router | None = None
     rtt_ms: float | None = None
@@ -150,17 +166,21 @@ class Member:
     fallbacks: tuple[Member, ...] = ()
     barred: tuple[int, ...] = ()
     # what it was told
-    sent: tuple[object, ...] = ()
+    sent: Seat | None = None
     order_epoch: int = 0
     # what the processes keep of it
     watch: Watched = field(default_factory=Watched)
-    history: History = field(default_factory=History)
+    history: History = UNTOUCHED
     # how it ends
     leaving: bool = False
     done: bool = False
 
     def __repr__(self) -> str:
         return f"<{self.role} {self.id} {self.name} {self.state.name}>"
+
+    def past(self, **changes: float) -> None:
+        """Note in its history what has happened to it."""
+        self.history = replace(self.history, **changes)  # type: ignore[arg-type]
 
     @property
     def alive(self) -> bool:

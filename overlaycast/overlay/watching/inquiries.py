@@ -95,7 +95,7 @@ def conclude(group: Group, inquiry: Inquiry, now: float) -> None:
 
 def new_sender(group: Group, reporter: Member, parent: Member, now: float) -> None:
     """Fig. 8, 814: both live, the way between them does not."""
-    parent.history.failures += 1
+    parent.past(failures=parent.history.failures + 1)
     wishes = [one for one in (group.living(reporter.watch.fed_by), *reporter.standbys) if one is not None]
     moves.detach(group, reporter)
     if not repair.settle(group, reporter, [one for one in wishes if one is not parent]):
@@ -106,11 +106,10 @@ def new_sender(group: Group, reporter: Member, parent: Member, now: float) -> No
             if found is None:
                 unusable_pair.forgive(reporter)  # nobody else has room for it
             moves.attach(group, reporter, found or parent)
-    reporter.history.moved_at = now
+    reporter.past(moved_at=now, mended_at=now)
     group.touch(reporter, force=True)
     new = reporter.parent
     group.note(now, "new-sender", reporter, was=parent.id, now=new.id if new else None)
-    reporter.history.mended_at = now
 
 
 def _without_branch(group: Group, orphan: Member, now: float) -> None:

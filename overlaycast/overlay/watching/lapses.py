@@ -24,7 +24,8 @@ def on_report(group: Group, member: Member, message: Report, now: float) -> None
     watch.behind = message.behind
     watch.delivers = message.fed_by or 0
     _failures(group, member, message)
-    _losses(group, member, message.lost, now)
+    if message.lost != watch.lost_told:
+        _losses(group, member, message.lost, now)
     lapse = watch.lapse
     told = lapse.what if lapse else None
     if message.behind == told or (lapse is not None and now - lapse.told_at < CHANGE_S):

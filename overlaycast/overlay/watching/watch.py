@@ -42,17 +42,15 @@ DRIFT_S: Final = 3.0
 
 def on_report(group: Group, member: Member, message: Report, now: float) -> None:
     """Fig. 7, 700 to 710: keep what the report says, and move the receiver if it has gone on too low for too long."""
-    member.watch.status, member.watch.lost, member.watch.latency_ms = (
-        message.state,
-        message.lost,
-        message.latency_p50_ms,
-    )
+    watch = member.watch
+    watch.status, watch.lost, watch.latency_ms = message.state, message.lost, message.latency_p50_ms
     lapses.on_report(group, member, message, now)
     if member.role == "source":
         _source_report(group, message)
         extent.on_source_report(group, message, now)
-    member.watch.next_seq = max(member.watch.next_seq, credit.believed(group, message.next_seq))
-    member.watch.fed_by = message.parent or 0
+    if message.next_seq > watch.next_seq:
+        watch.next_seq = max(watch.next_seq, credit.believed(group, message.next_seq))
+    watch.fed_by = message.parent or 0
     for entry in message.children:
         child = group.members.get(entry.child)
         progress = credit.believed(group, entry.next_seq)
@@ -159,8 +157,7 @@ def _move_receiver(group: Group, member: Member, parent: Member, now: float) -> 
     moves.attach(group, member, found or parent)
     if found is None:
         return
-    member.history.moves += 1
-    member.history.moved_at = now
+    member.past(moves=member.history.moves + 1, moved_at=now)
     group.note(now, "slow", member, was=parent.id, now=found.id, rank_grew=member.rank != rank_before)
 
 
@@ -179,7 +176,7 @@ def _drifted(group: Group, member: Member, fed_by: int, now: float) -> None:
     Told twice in vain, it gets another parent: the one that feeds it now has not been asked whether there is room.
     """
     feeder, parent = group.living(fed_by), member.parent
-    member.history.moved_at = now
+    member.past(moved_at=now)
     apart = parent is not None and unusable_pair.failed(group, parent, member, now)
     expected = feeder is not None and (feeder in member.standbys or feeder in member.fallbacks)
     if expected and feeder is not None and adopt(group, member, feeder, now):
@@ -277,9 +274,8 @@ def adopt(group: Group, member: Member, feeder: Member, now: float) -> bool:
         unusable_pair.forgive(member)  # it works after all
     was = moves.detach(group, member, alone=False)
     moves.attach(group, member, feeder)
-    member.history.moved_at = now
+    member.past(moved_at=now, mended_at=now)
     group.note(now, "failover", member, was=was.id if was else None, now=feeder.id)
-    member.history.mended_at = now
     gather.note_stray(group, member)
     return True
 

@@ -82,7 +82,7 @@ def test_a_repair_keeps_improvement_from_its_own_branch_only() -> None:
     assert scene.parents()["x2"] == "source"
     later = scene.now + 100  # long after everybody has come
     group.improvement.hinted = dict.fromkeys((scene["m6"].id, scene["x2"].id))
-    record(scene, "m7").history.mended_at = later  # below m6
+    record(scene, "m7").past(mended_at=later)  # below m6
     assert record(scene, "m7").parent is record(scene, "m6")
     improve.step(group, later + 1)
     assert scene.parents()["x2"] == "x1"
@@ -98,7 +98,7 @@ def test_nobody_is_moved_from_or_to_a_branch_that_is_being_mended(who: str) -> N
     group = scene.overlay._group
     later = scene.now + 100
     mended = record(scene, "m6" if who == "above" else "m3")
-    mended.history.mended_at = later
+    mended.past(mended_at=later)
     group.improvement.hinted = {scene["m6"].id: None}
     improve.step(group, later + 1)
     assert scene.parents()["m6"] == "source"
