@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Awaitable, Callable
 
 import pytest
 from websockets.asyncio.server import ServerConnection, serve
@@ -28,8 +29,30 @@ from overlaycast.wire.messages import (
     encode,
 )
 
+Answer = Callable[[ServerConnection], Awaitable[None]]
 REQUEST = Subscribe(version=VERSION, group="g", token="t", name="a", addresses=(Address(host="", port=1),))
 RESUME = Resume(member=1, secret="s" * 32, epoch=1, rank=1, next_seq=0)
+
+
+async def first_words(answer: Answer, request: Subscribe = REQUEST) -> str:
+    """Return what a member first says of a coordinator that answers so, without the coordinator's address.
+
+    Raises:
+        RefusedError: the member ended instead.
+    """
+    said: asyncio.Queue[str] = asyncio.Queue()
+    async with serve(answer, "127.0.0.1", 0) as server, asyncio.timeout(60):
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        link = ControlLink(url, lambda _: request, lambda _: None, said.put_nowait, random.Random(1))
+        running, line = asyncio.create_task(link.run()), asyncio.create_task(said.get())
+        await asyncio.wait({running, line}, return_when=asyncio.FIRST_COMPLETED)
+        for task in (running, line):
+            task.cancel()  # does nothing to the one that is done
+        await asyncio.wait({running, line})
+    if not running.cancelled():
+        running.result()
+    assert line.result().startswith(f"coordinator {url} ")
+    return line.result().removeprefix(f"coordinator {url} ")
 
 
 @pytest.mark.parametrize(
@@ -45,15 +68,8 @@ async def test_why_a_link_was_ended_is_told_in_the_coordinators_words(reason: st
         await link.recv()
         await link.close(1008, reason)
 
-    said: asyncio.Queue[str] = asyncio.Queue()
-    async with serve(refuse, "127.0.0.1", 0) as server, asyncio.timeout(60):
-        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-        link = ControlLink(url, lambda _: REQUEST, lambda _: None, said.put_nowait, random.Random(1))
-        running = asyncio.create_task(link.run())
-        line = await said.get()
-        running.cancel()
-        await asyncio.wait({running})
-    assert line.startswith(f"coordinator {url} {told}")
+    line = await first_words(refuse)
+    assert line.startswith(told)
     assert "\x1b" not in line
 
 
@@ -79,19 +95,12 @@ async def test_a_member_that_comes_back_is_not_ended_by_a_refusal(
         await link.recv()
         await link.send(encode(Refused(code=code, reason="no\x1b[2J")))
 
-    said: asyncio.Queue[str] = asyncio.Queue()
     request = REQUEST.model_copy(update={"resume": resume})
-    async with serve(refuse, "127.0.0.1", 0) as server, asyncio.timeout(60):
-        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-        link = ControlLink(url, lambda _: request, lambda _: None, said.put_nowait, random.Random(1))
-        running = asyncio.create_task(link.run())
-        if ends:
-            with pytest.raises(RefusedError, match=r"^coordinator refused: no\?\[2J$"):
-                await running
-            return
-        assert await said.get() == f"coordinator {url} refused, trying again: no?[2J"
-        running.cancel()
-        await asyncio.wait({running})
+    if ends:
+        with pytest.raises(RefusedError, match=r"^coordinator refused: no\?\[2J$"):
+            await first_words(refuse, request)
+    else:
+        assert await first_words(refuse, request) == "refused, trying again: no?[2J"
 
 
 @pytest.mark.parametrize(("code", "ends"), [("bad-message", False), ("full", False), ("other-contents", True)])
@@ -105,18 +114,11 @@ async def test_a_refusal_in_the_middle_is_a_warning_unless_the_source_has_other_
         await link.send(encode(Welcome(member=1, secret="s" * 16, settings=GroupSettings())))
         await link.send(encode(Refused(code=code, reason="not that")))
 
-    said: asyncio.Queue[str] = asyncio.Queue()
-    async with serve(refuse, "127.0.0.1", 0) as server, asyncio.timeout(60):
-        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-        link = ControlLink(url, lambda _: REQUEST, lambda _: None, said.put_nowait, random.Random(1))
-        running = asyncio.create_task(link.run())
-        if ends:
-            with pytest.raises(RefusedError, match=r"^coordinator refused: not that$"):
-                await running
-            return
-        assert await said.get() == f"coordinator {url} refused, trying again: not that"
-        running.cancel()
-        await asyncio.wait({running})
+    if ends:
+        with pytest.raises(RefusedError, match=r"^coordinator refused: not that$"):
+            await first_words(refuse)
+    else:
+        assert await first_words(refuse) == "refused, trying again: not that"
 
 
 async def test_a_restart_is_told_only_if_it_takes_long(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -131,14 +133,7 @@ async def test_a_restart_is_told_only_if_it_takes_long(monkeypatch: pytest.Monke
         else:
             await link.close(1008, "not yet")
 
-    said: asyncio.Queue[str] = asyncio.Queue()
-    async with serve(restart, "127.0.0.1", 0) as server, asyncio.timeout(60):
-        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-        link = ControlLink(url, lambda _: REQUEST, lambda _: None, said.put_nowait, random.Random(1))
-        running = asyncio.create_task(link.run())
-        line = await said.get()
-        running.cancel()
-        await asyncio.wait({running})
+    line = await first_words(restart)
     assert line.endswith("not yet")
     assert asyncio.get_running_loop().time() - ends[0] >= 0.5
 

@@ -1,4 +1,4 @@
-"""How often the log says what others can make happen again and again: some lines at once, then one a minute (pure).
+"""How often is told what others can make happen again and again: some lines at once, then one a minute or so (pure).
 
 Owns: when a line is due, and how many were left out before it. Refuses: to write it.
 """
@@ -13,10 +13,10 @@ _LINES_PER_S: Final = 1 / 60
 
 
 class Lines:
-    """The lines about one thing: ``at_once`` of them, then one a minute."""
+    """The lines about one thing: ``at_once`` of them, then ``per_s`` a second, which is one a minute if not given."""
 
-    def __init__(self, at_once: int, now: float) -> None:
-        self._allowance = Allowance(_LINES_PER_S, at_once, now)
+    def __init__(self, at_once: int, now: float, per_s: float = _LINES_PER_S) -> None:
+        self._allowance = Allowance(per_s, at_once, now)
         self._left_out = 0
 
     def due(self, now: float) -> int | None:

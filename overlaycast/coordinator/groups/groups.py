@@ -17,7 +17,7 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from overlaycast.coordinator.bounds.allowance import Allowance
+from overlaycast.coordinator.bounds.lines import Lines
 from overlaycast.coordinator.bounds.settings import CoordinatorSettings
 from overlaycast.coordinator.groups.clock import Clock
 from overlaycast.coordinator.groups.driver import GroupDriver
@@ -43,14 +43,13 @@ _ANY_HOST: Final = frozenset({"", "0.0.0.0", "::"})
 _CLOSE_LIMIT: Final = 3.0
 _TIME_KEPT_EVERY_S: Final = 10.0
 _REFUSALS_PER_S: Final = 1.0
-_REFUSALS_AT_ONCE: Final = 50.0
+_REFUSALS_AT_ONCE: Final = 50
 
 
 @dataclass(slots=True)
 class _Running:
     driver: GroupDriver
-    refusals: Allowance
-    unsaid: int = 0
+    refusals: Lines
     loop: asyncio.Task[None] | None = None
     failures: Failures = field(default_factory=Failures)
 
@@ -264,11 +263,9 @@ class Groups:
     def _note_refusal(self, running: _Running, details: dict[str, Any]) -> None:
         # a refused subscriber has proved nothing: it must not fill the journal's disk, nor push out other events
         now = self._clock()
-        if running.refusals.take(1, now):
-            running.driver.log.add(now, "refused", None, {**details, "unsaid": running.unsaid})
-            running.unsaid = 0
-        else:
-            running.unsaid += 1
+        unsaid = running.refusals.due(now)
+        if unsaid is not None:
+            running.driver.log.add(now, "refused", None, {**details, "unsaid": unsaid})
 
     def _authenticate(self, request: Subscribe, driver: GroupDriver) -> None:
         row = driver.row
@@ -293,7 +290,7 @@ class Groups:
         first = self._store.take_stop(row.name)
         if first is None:
             first = 0 if kept is None else kept[1] + RESTART_GAP
-        refusals = Allowance(_REFUSALS_PER_S, _REFUSALS_AT_ONCE, self._clock())
+        refusals = Lines(_REFUSALS_AT_ONCE, self._clock(), _REFUSALS_PER_S)
         running = _Running(self._drive(row, EventLog(row.name, self._journal, first), {}), refusals)
         self._groups[row.name] = running
         return running
