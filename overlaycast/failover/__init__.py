@@ -3,6 +3,7 @@
 Pure: the agent drives this machine with sockets, the simulator drives it in virtual time.
 
 ``machine`` is what both call. Its ``tick`` finds a silence that is too long; how long that is, ``silence`` knows;
-``succession`` makes the switch, and ``outage`` says whom to ask next. The connections are in ``parents`` and ``links``.
-Which children are let in is ``admission``.
+``succession`` makes the switch, and ``outage`` says whom to ask next. What a connection says goes to ``hearing``, and
+what breaks to ``losses``; the connections themselves are in ``parents`` and ``links``. Which children are let in is
+``admission``.
 """

@@ -1,8 +1,9 @@
 """Where a member's data comes from: one parent link, warm standbys, and the switch between them.
 
-Owns: what each input means: when a silence is an outage, which link feeds us, whom to ask next, and what the
-coordinator is told (Figs. 8 and 9A). Refuses: sockets, clocks, randomness and record numbers. The driver fills in the
-resume point when it performs an action, so that it is always the newest.
+Owns: orders, and time: when a silence is an outage, and when to act. ``hearing`` takes what links say, ``losses`` what
+breaks; all three act on ``parents`` (the links) and ``succession`` (which of them feeds us, whom to ask next, and
+what the coordinator is told, Figs. 8 and 9A). Refuses: sockets, clocks, randomness and record numbers. The driver fills
+in the resume point when it performs an action, so that it is always the newest.
 
 States: WAITING (no parent, no order), CONNECTING (an order, nothing heard yet), STREAMING, STALLED (the parent lives,
 its own upstream is silent: hold still), SWITCHING (an outage: others are being asked), ENDED.
@@ -28,20 +29,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from overlaycast.failover.drought import Drought
+from overlaycast.failover.hearing import Hearing
 from overlaycast.failover.links import Links
+from overlaycast.failover.losses import Losses
 from overlaycast.failover.outage import milliseconds
 from overlaycast.failover.parents import Parents
-from overlaycast.failover.silence import UsualRate
 from overlaycast.failover.succession import Succession
 from overlaycast.failover.words import (
-    NOTHING,
     Action,
     CloseLink,
-    Complain,
     Fruitless,
     Link,
-    LinkFailed,
     Phase,
     Reason,
     Silent,
@@ -78,9 +76,9 @@ class Upstream:
         self.listening = True
         self._parents = Parents(heartbeat_s, jitter)
         self._succession = Succession(self._parents, max(silence_s, LEAST_BEATS * heartbeat_s), jitter)
+        self._hearing = Hearing(self._parents, self._succession, flag_s)
+        self._losses = Losses(self._parents, self._succession, self._hearing)
         self._flag_s = flag_s
-        self._rate = UsualRate()
-        self._drought = Drought()
         self._deadline: float | None = None
 
     # --- what the driver may ask ---------------------------------------------------------------------------------
@@ -167,123 +165,33 @@ class Upstream:
         reason = succession.outage.reason if succession.outage else "unreachable"
         succession.begin_outage(reason, now, first=peer)
 
-    # --- what links say ------------------------------------------------------------------------------------------
+    # --- what links say, and what breaks --------------------------------------------------------------------------
 
     def heartbeat(self, number: int, stalled: bool, now: float, owes: bool = False, empty: bool = False) -> None:
         """A parent said that it lives; with ``stalled``, that nothing reaches it; with ``owes``, that it has records
         that it should have sent us before this: from one that feeds us that is no sign of life. With ``empty`` it has
         no records yet, while we have: it will begin somewhere behind ours."""
-        link = self._parents.links.get(number)
-        if link is None:
-            return
-        if owes and link.phase is not Phase.DIALLING and link.feed:
-            return
-        if self._heard(number, now) is None:
-            return
-        if link.phase is Phase.DIALLING:
-            self._answered(link, now)
-        if not stalled:
-            link.stalled_since = None
-        elif link.stalled_since is None:
-            link.stalled_since = now
-        if link is self._parents.current:
-            self._current_spoke(link)
-        elif link.phase is Phase.ASKED and not self._succession.doubt_about(link):
-            self._asked_spoke(link, now, empty and not link.takes_loss)
+        self._hearing.heartbeat(number, stalled, now, owes, empty)
 
     def trickled(self, number: int, size: int, now: float) -> None:
         """``size`` bytes of a record came, and no whole record: the link lives, but its silence has not ended."""
-        link = self._parents.links.get(number)
-        if link is None or self._succession.state is State.ENDED:
-            return
-        feeds = link is self._parents.current
-        if not feeds and not self._succession.doubt_about(link):
-            self.data(number, False, now, size)
-            return
-        self._rate.took(size, now)
-        self._drought.rain(number)
-        link.taken += size
-        link.heard = min(now, link.heard + self._rate.worth_s(size)) if feeds else now
+        self._hearing.trickled(number, size, now)
 
     def data(self, number: int, advanced: bool, now: float, size: int = 0) -> None:
         """Records came, ``size`` bytes in all; ``advanced``: at least one of them was new."""
-        self._rate.took(size, now)
-        self._drought.rain(number)
-        link = self._heard(number, now)
-        if link is None:
-            return
-        succession = self._succession
-        link.taken += size
-        if advanced:
-            link.stalled_since, link.brings, succession.flows = None, True, True
-        if link is self._parents.current:
-            if advanced and succession.state is not State.STREAMING:
-                self._current_spoke(link)
-        elif doubt := succession.doubt_about(link):
-            if advanced:
-                succession.go_back(link, doubt, now)
-        elif link.phase is Phase.ASKED and (advanced if succession.outage else self._is_target(link)):
-            succession.win(link, now)
+        self._hearing.data(number, advanced, now, size)
 
-    def _is_target(self, link: Link) -> bool:
-        return link.peer.member == self._parents.target
+    def lost(self, number: int, reason: Reason, now: float) -> None:
+        """A link is closed, could not be opened, or was refused: the driver has nothing more to close."""
+        self._losses.lost(number, reason, now)
 
-    def _heard(self, number: int, now: float) -> Link | None:
-        """Return the link if it is still of interest, its silence ended."""
-        link = self._parents.links.get(number)
-        if link is None or self._succession.state is State.ENDED:
-            return None
-        if link is self._parents.current:
-            self._succession.limit.gap(now - link.heard, now)
-        elif (doubt := self._succession.doubt_about(link)) and not doubt.gap:
-            doubt.gap = now - link.heard  # it raises the limit only if we go back: else it did not end well
-        link.heard = now
-        return link
+    def refused(self, number: int, code: RefuseCode, oldest: int, now: float) -> None:
+        """The other side said no. After GONE the link stays open: it has nothing older than ``oldest``."""
+        self._losses.refused(number, code, oldest, now)
 
-    def _answered(self, link: Link, now: float) -> None:
-        """The first word on a dialled link: the other side has let us in."""
-        link.phase = Phase.ASKED if link.feed else Phase.IDLE
-        self._parents.redials.answered(link.peer.member)
-        outage = self._succession.outage
-        if outage and not link.feed and self._succession.state is not State.CONNECTING:
-            # a standby became warm while we look for a source: ask it at once
-            outage.queue.insert(0, link.peer)
-            outage.next_try = now
-
-    def _current_spoke(self, link: Link) -> None:
-        """The parent is heard: it delivers, or it lives and is stalled itself."""
-        if link.stalled_since is None:
-            self._succession.recovered()
-            self._succession.state = State.STREAMING
-        elif self._succession.outage is None:
-            self._succession.state = State.STALLED
-
-    def _asked_spoke(self, link: Link, now: float, empty: bool) -> None:
-        """A member that we asked lives. Is that enough to move there?"""
-        succession, current = self._succession, self._parents.current
-        if empty:
-            self._is_empty(link, now)
-        elif link.gone == NOTHING:
-            link.gone = None
-        if link.gone is not None:
-            return
-        sound = link.stalled_since is None
-        if current is None:
-            succession.win(link, now)  # stalled or not: we have nothing, and waiting below it keeps the branch whole
-        elif succession.outage is None:
-            if sound and self._is_target(link):  # ordered to move while the old parent is well
-                succession.win(link, now)
-        elif not sound:
-            succession.outage.next_try = max(succession.outage.next_try, link.asked_at + self._flag_s)
-        elif succession.seems_dead(current, now):
-            succession.win(link, now)
-
-    def _is_empty(self, link: Link, now: float) -> None:
-        """A member that we asked has no records at all: others may have what we need."""
-        if link.gone is None:
-            link.gone = NOTHING
-            if outage := self._succession.outage:
-                self._succession.hurry(outage, now)
+    def may_skip(self, number: int) -> bool:
+        """May the records be lost that lie between our next one and the first that this link offers?"""
+        return self._losses.may_skip(number)
 
     def called(self, member: int, now: float) -> None:
         """A parent that has to call us has done so: it need not wait for the next try."""
@@ -295,72 +203,6 @@ class Upstream:
         else:
             parents.redials.hasten(member, now)
             self._check_redials(now)
-
-    # --- what breaks ---------------------------------------------------------------------------------------------
-
-    def lost(self, number: int, reason: Reason, now: float) -> None:
-        """A link is closed, could not be opened, or was refused: the driver has nothing more to close."""
-        parents, succession = self._parents, self._succession
-        link = parents.links.drop(number)
-        if link is None or succession.state is State.ENDED:
-            return
-        member = link.peer.member
-        parents.emit(LinkFailed(member, reason))
-        if doubt := succession.doubt_about(link):
-            succession.end_doubt(doubt, now)
-            return
-        if link is parents.current:
-            parents.current = None
-            succession.begin_outage(reason, now, parent=member, heard=link.heard)
-            return
-        if parents.is_standby(member):
-            parents.redials.failed(member, now)
-        if not link.feed:
-            return
-        if outage := succession.outage:
-            if reason == "damaged" and self._is_target(link):
-                outage.reason = reason  # the coordinator should hear of this one
-            succession.hurry(outage, now)
-        else:  # the parent of a new order: without an outage no other link is asked for records
-            succession.complain(Complain(member, 0.0, reason, parents.member), now)
-            parents.redials.failed(member, now)
-
-    def refused(self, number: int, code: RefuseCode, oldest: int, now: float) -> None:
-        """The other side said no. After GONE the link stays open: it has nothing older than ``oldest``."""
-        if code is not RefuseCode.GONE:
-            self.lost(number, "refused", now)
-            return
-        link = self._heard(number, now)
-        if link is None:
-            return
-        if link.phase is Phase.DIALLING:
-            self._answered(link, now)
-        began_late, link.gone = link.gone == NOTHING, oldest
-        if link is self._parents.current:
-            self._current_has_gap(link, now)
-        elif outage := self._succession.outage:
-            self._succession.hurry(outage, now)
-        elif link.feed:
-            # a healthy parent is not left for a loss; we shall be further on when this one is dialled again
-            self._parents.emit(CloseLink(number))
-            if began_late:  # no fault of its own
-                self._parents.links.drop(number)
-                self._parents.redials.failed(link.peer.member, now)
-            else:
-                self.lost(number, "gone", now)
-
-    def may_skip(self, number: int) -> bool:
-        """May the records be lost that lie between our next one and the first that this link offers?"""
-        link = self._parents.links.get(number)
-        return link is not None and (link.takes_loss or (link is self._parents.current and link.brings))
-
-    def _current_has_gap(self, link: Link, now: float) -> None:
-        """The parent does not have our next record. Unless it was we who fell behind, others are asked for it."""
-        if link.brings or link.takes_loss:
-            self._parents.start(link, oldest=True)
-            return
-        self._parents.current, link.phase = None, Phase.ASKED
-        self._succession.begin_outage("gone", now, parent=link.peer.member, heard=link.heard)
 
     def ended(self, now: float) -> None:
         """END has arrived: nothing is awaited any more. Links stay as they are until the driver closes them."""
@@ -423,7 +265,7 @@ class Upstream:
         flagged = link.stalled_since is not None and now >= link.stalled_since + self._stall_limit_s()
         if now >= link.heard + succession.silence_limit_s(link):
             self._parents.emit(Silent(link.peer.member, milliseconds(now - link.heard)))
-            if parents := self._drought.left(link.number, link.peer.member):
+            if parents := self._hearing.drought.left(link.number, link.peer.member):
                 self._parents.emit(Fruitless(parents))
         elif not flagged:
             return

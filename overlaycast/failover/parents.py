@@ -118,6 +118,10 @@ class Parents:
 
     # --- the order -----------------------------------------------------------------------------------------------
 
+    def is_target(self, link: Link) -> bool:
+        """Whether the link is to the member that we are ordered to have as parent."""
+        return link.peer.member == self.target
+
     def is_standby(self, member: int) -> bool:
         """Does the order name this member as a standby?"""
         return self.order is not None and any(peer.member == member for peer in self.order.standbys)
