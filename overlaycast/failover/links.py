@@ -64,10 +64,11 @@ class Links:
         """Return the members that do not have our next record."""
         return tuple(link.peer.member for link in self._by_number.values() if link.gone is not None)
 
-    def forget_gone(self) -> None:
-        """We have got on since standbys were asked: what they lacked then says nothing of what we need now."""
+    def forget_gone(self, until: float) -> None:
+        """Time has passed since standbys were asked, at ``until`` or before: what they held then says nothing of what
+        they hold now, nor what they lacked of what we need now."""
         for link in self._by_number.values():
-            if link.phase is Phase.IDLE:
+            if link.phase is Phase.IDLE and link.asked_at <= until:
                 link.gone = None
 
     def asked(self) -> list[Link]:
@@ -76,7 +77,7 @@ class Links:
         return [link for link in wanted if link.phase in (Phase.DIALLING, Phase.ASKED)]
 
     def best_of_gone(self) -> Link | None:
-        """Return, of the links that have said GONE, the one that holds most."""
+        """Return, of the links that do not have our next record, the one that holds most."""
         there = (Phase.ASKED, Phase.IDLE)
         gone = [link for link in self._by_number.values() if link.gone is not None and link.phase in there]
         return min(gone, key=lambda link: (link.gone, link.number), default=None)

@@ -50,6 +50,8 @@ class Losses:
     def refused(self, number: int, code: RefuseCode, oldest: int, now: float) -> None:
         """The other side said no. After GONE the link stays open: it has nothing older than ``oldest``."""
         if code is not RefuseCode.GONE:
+            if code is RefuseCode.RANK:
+                self._succession.await_order(now)
             self.lost(number, "refused", now)
             return
         link = self._hearing.heard(number, now)

@@ -20,8 +20,9 @@ Rules
 6. It never gives up: standbys, the parent, fallbacks, round and round with a jittered pause.
 7. The coordinator is told until an order answers.
 8. A heartbeat that claims records which have not come says nothing: whoever has records sends them first.
-9. A loss is taken only from a parent that has brought us new records, or when all others were asked for what is
-   missing. A parent that has no records yet counts as one that has lost what we need.
+9. A loss is taken only from a parent that has brought us new records since it was last silent, or when all others were
+   asked for what is missing, those that did not answer twice. A parent that has no records yet counts as one that has
+   lost what we need, and no loss is taken from it.
 """
 
 from __future__ import annotations

@@ -1,21 +1,29 @@
 """An outage: which parent to ask next, how long to wait for each, and what the coordinator hears until it is over.
 
 Owns: the predefined list (Fig. 8, last part), its rounds and pauses, and the repetition of complaints (Fig. 9A).
-Refuses: links. Pure.
+Refuses: opening and closing links. Pure.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
 from overlaycast.failover.redial import pause
-from overlaycast.failover.words import Complain, Reason
+from overlaycast.failover.words import Complain, Link, Reason
 from overlaycast.wire.messages import Assign, Peer
 
 COMPLAIN_AFTER: Final = 0.25
 COMPLAIN_EVERY: Final = 1.0
+LOSS_PATIENCE: Final = 0.5
+"""Seconds that a parent has to answer before the loss of what others do not have is taken. Where an order names only
+one, the coordinator has so long to name others."""
+AGAIN_PATIENCE: Final = 0.25
+"""The same for one that was dialled once more before that."""
+AGAIN_EVERY: Final = 3.0
+"""Seconds before the same is waited for again before a loss: it costs a part of the stream each time."""
 LONGEST_PAUSE: Final = 2.0
 """Seconds between two rounds through the list, at most."""
 
@@ -35,6 +43,8 @@ class Outage:
     queue: list[Peer] = field(default_factory=list)
     rounds: int = 0
     asked: set[int] = field(default_factory=set)
+    dialled_again: dict[int, float] = field(default_factory=dict)
+    """Members that had not answered when a loss was about to be taken, and when they were dialled once more for it."""
 
     def end_of_round(self, queue: list[Peer], now: float, jitter: Callable[[], float]) -> None:
         """All were asked: pause, longer each time, and begin again."""
@@ -45,6 +55,18 @@ class Outage:
     def hurry(self, now: float) -> None:
         """The one asked last has failed: the next need not wait."""
         self.next_try = min(self.next_try, now)
+
+    def dial_again(self, link: Link, now: float) -> bool:
+        """Is this one dialled once more before a loss is taken? Take note: it is not done on and on."""
+        member = link.peer.member
+        late = now >= link.asked_at + LOSS_PATIENCE and now >= self.dialled_again.get(member, -math.inf) + AGAIN_EVERY
+        if late:
+            self.dialled_again[member] = now
+        return late
+
+    def patience_s(self, link: Link) -> float:
+        """Return how long this one has to answer, since it was asked last, before a loss is taken."""
+        return AGAIN_PATIENCE if self.dialled_again.get(link.peer.member) == link.asked_at else LOSS_PATIENCE
 
     def complaint(self, target: int | None, now: float, now_from: int | None = None) -> Complain:
         """Return what the coordinator is told about this outage."""

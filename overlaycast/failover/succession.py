@@ -6,14 +6,33 @@ was only late. Refuses: to read links and clocks; ``machine`` does that, and has
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Set
 from typing import Final
 
 from overlaycast.failover.links import DIAL_LIMIT
-from overlaycast.failover.outage import COMPLAIN_AFTER, COMPLAIN_EVERY, Complaints, Outage, predefined
+from overlaycast.failover.outage import (
+    AGAIN_EVERY,
+    COMPLAIN_AFTER,
+    COMPLAIN_EVERY,
+    LOSS_PATIENCE,
+    Complaints,
+    Outage,
+    predefined,
+)
 from overlaycast.failover.parents import Parents
 from overlaycast.failover.silence import PATIENCE, SilenceLimit
-from overlaycast.failover.words import AskedInVain, Complain, Doubt, Link, ParentChanged, Phase, Reason, State
+from overlaycast.failover.words import (
+    NOTHING,
+    AskedInVain,
+    Complain,
+    Doubt,
+    Link,
+    ParentChanged,
+    Phase,
+    Reason,
+    State,
+)
 from overlaycast.wire.messages import Assign, Peer
 
 DIAL_PATIENCE: Final = 0.25
@@ -23,9 +42,6 @@ CONNECT_PATIENCE: Final = 1.5
 FIRST_PATIENCE: Final = 0.25
 """Seconds of silence that a parent has at least until the first record has come: nothing flows that a silence could
 interrupt, and when a group starts, all its programs are busy at once."""
-LOSS_PATIENCE: Final = 0.5
-"""Seconds that a parent has to answer before the loss of what others do not have is taken. Where an order names only
-one, the coordinator has so long to name others."""
 DOUBT: Final = 0.3
 """Seconds after a switch for silence in which the old parent may come back."""
 DOUBT_LIMITS: Final = 4
@@ -55,6 +71,7 @@ class Succession:
         self._parents = parents
         self._silence_s = silence_s
         self._jitter = jitter
+        self._order_due = -math.inf
 
     @property
     def settled_parent(self) -> int | None:
@@ -167,6 +184,7 @@ class Succession:
 
     def answered(self, order: Assign) -> None:
         """An order has come: it ends complaints, and decides in place of the doubt."""
+        self._order_due = -math.inf
         self.complaints.answered()
         doubt, self.doubt = self.doubt, None
         link = self._parents.links.get(doubt.link) if doubt else None
@@ -207,8 +225,9 @@ class Succession:
         """Nobody feeds us as it should: ask others, ``first`` before all. ``parent`` was last heard at ``heard``."""
         before = self.outage
         self.doubt = None
-        if reason != "gone":
-            self._parents.links.forget_gone()
+        if self._parents.current:  # what it has when it comes back is another question
+            self._parents.current.brings = False
+        self._parents.links.forget_gone(now - LOSS_PATIENCE if reason == "gone" else now)
         self.complaints.answered()  # older news; what is said from now on is about this outage
         if before and parent is None:
             parent, heard = before.parent, before.heard
@@ -264,22 +283,46 @@ class Succession:
         """Is this the only parent that the order names?"""
         return not predefined(self._parents.order, {link.peer.member}, self._parents.links.is_warm)
 
+    def await_order(self, now: float) -> None:
+        """A parent refused us for our rank: it has obeyed a newer order, and ours should be on its way."""
+        if now >= self._order_due + AGAIN_EVERY:
+            self._order_due = now + LOSS_PATIENCE
+
     def _take_loss(self, now: float) -> bool:
         """All were asked, and some do not have the next record: ask the one that has most for its oldest.
 
         Returns:
             True if there was one: it is asked, or will be when the others, and the coordinator, had time to answer.
         """
-        best = self._parents.links.best_of_gone()
-        if best is None or self.outage is None:
+        outage, best = self.outage, self._parents.links.best_of_gone()
+        if best is None or outage is None:
             return False
-        awaited = [link.asked_at for link in self._parents.links.asked()]
-        if self.outage.parent is not None and self._knows_only(best):
-            awaited.append(best.asked_at)
-        if (until := max(awaited, default=-LOSS_PATIENCE) + LOSS_PATIENCE) > now:
-            self.outage.next_try = until
+        self._dial_again(outage, now)
+        awaited = [link.asked_at + outage.patience_s(link) for link in self._parents.links.asked()]
+        if outage.parent is not None and self._knows_only(best):
+            awaited.append(best.asked_at + LOSS_PATIENCE)
+        if (until := max([*awaited, self._order_due])) > now:
+            outage.next_try = until
             return True
-        self.outage.next_try = now + DIAL_LIMIT
+        if best.gone == NOTHING:
+            return self._wait_below(best, now)
+        outage.next_try = now + DIAL_LIMIT
         best.phase, best.feed, best.asked_at = Phase.ASKED, True, now
         self._parents.start(best, oldest=True)
+        return True
+
+    def _dial_again(self, outage: Outage, now: float) -> None:
+        """Dial those once more that have not answered for long: what was sent while the way was broken is not sent
+        again before a second or more, and the way may be there by now."""
+        for link in self._parents.links.asked():
+            if link.phase is Phase.DIALLING and outage.dial_again(link, now):
+                self._parents.close(link)
+                self._parents.dial(link.peer, feed=True, now=now)
+
+    def _wait_below(self, link: Link, now: float) -> bool:
+        """Nobody has any records: if we have no parent, this one is ours until somebody has. Nothing is given up."""
+        if self._parents.current is not None:
+            return False
+        self._parents.ask(link.peer, now)
+        self.win(link, now)
         return True

@@ -128,7 +128,7 @@ class Link:
     """One connection towards a possible parent, as the machine sees it.
 
     ``gone``: it no longer has our next record; the oldest that it has, ``NOTHING`` while it has none. ``brings``: a new
-    record has come since it was asked. ``takes_loss``: it was asked for its oldest record.
+    record has come since it was asked, and since it was silent. ``takes_loss``: it was asked for its oldest record.
     """
 
     number: int

@@ -86,9 +86,29 @@ TURNED_TO_NEWCOMERS = (66, 125, 162, 263, 541)
 """In these a member turned to one that had no records yet, and lost what others had."""
 STALLED_WITH_RECORDS = (659, 1115, 1349, 1414, 1443)
 """A stalled parent had more than its child."""
+PERMITTED_AN_EMPTY_ONE = (181,)
+"""A member agreed to a loss when nobody had records, and took it seconds later, when others had them."""
+DIALLED_TOO_EARLY = (545, 717, 1360)
+"""The way to one that had the records came back after it was dialled, and before the loss was taken."""
+ORDER_ON_ITS_WAY = (1805,)
+"""Parents had obeyed newer orders and refused a member, which took a loss before its own order came."""
+BACK_WITH_A_GAP = (932,)
+"""A parent came back from a long silence and skipped ahead, while others were still being asked."""
+AN_OLD_ANSWER = (1291,)
+"""A standby was chosen to lose least by what it had held a second before."""
+SEEDS = (
+    *range(20),
+    *TURNED_TO_NEWCOMERS,
+    *STALLED_WITH_RECORDS,
+    *PERMITTED_AN_EMPTY_ONE,
+    *DIALLED_TOO_EARLY,
+    *ORDER_ON_ITS_WAY,
+    *BACK_WITH_A_GAP,
+    *AN_OLD_ANSWER,
+)
 
 
-@pytest.mark.parametrize("seed", [*range(20), *TURNED_TO_NEWCOMERS, *STALLED_WITH_RECORDS])
+@pytest.mark.parametrize("seed", SEEDS)
 def test_once_faults_cease_everybody_is_fed(seed: int) -> None:
     group, script = scripted(seed)
     members = len(group.members)
