@@ -96,6 +96,8 @@ BACK_WITH_A_GAP = (932,)
 """A parent came back from a long silence and skipped ahead, while others were still being asked."""
 AN_OLD_ANSWER = (1291,)
 """A standby was chosen to lose least by what it had held a second before."""
+NOTHING_BROUGHT = (1502,)
+"""A parent had brought no record since it was our parent, and skipped ahead."""
 SEEDS = (
     *range(20),
     *TURNED_TO_NEWCOMERS,
@@ -105,6 +107,7 @@ SEEDS = (
     *ORDER_ON_ITS_WAY,
     *BACK_WITH_A_GAP,
     *AN_OLD_ANSWER,
+    *NOTHING_BROUGHT,
 )
 
 

@@ -205,9 +205,11 @@ class Node(ABC):
             if not self.uplink.may_skip(hop, held):
                 return
             self.skip_to(held)
+        before = int(self.position())
         self._position = max(self._position, hop.reached())
         self.downlink.flow_changed()
-        self.uplink.took(hop)
+        if int(self._position) > before:  # a part of a record is none
+            self.uplink.took(hop)
 
     def passes(self, hop: Hop, seq: int) -> None:
         """A record has come over a hop that we read all the time: so have all before it that the parent had."""
