@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
+import sys
 import warnings
 
 import pytest
@@ -34,3 +36,5 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     if config.stash.get(_FAILED, False):
         warnings.simplefilter("ignore", ResourceWarning)
         warnings.simplefilter("ignore", pytest.PytestUnraisableExceptionWarning)
+        # Python 3.13 finds some only while the interpreter ends, when no filter holds any more
+        atexit.register(setattr, sys, "unraisablehook", lambda _: None)

@@ -19,7 +19,7 @@ def run(limit: int, *words: str) -> subprocess.CompletedProcess[str]:
         resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
 
     return subprocess.run(
-        ["timeout", "20", sys.executable, "-m", "overlaycast.cli", *words],
+        ["timeout", "120", sys.executable, "-m", "overlaycast.cli", *words],
         capture_output=True,
         text=True,
         preexec_fn=few,

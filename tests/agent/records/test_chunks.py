@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import random
 from collections.abc import Callable
+from itertools import accumulate
 from typing import Any
 
 import pytest
@@ -207,8 +208,12 @@ def test_when_so_much_more_has_come_as_is_due_a_chunk_is_whole(
     ring = Ring(2)
     ring.anchor(0)
     intake = ChunkIntake(ring, checks)
-    stream = b"".join(map(encode, frames_of(content, record_size)[:-1]))
-    feed(intake, encode(Heartbeat(0, seek=True)) + stream[: data.draw(st.integers(0, len(stream) - 1))])
+    frames = frames_of(content, record_size)[:-1]
+    stream = b"".join(map(encode, frames))
+    cut = data.draw(st.integers(0, len(stream) - 1))
+    feed(intake, encode(Heartbeat(0, seek=True)) + stream[:cut])
+    ends = list(accumulate(len(encode(frame)) for frame in frames))
+    assert intake.position == sum(end <= cut for frame, end in zip(frames, ends, strict=True) if isinstance(frame, Data))
     had, start = ring.position, len(stream) - intake.due(1 << 30)
     due = intake.due(least)
     assert due >= least or start + due == len(stream)

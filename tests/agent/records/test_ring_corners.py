@@ -145,7 +145,10 @@ def test_a_thread_takes_no_more_at_once_than_it_may() -> None:
 
 
 def test_a_live_link_brings_no_digests_and_waits_for_nothing_whole() -> None:
-    intake = LiveIntake(anchored(), lambda wanted, offered: True)
+    ring = anchored()
+    intake = LiveIntake(ring, lambda wanted, offered: True)
+    fill(ring, 3)
+    assert intake.position == ring.position
     assert not intake.wants_digests
     assert intake.due(100.0) == 0
     said = encode(Digests(0, bytes(32)))

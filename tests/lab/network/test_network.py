@@ -329,7 +329,7 @@ def test_hosts_are_mininet_nodes() -> None:
     with Network(small()) as network:
         host = network.host("a")
         assert host.shell is None, "no shell before its first use"
-        assert host.cmd("ip -br addr show a-eth0").split()[2] == "10.0.0.2/24"
+        assert host.cmd("ip -color=never -br addr show a-eth0").split()[2] == "10.0.0.2/24"
         assert "a-eth0" in host.cmd("ls /sys/class/net")
         net: Any = network.mininet  # Mininet has no annotations
         assert net.get("a") is host
