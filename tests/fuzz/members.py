@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import re
 from collections import deque
 from contextlib import suppress
 from typing import Any, Final
@@ -30,6 +31,8 @@ FIELDS: Final = (LATER_TEXT, LATER_TEXT, LATER_TEXT, "", ", ,.,", "x" * 4000, "l
 PATIENT: Final = 0.3
 """So many wait until they have been measured and have a parent."""
 ASSIGN_S: Final = 6.0
+ENDINGS: Final = (Leaving, Failed, None)
+"""What a member says last; by the number of its session and not by chance, so that a short campaign has them all."""
 
 
 class Members:
@@ -93,16 +96,18 @@ class Members:
 
     async def _say_much(self, talk: _Talk) -> None:
         chance = talk.chance
-        last = (Failed, Leaving)
-        deck: Deck[type[BaseModel]] = Deck((model for model in FROM_MEMBER if model not in (Subscribe, *last)), chance)
+        last, at_once = talk.ending()
+        deck: Deck[type[BaseModel]] = Deck(
+            (model for model in FROM_MEMBER if model not in (Subscribe, Failed, Leaving)), chance
+        )
         if talk.patient:
             await self._go_to_parent(talk)
-        for _ in range(chance.randrange(1, 25)):
+        for _ in range(0 if at_once else chance.randrange(1, 25)):
             await talk.say(deck.deal(), {})
             if chance.random() < 0.1:
                 await asyncio.sleep(0.01)
-        if chance.random() < 0.3:
-            await talk.say(chance.choice(last), {})
+        if last is not None:
+            await talk.say(last, {})
         if chance.random() < 0.7:
             await talk.say_wrong(chance.choice(FROM_MEMBER))
         elif chance.random() < 0.1:
@@ -161,6 +166,11 @@ class _Talk:
         self._name = name
         self._link = link
         self._messages = Messages(chance, heard)
+
+    def ending(self) -> tuple[type[BaseModel] | None, bool]:
+        """Return what is said last, and whether nothing else is said."""
+        number = sum(map(int, re.findall(r"\d+", self._name)))
+        return ENDINGS[number % len(ENDINGS)], number // len(ENDINGS) % 2 == 0
 
     def step(self, kind: str, said: str | bytes) -> None:
         """Count one thing that is said."""
