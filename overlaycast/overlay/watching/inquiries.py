@@ -19,6 +19,9 @@ from overlaycast.wire.messages import Ping
 
 PING_S: Final = 1.0
 """How long an accused member has to answer."""
+NEW_PARENT_S: Final = 1.0
+"""How long a member has to be fed by a new parent before it is given another: its parents may all lack its next record,
+and it takes the loss only when each has had time to say so."""
 
 
 def accuse(group: Group, parent: Member, reporter: Member, now: float) -> None:
@@ -88,6 +91,8 @@ def conclude(group: Group, inquiry: Inquiry, now: float) -> None:
             continue  # meanwhile nobody is fed by it
         elif reporter.parent is not parent:
             unusable_pair.failed(group, parent, reporter, now)
+        elif now - reporter.history.mended_at < NEW_PARENT_S:
+            continue  # it complains again if it is not fed by then
         elif reporter.watch.status != "streaming" or reporter.watch.fed_by != parent.id:
             unusable_pair.failed(group, parent, reporter, now)
             new_sender(group, reporter, parent, now)

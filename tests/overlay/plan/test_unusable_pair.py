@@ -184,10 +184,26 @@ def test_who_accuses_all_others_in_turn_moves_nobody_but_itself() -> None:
     scene = site("a", "b", "c", "d", "e", "f", heads=3, degree=2)
     liar = next(name for name in scene.children("source") if scene.children(name))
     before = {name: parent for name, parent in scene.parents().items() if name != liar}
-    for _ in range(40):
+    for _ in range(80):
         scene.now += 0.1
         scene.overlay.tick(scene.now)
         scene.complain(scene[liar])
         scene.deliver()
     assert scene.kinds().count("unusable-pair") > 2
     assert {name: parent for name, parent in scene.parents().items() if name != liar} == before
+
+
+def test_a_new_parent_has_a_second_before_it_is_taken_away() -> None:
+    scene = site("a", "b", "c", "d", "e", "f", heads=3, degree=2)
+    child = next(name for name in scene.parents() if scene.parents()[name] not in ("source", None))
+    while "new-sender" not in scene.kinds():
+        scene.now += 0.3
+        scene.overlay.tick(scene.now)
+        scene.complain(scene[child])
+        scene.deliver()
+    for elapsed in (0.3, 0.6, 0.9, 1.2):
+        scene.now += 0.3
+        scene.overlay.tick(scene.now)
+        scene.complain(scene[child])
+        scene.deliver()
+        assert scene.kinds().count("new-sender") == 1 + (elapsed > 1)
