@@ -30,7 +30,7 @@ from overlaycast.lab.faults.faults import network_fault
 from overlaycast.lab.faults.tree import Seat
 from overlaycast.lab.recording.journals import Journal
 from overlaycast.lab.recording.recording import FaultDone, Recording
-from overlaycast.lab.results.result import LEAST_S, FaultSeen, Move, Orphans
+from overlaycast.lab.results.result import LEAST_S, SEVERAL, FaultSeen, Move, Orphans
 from overlaycast.wire.journal import Fed, FellSilent, Sample, Switched
 
 
@@ -72,7 +72,7 @@ class Scene:
 
         A member that was the target itself was not cut off by it: ``away`` and ``back_ms`` tell of that one.
         """
-        hit = self.fault.target.split(", ")
+        hit = self.fault.target.split(SEVERAL)
         absent = {*self.dead, *self.recording.absent(), *hit}
         peers = [host for host in self.recording.cast.peers if host not in absent]
         return tuple(host for host in peers if cut_off(self.journal(host), self.fault, self.until))

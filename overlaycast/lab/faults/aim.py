@@ -18,6 +18,7 @@ from overlaycast.errors import LabError
 from overlaycast.lab.faults import targets
 from overlaycast.lab.faults.faults import Fault, Partition
 from overlaycast.lab.faults.tree import Tree
+from overlaycast.lab.results.result import SEVERAL
 from overlaycast.lab.topology.topology import Topology
 
 UPLINK: Final = "uplink:"
@@ -169,7 +170,7 @@ def aim(fault: Fault, ground: Ground, tree: Tree, gone: Mapping[str, str | None]
             hosts = targets.resolve(fault.aim, tree, gone, draw)
             away = hosts if fault.takes_away else ()
             silenced = hosts if fault.takes_away or fault.silences else ()
-            return Hit(targets.SEVERAL.join(hosts), members=hosts, away=away, silenced=silenced)
+            return Hit(SEVERAL.join(hosts), members=hosts, away=away, silenced=silenced)
 
 
 def _link(fault: Fault, ground: Ground, tree: Tree, gone: Mapping[str, str | None], draw: Random) -> Hit:
@@ -178,7 +179,7 @@ def _link(fault: Fault, ground: Ground, tree: Tree, gone: Mapping[str, str | Non
         label, pairs = "-".join(pair), (pair,)
     else:
         hosts = targets.resolve(fault.aim, tree, gone, draw)
-        label, pairs = targets.SEVERAL.join(hosts), tuple(ground.access(host) for host in hosts)
+        label, pairs = SEVERAL.join(hosts), tuple(ground.access(host) for host in hosts)
     away = ground.cut_off(pairs) if fault.takes_away else ()
     return Hit(label, links=pairs, away=away, silenced=away)
 

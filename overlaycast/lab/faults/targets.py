@@ -15,6 +15,7 @@ from typing import Final
 
 from overlaycast.errors import LabError
 from overlaycast.lab.faults.tree import Seat, Tree
+from overlaycast.lab.results.result import SEVERAL
 
 PRIMARY: Final = "primary-with-largest-branch"
 ANOTHER: Final = "another-forwarder"
@@ -25,8 +26,6 @@ ALL_PRIMARIES: Final = "all-primaries"
 FORWARDER_OF: Final = "forwarder-of:"
 SHARE: Final = "share:"
 PLAIN: Final = (PRIMARY, ANOTHER, BACKUP, SOURCE, LEAF, ALL_PRIMARIES)
-SEVERAL: Final = ", "
-"""Stands between the hosts that a fault hit, and between those that it is to hit."""
 ACCEPTED: Final = f"a host's name or several after commas, {', '.join(PLAIN)}, {FORWARDER_OF}SITE, {SHARE}0.3"
 
 

@@ -185,8 +185,7 @@ def _silences(fault: FaultSeen) -> str:
 
 def _away(fault: FaultSeen) -> str:
     """Say of those that could not be served when they were back; of those killed for good the title says enough."""
-    hit = {*fault.target.split(", ")}
-    beyond = [host for host in fault.away if host not in hit]
+    beyond = [host for host in fault.away if host not in fault.hit]
     text = ""
     if beyond and fault.healed_s is None:
         text = f"{counted(len(beyond), 'member')} beyond it {'was' if len(beyond) == 1 else 'were'} cut off for good. "

@@ -124,9 +124,7 @@ def _reason_given(result: Result, faults: tuple[FaultSeen, ...]) -> Value:
 
 
 def _bystanders(_: Result, faults: tuple[FaultSeen, ...]) -> Value:
-    return _largest(
-        sum(move.well and move.host not in fault.target.split(", ") for move in fault.moves) for fault in faults
-    )
+    return _largest(sum(move.well and move.host not in fault.hit for move in fault.moves) for fault in faults)
 
 
 def _overflow(result: Result, _: tuple[FaultSeen, ...]) -> Value:

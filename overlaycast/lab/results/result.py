@@ -166,6 +166,10 @@ class Orphans:
     ok: bool
 
 
+SEVERAL: Final = ", "
+"""Stands between the hosts that a fault hit, and between those that it is to hit."""
+
+
 @dataclass(frozen=True, slots=True)
 class FaultSeen:
     """What one fault did.
@@ -218,6 +222,11 @@ class FaultSeen:
     bystanders_gap_ms: float | None = None
     bystanders_latency_ms: float | None = None
     window_s: float | None = None
+
+    @property
+    def hit(self) -> tuple[str, ...]:
+        """Return the hosts that it hit; the link or router, where it hit one."""
+        return tuple(self.target.split(SEVERAL))
 
     @property
     def measured(self) -> bool:
