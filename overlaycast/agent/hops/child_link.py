@@ -15,6 +15,7 @@ from typing import Final
 from overlaycast.agent.hops.mishap import mishap
 from overlaycast.agent.hops.read_back import BATCH, Archive, ReadBack
 from overlaycast.agent.hops.sockets import pace
+from overlaycast.agent.rates.flood import Bucket
 from overlaycast.agent.records.ring import Cursor, Gone, Ring
 from overlaycast.errors import RemoteProtocolError
 from overlaycast.failover.admission import Admission
@@ -92,7 +93,7 @@ class ChildLink:
         self._old_frames: memoryview | None = None
         self._blocked = False
         self._asked = 0
-        self._words, self._worded_at = 0.0, 0.0
+        self._words = Bucket(WORDS_PER_S, MOST_WORDS)
         self._wants_digests = False
         self._digests_told = 0
         self._loop = asyncio.get_running_loop()
@@ -217,10 +218,7 @@ class ChildLink:
                 raise RemoteProtocolError(f"{type(frame).__name__} from a child")
 
     def _count_word(self) -> None:
-        now = self._loop.time()
-        self._words = max(0.0, self._words - WORDS_PER_S * (now - self._worded_at)) + 1
-        self._worded_at = now
-        if self._words > MOST_WORDS:
+        if self._words.take(1, self._loop.time()) > 1.0:
             raise RemoteProtocolError("the child sends too many heartbeats")
 
     # --- sending -----------------------------------------------------------------------------------------------
