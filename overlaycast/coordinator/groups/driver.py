@@ -311,13 +311,12 @@ class GroupDriver:
         for (host, port), answer in item.claims.items():
             if answer is None:
                 self.log.add(now, "no-answer", item.member, {"host": host, "port": port})
-        self._believe(item.member, item.claims)
+        if answers := _only_answers(item.claims):
+            self._believe(item.member, answers)
 
-    def _believe(self, member: int, answers: Mapping[tuple[str, int], tuple[str, int] | None]) -> None:
-        answered = {claim: answer for claim, answer in answers.items() if answer is not None}
-        if answered:
-            self.overlay.answered(member, answered)
-            self._unkept = True
+    def _believe(self, member: int, answers: Mapping[tuple[str, int], tuple[str, int]]) -> None:
+        self.overlay.answered(member, answers)
+        self._unkept = True
 
     def _collect(self) -> None:
         for member, message in self.overlay.messages_to_send():
@@ -416,8 +415,7 @@ class GroupDriver:
         while self.overlay.claims(member):
             await asyncio.sleep(pause_s)
             pause_s = min(2 * pause_s, LONGEST_CALL_PAUSE_S)
-            claims = await self._call_back(member, one)
-            if answers := {claim: answer for claim, answer in claims.items() if answer is not None}:
+            if answers := _only_answers(await self._call_back(member, one)):
                 await self._inbox.put(_Answered(member, one.link, answers))
 
     async def _call_back(self, member: int, one: LinkedMember) -> Answers:
@@ -432,6 +430,11 @@ class GroupDriver:
             self._defect = error
             with suppress(asyncio.QueueFull):
                 self._inbox.put_nowait(_Wake())
+
+
+def _only_answers(claims: Answers) -> dict[tuple[str, int], tuple[str, int]]:
+    """Return the addresses at which a member has answered, without those where it has not."""
+    return {claim: answer for claim, answer in claims.items() if answer is not None}
 
 
 def refusal(error: RefusedError) -> Refused:
