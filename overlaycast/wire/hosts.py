@@ -85,8 +85,6 @@ def _is_local(address: IPv4Address | IPv6Address) -> bool:
 
 
 def _parsed(host: str) -> IPv4Address | IPv6Address | None:
-    if _DOTTED.fullmatch(host):
-        return IPv4Address(bytes(map(int, host.split("."))))
     try:
         return ip_address(host)
     except ValueError:
