@@ -14,9 +14,8 @@ from overlaycast.agent.rates.failures import CALL, IN_VAIN, Failures
 from overlaycast.agent.rates.progress import FileProgress
 from overlaycast.agent.rates.stats import Reception
 from overlaycast.agent.records.arrival import Arrival
-from overlaycast.agent.records.credible import What
 from overlaycast.wire.journal import FileProgressed, RecordsLost, Sample, SinkLatency, Summary
-from overlaycast.wire.messages import MAX_UNTRUE, Assign, Behind, Report, ReportState, Untrue
+from overlaycast.wire.messages import MAX_UNTRUE, Assign, Behind, Report, ReportState, Untrue, Untruth
 
 STATUS_S: Final = 1.0
 _FAILED: Final = {
@@ -165,7 +164,7 @@ class Figures:
             more = f" ({told.count} like this since the last such line)" if told.count > 1 else ""
             self._program.say(f"{_FAILED[told.kind].format(self.named(told.member))}{more}")
 
-    def untrue(self, parent: int, what: What, why: str, pause_s: float) -> None:
+    def untrue(self, parent: int, what: Untruth, why: str, pause_s: float) -> None:
         """A parent said what cannot be: keep it for the next report, and say so."""
         self._untrue[parent] = Untrue(parent=parent, what=what)
         self._program.say(f"{self.named(parent)} says what cannot be ({why}); it is not asked for {pause_s:.0f} s")

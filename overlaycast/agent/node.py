@@ -36,7 +36,6 @@ from overlaycast.agent.rates.failures import CALL, IN_VAIN, Failures
 from overlaycast.agent.rates.stats import Reception
 from overlaycast.agent.records.arrival import Arrival
 from overlaycast.agent.records.chunks import cut
-from overlaycast.agent.records.credible import What
 from overlaycast.agent.records.ring import Ring
 from overlaycast.agent.records.slab import SLAB_BYTES
 from overlaycast.errors import ConfigError, LocalProtocolError
@@ -58,6 +57,7 @@ from overlaycast.wire.messages import (
     Resume,
     Revoke,
     Role,
+    Untruth,
 )
 from overlaycast.wire.proof import proof
 
@@ -299,7 +299,7 @@ class Node:
         """People can look at the way; we cannot."""
         self._figures.fruitless(parents)
 
-    def untrue(self, parent: int, what: What, why: str, pause_s: float) -> None:
+    def untrue(self, parent: int, what: Untruth, why: str, pause_s: float) -> None:
         """The coordinator, and people, must know of a parent that says what cannot be."""
         self._figures.untrue(parent, what, why, pause_s)
         asyncio.get_running_loop().call_soon(self._figures.report)

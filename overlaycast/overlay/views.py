@@ -11,9 +11,9 @@ from overlaycast.wire.views import CountersView, MemberView, PerformanceView, Se
 
 SILENT_REPORTS: Final = 3
 SILENT_S: Final = 2.5
+"""A member of which nothing was heard for so many reports, and for so long, is shown as silent."""
 _UNFED: Final = {"stalled": "STALLED", "switching": "SEARCHING"}
 """What members say of themselves that get nothing: their parent lives and gets nothing itself, or is being replaced."""
-"""A member of which nothing was heard for so many reports, and for so long, is shown as silent."""
 
 
 def members(group: Group) -> list[MemberView]:

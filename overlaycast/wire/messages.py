@@ -171,12 +171,15 @@ class ChildReport(_Message):
     next_seq: RecordNumber
 
 
+Untruth = Literal["end", "number", "flood", "frame"]
+
+
 class Untrue(_Message):
     """A parent said what cannot be: an END of a stream that goes on, a record number that the source cannot have
     reached, more than a stream of the group can have, or what is no frame of a parent."""
 
     parent: MemberId
-    what: Literal["end", "number", "flood", "frame"]
+    what: Untruth
 
 
 class Report(_Message):

@@ -14,12 +14,12 @@ from typing import Final, Protocol
 from overlaycast.agent.hops.parent_link import ParentLink
 from overlaycast.agent.rates.flood import Flow
 from overlaycast.agent.records.arrival import Arrival
-from overlaycast.agent.records.credible import HeldEnds, Horizon, UntrueError, Verdict, What
+from overlaycast.agent.records.credible import HeldEnds, Horizon, UntrueError, Verdict
 from overlaycast.agent.records.ring import Ring
 from overlaycast.failover.machine import Upstream
 from overlaycast.wire.frames import End, Heartbeat
 from overlaycast.wire.group import GroupSettings
-from overlaycast.wire.messages import Extent
+from overlaycast.wire.messages import Extent, Untruth
 
 LOOK_S: Final = 0.25
 """A warm standby has so long to say whether the stream is over; then the coordinator is asked, again and again."""
@@ -38,7 +38,7 @@ class ClaimsListener(Protocol):
     def ask_extent(self) -> None:
         """The coordinator is to say how far the stream is."""
 
-    def found_untrue(self, member: int, what: What, why: str) -> None:
+    def found_untrue(self, member: int, what: Untruth, why: str) -> None:
         """This member has said what cannot be."""
 
 

@@ -20,11 +20,11 @@ from overlaycast.agent.hops.sockets import connect_any
 from overlaycast.agent.rates.moderation import PAUSE_S, Moderation, Polling
 from overlaycast.agent.records.arrival import Arrival
 from overlaycast.agent.records.chunks import DamagedError
-from overlaycast.agent.records.credible import What
+from overlaycast.agent.records.credible import UntrueError
 from overlaycast.agent.records.intake import Intake
 from overlaycast.errors import RemoteProtocolError
 from overlaycast.wire.frames import IDLE, Frame, Heartbeat, Hello, Start, Stop, encode
-from overlaycast.wire.messages import Peer
+from overlaycast.wire.messages import Peer, Untruth
 
 MOST_UNSENT: Final = 4096
 """Bytes of our small frames that may wait; a link that takes not even those is dead."""
@@ -36,7 +36,7 @@ class ParentListener(Protocol):
     def arrived(self, link: ParentLink, arrival: Arrival) -> None:
         """Bytes were read and taken."""
 
-    def lost(self, link: ParentLink, why: str, damaged: bool = False, untrue: What | None = None) -> None:
+    def lost(self, link: ParentLink, why: str, damaged: bool = False, untrue: Untruth | None = None) -> None:
         """The link is closed: it broke, it brought what is not the source's (``damaged``), or what cannot be."""
 
     def intake(self, link: ParentLink) -> Intake:
@@ -241,7 +241,8 @@ class ParentLink:
             arrival = self._intake.received(size)
         except RemoteProtocolError as error:
             damaged = isinstance(error, DamagedError)
-            self._break(str(error), damaged, None if damaged else getattr(error, "what", "frame"))
+            untrue: Untruth = error.what if isinstance(error, UntrueError) else "frame"
+            self._break(str(error), damaged, None if damaged else untrue)
             return
         arrival.size = size
         now = time.monotonic()
@@ -252,12 +253,12 @@ class ParentLink:
             kept = self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
             self._rest(self._polling.rest_s(size, now, self._listener.forwards, self._intake.due, kept))
 
-    def _break(self, why: str, damaged: bool = False, untrue: What | None = None) -> None:
+    def _break(self, why: str, damaged: bool = False, untrue: Untruth | None = None) -> None:
         if not self._closed:
             self.close()
             self._listener.lost(self, why, damaged, untrue)
 
-    def give_up(self, why: str, untrue: What) -> None:
+    def give_up(self, why: str, untrue: Untruth) -> None:
         """What it has said cannot be true."""
         self._break(why, untrue=untrue)
 

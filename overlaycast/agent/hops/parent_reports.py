@@ -10,12 +10,11 @@ from typing import Protocol
 
 from overlaycast.agent.hops.parent_link import ParentLink
 from overlaycast.agent.records.arrival import Arrival
-from overlaycast.agent.records.credible import What
 from overlaycast.agent.records.ring import Ring
 from overlaycast.failover.machine import Upstream
 from overlaycast.failover.words import AskedInVain, Complain, LinkFailed, ParentChanged
 from overlaycast.wire.journal import Attached, Entry, Fed, InVain, ParentLinkFailed, Switched
-from overlaycast.wire.messages import MemberMessage, NotReceiving
+from overlaycast.wire.messages import MemberMessage, NotReceiving, Untruth
 
 
 class UplinkListener(Protocol):
@@ -45,7 +44,7 @@ class UplinkListener(Protocol):
     def fruitless(self, parents: tuple[int, ...]) -> None:
         """These answered one after the other, and no record came."""
 
-    def untrue(self, parent: int, what: What, why: str, pause_s: float) -> None:
+    def untrue(self, parent: int, what: Untruth, why: str, pause_s: float) -> None:
         """This parent has said what cannot be; it is not asked for so long."""
 
     def ask_extent(self) -> None:

@@ -21,7 +21,7 @@ from overlaycast.agent.hops.parent_reports import ParentReports, UplinkListener
 from overlaycast.agent.records.arrival import Arrival
 from overlaycast.agent.records.chunk_intake import ChunkIntake
 from overlaycast.agent.records.chunks import Checks
-from overlaycast.agent.records.credible import UntrueError, What
+from overlaycast.agent.records.credible import UntrueError
 from overlaycast.agent.records.intake import Intake
 from overlaycast.agent.records.live_intake import LiveIntake
 from overlaycast.agent.records.ring import Ring
@@ -44,7 +44,7 @@ from overlaycast.failover.words import (
 from overlaycast.wire.frames import OLDEST, Heartbeat, RefuseCode
 from overlaycast.wire.group import GroupSettings
 from overlaycast.wire.journal import DataDamaged, FellSilent, FoundUntrue
-from overlaycast.wire.messages import Assign, Begin, Extent, Peer, ReportState
+from overlaycast.wire.messages import Assign, Begin, Extent, Peer, ReportState, Untruth
 
 DISTRUST_S: Final = 60.0
 """Seconds in which a parent whose chunk was not the source's is not dialled: there is time to find others, and one
@@ -229,7 +229,7 @@ class Uplink:
                 self._drop(link.number)
             self.machine.refused(link.number, code, getattr(said, "oldest", 0), now)
 
-    def lost(self, link: ParentLink, why: str, damaged: bool = False, untrue: What | None = None) -> None:
+    def lost(self, link: ParentLink, why: str, damaged: bool = False, untrue: Untruth | None = None) -> None:
         """A link broke. Who brought what the source did not announce, or what cannot be, is not asked again for a
         while."""
         self.links.pop(link.number, None)
@@ -242,12 +242,12 @@ class Uplink:
         self.machine.lost(link.number, "damaged" if damaged else "reset", self._now())
         self._perform()
 
-    def _shun(self, member: int, what: What, why: str) -> None:
+    def _shun(self, member: int, what: Untruth, why: str) -> None:
         pause_s = self._shunned.add(member, self._now())
         self._listener.journal(FoundUntrue(parent=member, what=what, why=why, pause_s=pause_s))
         self._listener.untrue(member, what, why, pause_s)
 
-    def found_untrue(self, member: int, what: What, why: str) -> None:
+    def found_untrue(self, member: int, what: Untruth, why: str) -> None:
         """This member, whose link may be closed by now, has said what cannot be."""
         link = next((one for one in self.links.values() if one.peer.member == member), None)
         if link is None:

@@ -12,11 +12,11 @@ that gets data is still before it, it goes on waiting; else it counts when nobod
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final
 
 from overlaycast.errors import RemoteProtocolError
 from overlaycast.wire.frames import End, Heartbeat
-from overlaycast.wire.messages import Extent
+from overlaycast.wire.messages import Extent, Untruth
 
 MOST_SEQ: Final = 1 << 53
 """No stream has so many records: at a million a second it would last 285 years."""
@@ -30,15 +30,13 @@ SURE_S: Final = 1.0
 """The coordinator's word that the stream goes on refutes an END that has waited for so long: the source's own word may
 be on its way."""
 
-What = Literal["end", "number", "flood", "frame"]
-
 
 class UntrueError(RemoteProtocolError):
     """A parent has said what cannot be; ``what`` is that about."""
 
-    def __init__(self, what: What, line: str) -> None:
+    def __init__(self, what: Untruth, line: str) -> None:
         super().__init__(line)
-        self.what: What = what
+        self.what: Untruth = what
 
 
 class Horizon:

@@ -24,7 +24,7 @@ class LiveIntake(Intake):
 
     Args:
         may_skip: asked when the link jumps ahead of the ring, ``(next_seq, offered)``: True takes the loss. Only a link
-            that feeds (``feeding``) can move the ring so. It raises ``RemoteProtocolError`` for what cannot be.
+            that feeds (``feeding``) can move the ring so.
         may_end: asked for an END that would be the ring's: False keeps it out; who waits for more may put it in.
         check: told the number of a link's next record. It raises ``RemoteProtocolError`` for what cannot be.
     """

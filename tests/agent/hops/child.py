@@ -10,12 +10,11 @@ from typing import Any
 
 from overlaycast.agent.hops.uplink import Uplink
 from overlaycast.agent.records.arrival import Arrival
-from overlaycast.agent.records.credible import What
 from overlaycast.agent.records.ring import Ring
 from overlaycast.wire.frames import EDGE
 from overlaycast.wire.group import GroupSettings
 from overlaycast.wire.journal import Entry
-from overlaycast.wire.messages import Assign, Extent, MemberMessage, Peer
+from overlaycast.wire.messages import Assign, Extent, MemberMessage, Peer, Untruth
 
 LIMIT_S = 60.0
 
@@ -77,7 +76,7 @@ class Child:
 
     def fruitless(self, parents: tuple[int, ...]) -> None: ...
 
-    def untrue(self, parent: int, what: What, why: str, pause_s: float) -> None:
+    def untrue(self, parent: int, what: Untruth, why: str, pause_s: float) -> None:
         self.liars.append((parent, what, pause_s))
 
     def ask_extent(self) -> None:
