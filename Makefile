@@ -33,8 +33,8 @@ test: lint  ## lint, every test but the slow ones, and branch coverage of what d
 	@$(RUN)pytest -m "not (slow or lab or alone)" --numprocesses auto --dist worksteal $(addprefix --ignore=,$(PURE_TESTS))
 	@$(RUN)pytest -m "(lab or alone) and not slow" $(addprefix --ignore=,$(PURE_TESTS))
 
-test-slow: lint  ## all tests, the slow ones too
-	@$(RUN)pytest
+test-slow: test  ## all tests: those of make test, then the slow ones
+	@$(RUN)pytest -m slow
 
 lint: setup-tests  ## style, types, layers, dead code, spelling
 	@$(RUN)ruff check .

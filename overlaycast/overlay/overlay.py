@@ -66,8 +66,8 @@ class Overlay:
         group.members[member.id] = member
         _describe(group, member, request)
         member.joined_epoch = group.epoch
-        member.watch.heard_at, member.watch.lost_told = now, 0
-        member.watch.links_failed = member.watch.asked_in_vain = 0
+        seen = member.watch
+        seen.heard_at, seen.lost_told, seen.links_failed, seen.asked_in_vain = now, 0, 0, 0
         member.degree = capacity.degree(group, member)
         if member.role in SERVERS:
             group.start.planted[member.id] = member
@@ -98,7 +98,9 @@ class Overlay:
         # orders may have gone out that our state does not know of, but not beyond all measure
         group.epoch = max(group.epoch, min(request.resume.epoch, group.epoch + EPOCH_LEAP))
         member.connected = True
-        if _describe(group, member, request):
+        before = reach.told(member)
+        _describe(group, member, request)
+        if before != reach.told(member):
             _tell_next(group, member)
         member.degree = max(capacity.degree(group, member), len(member.children))
         promises.trim(group, member)
@@ -317,11 +319,11 @@ def _tell_next(group: Group, member: Member) -> None:
         group.touch(other, force=True)
 
 
-def _describe(group: Group, member: Member, request: Subscribe) -> bool:
-    """Take down what a subscriber says of itself; True: those next to it have to find it elsewhere."""
+def _describe(group: Group, member: Member, request: Subscribe) -> None:
+    """Take down what a subscriber says of itself."""
     member.upload_mbit = request.limits.upload_mbit
     member.out_degree = request.limits.out_degree
-    return reach.describe(member, request, group.allow_local)
+    reach.describe(member, request, group.allow_local)
 
 
 def _locate(group: Group, member: Member, measurement: Measurement) -> None:

@@ -21,7 +21,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, 
 from overlaycast.errors import RemoteProtocolError
 from overlaycast.wire.frames import MAX_RECORD, SEQ_LIMIT
 from overlaycast.wire.group import GroupName, GroupSettings, MemberLimits
-from overlaycast.wire.hosts import ACCEPTED, HOST_LIMIT, is_host
+from overlaycast.wire.hosts import ACCEPTED, HOST_LIMIT, is_host, plain
 
 VERSION: Final = 2
 """Since 2 a parent may be ordered to call its child (``Accept.addresses``), and members say whether they can dial."""
@@ -78,11 +78,14 @@ class _Message(BaseModel):
 def _host(text: str) -> str:
     if text and not is_host(text):
         raise ValueError(ACCEPTED)
-    return text
+    return plain(text)
 
 
 class Address(_Message):
-    """Where a member's data port is reached. An empty host: the address that the coordinator sees."""
+    """Where a member's data port is reached. An empty host: the address that the coordinator sees.
+
+    An IP address is kept in its plain form (``hosts.plain``), so that equal addresses are equal texts.
+    """
 
     host: Annotated[str, Field(max_length=HOST_LIMIT), AfterValidator(_host)]
     port: int = Field(ge=1, le=65535)

@@ -18,23 +18,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from overlaycast.overlay.state.members import Member
-from overlaycast.wire.hosts import is_local, is_private, plain
+from overlaycast.wire.hosts import is_local, is_private
 from overlaycast.wire.messages import Address, Subscribe
 
 
-def describe(member: Member, request: Subscribe, allow_local: bool) -> bool:
-    """Take down what a subscriber says of its addresses; True: others have to be told something new.
+def describe(member: Member, request: Subscribe, allow_local: bool) -> None:
+    """Take down what a subscriber says of its addresses.
 
     Without ``request.seen`` there is no network between it and us, and what it says is so.
     """
-    before = _told(member)
-    member.claimed = tuple([(plain(address.host), address.port) for address in request.addresses])
+    member.claimed = tuple([(address.host, address.port) for address in request.addresses])
     if member.proven:
         member.proven = tuple(pair for pair in member.proven if pair[0] in member.claimed)
     member.open, member.dials, member.seen = request.reachable, request.dials, request.seen
     member.inside = _inside(member.seen, request.local)
     _settle(member, allow_local)
-    return before != _told(member)
 
 
 def unproven(member: Member) -> tuple[tuple[str, int], ...]:
@@ -45,13 +43,14 @@ def unproven(member: Member) -> tuple[tuple[str, int], ...]:
 
 def prove(member: Member, answered: Mapping[tuple[str, int], tuple[str, int]], allow_local: bool) -> bool:
     """The member has answered at these addresses, claimed to actual; True: others have to be told something new."""
-    before = _told(member)
+    before = told(member)
     member.proven = (*member.proven, *((one, answered[one]) for one in unproven(member) if one in answered))
     _settle(member, allow_local)
-    return before != _told(member)
+    return before != told(member)
 
 
-def _told(member: Member) -> tuple[object, ...]:
+def told(member: Member) -> tuple[object, ...]:
+    """Return what others are told of where the member is found."""
     return member.addresses, member.reachable, member.dials, member.inside
 
 
@@ -78,7 +77,7 @@ def _known(member: Member) -> tuple[tuple[str, int], ...]:
 
 def _inside(seen: str, local: Address | None) -> tuple[str, str, int] | None:
     """Return which translator the member is behind, and where neighbours there find it."""
-    if local is None or not seen or plain(local.host) == seen or not is_private(local.host):
+    if local is None or not seen or local.host == seen or not is_private(local.host):
         return None
     return (seen, local.host, local.port)
 

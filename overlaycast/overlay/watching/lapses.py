@@ -23,7 +23,8 @@ def on_report(group: Group, member: Member, message: Report, now: float) -> None
     watch = member.watch
     watch.behind = message.behind
     watch.delivers = message.fed_by or 0
-    _failures(group, member, message)
+    if message.links_failed != watch.links_failed or message.asked_in_vain != watch.asked_in_vain:
+        _failures(group, member, message)
     if message.lost != watch.lost_told:
         _losses(group, member, message.lost, now)
     lapse = watch.lapse

@@ -89,28 +89,29 @@ def _source_report(group: Group, message: Report) -> None:
 
 
 def _in_place(group: Group, member: Member, parent: Member, message: Report, now: float) -> None:
+    watch = member.watch
     if member.id in group.orders.revocations:
         orders.settle(group, member)
     if group.start.unconfirmed:
         start.confirmed(group, member, now)
     if message.state == "streaming":
-        member.watch.flag_until = 0.0  # mended: errors from below are its members' own from now on
+        watch.flag_until = 0.0  # mended: errors from below are its members' own from now on
         group.watch.set_aside.pop(member.id, None)
     if message.interval_ms <= 0 or message.state in ("waiting", "ended", "switching"):
-        member.watch.slow_since = None
+        watch.slow_since = None
         return
     rate = _rate_mbit(message)
-    member.watch.receive_mbit = _blend(member.watch.receive_mbit, rate)
+    watch.receive_mbit = _blend(watch.receive_mbit, rate)
     parent.watch.transmit_mbit = _blend(parent.watch.transmit_mbit, rate)
     carried.note(group, member, parent, now)
     if parent.id in group.watch.hosts and capacity.learn(group, parent):
         promises.trim(group, parent)
     late = None if message.latency_p50_ms is None else _late_ms(member, message.latency_p50_ms, now)
     if not _too_slow(group, member, parent, rate, late):
-        member.watch.slow_since = None
-    elif member.watch.slow_since is None:
-        member.watch.slow_since = now
-    elif now - member.watch.slow_since >= group.settings.slow_after_s * (1 << min(member.history.moves, 6)):
+        watch.slow_since = None
+    elif watch.slow_since is None:
+        watch.slow_since = now
+    elif now - watch.slow_since >= group.settings.slow_after_s * (1 << min(member.history.moves, 6)):
         _move_receiver(group, member, parent, now)
 
 
