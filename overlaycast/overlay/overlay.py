@@ -4,8 +4,9 @@ Owns: the five verbs (``receive``, ``disconnected``, ``tick``, ``next_deadline``
 measuring, and what outlives a crash. Refuses: I/O, clocks, chance; the same calls give the same answers.
 
 ``now`` is seconds of a clock that never goes back, also across restarts. Member ids are never reused. After any call
-drain ``messages_to_send()``, ``measurements_wanted()`` and ``events()``, and re-arm for ``next_deadline()``. Orders are
-made when messages are drained: many changes between two drains are one epoch, and a member is told once.
+drain ``messages_to_send()``, ``measurements_wanted()``, ``forgotten()`` and ``events()``, and re-arm for
+``next_deadline()``. Orders are made when messages are drained: many changes between two drains are one epoch, and a
+member is told once.
 """
 
 from __future__ import annotations
@@ -92,8 +93,8 @@ class Overlay:
         group = self._group
         if request.resume is None:
             raise ValueError("a request without `resume` joins")
-        member = group.living(request.resume.member)
-        if member is None or (member.role, member.name) != (request.role, request.name):
+        member = _returning(group, request)
+        if member is None:
             return False
         # orders may have gone out that our state does not know of, but not beyond all measure
         group.epoch = max(group.epoch, min(request.resume.epoch, group.epoch + EPOCH_LEAP))
@@ -120,6 +121,18 @@ class Overlay:
             group.wanted.append(member.id)
         group.note(now, "resumed", member)
         return True
+
+    def returns(self, request: Subscribe) -> bool:
+        """Whether ``resume`` would take this member back."""
+        return _returning(self._group, request) is not None
+
+    def put_out(self, member_id: int, now: float) -> None:
+        """Forget a member at once. The source is only away from now on: its place is kept."""
+        member = self._group.living(member_id)
+        if member is None or member.role == "source":
+            self.disconnected(member_id, now)
+        else:
+            repair.bury(self._group, member, State.DEAD, now)
 
     def measured(self, member_id: int, measurement: Measurement, now: float) -> None:
         """Take what was found out about a member; the first time, it gets its place (Fig. 4), or all do (Fig. 5)."""
@@ -211,6 +224,15 @@ class Overlay:
         """Return, and forget, the members that have to be measured."""
         wanted, self._group.wanted = self._group.wanted, []
         return wanted
+
+    def forgotten(self) -> list[int]:
+        """Return, and forget, who is no member any more."""
+        forgotten, self._group.forgotten = self._group.forgotten, []
+        return forgotten
+
+    def seen(self) -> dict[int, str]:
+        """Return at which address each member was seen last, whether it has a link or not."""
+        return {member.id: member.seen for member in self._group.members.values()}
 
     def events(self) -> list[Event]:
         """Return, and forget, what has happened."""
@@ -311,6 +333,13 @@ class Overlay:
         self._group.repair.releasing.pop(member.id, None)
         self._group.timers.cancel("release", member.id)
         self._group.orders.outbox.append((member.id, Released()))
+
+
+def _returning(group: Group, request: Subscribe) -> Member | None:
+    member = None if request.resume is None else group.living(request.resume.member)
+    if member is None or (member.role, member.name) != (request.role, request.name):
+        return None
+    return member
 
 
 def _tell_next(group: Group, member: Member) -> None:

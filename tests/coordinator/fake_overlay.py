@@ -44,6 +44,7 @@ class FakeOverlay:
         self.answers: list[tuple[int, dict[tuple[str, int], tuple[str, int]]]] = []
         self._out: list[tuple[int, CoordinatorMessage]] = []
         self._wanted: list[int] = []
+        self._forgotten: list[int] = []
         self._events: list[FakeEvent] = []
         self._pings: dict[int, float] = {}
 
@@ -51,6 +52,7 @@ class FakeOverlay:
         self.last += 1
         host = request.addresses[0].host if request.addresses else None
         self.records[self.last] = {"id": self.last, "name": request.name, "host": host, "role": request.role}
+        self.records[self.last]["seen"] = request.seen
         claims = ((address.host, address.port) for address in request.addresses)
         self.claimed[self.last] = tuple(claim for claim in claims if claim[0] != request.seen)
         self._wanted.append(self.last)
@@ -59,12 +61,33 @@ class FakeOverlay:
 
     def resume(self, request: Subscribe, now: float) -> bool:
         assert request.resume is not None
-        if request.resume.member not in self.records:
+        if not self.returns(request):
             return False
         self._events.append(FakeEvent(now, "back", request.resume.member, {}))
         if "path" not in self.records[request.resume.member]:
             self._wanted.append(request.resume.member)
         return True
+
+    def returns(self, request: Subscribe) -> bool:
+        record = None if request.resume is None else self.records.get(request.resume.member)
+        return record is not None and record["name"] == request.name
+
+    def forget(self, member: int) -> None:
+        """Have a member that is away forgotten."""
+        del self.records[member]
+        self._forgotten.append(member)
+
+    def put_out(self, member: int, now: float) -> None:
+        self.gone.append(member)
+        if self.records[member]["role"] != "source":
+            self.forget(member)
+
+    def seen(self) -> dict[int, str]:
+        return {member: record["seen"] for member, record in self.records.items()}
+
+    def forgotten(self) -> list[int]:
+        forgotten, self._forgotten = self._forgotten, []
+        return forgotten
 
     def claims(self, member: int) -> tuple[tuple[str, int], ...]:
         return self.claimed.get(member, ())

@@ -199,3 +199,18 @@ def test_a_secret_does_not_change_a_members_name() -> None:
     resume = Resume(member=member, secret="s" * 16, epoch=1, rank=1, next_seq=0)
     assert not overlay.resume(subscription("b", resume=resume), 1001.0)
     assert overlay.resume(subscription("a", resume=resume), 1002.0)
+
+
+def test_who_returns_is_a_member_and_says_its_own_name() -> None:
+    overlay, _, member = world(("r1",))
+    claim = Resume(member=member, secret="s" * 16, epoch=0, rank=0, next_seq=0)
+    assert overlay.returns(subscription("a", resume=claim))
+    for other in (
+        subscription("b", resume=claim),
+        subscription("a", "relay", resume=claim),
+        subscription("a", resume=claim.model_copy(update={"member": 99})),
+        subscription("a"),
+    ):
+        assert not overlay.returns(other)
+    overlay.put_out(member, 1002.0)
+    assert not overlay.returns(subscription("a", resume=claim))

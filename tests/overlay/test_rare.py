@@ -531,3 +531,19 @@ def test_a_flag_that_ends_for_one_whose_error_was_not_set_aside_changes_nothing(
     scene = figure_2a()
     watch.look_again(inside(scene), inside(scene).members[scene["c2"].id], scene.now)
     assert not inside(scene).watch.inquiries
+
+
+def test_who_is_put_out_is_forgotten_at_once_and_the_source_is_away() -> None:
+    scene = Scene(start_members=0)
+    source, relay, leaf = scene.join("s", role="source"), scene.join("r", role="relay"), scene.join("l")
+    scene.overlay.forgotten()
+    assert scene.overlay.seen().keys() == {source.id, relay.id, leaf.id}
+    scene.overlay.put_out(relay.id, scene.now)
+    assert scene.overlay.forgotten() == [relay.id]
+    assert scene.overlay.forgotten() == []
+    assert not scene.resume(relay)
+    scene.overlay.put_out(source.id, scene.now)
+    scene.overlay.put_out(99, scene.now)
+    assert scene.overlay.forgotten() == []
+    assert scene.resume(source)
+    assert scene.overlay.seen().keys() == {source.id, leaf.id}

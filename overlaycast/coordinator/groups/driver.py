@@ -26,7 +26,8 @@ from overlaycast.coordinator.groups.protocol import GroupOverlay, OverlayMaker
 from overlaycast.coordinator.members.callback import Answers, Callbacks
 from overlaycast.coordinator.members.link import COME_AGAIN, MemberLink, Traffic
 from overlaycast.coordinator.members.links import LinkedMember, MemberLinks
-from overlaycast.coordinator.members.measure import EchoInbox, Found, Measurer
+from overlaycast.coordinator.members.measure import Found, Measurer
+from overlaycast.coordinator.members.places import Places
 from overlaycast.coordinator.state.journal import EventLog
 from overlaycast.coordinator.state.secret import hash_of, matches, new_token
 from overlaycast.coordinator.state.store import GroupRow, StateError, StateLockedError, Store
@@ -123,6 +124,7 @@ class GroupDriver:
         )
         self._secrets = store.secrets(row.name)
         self._connected = MemberLinks()
+        self._places = Places(self.overlay.seen())
         self._inbox: asyncio.Queue[_Item] = asyncio.Queue(_INBOX_LIMIT)
         self._outbox: list[tuple[int, CoordinatorMessage]] = []
         self._measuring: dict[int, asyncio.Task[None]] = {}
@@ -154,7 +156,7 @@ class GroupDriver:
             try:
                 self._store.add_secret(self.row.name, member, hash_of(secret))
             except StateError:
-                self.overlay.disconnected(member, now)  # the overlay knows it already, and may forget it again
+                self.overlay.put_out(member, now)  # the overlay knows it already
                 raise
             self._secrets[member] = hash_of(secret)
             kind = "connected"
@@ -162,7 +164,7 @@ class GroupDriver:
             assert request.resume is not None
             secret = request.resume.secret
             kind = "resumed"
-        self._connect(member, link, request, kind == "resumed")
+        self._connect(member, link, request)
         self._greet(member, secret, kind, request, link.host, now)
         self._unkept = True
         with suppress(asyncio.QueueFull):  # if it is full the loop is awake anyway
@@ -203,19 +205,26 @@ class GroupDriver:
         """How many members have a link."""
         return len(self._connected)
 
-    def connected_at(self, block: str) -> int:
-        """How many members have a link from this address (``bounds.address``)."""
-        return self._connected.at(block)
+    @property
+    def members(self) -> int:
+        """How many members there are, those too that have no link and are not forgotten yet."""
+        return len(self._places)
 
-    def make_room(self, block: str) -> bool:
-        """Put out the oldest member at an address that has not answered an echo for long; False: there is none."""
-        now = self._clock()
-        member = self._connected.mute_at(block, now)
+    def members_at(self, block: str) -> int:
+        """How many of them were seen last at this address (``bounds.address``)."""
+        return self._places.at(block)
+
+    def make_room(self, block: str | None = None) -> bool:
+        """Forget the oldest member, at this address or at any, that answers no echo; False: there is none."""
+        member = self._places.mute(block)
         if member is None:
             return False
-        self._disconnect(member).cut("never answered, and its address has no more places")
-        self.log.add(now, "disconnected", member, {"reason": "never answered an echo"})
-        self.overlay.disconnected(member, now)
+        now = self._clock()
+        if member in self._connected:
+            self._disconnect(member).cut("never answered, and there are no more places")
+            self.log.add(now, "disconnected", member, {"reason": "never answered an echo"})
+        self.overlay.put_out(member, now)
+        self._free_places()
         self._unkept = True
         return True
 
@@ -325,6 +334,11 @@ class GroupDriver:
         for event in self.overlay.events():
             self.log.add(event.at, event.kind, event.member, event.details)
         self._to_measure += self.overlay.measurements_wanted()
+        self._free_places()
+
+    def _free_places(self) -> None:
+        for member in self.overlay.forgotten():
+            self._places.free(member)
 
     def _keep(self, now: float) -> bool:
         """Keep what must outlive a crash; False: another program has locked the database, so ask again soon."""
@@ -367,6 +381,10 @@ class GroupDriver:
             return None
         return resume.member
 
+    def takes_back(self, request: Subscribe) -> bool:
+        """Return whether this is a member that is not forgotten yet; its place is kept."""
+        return request.resume is not None and self.proves(request.resume) and self.overlay.returns(request)
+
     def proves(self, resume: Resume) -> bool:
         """Return whether this is the secret of the member that it says it is."""
         kept = self._secrets.get(resume.member)
@@ -379,12 +397,11 @@ class GroupDriver:
         self._store.drop_secrets(self.row.name, known)
         self._secrets = {member: secret for member, secret in self._secrets.items() if member in known}
 
-    def _connect(self, member: int, link: MemberLink, request: Subscribe, resumed: bool) -> None:
+    def _connect(self, member: int, link: MemberLink, request: Subscribe) -> None:
         if member in self._connected:
             self._disconnect(member).cut("replaced by a newer link")
-        echoes = EchoInbox()
-        echoes.answered = resumed  # it is not asked again
-        self._connected.add(member, LinkedMember(link, echoes, request.role, request.name, self._clock()))
+        echoes = self._places.take(member, link.block, request.role == "source")
+        self._connected.add(member, LinkedMember(link, echoes, request.role, request.name))
 
     def _disconnect(self, member: int) -> MemberLink:
         """Take a member's link away; being measured ends with it, and the overlay asks anew when the member is back."""
@@ -423,7 +440,7 @@ class GroupDriver:
         claims, secret = self.overlay.claims(member), self._secrets.get(member)
         if not claims or secret is None:
             return {}
-        return await self._callbacks.call(self.row.name, one.link.host, claims, secret)
+        return await self._callbacks.call(self.row.name, one.link.block, claims, secret)
 
     def _measuring_done(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and (error := task.exception()) is not None:

@@ -168,8 +168,9 @@ class Groups:
         """
         if name in self._groups or name in self._aside:
             raise ConfigError(f"group {name} exists already")
-        if len(self._groups) >= self._settings.groups_limit:
-            raise ConfigError(f"{len(self._groups)} groups exist; accepted: up to {self._settings.groups_limit}")
+        exist = len(self._groups) + len(self._aside)  # one that is set aside may come back
+        if exist >= self._settings.groups_limit:
+            raise ConfigError(f"{exist} groups exist; accepted: up to {self._settings.groups_limit}")
         token = new_token()
         now = self._clock()
         expires = None if token_ttl_s is None else now + token_ttl_s
@@ -241,9 +242,9 @@ class Groups:
             raise RefusedError("bad-message", f"a proxy says that this member is at {printable(link.host)[:64]!r}")
         try:
             self._authenticate(request, driver)
-            back = request.resume is not None and driver.proves(request.resume)
-            if not back and request.role != "source":  # there is one source at most, and its place is kept
-                with self._failing(running):
+            with self._failing(running):
+                # there is one source at most, and its place is kept as that of a member that comes back
+                if request.role != "source" and not driver.takes_back(request):
                     self._find_room(driver, link.block)
         except RefusedError as error:
             self._note_refusal(running, {"code": error.code, "name": request.name, "host": link.host})
@@ -252,13 +253,15 @@ class Groups:
             return driver, driver.subscribe(_with_hosts(request, link.host), link)
 
     def _find_room(self, driver: GroupDriver, block: str) -> None:
-        if driver.connected >= self._settings.members_limit:
-            raise RefusedError("full", f"group {driver.row.name} is full: {driver.connected} members")
-        here = driver.connected_at(block)
+        name, here = driver.row.name, driver.members_at(block)
         if here >= self._settings.most_at_one_address and not driver.make_room(block):
             raise RefusedError(
-                "full", f"group {driver.row.name} has {here} members at {printable(block)}, and takes no more there"
+                "full", f"group {name} has {here} members at {printable(block)}, and takes no more there"
             )
+        if driver.members >= self._settings.members_limit and not driver.make_room():
+            away = driver.members - driver.connected
+            also = f", {away} of them away for now" if away else ""
+            raise RefusedError("full", f"group {name} is full: {driver.members} members{also}")
 
     def _note_refusal(self, running: _Running, details: dict[str, Any]) -> None:
         # a refused subscriber has proved nothing: it must not fill the journal's disk, nor push out other events

@@ -5,7 +5,8 @@ claimed, and what follows (the overlay).
 
 Invariants: no address is called that means something on this host or link only, unless ``allow_local``; a name is
 resolved here, once, so that others are told the address that answered; each claim takes ``CALL_S`` at most, and each
-group and address has its share of ``AT_ONCE``. Nothing but the nonce is sent.
+group and address has its share of ``AT_ONCE``. Looking a name up cannot be broken off, so it keeps its share of
+``LOOKUPS_AT_ONCE`` until it ends, also when nobody waits for it any more. Nothing but the nonce is sent.
 """
 
 from __future__ import annotations
@@ -15,17 +16,19 @@ import hmac
 import secrets
 import socket
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from typing import Final, TypeAlias
 
 from overlaycast.coordinator.members.shares import Shares
 from overlaycast.wire.frames import DIGEST_SIZE, HEADER_SIZE, NONCE_SIZE, Challenge, encode
-from overlaycast.wire.hosts import is_local, plain
+from overlaycast.wire.hosts import is_literal, is_local, plain
 from overlaycast.wire.proof import proof_by_hash
 
 CALL_S: Final = 4.0
 CONNECT_S: Final = 1.5
 AT_ONCE: Final = 16
+LOOKUPS_AT_ONCE: Final = 4
+"""Names that are looked up at a time; asyncio has five threads or more for it."""
 MOST_ADDRESSES: Final = 4
 """Addresses of one name that are tried."""
 
@@ -39,24 +42,50 @@ class Callbacks:
     def __init__(self, allow_local: bool) -> None:
         self._allow_local = allow_local
         self._shares = Shares(AT_ONCE)
+        self._lookups = Shares(LOOKUPS_AT_ONCE)
+        self._looking_up: set[asyncio.Task[list[str]]] = set()
 
-    async def call(self, group: str, seen: str, claims: Sequence[tuple[str, int]], secret_hash: bytes) -> Answers:
-        """Return where the member that we see at ``seen``, and whose secret has this hash, has answered."""
-        async with self._shares.place(group, seen):
-            return {(host, port): await self._answering(host, port, secret_hash) for host, port in claims}
+    async def call(self, group: str, block: str, claims: Sequence[tuple[str, int]], secret_hash: bytes) -> Answers:
+        """Return where a member has answered whose secret has this hash.
 
-    async def _answering(self, host: str, port: int, secret_hash: bytes) -> tuple[str, int] | None:
+        Args:
+            group: the member's.
+            block: the address where we see it (``bounds.address``).
+            claims: hosts and ports.
+            secret_hash: what its answer is checked with.
+        """
+        async with self._shares.place(group, block):
+            return {(host, port): await self._answering(group, block, host, port, secret_hash) for host, port in claims}
+
+    async def _answering(
+        self, group: str, block: str, host: str, port: int, secret_hash: bytes
+    ) -> tuple[str, int] | None:
         with suppress(OSError, TimeoutError, ValueError):  # ValueError: no name that can be encoded
             async with asyncio.timeout(CALL_S):
-                for address in await self._resolved(host, port):
+                found = [plain(host)] if is_literal(host) else await self._look_up(group, block, host)
+                for address in [one for one in found if self._allow_local or not is_local(one)][:MOST_ADDRESSES]:
                     if await _answers(address, port, secret_hash):
                         return address, port
         return None
 
-    async def _resolved(self, host: str, port: int) -> list[str]:
-        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        addresses = dict.fromkeys(plain(str(address[0])) for *_, address in found)
-        return [one for one in addresses if self._allow_local or not is_local(one)][:MOST_ADDRESSES]
+    async def _look_up(self, group: str, block: str, host: str) -> list[str]:
+        async with AsyncExitStack() as turn:
+            await turn.enter_async_context(self._lookups.place(group, block))
+            task = asyncio.create_task(_resolved(host, turn.pop_all()))
+        self._looking_up.add(task)
+        task.add_done_callback(self._looked_up)
+        return await asyncio.shield(task)
+
+    def _looked_up(self, task: asyncio.Task[list[str]]) -> None:
+        self._looking_up.discard(task)
+        if not task.cancelled():
+            task.exception()  # whoever waits for it is told; if nobody does, nobody is
+
+
+async def _resolved(host: str, turn: AsyncExitStack) -> list[str]:
+    async with turn:
+        found = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(plain(str(address[0])) for *_, address in found))
 
 
 async def _answers(address: str, port: int, secret_hash: bytes) -> bool:

@@ -1,33 +1,27 @@
 """The control links of one group's members, by member id.
 
-Owns: one link per member, how many there are at each address, and what has crossed them all. Refuses: how a link ends,
-and what follows from it.
+Owns: one link per member, and what has crossed them all. Refuses: how a link ends, and what follows from it; and how
+many members there may be, for a member without a link takes a place too (``places``).
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final
 
 from overlaycast.coordinator.members.link import MemberLink, Traffic
 from overlaycast.coordinator.members.measure import EchoInbox
 from overlaycast.wire.messages import CoordinatorMessage
 
-MUTE_S: Final = 10.0
-"""A member that has answered no echo for so long leaves its place when its address has no more."""
-
 
 @dataclass(slots=True)
 class LinkedMember:
-    """A member's link, and the echo replies that measuring waits for. ``since``: seconds of the caller's clock."""
+    """A member's link, and the echo replies that measuring waits for."""
 
     link: MemberLink
     echoes: EchoInbox
     role: str
     name: str
-    since: float
 
 
 class MemberLinks:
@@ -35,7 +29,6 @@ class MemberLinks:
 
     def __init__(self) -> None:
         self._connected: dict[int, LinkedMember] = {}
-        self._blocks: Counter[str] = Counter()
         self._past = Traffic()
 
     def __len__(self) -> int:
@@ -52,10 +45,6 @@ class MemberLinks:
         """Yield all links."""
         return (one.link for one in self._connected.values())
 
-    def at(self, block: str) -> int:
-        """Return how many there are at an address (``bounds.address``)."""
-        return self._blocks[block]
-
     def named(self, name: str) -> list[int]:
         """Return the members of this name."""
         return [member for member, one in self._connected.items() if one.name == name]
@@ -64,25 +53,13 @@ class MemberLinks:
         """Whether a source is among them."""
         return any(one.role == "source" for one in self._connected.values())
 
-    def mute_at(self, block: str, now: float) -> int | None:
-        """Return the oldest member at an address that has not answered an echo for long; None: there is none."""
-        for member, one in self._connected.items():
-            mute = not one.echoes.answered and now - one.since >= MUTE_S
-            if mute and one.link.block == block and one.role != "source":
-                return member
-        return None
-
     def add(self, member: int, connected: LinkedMember) -> None:
         """Take a link; the member has none."""
         self._connected[member] = connected
-        self._blocks[connected.link.block] += 1
 
     def remove(self, member: int) -> MemberLink:
         """Forget a member's link, and return it."""
         link = self._connected.pop(member).link
-        self._blocks[link.block] -= 1
-        if not self._blocks[link.block]:
-            del self._blocks[link.block]
         _add(self._past, link.traffic)
         return link
 

@@ -58,7 +58,19 @@ class EchoInbox:
 
     def __init__(self) -> None:
         self._replies: asyncio.Queue[tuple[EchoReply, float]] = asyncio.Queue(_UNHEARD_REPLIES)
+        self._asked_at: float | None = None
         self.answered = False
+
+    def asked(self) -> None:
+        """The member is asked now."""
+        if self._asked_at is None:
+            self._asked_at = asyncio.get_running_loop().time()
+
+    def mute(self, seconds: float) -> bool:
+        """Whether it was asked so long ago or longer, and has never answered."""
+        if self.answered or self._asked_at is None:
+            return False
+        return asyncio.get_running_loop().time() - self._asked_at >= seconds
 
     def put(self, reply: EchoReply) -> None:
         """Take a reply, now. One that is too many was not asked for, and is dropped."""
@@ -125,6 +137,7 @@ async def _until(enough: Callable[[], bool], probe: EchoProbe, link: EchoLink, i
     """Go on with a probe until it is complete, or enough."""
     now = asyncio.get_running_loop().time
     while not enough() and (requests := probe.requests(now())):
+        inbox.asked()
         for request in requests:
             link.send(request)
         while not probe.receive(*await inbox.get()):

@@ -65,6 +65,12 @@ class Connection:
         self.admitted = True
         self._strangers.remove(self)
 
+    def dismiss(self) -> None:
+        """It is no member's any more: until it is gone it counts as a stranger's again."""
+        self.admitted = False
+        if self._transport is not None and self.block:
+            self._strangers.add(self)
+
     def close_soon(self) -> None:
         """All has been said: the other side has so long to read it, and to say so."""
         self._call_later(CLOSE_LIMIT, self.abort)

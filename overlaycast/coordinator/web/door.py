@@ -4,7 +4,7 @@ Owns: the order of things on one link: subscribe, be let in or refused, talk, be
 driver and the overlay), and which subscribers are let in (``groups``).
 
 Invariants: whichever of reading and writing ends first ends the other; a member that was let in is always reported as
-gone, once; until then a link counts as a stranger's (``connections``).
+gone, once; before and after that a link counts as a stranger's (``connections``).
 """
 
 from __future__ import annotations
@@ -74,6 +74,7 @@ class Door:
         except RemoteProtocolError as error:
             await _last_word(link, RefusedError("bad-message", str(error)))
         finally:
+            connection.dismiss()
             await driver.gone(member, link)
 
 

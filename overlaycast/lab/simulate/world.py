@@ -224,6 +224,7 @@ class World:
             self.tally.events[event.kind] += 1
             if event.kind == "improved" and event.member is not None:
                 self._improved[event.member] = self.now
+        self.overlay.forgotten()  # nobody is refused here, so places are not counted
         for ident in self.overlay.measurements_wanted():
             member = self.members.get(ident)
             if member is not None:

@@ -78,6 +78,8 @@ class Group:
     timers: Timers = field(default_factory=Timers)
     wanted: list[int] = field(default_factory=list)
     """Members that are to be measured."""
+    forgotten: list[int] = field(default_factory=list)
+    """Members that are none any more."""
     log: list[Event] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)
 
@@ -111,6 +113,7 @@ class Group:
         member.become(state)
         self.routers.leave(member)
         self.members.pop(member.id, None)
+        self.forgotten.append(member.id)
         for process in (self.start, self.watch, self.repair, self.improvement, self.orders):
             process.forget(member.id)
         if member in self.servers:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
@@ -95,6 +97,32 @@ async def test_whoever_else_answers_is_not_the_member(answer: Answer, monkeypatc
     monkeypatch.setattr(callback, "CONNECT_S", 0.3)
     async with listening(answer) as port:
         assert await called(True, ("127.0.0.1", port.port)) == {("127.0.0.1", port.port): None}
+
+
+async def test_a_name_is_looked_up_to_its_end_before_its_address_has_another_turn(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    looked_up, answer, known = [], threading.Event(), socket.getaddrinfo
+
+    def slow(host: str, *rest: object, **more: object) -> object:
+        looked_up.append(host)
+        if host == "slow.invalid":
+            answer.wait(60)
+        return known("127.0.0.1", *rest, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(socket, "getaddrinfo", slow)
+    async with listening(good) as port:
+        callbacks = Callbacks(True)
+        gone = asyncio.ensure_future(callbacks.call("g", "192.0.2.1", [("slow.invalid", 9)], hash_of(SECRET)))
+        await eventually(lambda: looked_up)
+        gone.cancel()
+        claims = [("quick.invalid", port.port)]
+        here = asyncio.ensure_future(callbacks.call("g", "192.0.2.1", claims, hash_of(SECRET)))
+        elsewhere = await callbacks.call("g", "192.0.2.2", [("other.invalid", port.port)], hash_of(SECRET))
+        assert looked_up == ["slow.invalid", "other.invalid"]
+        assert elsewhere == {("other.invalid", port.port): ("127.0.0.1", port.port)}
+        answer.set()
+        assert await here == {claims[0]: ("127.0.0.1", port.port)}
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "0.0.0.0", "::ffff:127.0.0.1", "::1"])

@@ -85,7 +85,8 @@ async def test_a_group_that_cannot_be_loaded_is_set_aside_and_the_others_start(
         db.execute(body, ("text", "{"))
         db.execute(body, ("json", "[]"))
         db.execute("UPDATE groups SET settings = '{}x' WHERE name = 'settings'")
-    async with start() as running, running.http() as http:
+    async with start(groups_limit=4) as running, running.http() as http:
+        assert (await http.post("/v1/groups", json={"name": "fifth"})).status_code == 409  # these count too
         said = [record.getMessage() for record in caplog.records if "set aside" in record.getMessage()]
         assert len(said) == 3
         assert all("\n" not in line for line in said)

@@ -22,7 +22,7 @@ from overlaycast.coordinator.web.newcomers import Newcomers
 from overlaycast.coordinator.web.serving import _PING_LIMIT_S
 from overlaycast.errors import ConfigError
 from overlaycast.settings import load
-from overlaycast.wire.messages import Assign, Refused, Welcome
+from overlaycast.wire.messages import Assign, EchoRequest, Refused, Welcome, decode_from_coordinator
 from tests.coordinator.conftest import Member, Running, Start, eventually, member_link, subscription
 
 SIZES = st.sampled_from([0, 1, 125, 126, 127, 65535, 65536, 70000])
@@ -113,7 +113,7 @@ async def test_strangers_that_are_put_out_are_gone_at_once_though_they_answer_no
             await asyncio.sleep(0.005)
         began = time.monotonic()
         await eventually(lambda: descriptors() - before <= len(idle) + 4)
-        assert time.monotonic() - began < _PING_LIMIT_S  # what else would end some of them
+        assert time.monotonic() - began < _PING_LIMIT_S / 2  # after that, something else would end them
         token = await running.create()
         async with member_link(running) as anna:
             await anna.say(subscription(token))
@@ -178,22 +178,155 @@ async def test_who_never_answers_makes_room_at_an_address_that_has_no_more(
 ) -> None:
     async with start(members_per_address=2) as running, contextlib.AsyncExitStack() as stack:
         token = await running.create()
-        monkeypatch.setattr("overlaycast.coordinator.members.links.MUTE_S", 3600.0)
+        monkeypatch.setattr("overlaycast.coordinator.members.places.MUTE_S", 3600.0)
         mute, good, more, late = [await stack.enter_async_context(member_link(running)) for _ in range(4)]
         await good.say(subscription(token, name="good"))
         assert isinstance(await good.hear(), Welcome)
         assert isinstance(await good.hear(), Assign)
         await mute.say(subscription(token, name="mute"))
-        await eventually(lambda: running.groups.get("demo").connected == 2)
+        await unanswered(mute)
         await more.say(subscription(token, name="more"))
         assert isinstance(await more.hear(), Refused)  # it may still answer
-        monkeypatch.setattr("overlaycast.coordinator.members.links.MUTE_S", 0.0)
+        monkeypatch.setattr("overlaycast.coordinator.members.places.MUTE_S", 0.0)
         await late.say(subscription(token, name="late"))
         assert isinstance(await late.hear(), Welcome)
         await asyncio.wait_for(mute.socket.wait_closed(), 60)
         assert "never answered" in str(mute.socket.close_reason)
         assert good.socket.close_code is None
         await eventually(lambda: running.groups.get("demo").connected == 2)
+
+
+async def unanswered(member: Member) -> Welcome:
+    """Return a member's welcome when it is asked for an echo, which it does not answer."""
+    welcome = await member.hear()
+    assert isinstance(welcome, Welcome)
+    async with asyncio.timeout(60):
+        assert isinstance(decode_from_coordinator(await member.socket.recv()), EchoRequest)
+    return welcome
+
+
+async def come_and_go(running: Running, token: str, **changes: object) -> Welcome:
+    async with member_link(running) as one:
+        await one.say(subscription(token, **changes))
+        welcome = await one.hear()
+        assert isinstance(welcome, Welcome)
+        assert isinstance(await one.hear(), Assign)
+    await eventually(lambda: running.groups.get("demo").connected == 0)
+    return welcome
+
+
+async def ask(running: Running, token: str, **changes: object) -> Welcome | Refused:
+    async with member_link(running) as one:
+        await one.say(subscription(token, **changes))
+        answer = await one.hear()
+    assert isinstance(answer, Welcome | Refused)
+    await eventually(lambda: running.groups.get("demo").connected == 0)
+    return answer
+
+
+def forget(running: Running, member: int) -> None:
+    running.overlay().forget(member)
+    running.groups.get("demo")._collect()
+
+
+def resume_of(welcome: Welcome) -> dict[str, object]:
+    return {"member": welcome.member, "secret": welcome.secret, "epoch": 0, "rank": 0, "next_seq": 0}
+
+
+@pytest.mark.parametrize("limits", [{"members_limit": 2, "members_per_address": 9}, {"members_per_address": 2}])
+async def test_a_member_that_is_away_keeps_its_place_until_it_is_forgotten(
+    start: Start, limits: dict[str, int]
+) -> None:
+    async with start(**limits) as running:
+        token = await running.create()
+        anna = await come_and_go(running, token, name="anna")
+        await come_and_go(running, token, name="bert")
+        refused = await ask(running, token, name="cleo")
+        assert isinstance(refused, Refused)
+        assert refused.code == "full"
+        assert ("2 of them away" in refused.reason) is ("members_limit" in limits)
+        assert isinstance(await ask(running, token, name="source", role="source"), Welcome)
+        again = await ask(running, token, name="anna", resume=resume_of(anna))
+        assert isinstance(again, Welcome)
+        assert again.member == anna.member
+        for member in (1, 2, 3):
+            forget(running, member)
+        assert running.groups.get("demo").members == 0
+        assert isinstance(await ask(running, token, name="cleo"), Welcome)
+
+
+async def test_a_secret_opens_no_place_but_its_members_own(start: Start) -> None:
+    async with start(members_per_address=1) as running:
+        token = await running.create()
+        anna = await come_and_go(running, token, name="anna")
+        other = await ask(running, token, name="somebody-else", resume=resume_of(anna))
+        assert isinstance(other, Refused)
+        forget(running, anna.member)
+        await come_and_go(running, token, name="bert")
+        late = await ask(running, token, name="anna", resume=resume_of(anna))
+        assert isinstance(late, Refused)
+
+
+async def test_places_outlive_a_restart(start: Start) -> None:
+    async with start(members_per_address=1) as running:
+        token = await running.create()
+        anna = await come_and_go(running, token, name="anna")
+    async with start(members_per_address=1) as running:
+        assert running.groups.get("demo").members == 1
+        assert isinstance(await ask(running, token, name="bert"), Refused)
+        assert isinstance(await ask(running, token, name="anna", resume=resume_of(anna)), Welcome)
+
+
+@pytest.mark.parametrize("limits", [{"members_limit": 2, "members_per_address": 9}, {"members_per_address": 2}])
+async def test_who_never_answered_is_forgotten_when_its_place_is_needed_though_it_is_away(
+    start: Start, limits: dict[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("overlaycast.coordinator.members.places.MUTE_S", 0.0)
+    async with start(**limits) as running:
+        token = await running.create()
+        await come_and_go(running, token, name="anna")
+        async with member_link(running) as mute:
+            await mute.say(subscription(token, name="mute"))
+            welcome = await unanswered(mute)
+        await eventually(lambda: running.groups.get("demo").connected == 0)
+        assert isinstance(await ask(running, token, name="bert"), Welcome)
+        assert welcome.member not in running.overlay().records
+        assert running.groups.get("demo").members == 2
+
+
+async def test_who_was_not_asked_yet_is_not_mute(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("overlaycast.coordinator.members.places.MUTE_S", 0.0)
+    monkeypatch.setattr("overlaycast.coordinator.members.measure._LIMIT", 3600.0)
+    async with start(members_limit=1, measure_at_once=1) as running:
+        other, token = await running.create("other"), await running.create()
+        async with member_link(running) as asked, member_link(running) as waits, member_link(running) as late:
+            await asked.say(subscription(other, group="other"))
+            await unanswered(asked)
+            await waits.say(subscription(token, name="waits"))
+            assert isinstance(await waits.hear(), Welcome)
+            await late.say(subscription(token, name="late"))
+            assert isinstance(await late.hear(), Refused)
+
+
+async def test_a_link_that_was_a_members_is_a_strangers_until_it_is_gone(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("overlaycast.coordinator.web.connections.CLOSE_LIMIT", 3600.0)
+    async with start(newcomers_per_address=4) as running, contextlib.AsyncExitStack() as stack:
+        token = await running.create()
+        anna = await come_and_go(running, token, name="anna")
+        before, held = descriptors(), []
+        for _ in range(20):
+            one = await stack.enter_async_context(member_link(running))
+            await one.say(subscription(token, name="anna", resume=resume_of(anna)))
+            assert isinstance(await one.hear(), Welcome)
+            one.socket.transport.pause_reading()  # it does not answer the end of its link
+            held.append(one)
+        began = time.monotonic()
+        await eventually(lambda: descriptors() - before <= len(held) + 5)
+        assert time.monotonic() - began < _PING_LIMIT_S / 2  # after that, something else would end them
+        for one in held:
+            one.socket.transport.abort()
 
 
 @contextlib.asynccontextmanager
