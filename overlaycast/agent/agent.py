@@ -24,8 +24,10 @@ from overlaycast.agent.departure import within
 from overlaycast.agent.hops.permission import Permission
 from overlaycast.agent.node import Node, Setup
 from overlaycast.agent.parts import Membership
+from overlaycast.agent.standing import NOT_ADMITTED
 from overlaycast.agent.subscription import subscription
 from overlaycast.errors import LocalProtocolError, OverlaycastError, in_one_line
+from overlaycast.notify import Service, Standing
 from overlaycast.wire.journal import Entry, Failure, Started, Welcomed
 from overlaycast.wire.messages import CoordinatorMessage, MemberMessage, Subscribe, Welcome
 
@@ -51,6 +53,7 @@ class Agent:
         self._outcome: asyncio.Future[int] = self._loop.create_future()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._console = Console(setup.options.name)
+        self._service = Service()
         self._permission = Permission(setup.options.allow_local, self.say)
         self._control = ControlLink(setup.options.coordinator, self._subscription, self._heard, self.say, self._rng)
 
@@ -64,6 +67,7 @@ class Agent:
         options = self._options
         self.journal(Started(pid=os.getpid(), role=self._setup.role, name=options.name, group=options.group))
         self.spawn(self._control.run())
+        self.spawn(self._service.follow(self._standing))
         try:
             return await self._outcome
         except OverlaycastError as error:
@@ -74,6 +78,7 @@ class Agent:
 
     def _asked(self, number: int) -> None:
         """A signal: before the welcome there is nothing to leave."""
+        self._service.stopping(f"told to go ({signal.Signals(number).name}), leaves")
         if self._node is None:
             self.finish(128 + number)  # as a shell says that a signal ended it
         else:
@@ -118,7 +123,11 @@ class Agent:
             print(f"overlaycast: {line}", file=sys.stderr)
         self._outcome.set_result(code)
 
+    def _standing(self) -> Standing:
+        return NOT_ADMITTED if self._node is None else self._node.standing()
+
     async def _close(self) -> None:
+        self._service.stopping("ends")
         await within(FLUSH_S, self._control.flushed())
         if self._node:
             self._node.close()

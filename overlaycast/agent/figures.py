@@ -158,6 +158,11 @@ class Figures:
         self._fed_by = parent
         self._program.say(f"fed by {self.named(parent)}")
 
+    @property
+    def feeder(self) -> str | None:
+        """The name of the member from which the last record came; None: none has come yet."""
+        return None if self._fed_by is None else self.named(self._fed_by)
+
     def failed(self) -> None:
         """Say what of links has failed, of each kind when it begins and then once a minute."""
         for told in self._failures.due(self._time()):

@@ -38,8 +38,10 @@ from overlaycast.agent.records.arrival import Arrival
 from overlaycast.agent.records.chunks import cut
 from overlaycast.agent.records.ring import Ring
 from overlaycast.agent.records.slab import SLAB_BYTES
+from overlaycast.agent.standing import standing
 from overlaycast.errors import ConfigError, LocalProtocolError
 from overlaycast.journal import MemberJournal
+from overlaycast.notify import Standing
 from overlaycast.wire.frames import BACK, EDGE, OLDEST
 from overlaycast.wire.group import GroupSettings
 from overlaycast.wire.journal import Assigned, Entry
@@ -309,6 +311,11 @@ class Node:
         self._figures.report(asks=True)
 
     # --- life --------------------------------------------------------------------------------------------------
+
+    def standing(self) -> Standing:
+        """Return where we stand, for the service manager."""
+        figures, feeding = self._figures, self._parts.downstream.feeding
+        return standing(self._setup.role, figures.state, figures.feeder, feeding, self._program.connected)
 
     def _output_failed(self, reason: str) -> None:
         self.departure.output_failed(reason)

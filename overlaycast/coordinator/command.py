@@ -1,6 +1,7 @@
 """``overlaycast coordinator``: from options to a serving process, and to its end.
 
-Owns: the order of start and stop, and the one line that says where it listens. Refuses: the work itself.
+Owns: the order of start and stop, the one line that says where it listens, and what the service manager is told.
+Refuses: the work itself.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from overlaycast.coordinator.web.listeners import listen_local, listen_tcp
 from overlaycast.descriptors import most_descriptors
 from overlaycast.discovery.tracer import need_raw_sockets
 from overlaycast.errors import MissingError, OverlaycastError
+from overlaycast.notify import Service
 from overlaycast.settings import Endpoint, load
 from overlaycast.streams import patient_stderr
 
@@ -76,11 +78,14 @@ def _serve(settings: CoordinatorSettings, folder: StateFolder) -> int:
 
 async def _run(settings: CoordinatorSettings, folder: StateFolder, sockets: list[socket.socket]) -> int:
     # imported after all bad input has been reported: they take seconds
+    from overlaycast.coordinator.groups.groups import Groups
     from overlaycast.coordinator.groups.overlays import Overlays
+    from overlaycast.coordinator.groups.standing import standing
     from overlaycast.coordinator.web.app import create_app
     from overlaycast.coordinator.web.serving import make_server
 
     failures: list[BaseException] = []
+    service = Service()
 
     def fail(error: BaseException) -> None:
         # what the world did (a full disk) is one line; what we did wrong says where
@@ -90,16 +95,25 @@ async def _run(settings: CoordinatorSettings, folder: StateFolder, sockets: list
         server.should_exit = True
 
     app = create_app(settings, folder, Overlays(settings.local_members), fail)
-    server = make_server(app, settings, app.state.groups.stop_listening)
-    host, port = sockets[0].getsockname()[:2]
+    groups: Groups = app.state.groups
+
+    def closing() -> None:
+        service.stopping("told to go, closes its links")
+        groups.stop_listening()
+
+    server = make_server(app, settings, closing)
+    where = Endpoint(*sockets[0].getsockname()[:2])
     print(
-        f"coordinator: listening on {Endpoint(host, port)} and {folder.socket}; "
+        f"coordinator: listening on {where} and {folder.socket}; "
         f"admin token in {folder.token_file}; traceroute {'on' if settings.trace else 'off'}",
         file=sys.stderr,
         flush=True,
     )
+    following = asyncio.create_task(service.follow(lambda: standing(groups.all(), where, server.started)))
     try:
         await server.serve(sockets=sockets)
     except SystemExit:  # uvicorn's way to say that the application did not start; it has said why
         return 1
+    finally:
+        following.cancel()
     return 1 if failures else 0
