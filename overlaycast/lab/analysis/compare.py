@@ -141,6 +141,7 @@ def compare(runs: Sequence[StoredRun]) -> Comparison:
             if asked != found:
                 raise ConfigError(f"compare: {field} differs: {asked!r} and {found!r}")
     links = _links(runs)
+    empty = {run.system: _empty_sites(run) for run in runs}
     return Comparison(
         experiment=first.experiment,
         title=first.title,
@@ -148,23 +149,22 @@ def compare(runs: Sequence[StoredRun]) -> Comparison:
         topology=first.topology,
         seed=first.seed,
         faults=max(len(run.result.faults) for run in runs),
-        systems=tuple(_figures(run, links) for run in runs),
+        systems=tuple(_figures(run, links, empty[run.system]) for run in runs),
         links=links,
         sites=_sites(links, runs),
-        empty_sites={run.system: _empty_sites(run) for run in runs},
+        empty_sites=empty,
         latencies={run.system: _latencies(run) for run in runs},
         notes=tuple(f"{run.system}: {note}" for run in runs for note in run.result.notes),
     )
 
 
-def _figures(run: StoredRun, links: Sequence[Copies]) -> Figures:
+def _figures(run: StoredRun, links: Sequence[Copies], empty: Sequence[str]) -> Figures:
     receivers = run.result.survivors()
     expected = sum(one.expected for one in receivers)
     shares = _in_time(run)
     rate = _rate_mbit(run)
     name = run.system
     copies = [link.by_system.get(name, 0.0) for link in links]
-    empty = _empty_sites(run)
     into_sites = [link.by_system.get(name, 0.0) for link in links if link.site and link.site not in empty]
     p99 = [one.latency_ms.p99 for one in receivers if one.latency_ms.p99 is not None]
     p50 = [one.latency_ms.p50 for one in receivers if one.latency_ms.p50 is not None]
