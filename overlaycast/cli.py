@@ -1,4 +1,5 @@
-"""The one entry point, ``overlaycast COMMAND …``: finds the command's package and imports only that.
+"""The one entry point, ``overlaycast COMMAND …``: finds the command's package and imports only that. The installed
+command comes here by way of ``start``.
 
 Owns: the list of commands. An error becomes one line on stderr and an exit code (``errors``); README.md lists them.
 The coordinator and members run until SIGINT or SIGTERM, and return 0 if they could end properly (``agent.departure``).
@@ -13,8 +14,8 @@ from overlaycast import __version__
 from overlaycast.descriptors import out_of_descriptors_is_one_line
 from overlaycast.dispatch import Command, dispatch, imported
 from overlaycast.errors import exit_code
+from overlaycast.hiding import hide_token
 from overlaycast.streams import careful_stdout, reserve
-from overlaycast.tokens import hide_token
 
 ABOUT: Final = """\
 Application-layer multicast by client forwarding. 'overlaycast --version' prints the version."""

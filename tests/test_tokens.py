@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,9 @@ import pytest
 from overlaycast.agent.options import JoinOptions, NodeOptions, RelayOptions, SendOptions
 from overlaycast.cli import main
 from overlaycast.errors import ConfigError
+from overlaycast.hiding import without_token
 from overlaycast.settings import load
-from overlaycast.tokens import parse_token, read_token, without_token
+from overlaycast.tokens import parse_token, read_token
 from overlaycast.wire.group import GroupSettings
 from overlaycast.wire.messages import Resume, Subscribe, Welcome
 from overlaycast.wire.views import CreatedView
@@ -116,6 +118,25 @@ def test_a_running_member_does_not_show_its_token(monkeypatch: pytest.MonkeyPatc
             member.terminate()
     assert b"secret" not in shown
     assert shown.split(b"\0")[1:4] == [b"-m", b"overlaycast.cli", b"join"]
+
+
+def test_it_is_hidden_before_anything_else_is_imported() -> None:
+    """What is shown until then is shown for as short a time as Python itself allows."""
+    code = (
+        "import os, sys; before = {*sys.modules}\n"
+        "os.execv = lambda *what: (print(what[1][-3:], *sorted({*sys.modules} - before)), sys.exit())\n"
+        "sys.orig_argv = sys.argv = ['overlaycast', 'join', 'g', '--token', 't', '--output', 'x']\n"
+        "from overlaycast.start import main; main()"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, check=True, timeout=60)
+    kept, _, imported = ran.stdout.partition("] ")
+    assert kept == "['g', '--output', 'x'"
+    assert imported.split() == ["__future__", "overlaycast", "overlaycast.hiding", "overlaycast.start"]
+
+
+def test_the_installed_command_begins_there() -> None:
+    project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]
+    assert project["scripts"] == {"overlaycast": "overlaycast.start:main"}
 
 
 TOKEN = "kJ0b-Qm3xYz_81uVtWsR4nPaLdEfGhIj"
