@@ -19,6 +19,11 @@ class Losses:
         self._parents = parents
         self._succession = succession
         self._hearing = hearing
+        self._slept = False
+
+    def slept(self) -> None:
+        """We did not run for long: the first gap that follows is no loss before others were asked."""
+        self._slept = True
 
     def lost(self, number: int, reason: Reason, now: float) -> None:
         """A link is closed, could not be opened, or was refused: the driver has nothing more to close."""
@@ -76,12 +81,17 @@ class Losses:
     def may_skip(self, number: int) -> bool:
         """May the records be lost that lie between our next one and the first that this link offers?"""
         link = self._parents.links.get(number)
-        return link is not None and (link.takes_loss or (link is self._parents.current and link.brings))
+        return link is not None and (link.takes_loss or (link is self._parents.current and self._vouches(link)))
+
+    def _vouches(self, link: Link) -> bool:
+        """Is what it brings reason enough to believe that the gap is of our own making?"""
+        return link.brings and not self._slept
 
     def _current_has_gap(self, link: Link, now: float) -> None:
         """The parent does not have our next record. Unless it was we who fell behind, others are asked for it."""
-        if link.brings or link.takes_loss:
+        if link.takes_loss or self._vouches(link):
             self._parents.start(link, oldest=True)
             return
+        self._slept = False
         self._parents.current, link.phase = None, Phase.ASKED
         self._succession.begin_outage("gone", now, parent=link.peer.member, heard=link.heard)

@@ -22,7 +22,8 @@ Rules
 8. A heartbeat that claims records which have not come says nothing: whoever has records sends them first.
 9. A loss is taken only from a parent that has brought us new records since it was last silent, or when all others were
    asked for what is missing, those that did not answer twice. A parent that has no records yet counts as one that has
-   lost what we need, and no loss is taken from it.
+   lost what we need, and no loss is taken from it. After a sleep of our own the first loss is asked of others, whatever
+   the parent has brought: who was silent meanwhile, and who still holds what we missed, we cannot know.
 """
 
 from __future__ import annotations
@@ -58,6 +59,8 @@ LATE: Final = 0.02
 """A timer so late means that we were not running ourselves; what others did meanwhile we cannot know."""
 GRACE: Final = 0.01
 """Seconds in which, after that, what they said meanwhile can be read."""
+SLEPT_S: Final = 1.0
+"""A timer so late means that we slept for long enough to have missed what others still hold."""
 
 
 class Upstream:
@@ -238,6 +241,8 @@ class Upstream:
     def woke_late(self, seconds: float, now: float) -> None:
         """A timer of the driver's fired so much too late, which tells how busy this machine is."""
         self._succession.limit.late(seconds, now)
+        if seconds >= SLEPT_S:
+            self._losses.slept()
 
     def tick(self, now: float) -> None:
         """Do what is due."""

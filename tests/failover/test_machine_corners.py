@@ -295,6 +295,25 @@ def test_the_parent_itself_is_asked_for_its_oldest() -> None:
     assert driver.do() == [SendStart(driver.links[P], oldest=True)]
 
 
+@pytest.mark.parametrize(("slept_s", "asked"), [(0.9, False), (1.0, True)])
+def test_after_a_sleep_of_our_own_the_first_loss_is_asked_of_others(slept_s: float, asked: bool) -> None:
+    driver = Driver()
+    driver.streaming()
+    machine, link = driver.machine, driver.links[P]
+    machine.woke_late(slept_s, slept_s)
+    machine.data(link, True, slept_s, 1000)  # what it had sent before it was silent itself
+    assert machine.may_skip(link) is not asked
+    machine.refused(link, RefuseCode.GONE, 70, slept_s)
+    assert (SendStart(driver.links[S], False) in driver.do()) is asked
+    if asked:
+        machine.refused(driver.links[S], RefuseCode.GONE, 80, slept_s)
+        assert SendStart(link, True) in driver.do()
+        assert machine.may_skip(link)
+        machine.data(link, True, slept_s, 1000)
+    machine.refused(link, RefuseCode.GONE, 90, slept_s + 0.01)  # the next one is of our own making
+    assert SendStart(link, True) in driver.do()
+
+
 def test_a_healthy_parent_is_not_left_for_a_loss() -> None:
     driver = Driver()
     driver.streaming()

@@ -98,8 +98,11 @@ AN_OLD_ANSWER = (1291,)
 """A standby was chosen to lose least by what it had held a second before."""
 NOTHING_BROUGHT = (1502,)
 """A parent had brought no record since it was our parent, and skipped ahead."""
+WE_WERE_FROZEN = (1969,)
+"""A member thawed, below a parent that had thawed as well, and skipped what one that was cut off still had."""
 SEEDS = (
     *range(20),
+    *WE_WERE_FROZEN,
     *TURNED_TO_NEWCOMERS,
     *STALLED_WITH_RECORDS,
     *PERMITTED_AN_EMPTY_ONE,

@@ -65,6 +65,7 @@ class Node(ABC):
         self.world = world
         self.ident, self.seat, self.role = ident, seat, role
         self.alive, self.frozen, self.mute = True, False, False
+        self._frozen_at = 0.0
         self.death: Death = "reset"
         self.cut_at: float | None = None
         self.lost = 0
@@ -292,7 +293,7 @@ class Node(ABC):
         if self.alive and not self.frozen:
             for hop in list(self._feeds):
                 self.feeds(hop, False)
-            self.frozen = True
+            self.frozen, self._frozen_at = True, self.now
             self.downlink.settle()
 
     def thaw(self) -> None:
@@ -300,6 +301,7 @@ class Node(ABC):
         if not self.alive or not self.frozen:
             return
         self.frozen = False
+        self.uplink.machine.woke_late(self.now - self._frozen_at, self.now)
         for hop in [*self.uplink.hops.values(), *self.downlink.hops]:
             hop.settle()
         self.downlink.settle()
