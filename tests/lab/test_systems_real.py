@@ -230,7 +230,7 @@ def test_a_capture_costs_no_run_whatever_goes_wrong(tmp_path: Path, action: str)
     text = SMALL.replace("seconds: 4", "seconds: 6").split("expect:")[0]
     timeline = f"timeline: [{{at_s: 2, action: {action}, {FAULTS[action]}}}]\n"
     file, out = tmp_path / "faulty.yaml", tmp_path / "out"
-    file.write_text(f"{text}{timeline}expect: [{{metric: troubles, op: '>=', limit: 0}}]\n")
+    file.write_text(f"{text}{timeline}expect: [{{metric: troubles, op: '<', limit: 99}}]\n")
     words = [*LAB, "run", str(file), "--out", str(out), "--capture"]
     done = run_until_valid(words, out, cwd=tmp_path, timeout=240)
     assert done.returncode == 0, done.stderr

@@ -87,7 +87,9 @@ def check_faults(document: PlacedYaml, experiment: Experiment, cast: Cast, topol
     Raises:
         MistakesError: all complaints, each by file, line and field.
     """
-    wrong = [document.error(*one) for one in (*_targets(experiment, cast, topology), *_expected(experiment, cast))]
+    wrong = [
+        document.error(*one) for one in (*_targets(experiment, cast, topology), *_expected(experiment, cast, topology))
+    ]
     if wrong:
         raise MistakesError(wrong)
 
@@ -105,17 +107,14 @@ def _targets(experiment: Experiment, cast: Cast, topology: Topology) -> Iterator
         yield ("timeline", clash[0], "target"), clash[1]
 
 
-def _expected(experiment: Experiment, cast: Cast) -> Iterator[tuple[Field, str]]:
-    most = {
-        **dict.fromkeys(ranges.OF_RECEIVERS, len(cast.peers)),
-        "fed_by_backup": len(cast.backups),
-        "moved": len(cast.members) - 1,
-    }
+def _expected(experiment: Experiment, cast: Cast, topology: Topology) -> Iterator[tuple[Field, str]]:
+    symmetric = all(link.ab.delay_ms == link.ba.delay_ms for link in topology.links)
+    here = ranges.in_experiment(len(cast.peers), len(cast.backups), symmetric)
     for index, one in enumerate(experiment.expect):
-        if one.metric in most and not ranges.impossible(one.metric, one.op, one.limit):
-            impossible = ranges.impossible(one.metric, one.op, one.limit, most[one.metric])
-            if impossible:
-                yield ("expect", index, "limit"), impossible
+        if ranges.pointless(one.metric, one.op, one.limit):
+            continue  # that is told without knowing the members
+        if why := ranges.pointless(one.metric, one.op, one.limit, here.get(one.metric)):
+            yield ("expect", index, "limit"), why
 
 
 def unmeasured(document: PlacedYaml, experiment: Experiment) -> list[ConfigError]:

@@ -221,8 +221,8 @@ def _complaints(experiment: Experiment, left_out: Container[str]) -> Iterator[tu
         if fault.id is not None and names.count(fault.id) > 1:
             yield ("timeline", index, "id"), f"{fault.id!r} is there twice; ids must be unique"
     for index, expectation in enumerate(experiment.expect):
-        if impossible := ranges.impossible(expectation.metric, expectation.op, expectation.limit):
-            yield ("expect", index, "limit"), impossible
+        if why := ranges.pointless(expectation.metric, expectation.op, expectation.limit):
+            yield ("expect", index, "limit"), why
         if expectation.fault is not None and expectation.fault not in names and "timeline" not in left_out:
             accepted = ", ".join(names) or "none, the timeline is empty"
             yield ("expect", index, "fault"), f"no fault {expectation.fault!r}; accepted: {accepted}"

@@ -94,7 +94,7 @@ def _inbound(result: Result, _: tuple[FaultSeen, ...]) -> Value:
 
 
 def _inbound_by_tree(result: Result, _: tuple[FaultSeen, ...]) -> Value:
-    return _largest(site.inbound_by_tree for site in result.sites)
+    return _largest(site.inbound_by_tree for site in result.sites) or None  # 0: nobody was in the tree yet
 
 
 def _inbound_after(_: Result, faults: tuple[FaultSeen, ...]) -> Value:
@@ -219,7 +219,7 @@ METRICS: Final[dict[str, Metric]] = {
     "multicast_blocked": Metric(
         "no router forwards IP multicast, tested before the run", "", lambda result, _: result.multicast_blocked
     ),
-    "depth": Metric("hops from the source to the farthest member", "hops", lambda result, _: result.tree.depth),
+    "depth": Metric("hops from the source to the farthest member", "hops", lambda result, _: result.tree.depth or None),
     "stretch_mean": Metric("delay along the tree ÷ direct delay, mean", "", lambda result, _: result.tree.stretch.mean),
     "stretch_p95": Metric(
         "delay along the tree ÷ direct delay, 95th percentile", "", lambda result, _: result.tree.stretch.p95

@@ -1,10 +1,13 @@
-"""All mistakes of a file are told at once, each with its line; expectations that nothing can meet are mistakes."""
+"""All mistakes of a file are told at once, each with its line; expectations that nothing or all meets are mistakes."""
 
 from __future__ import annotations
 
+from operator import eq, ge, gt, le, lt, ne
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from overlaycast.errors import ConfigError, each
 from overlaycast.lab.commands.lab import main
@@ -17,7 +20,7 @@ HEAD = f"""\
 name: x
 topology: {{file: {ROOT}/topologies/figure_2a.py}}
 stream: {{kind: synthetic, seconds: 6, rate_mbit: 2}}
-members: {{peers: [202a, 202b]}}
+members: {{peers: [202a, 202b], backups: []}}
 """
 GOOD = "expect: [{metric: lost, op: '==', limit: 0}]\n"
 
@@ -107,7 +110,17 @@ def test_faults_of_a_timeline_with_mistakes_are_not_missed(tmp_path: Path) -> No
         "{metric: links_by_call, op: '>', limit: 2}",
         "{metric: media_readable, op: '==', limit: true}",
         "{metric: recovered_ms, op: '<=', limit: 100}",
-        "{metric: moved, op: '<=', limit: 2}",
+        "{metric: moved, op: '<=', limit: 1}",
+        "{metric: depth, op: '<', limit: 1}",
+        "{metric: depth, op: '==', limit: 0}",
+        "{metric: depth, op: '>', limit: 2}",
+        "{metric: inbound_copies_by_tree, op: '<', limit: 1}",
+        "{metric: inbound_copies_by_tree, op: '>=', limit: 3}",
+        "{metric: primaries, op: '>', limit: 2}",
+        "{metric: fed_as_planned, op: '==', limit: 2}",
+        "{metric: stretch_mean, op: '<', limit: 1}",
+        "{metric: multicast_blocked, op: '==', limit: 0.5}",
+        "{metric: startup_ms, op: '<', limit: 0}",
         "{metric: back_ms, op: '<=', limit: 100}",
         "{metric: reason_given, op: '==', limit: true}",
     ],
@@ -116,6 +129,59 @@ def test_what_nothing_can_meet_is_a_mistake(tmp_path: Path, expectation: str) ->
     [line] = told(tmp_path, HEAD + f"expect:\n  - {expectation}\n")
     assert line.startswith("6: expect[0].")
     assert "never" in line
+
+
+@pytest.mark.parametrize(
+    "expectation",
+    [
+        "{metric: lost, op: '>=', limit: 0}",
+        "{metric: lost, op: '!=', limit: 0.5}",
+        "{metric: lost, op: '>', limit: -1}",
+        "{metric: depth, op: '>=', limit: 1}",
+        "{metric: depth, op: '<=', limit: 2}",
+        "{metric: damaged, op: '<=', limit: 2}",
+        "{metric: receivers_finished, op: '<=', limit: 1}",
+        "{metric: sha256_ok, op: '>=', limit: false}",
+        "{metric: sha256_ok, op: '!=', limit: 2}",
+        "{metric: troubles, op: '>=', limit: 0}",
+        "{metric: stretch_p95, op: '>=', limit: 1}",
+    ],
+)
+def test_what_everything_meets_is_a_mistake(tmp_path: Path, expectation: str) -> None:
+    [line] = told(tmp_path, HEAD + f"expect:\n  - {expectation}\n")
+    assert line.startswith("6: expect[0].limit")
+    assert "says nothing, for every value meets it" in line
+
+
+@given(
+    least=st.integers(0, 3),
+    more=st.integers(0, 3),
+    whole=st.booleans(),
+    limit=st.sampled_from([-1, 0, 0.5, 1, 1.5, 2, 3, 4.5, 6, 7]),
+    op=st.sampled_from(["==", "!=", "<", "<=", ">", ">="]),
+)
+def test_a_range_meets_what_one_of_its_values_meets(least: int, more: int, whole: bool, limit: float, op: str) -> None:
+    steps = 1 if whole else 4  # quarters: no limit lies between two of them
+    values = [least + step / steps for step in range(more * steps + 1)]
+    compare = {"==": eq, "!=": ne, "<": lt, "<=": le, ">": gt, ">=": ge}[op]
+    assert ranges.Range(least, least + more, whole).meets(op, limit) is any(compare(one, limit) for one in values)
+
+
+def test_a_backup_server_feeds_as_many_as_there_are(tmp_path: Path) -> None:
+    with_one = HEAD.replace("202b], backups: []", "202b, 202d], backups: [backup]")
+    text = "timeline: [{at_s: 1, action: kill, target: 202a}]\n"
+    for limit, lines in ((3, 0), (4, 0), (5, 1)):
+        wanted = f"expect: [{{metric: fed_by_backup, op: '>=', limit: {limit}}}]\n"
+        assert len(told(tmp_path, with_one + text + wanted)) == lines
+    assert len(told(tmp_path, HEAD + text + "expect: [{metric: fed_by_backup, op: '>', limit: 0}]\n")) == 1
+
+
+def test_every_metric_has_its_range() -> None:
+    for metric in METRICS:
+        values = ranges.values_of(metric)
+        assert ranges.pointless(metric, "<", values.least)
+        assert ranges.pointless(metric, ">=", values.least)
+        assert not ranges.pointless(metric, "==", values.least)
 
 
 def test_what_something_can_meet_is_none(tmp_path: Path) -> None:
@@ -145,7 +211,8 @@ def test_a_drawn_timeline_may_have_what_the_file_has_not(tmp_path: Path) -> None
 
 
 def test_what_is_said_of_metrics_is_said_of_metrics() -> None:
-    assert METRICS.keys() >= ranges.TRUTHS | ranges.SHARES | ranges.COUNTS | ranges.OF_RECEIVERS
+    named = ranges.TRUTHS | ranges.SHARES | ranges.COUNTS | ranges.OF_RECEIVERS | ranges.OF_MEMBERS
+    assert METRICS.keys() >= named
 
 
 def test_check_prints_a_line_for_each(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
