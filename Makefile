@@ -1,6 +1,6 @@
 # The commands to know: `make demo` and `make test`. Each sets up what it needs.
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-tests demo suite compare test test-slow lint format docs structure
+.PHONY: help setup setup-tests demo suite compare test test-slow lint format docs structure dist
 
 RUN := .venv/bin/
 PURE := wire overlay failover agent/records agent/rates
@@ -54,3 +54,6 @@ format: setup  ## let ruff lay out the code
 docs: setup  ## build the docs as one site: build/site/index.html
 	@NO_MKDOCS_2_WARNING=1 $(RUN)mkdocs build --clean
 	@echo build/site/index.html
+
+dist: setup-tests  ## one file that installs overlaycast on hosts without a network: dist/overlaycast-VERSION-ARCH.tar
+	@$(RUN)python -m scripts.release.dist $(DIST)

@@ -100,6 +100,12 @@ def test_only_the_coordinator_has_a_capability(unit: str) -> None:
     assert setting(unit, "AmbientCapabilities") == (one if one != [""] else [])
 
 
+def test_what_a_peer_says_is_in_the_journal_and_the_stream_is_not() -> None:
+    """Unless told otherwise, systemd sends the one where the other goes."""
+    assert setting("overlaycast-join@.service", "StandardOutput") == ["null"]
+    assert setting("overlaycast-join@.service", "StandardError") == ["journal"]
+
+
 def test_the_members_are_shut_in_alike() -> None:
     """From the limits on, their units are the same."""
     members = [(UNITS / unit).read_text().split("WatchdogSec=")[1] for unit in MODELS if "@" in unit]

@@ -1,0 +1,1 @@
+"""What is handed to hosts: one file with wheels (``dist``)."""
