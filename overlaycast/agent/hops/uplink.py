@@ -10,7 +10,6 @@ import random
 import socket
 import time
 from collections.abc import Callable
-from typing import Final
 
 from overlaycast.agent.hops.alarm import Alarm
 from overlaycast.agent.hops.called import Called
@@ -18,6 +17,7 @@ from overlaycast.agent.hops.claims import Claims
 from overlaycast.agent.hops.mishap import mishap
 from overlaycast.agent.hops.parent_link import ParentLink
 from overlaycast.agent.hops.parent_reports import ParentReports, UplinkListener
+from overlaycast.agent.hops.parent_view import ParentView
 from overlaycast.agent.records.arrival import Arrival
 from overlaycast.agent.records.chunk_intake import ChunkIntake
 from overlaycast.agent.records.chunks import Checks
@@ -44,23 +44,10 @@ from overlaycast.failover.words import (
 from overlaycast.wire.frames import OLDEST, Heartbeat, RefuseCode
 from overlaycast.wire.group import GroupSettings
 from overlaycast.wire.journal import DataDamaged, FellSilent, FoundUntrue
-from overlaycast.wire.messages import Assign, Begin, Extent, Peer, ReportState, Untruth
-
-DISTRUST_S: Final = 60.0
-"""Seconds in which a parent whose chunk was not the source's is not dialled: there is time to find others, and one
-bit that changed on the way does not exclude a parent for good."""
-
-_STATES: Final[dict[State, ReportState]] = {
-    State.WAITING: "waiting",
-    State.CONNECTING: "waiting",
-    State.STREAMING: "streaming",
-    State.STALLED: "stalled",
-    State.SWITCHING: "switching",
-    State.ENDED: "ended",
-}
+from overlaycast.wire.messages import Assign, Begin, Extent, Peer, Untruth
 
 
-class Uplink:
+class Uplink(ParentView):
     """The receiving half of a member; its ``parts.Feed``.
 
     Args:
@@ -83,10 +70,9 @@ class Uplink:
         rng: random.Random,
         permitted: Callable[[str], bool],
     ) -> None:
-        self.machine = Upstream(settings.silence_ms / 1000, settings.heartbeat_ms / 1000, settings.flag_s, rng.random)
-        self.links: dict[int, ParentLink] = {}
+        machine = Upstream(settings.silence_ms / 1000, settings.heartbeat_ms / 1000, settings.flag_s, rng.random)
+        super().__init__(machine, ring)
         self.called = Called(self._awaited)
-        self._ring = ring
         self._start = start
         self._listener = listener
         self._spawn = spawn
@@ -97,55 +83,11 @@ class Uplink:
         self._held_back = settings.mode == "file"
         self._waiting: Assign | None = None
         self.forwards = False
-        self._distrusted: dict[int, float] = {}
         self._shunned = Shunned()
         self._claims = Claims(settings, self.machine, ring, self)
         self._reports = ParentReports(listener, self.machine, ring)
 
-    # --- what reports and children are told --------------------------------------------------------------------
-
-    @property
-    def state(self) -> ReportState:
-        """As reports name it."""
-        state = _STATES[self.machine.state]
-        return "waiting" if state == "streaming" and self._ring.next_seq is None else state
-
-    @property
-    def starved(self) -> bool:
-        """Does nothing come from above?"""
-        return self.machine.starved
-
-    @property
-    def parent(self) -> int | None:
-        """The member that feeds us."""
-        return self.machine.parent
-
-    @property
-    def settled_parent(self) -> int | None:
-        """The same as the coordinator is told."""
-        return self.machine.settled_parent
-
-    @property
-    def standbys_ready(self) -> tuple[int, ...]:
-        """The standbys that are connected."""
-        return self.machine.standbys_ready
-
-    @property
-    def parent_late(self) -> bool:
-        """Does the parent say that what it gets is late?"""
-        link = self._feeding
-        return link is not None and link.late
-
-    @property
-    def unread(self) -> int:
-        """Bytes from the parent that we have not read."""
-        link = self._feeding
-        return 0 if link is None else link.unread
-
-    @property
-    def _feeding(self) -> ParentLink | None:
-        current = self.machine.current
-        return self.links.get(current.number) if current is not None else None
+    # --- orders ------------------------------------------------------------------------------------------------
 
     def welcomed(self, anew: bool) -> None:
         """The coordinator has taken us in again; ``anew``: as a new member."""
@@ -235,7 +177,7 @@ class Uplink:
         self.links.pop(link.number, None)
         self._claims.gone(link)
         if damaged:
-            self._distrusted[link.peer.member] = self._now() + DISTRUST_S
+            self._shunned.add(link.peer.member, "damaged", self._now())
             self._listener.journal(DataDamaged(parent=link.peer.member, what=why))
         elif untrue is not None:
             self._shun(link.peer.member, untrue, why)
@@ -243,7 +185,7 @@ class Uplink:
         self._perform()
 
     def _shun(self, member: int, what: Untruth, why: str) -> None:
-        pause_s = self._shunned.add(member, self._now())
+        pause_s = self._shunned.add(member, "refused", self._now())
         self._listener.journal(FoundUntrue(parent=member, what=what, why=why, pause_s=pause_s))
         self._listener.untrue(member, what, why, pause_s)
 
@@ -367,11 +309,8 @@ class Uplink:
                 self._listener.fruitless(action.parents)
 
     def _dial(self, action: Dial) -> None:
-        if self._distrusted.get(action.peer.member, 0.0) > self._now():
-            self.machine.lost(action.link, "damaged", self._now())
-            return
-        if self._shunned.bans(action.peer.member, self._now()):
-            self.machine.lost(action.link, "refused", self._now())
+        if why := self._shunned.bans(action.peer.member, self._now()):
+            self.machine.lost(action.link, why, self._now())
             return
         link = ParentLink(action.link, action.peer, self, self._resume_point)
         self.links[action.link] = link
