@@ -15,7 +15,8 @@ from overlaycast.coordinator.web.http import admin_routes, open_routes
 from overlaycast.wire.frames import Kind
 from overlaycast.wire.group import GroupSettings
 from overlaycast.wire.journal import Entry
-from overlaycast.wire.messages import LATER, CoordinatorMessage, MemberMessage
+from overlaycast.wire.messages import CoordinatorMessage, MemberMessage
+from overlaycast.wire.text import LATER
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])

@@ -27,9 +27,6 @@ from overlaycast.errors import ConfigError, LocalProtocolError, OverlaycastError
 from overlaycast.streams import printable
 from overlaycast.urls import MEMBER, parse_coordinator
 from overlaycast.wire.messages import (
-    LATER_HEADER,
-    LATER_TEXT,
-    MAX_MESSAGE,
     CoordinatorMessage,
     Done,
     EchoReply,
@@ -40,10 +37,8 @@ from overlaycast.wire.messages import (
     Refused,
     Subscribe,
     Welcome,
-    decode_from_coordinator,
-    encode,
-    later_fields,
 )
+from overlaycast.wire.text import LATER_HEADER, LATER_TEXT, MAX_MESSAGE, decode_from_coordinator, encode, later_fields
 
 OPEN_S: Final = 5.0
 FIRST_PAUSE_S: Final = 0.1

@@ -18,12 +18,12 @@ from overlaycast.agent.ends.naming import Segment, read_segment
 from overlaycast.errors import ConfigError
 from overlaycast.settings import EndpointText, Settings
 from overlaycast.tokens import parse_token, read_token
-from overlaycast.wire.frames import MAX_RECORD
+from overlaycast.wire.frames import MAX_RECORD, TS_PACKET
 from overlaycast.wire.group import GroupName, Mode
 from overlaycast.wire.hosts import ACCEPTED, is_host, is_literal
 from overlaycast.wire.messages import Name, Token
 
-TS_RECORD = 42 * 188
+TS_RECORD = 42 * TS_PACKET
 """Default bytes of a live record: whole MPEG-TS packets. ``chunks.cut`` decides for files."""
 _RATE = re.compile(r"^(\d+(?:\.\d+)?)([kKMG]?)$")
 _UNIT = {"k": 1e3, "K": 1e3, "M": 1e6, "G": 1e9, "": 1.0}

@@ -30,6 +30,8 @@ VERSION: Final = 1
 HEADER: Final = struct.Struct("!BBHIQQ")
 HEADER_SIZE: Final = HEADER.size
 MAX_RECORD: Final = 65_536
+TS_PACKET: Final = 188
+"""Bytes of an MPEG-TS packet: the smallest usual record."""
 GRANT_SIZE: Final = 16
 DIGEST_SIZE: Final = 32
 NONCE_SIZE: Final = 16

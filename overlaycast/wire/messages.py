@@ -1,11 +1,7 @@
 """Control messages: one WebSocket per member, JSON text, one frozen model each, one tagged union per direction.
 
-Owns: names, shapes and bounds of what members and the coordinator tell each other, and the two functions that turn
-a message into text and back. Refuses: anything larger than ``MAX_MESSAGE`` bytes, unknown kinds and unknown fields.
-
-Since unknown fields are refused, a field that came later (``LATER``) is sent only to a side that knows it: each side
-says which ones it knows in a header of the opening handshake (``LATER_HEADER``), which a program from before
-that header neither sends nor reads.
+Owns: names, shapes and bounds of what members and the coordinator tell each other. Refuses: unknown kinds and unknown
+fields; to turn them into text and back (``text``).
 
 The first message of a link is ``Subscribe`` and carries the protocol version; the first answer is ``Welcome`` or
 ``Refused``. Times are milliseconds or seconds as names say; rates are Mbit/s; record numbers as in ``frames``.
@@ -13,12 +9,10 @@ The first message of a link is ``Subscribe`` and carries the protocol version; t
 
 from __future__ import annotations
 
-from collections.abc import Set as AbstractSet
-from typing import Annotated, Any, Final, Literal, TypeVar
+from typing import Annotated, Final, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from overlaycast.errors import RemoteProtocolError
 from overlaycast.wire.frames import MAX_RECORD, SEQ_LIMIT
 from overlaycast.wire.group import GroupName, GroupSettings, MemberLimits
 from overlaycast.wire.hosts import ACCEPTED, HOST_LIMIT, is_host, plain
@@ -27,7 +21,6 @@ VERSION: Final = 2
 """Since 2 a parent may be ordered to call its child (``Accept.addresses``), and members say whether they can dial."""
 MAX_NAMESAKES: Final = 16
 MAX_UNTRUE: Final = 16
-MAX_MESSAGE: Final = 256 * 1024
 ECHO_LIMIT: Final = 64 * 1024
 
 MAX_CHUNK: Final = 8 << 20
@@ -37,7 +30,6 @@ MAX_CHUNK_RECORDS: Final = 1 << 16
 MAX_CHUNKS: Final = 1 << 16
 """Chunks of a file at most: their digests have at most 2 MiB."""
 
-_T = TypeVar("_T")
 
 MemberId = Annotated[int, Field(ge=1, lt=1 << 53)]
 Rank = Annotated[int, Field(ge=0, lt=1 << 63)]
@@ -376,68 +368,3 @@ class Ended(_Message):
 CoordinatorMessage = (
     Welcome | Refused | EchoRequest | Assign | Accept | Revoke | Begin | Ping | Released | Ended | Contents
 )
-
-_FROM_MEMBER: Final[TypeAdapter[MemberMessage]] = TypeAdapter(Annotated[MemberMessage, Field(discriminator="kind")])
-_FROM_COORDINATOR: Final[TypeAdapter[CoordinatorMessage]] = TypeAdapter(
-    Annotated[CoordinatorMessage, Field(discriminator="kind")]
-)
-
-
-LATER: Final = frozenset(
-    {
-        "assign.extent",
-        "leaving.reason",
-        "ping.extent",
-        *("report.asks", "report.untrue"),
-        *("report.behind", "report.fed_by", "report.links_failed", "report.asked_in_vain"),
-        "welcome.namesakes",
-    }
-)
-"""Fields that the first programs of protocol version 2 did not have: ``kind.field``, or ``welcome.settings.NAME``."""
-LATER_HEADER: Final = "Overlaycast-Fields"
-LATER_TEXT: Final = ", ".join(sorted(LATER))
-"""What we say in the header."""
-
-
-def later_fields(header: str | None) -> frozenset[str]:
-    """Return which of our ``LATER`` fields the other side knows, by its header; None: it sent none."""
-    return LATER.intersection(name.strip() for name in (header or "").split(","))
-
-
-def encode(message: MemberMessage | CoordinatorMessage, known: AbstractSet[str] = LATER) -> str:
-    """Return the JSON text of a message, without fields that are None or not ``known`` to the other side."""
-    unknown: dict[str, Any] = {}
-    for name in LATER - known:
-        kind, field, *inner = name.split(".")
-        if kind == message.kind:
-            unknown[field] = unknown.get(field, {}) | dict.fromkeys(inner, True) if inner else True
-    return message.model_dump_json(exclude_none=True, exclude=unknown)
-
-
-def decode_from_member(text: str | bytes) -> MemberMessage:
-    """Return what a member said.
-
-    Raises:
-        RemoteProtocolError: not a message, or too large; the text names the field.
-    """
-    return _decode(_FROM_MEMBER, text)
-
-
-def decode_from_coordinator(text: str | bytes) -> CoordinatorMessage:
-    """Return what the coordinator said.
-
-    Raises:
-        RemoteProtocolError: not a message, or too large; the text names the field.
-    """
-    return _decode(_FROM_COORDINATOR, text)
-
-
-def _decode(adapter: TypeAdapter[_T], text: str | bytes) -> _T:
-    if len(text) > MAX_MESSAGE:
-        raise RemoteProtocolError(f"message of {len(text)} bytes; accepted: up to {MAX_MESSAGE}")
-    try:
-        return adapter.validate_json(text)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        where = ".".join(str(part) for part in first["loc"]) or "message"
-        raise RemoteProtocolError(f"{where}: {first['msg'].removeprefix('Value error, ')}") from None

@@ -15,8 +15,6 @@ from websockets.http11 import Request, Response
 
 from overlaycast.wire.group import GroupSettings
 from overlaycast.wire.messages import (
-    LATER_HEADER,
-    LATER_TEXT,
     Accept,
     Address,
     Assign,
@@ -35,9 +33,8 @@ from overlaycast.wire.messages import (
     Revoke,
     Subscribe,
     Welcome,
-    decode_from_member,
-    encode,
 )
+from overlaycast.wire.text import LATER_HEADER, LATER_TEXT, decode_from_member, encode
 
 _M = TypeVar("_M", bound=MemberMessage)
 

@@ -14,8 +14,6 @@ from overlaycast.agent.control import ControlLink
 from overlaycast.errors import RefusedError
 from overlaycast.wire.group import GroupSettings
 from overlaycast.wire.messages import (
-    LATER_HEADER,
-    LATER_TEXT,
     VERSION,
     Address,
     CoordinatorMessage,
@@ -25,9 +23,8 @@ from overlaycast.wire.messages import (
     Resume,
     Subscribe,
     Welcome,
-    decode_from_member,
-    encode,
 )
+from overlaycast.wire.text import LATER_HEADER, LATER_TEXT, decode_from_member, encode
 
 Answer = Callable[[ServerConnection], Awaitable[None]]
 REQUEST = Subscribe(version=VERSION, group="g", token="t", name="a", addresses=(Address(host="", port=1),))

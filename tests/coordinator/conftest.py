@@ -21,15 +21,8 @@ from overlaycast.coordinator.web.app import create_app
 from overlaycast.coordinator.web.listeners import listen_local, listen_tcp
 from overlaycast.coordinator.web.serving import make_server
 from overlaycast.settings import Endpoint
-from overlaycast.wire.messages import (
-    CoordinatorMessage,
-    EchoReply,
-    EchoRequest,
-    MemberMessage,
-    Subscribe,
-    decode_from_coordinator,
-    encode,
-)
+from overlaycast.wire.messages import CoordinatorMessage, EchoReply, EchoRequest, MemberMessage, Subscribe
+from overlaycast.wire.text import decode_from_coordinator, encode
 from tests.coordinator.fake_overlay import FakeMaker, FakeOverlay
 
 

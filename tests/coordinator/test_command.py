@@ -30,8 +30,8 @@ from overlaycast.wire.messages import (
     Report,
     Resume,
     Welcome,
-    decode_from_coordinator,
 )
+from overlaycast.wire.text import decode_from_coordinator
 from tests.coordinator.conftest import Member, subscription
 
 OVERLAYCAST = [sys.executable, "-m", "overlaycast.cli"]

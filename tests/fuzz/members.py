@@ -14,7 +14,8 @@ from pydantic import BaseModel
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from overlaycast.wire.messages import LATER_HEADER, LATER_TEXT, MAX_MESSAGE, VERSION, Failed, Leaving, Subscribe
+from overlaycast.wire.messages import VERSION, Failed, Leaving, Subscribe
+from overlaycast.wire.text import LATER_HEADER, LATER_TEXT, MAX_MESSAGE
 from tests.fuzz import hops
 from tests.fuzz.campaign import Campaign
 from tests.fuzz.deck import Deck

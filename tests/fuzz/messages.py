@@ -12,7 +12,8 @@ from typing import Any, Final, get_args
 
 from pydantic import BaseModel
 
-from overlaycast.wire.messages import MAX_MESSAGE, CoordinatorMessage, MemberMessage
+from overlaycast.wire.messages import CoordinatorMessage, MemberMessage
+from overlaycast.wire.text import MAX_MESSAGE
 from tests.fuzz.values import Heard, Values, damaged_text
 
 FROM_MEMBER: Final[tuple[type[BaseModel], ...]] = get_args(MemberMessage)

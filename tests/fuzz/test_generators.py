@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from overlaycast.errors import RemoteProtocolError
 from overlaycast.wire.frames import Decoder, Kind
-from overlaycast.wire.messages import decode_from_coordinator, decode_from_member
+from overlaycast.wire.text import decode_from_coordinator, decode_from_member
 from tests.fuzz.frames import FRAMES, Frames
 from tests.fuzz.frames import kind_of as frame_kind
 from tests.fuzz.messages import FROM_COORDINATOR, FROM_MEMBER, Messages, kind_of

@@ -25,18 +25,8 @@ from websockets.http11 import Request, Response
 
 from overlaycast.errors import RemoteProtocolError
 from overlaycast.wire.frames import Call, Decoder, End, Hello, encode
-from overlaycast.wire.messages import (
-    LATER_HEADER,
-    LATER_TEXT,
-    Accept,
-    Assign,
-    Begin,
-    Contents,
-    Ended,
-    Refused,
-    Welcome,
-    decode_from_coordinator,
-)
+from overlaycast.wire.messages import Accept, Assign, Begin, Contents, Ended, Refused, Welcome
+from overlaycast.wire.text import LATER_HEADER, LATER_TEXT, decode_from_coordinator
 from tests.fuzz import hops
 from tests.fuzz.campaign import Campaign
 from tests.fuzz.deck import Deck

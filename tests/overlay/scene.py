@@ -27,9 +27,8 @@ from overlaycast.wire.messages import (
     Report,
     Resume,
     Subscribe,
-    decode_from_coordinator,
-    encode,
 )
+from overlaycast.wire.text import decode_from_coordinator, encode
 
 KEY = bytes(range(32))
 

@@ -10,18 +10,8 @@ from hypothesis import strategies as st
 
 from overlaycast.overlay import Measurement, Overlay
 from overlaycast.wire.group import GroupSettings
-from overlaycast.wire.messages import (
-    Address,
-    ChildReport,
-    Contents,
-    Ping,
-    Pong,
-    Report,
-    Resume,
-    Role,
-    Subscribe,
-    encode,
-)
+from overlaycast.wire.messages import Address, ChildReport, Contents, Ping, Pong, Report, Resume, Role, Subscribe
+from overlaycast.wire.text import encode
 from tests.overlay.scene import Scene
 
 KEY = bytes(32)

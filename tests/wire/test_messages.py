@@ -12,12 +12,9 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from overlaycast.errors import RemoteProtocolError
-from overlaycast.wire import messages
+from overlaycast.wire import text as message_text
 from overlaycast.wire.group import GroupSettings, MemberLimits
 from overlaycast.wire.messages import (
-    LATER,
-    LATER_TEXT,
-    MAX_MESSAGE,
     Accept,
     Address,
     Assign,
@@ -43,6 +40,11 @@ from overlaycast.wire.messages import (
     Revoke,
     Subscribe,
     Welcome,
+)
+from overlaycast.wire.text import (
+    LATER,
+    LATER_TEXT,
+    MAX_MESSAGE,
     decode_from_coordinator,
     decode_from_member,
     encode,
@@ -152,7 +154,7 @@ def test_what_came_later_is_sent_to_those_who_know_it_only() -> None:
 
 def test_a_setting_that_came_later_is_sent_to_those_who_know_it_only(monkeypatch: pytest.MonkeyPatch) -> None:
     later = {"welcome.settings.improve_s", "welcome.settings.flag_s"}
-    monkeypatch.setattr(messages, "LATER", LATER | later)
+    monkeypatch.setattr(message_text, "LATER", LATER | later)
     settings = GroupSettings(improve_s=3, flag_s=4, rate_mbit=5)
     welcome = Welcome(member=1, secret="s" * 16, settings=settings)
     everything = settings.model_dump()

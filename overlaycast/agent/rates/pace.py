@@ -9,7 +9,8 @@ from __future__ import annotations
 from bisect import bisect_right
 from typing import Final, Protocol
 
-from overlaycast.agent.records.cutter import PACKET, SYNC
+from overlaycast.agent.records.cutter import SYNC
+from overlaycast.wire.frames import TS_PACKET
 
 _WRAP_S: Final = (1 << 33) / 90_000
 _LONGEST_STEP_S: Final = 5.0
@@ -85,8 +86,8 @@ class MediaClock:
         """Look for clock references."""
         data = self._rest + data
         start = self._seen
-        whole = len(data) // PACKET * PACKET
-        for at in range(0, whole, PACKET):
+        whole = len(data) // TS_PACKET * TS_PACKET
+        for at in range(0, whole, TS_PACKET):
             # the cheap test first: adaptation field, long enough, with a reference
             if data[at + 3] & 0x20 and data[at + 4] >= 7 and data[at + 5] & 0x10:
                 self._reference(data[at : at + 12], start + at)

@@ -15,13 +15,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from overlaycast.errors import RemoteProtocolError
-from overlaycast.wire.frames import End, Heartbeat
+from overlaycast.wire.frames import TS_PACKET, End, Heartbeat
 from overlaycast.wire.messages import Extent, Untruth
 
 MOST_SEQ: Final = 1 << 53
 """No stream has so many records: at a million a second it would last 285 years."""
-SMALLEST: Final = 188
-"""Bytes of the smallest usual record: one MPEG-TS packet."""
 SLACK: Final = 1 << 16
 FASTER: Final = 4.0
 HOLD_S: Final = 2.0
@@ -47,7 +45,7 @@ class Horizon:
     """
 
     def __init__(self, rate_mbit: float) -> None:
-        self._per_s = FASTER * rate_mbit * 125_000 / SMALLEST
+        self._per_s = FASTER * rate_mbit * 125_000 / TS_PACKET
         self._seen: tuple[int, float] | None = None
         self._told: tuple[int, float] | None = None
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from typing import Final
 
-PACKET: Final = 188
+from overlaycast.wire.frames import TS_PACKET
+
 SYNC: Final = 0x47
 _SURE: Final = 3
 """So many sync bytes in a row say that it is a transport stream; fewer only where there is no more."""
@@ -17,14 +18,14 @@ _SURE: Final = 3
 
 def is_transport_stream(head: bytes) -> bool:
     """Does this look like MPEG-TS? Four packets in a row carry the sync byte (or all there are, at least one)."""
-    whole = len(head) // PACKET
-    return whole >= 1 and all(head[i * PACKET] == SYNC for i in range(min(whole, 4)))
+    whole = len(head) // TS_PACKET
+    return whole >= 1 and all(head[i * TS_PACKET] == SYNC for i in range(min(whole, 4)))
 
 
 def packet_boundary(data: bytes, start: int) -> int:
     """Return where, from ``start`` on, the next packet begins: a sync byte, and another one 188 bytes on."""
     at = data.find(SYNC, start)
-    while at >= 0 and at + PACKET < len(data) and data[at + PACKET] != SYNC:
+    while at >= 0 and at + TS_PACKET < len(data) and data[at + TS_PACKET] != SYNC:
         at = data.find(SYNC, at + 1)
     return at if at >= 0 else len(data)
 
@@ -38,7 +39,7 @@ class Cutter:
 
     def __init__(self, record_size: int) -> None:
         self._size = record_size
-        self._packets: bool | None = None if record_size >= PACKET else False
+        self._packets: bool | None = None if record_size >= TS_PACKET else False
         self._held = b""
 
     def feed(self, data: bytes) -> list[bytes]:
@@ -62,7 +63,7 @@ class Cutter:
         if self._packets is None and not last:
             stop = 0
         elif self._packets and not last:
-            stop -= stop % PACKET
+            stop -= stop % TS_PACKET
         record, self._held = self._held[:stop], self._held[stop:]
         return [record] if record else []
 
@@ -71,10 +72,10 @@ class Cutter:
         if self._packets is None and self._held:
             if self._held[0] != SYNC:
                 self._packets = False
-            elif len(self._held) > _SURE * PACKET:
+            elif len(self._held) > _SURE * TS_PACKET:
                 self._packets = is_transport_stream(self._held)
         if self._packets:
-            self._size -= self._size % PACKET
+            self._size -= self._size % TS_PACKET
 
     def _full(self, start: int) -> int | None:
         """Return where the full record that begins at ``start`` ends; None: it is not there yet."""

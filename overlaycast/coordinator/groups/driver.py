@@ -22,11 +22,12 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from overlaycast.coordinator.bounds.lines import Lines
+from overlaycast.coordinator.groups.measuring import Answered, Measured, Measuring, only_answers
 from overlaycast.coordinator.groups.protocol import GroupOverlay, OverlayMaker
-from overlaycast.coordinator.members.callback import Answers, Callbacks
+from overlaycast.coordinator.members.callback import Callbacks
 from overlaycast.coordinator.members.link import COME_AGAIN, MemberLink, Traffic
 from overlaycast.coordinator.members.links import LinkedMember, MemberLinks
-from overlaycast.coordinator.members.measure import Found, Measurer
+from overlaycast.coordinator.members.measure import Measurer
 from overlaycast.coordinator.members.places import Places
 from overlaycast.coordinator.state.journal import EventLog
 from overlaycast.coordinator.state.secret import hash_of, matches, new_token
@@ -39,7 +40,6 @@ from overlaycast.wire.messages import (
     Ended,
     MemberMessage,
     Ping,
-    Refused,
     Resume,
     Subscribe,
     Welcome,
@@ -51,9 +51,6 @@ _INBOX_LIMIT: Final = 4096
 _TURN_LIMIT: Final = 1024
 _KEEP_SHARE: Final = 5
 _LOCKED_RETRY_S: Final = 0.1
-CALL_AGAIN_S: Final = 5.0
-LONGEST_CALL_PAUSE_S: Final = 300.0
-"""Seconds until a member is called again at an address where it did not answer: twice as many each time."""
 _SHORTEST_WAIT: Final = 0.002
 """A deadline in the past must not turn the loop into a busy one."""
 
@@ -72,29 +69,11 @@ class _Gone:
 
 
 @dataclass(frozen=True, slots=True)
-class _Measured:
-    member: int
-    link: MemberLink
-    found: Found
-    claims: Answers
-    """The addresses that the member claimed and had to be called at; None for those where it did not answer."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Answered:
-    """The member has answered at addresses at which it had not when it was first called."""
-
-    member: int
-    link: MemberLink
-    answers: Mapping[tuple[str, int], tuple[str, int]]
-
-
-@dataclass(frozen=True, slots=True)
 class _Wake:
     """Wakes the loop: the overlay knows a newcomer already, because its link waits for its id; or something failed."""
 
 
-_Item = _Said | _Gone | _Measured | _Answered | _Wake
+_Item = _Said | _Gone | Measured | Answered | _Wake
 
 
 class GroupDriver:
@@ -114,8 +93,6 @@ class GroupDriver:
         self._maker = maker
         self._store = store
         self.log = events
-        self._measurer = measurer
-        self._callbacks = callbacks
         self._clock = clock
         kept = store.snapshot(row.name)
         self.restored = kept is not None
@@ -127,7 +104,9 @@ class GroupDriver:
         self._places = Places(self.overlay.seen())
         self._inbox: asyncio.Queue[_Item] = asyncio.Queue(_INBOX_LIMIT)
         self._outbox: list[tuple[int, CoordinatorMessage]] = []
-        self._measuring: dict[int, asyncio.Task[None]] = {}
+        self._measuring = Measuring(
+            row.name, measurer, callbacks, self.overlay.claims, self._inbox.put, self._measuring_failed
+        )
         self._to_measure: list[int] = []
         self._defect: BaseException | None = None
         # a crash may come between a newcomer's secret and its snapshot: its id, which nobody was told, is given again
@@ -250,8 +229,7 @@ class GroupDriver:
             while True:
                 self._turn(await self._next_items())
         finally:
-            for task in self._measuring.values():
-                task.cancel()
+            self._measuring.close()
 
     # --- the loop ----------------------------------------------------------------------------------------------
 
@@ -299,11 +277,11 @@ class GroupDriver:
                 self.log.add(now, "disconnected", item.member, {})
                 self.overlay.disconnected(item.member, now)
                 self._unkept = True
-            case _Answered():
+            case Answered():
                 for host, port in item.answers:
                     self.log.add(now, "answers", item.member, {"host": host, "port": port})
                 self._believe(item.member, item.answers)
-            case _Measured():
+            case Measured():
                 self._note_answers(item, now)
                 found = item.found
                 rtt, rate = found.performance.rtt_ms, found.performance.rate_mbit
@@ -316,11 +294,11 @@ class GroupDriver:
                 self.overlay.measured(item.member, self._maker.measurement(found.path, found.hops_ms, rtt, rate), now)
                 self._unkept = True
 
-    def _note_answers(self, item: _Measured, now: float) -> None:
+    def _note_answers(self, item: Measured, now: float) -> None:
         for (host, port), answer in item.claims.items():
             if answer is None:
                 self.log.add(now, "no-answer", item.member, {"host": host, "port": port})
-        if answers := _only_answers(item.claims):
+        if answers := only_answers(item.claims):
             self._believe(item.member, answers)
 
     def _believe(self, member: int, answers: Mapping[tuple[str, int], tuple[str, int]]) -> None:
@@ -405,55 +383,14 @@ class GroupDriver:
 
     def _disconnect(self, member: int) -> MemberLink:
         """Take a member's link away; being measured ends with it, and the overlay asks anew when the member is back."""
-        if member in self._measuring:
-            self._measuring.pop(member).cancel()
+        self._measuring.end(member)
         return self._connected.remove(member)
 
     def _start_measuring(self, member: int) -> None:
-        one = self._connected.get(member)
-        if one is None:
-            return
-        if member in self._measuring:
-            self._measuring[member].cancel()
-        task = self._measuring[member] = asyncio.create_task(self._measure(member, one))
-        task.add_done_callback(self._measuring_done)
+        if (one := self._connected.get(member)) is not None:
+            self._measuring.begin(member, one, self._secrets.get(member))
 
-    async def _measure(self, member: int, one: LinkedMember) -> None:
-        found = await self._measurer.measure(self.row.name, one.link, one.echoes)
-        claims = await self._call_back(member, one)
-        await self._inbox.put(_Measured(member, one.link, found, claims))
-        if None in claims.values():
-            await self._call_again(member, one)
-        del self._measuring[member]
-
-    async def _call_again(self, member: int, one: LinkedMember) -> None:
-        """Call a member, ever more rarely, where it has not answered: its port or its firewall may open later."""
-        pause_s = CALL_AGAIN_S
-        while self.overlay.claims(member):
-            await asyncio.sleep(pause_s)
-            pause_s = min(2 * pause_s, LONGEST_CALL_PAUSE_S)
-            if answers := _only_answers(await self._call_back(member, one)):
-                await self._inbox.put(_Answered(member, one.link, answers))
-
-    async def _call_back(self, member: int, one: LinkedMember) -> Answers:
-        """Call the member where it claims to be; after its echoes it knows the secret with which it answers."""
-        claims, secret = self.overlay.claims(member), self._secrets.get(member)
-        if not claims or secret is None:
-            return {}
-        return await self._callbacks.call(self.row.name, one.link.block, claims, secret)
-
-    def _measuring_done(self, task: asyncio.Task[None]) -> None:
-        if not task.cancelled() and (error := task.exception()) is not None:
-            self._defect = error
-            with suppress(asyncio.QueueFull):
-                self._inbox.put_nowait(_Wake())
-
-
-def _only_answers(claims: Answers) -> dict[tuple[str, int], tuple[str, int]]:
-    """Return the addresses at which a member has answered, without those where it has not."""
-    return {claim: answer for claim, answer in claims.items() if answer is not None}
-
-
-def refusal(error: RefusedError) -> Refused:
-    """Return a refusal as the message that says it."""
-    return Refused.model_validate({"code": error.code, "reason": str(error)[:300]})
+    def _measuring_failed(self, error: BaseException) -> None:
+        self._defect = error
+        with suppress(asyncio.QueueFull):
+            self._inbox.put_nowait(_Wake())

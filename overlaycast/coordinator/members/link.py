@@ -26,18 +26,8 @@ from overlaycast.coordinator.bounds.settings import CoordinatorSettings
 from overlaycast.discovery.echo import MOST_BYTES, MOST_REPLIES
 from overlaycast.errors import RefusedError, RemoteProtocolError
 from overlaycast.wire.hosts import plain
-from overlaycast.wire.messages import (
-    LATER_HEADER,
-    VERSION,
-    CoordinatorMessage,
-    Ended,
-    MemberMessage,
-    Refused,
-    Subscribe,
-    decode_from_member,
-    encode,
-    later_fields,
-)
+from overlaycast.wire.messages import VERSION, CoordinatorMessage, Ended, MemberMessage, Refused, Subscribe
+from overlaycast.wire.text import LATER_HEADER, decode_from_member, encode, later_fields
 
 log = logging.getLogger(__name__)
 
@@ -173,6 +163,11 @@ class MemberLink:
         if not self._messages.take(1, now) or not self._bytes.take(len(text), now):
             raise RemoteProtocolError(f"more than {self._settings.messages_per_s:g} messages a second, or too large")
         return text
+
+
+def refusal(error: RefusedError) -> Refused:
+    """Return a refusal as the message that says it."""
+    return Refused.model_validate({"code": error.code, "reason": str(error)[:300]})
 
 
 def _short(reason: str) -> str:

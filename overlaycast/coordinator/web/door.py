@@ -15,13 +15,12 @@ import logging
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from overlaycast.coordinator.bounds.settings import CoordinatorSettings
-from overlaycast.coordinator.groups.driver import refusal
 from overlaycast.coordinator.groups.groups import GroupFailedError, Groups
-from overlaycast.coordinator.members.link import COME_AGAIN, MemberLink
+from overlaycast.coordinator.members.link import COME_AGAIN, MemberLink, refusal
 from overlaycast.coordinator.state.store import StateError
 from overlaycast.coordinator.web.connections import SCOPE_KEY, Connection
 from overlaycast.errors import RefusedError, RemoteProtocolError
-from overlaycast.wire.messages import LATER_HEADER, LATER_TEXT
+from overlaycast.wire.text import LATER_HEADER, LATER_TEXT
 
 log = logging.getLogger(__name__)
 

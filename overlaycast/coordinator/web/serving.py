@@ -23,7 +23,7 @@ from overlaycast.coordinator.web.connections import BoundedHttp, BoundedLink, bo
 from overlaycast.coordinator.web.defects import Defects
 from overlaycast.coordinator.web.listeners import BACKLOG
 from overlaycast.coordinator.web.newcomers import Newcomers
-from overlaycast.wire.messages import MAX_MESSAGE
+from overlaycast.wire.text import MAX_MESSAGE
 
 _GRACE_S: Final = 3
 _PING_EVERY_S: Final = 5.0

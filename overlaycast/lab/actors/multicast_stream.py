@@ -14,9 +14,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
-from overlaycast.wire.frames import DIGEST_SIZE, HEADER, HEADER_SIZE, MAX_RECORD, Kind, data_header
+from overlaycast.wire.frames import DIGEST_SIZE, HEADER, HEADER_SIZE, MAX_RECORD, TS_PACKET, Kind, data_header
 
-PIECE: Final = 7 * 188
+PIECE: Final = 7 * TS_PACKET
 """Payload of a datagram: seven MPEG-TS packets, as is usual."""
 OFFSET: Final = struct.Struct("!I")
 DATAGRAM_HEADER: Final = HEADER_SIZE + OFFSET.size

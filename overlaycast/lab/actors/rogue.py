@@ -25,8 +25,9 @@ from websockets.exceptions import ConnectionClosed
 from overlaycast.errors import RemoteProtocolError
 from overlaycast.lab.actors.misdeeds import KINDS, Misdeeds
 from overlaycast.wire.frames import Decoder, encode
-from overlaycast.wire.messages import MAX_MESSAGE, Address, Subscribe, decode_from_member
-from overlaycast.wire.messages import encode as encode_message
+from overlaycast.wire.messages import Address, Subscribe
+from overlaycast.wire.text import MAX_MESSAGE, decode_from_member
+from overlaycast.wire.text import encode as encode_message
 
 CONTROL: Final = 8470
 """Where the honest member finds its coordinator; on loopback."""

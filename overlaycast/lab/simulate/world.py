@@ -21,18 +21,8 @@ from overlaycast.lab.simulate.node import Node
 from overlaycast.lab.simulate.tally import FOLLOW_S, Tally
 from overlaycast.overlay.overlay import Measurement, Overlay
 from overlaycast.wire.group import GroupSettings, MemberLimits
-from overlaycast.wire.messages import (
-    VERSION,
-    Address,
-    CoordinatorMessage,
-    MemberMessage,
-    Report,
-    Role,
-    Subscribe,
-    decode_from_coordinator,
-    decode_from_member,
-    encode,
-)
+from overlaycast.wire.messages import VERSION, Address, CoordinatorMessage, MemberMessage, Report, Role, Subscribe
+from overlaycast.wire.text import decode_from_coordinator, decode_from_member, encode
 
 ENCODE_LIMIT: Final = 500
 TRACE_S: Final = 0.2  # a traceroute and an echo take this, and two round trips

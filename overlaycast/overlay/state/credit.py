@@ -18,11 +18,9 @@ from typing import Final
 
 from overlaycast.overlay.state.account import Progress
 from overlaycast.overlay.state.group import Group
-from overlaycast.wire.frames import SEQ_LIMIT
+from overlaycast.wire.frames import SEQ_LIMIT, TS_PACKET
 from overlaycast.wire.messages import Extent
 
-SMALLEST: Final = 188
-"""Bytes of the smallest usual record: one MPEG-TS packet."""
 SLACK: Final = 1024
 SHORTEST_S: Final = 0.2
 FASTER: Final = 2.0
@@ -71,6 +69,6 @@ def _sent(group: Group, unknown: int, known: Progress | None) -> int:
     if known is None:
         return unknown if group.start.begun else group.start.next_seq
     seconds = max(group.clock - known.at, 0.0) + group.settings.report_ms / 1000
-    planned = group.settings.rate_mbit * 125_000 / SMALLEST
+    planned = group.settings.rate_mbit * 125_000 / TS_PACKET
     pace = FASTEST if known.pace is None else max(FASTER * known.pace, planned)
     return known.next_seq + int(pace * seconds) + SLACK

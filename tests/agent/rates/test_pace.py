@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from overlaycast.agent.rates.pace import AtOnce, ConstantRate, MediaClock, pcr_of
-from overlaycast.agent.records.cutter import PACKET
+from overlaycast.wire.frames import TS_PACKET
 
 WRAP = 1 << 33
 
@@ -16,11 +16,11 @@ def packet(pcr: int | None = None, pid: int = 256) -> bytes:
     """A transport packet, with a clock reference of ``pcr`` ticks of 27 MHz if given."""
     head = bytes([0x47, pid >> 8, pid & 0xFF])
     if pcr is None:
-        return head + b"\x10" + bytes(PACKET - 4)
+        return head + b"\x10" + bytes(TS_PACKET - 4)
     base, extension = divmod(pcr, 300)
     base %= WRAP
     field = (base << 15 | 0x3F << 9 | extension).to_bytes(6, "big")
-    return head + b"\x30\x07\x10" + field + bytes(PACKET - 12)
+    return head + b"\x30\x07\x10" + field + bytes(TS_PACKET - 12)
 
 
 def clock_of(stream: bytes, portion: int = 10_000) -> MediaClock:
@@ -51,38 +51,38 @@ def test_constant_bit_rate_is_a_straight_line_across_the_wrap(start: int, portio
     data = stream([(start + n * step) % (WRAP * 300) for n in range(30)])
     clock = clock_of(data, portion)
     for offset in range(0, len(data), 1000):
-        assert clock.due(offset) == pytest.approx(offset / (10 * PACKET) * 0.02, abs=1e-6)
+        assert clock.due(offset) == pytest.approx(offset / (10 * TS_PACKET) * 0.02, abs=1e-6)
 
 
 def test_variable_rate_is_linear_between_references() -> None:
     clock = clock_of(stream([0, 27_000_000, 27_000_000 * 4]))
-    assert clock.due(5 * PACKET) == pytest.approx(0.5)
-    assert clock.due(15 * PACKET) == pytest.approx(2.5)
+    assert clock.due(5 * TS_PACKET) == pytest.approx(0.5)
+    assert clock.due(15 * TS_PACKET) == pytest.approx(2.5)
 
 
 def test_a_discontinuity_goes_on_at_the_rate_before() -> None:
     clock = clock_of(stream([0, 2_700_000, 5_400_000, 27_000_000 * 1000, 27_000_000 * 1000 + 2_700_000]))
-    assert [clock.due(n * 10 * PACKET) for n in range(5)] == pytest.approx([0, 0.1, 0.2, 0.3, 0.4])
+    assert [clock.due(n * 10 * TS_PACKET) for n in range(5)] == pytest.approx([0, 0.1, 0.2, 0.3, 0.4])
 
 
 def test_a_discontinuity_before_any_rate_is_known_goes_on_at_a_megabyte_a_second() -> None:
     clock = clock_of(stream([0, 27_000_000 * 1000, 27_000_000 * 1000 + 2_700_000]))
-    assert clock.due(10 * PACKET) == pytest.approx(10 * PACKET / 1_000_000)
+    assert clock.due(10 * TS_PACKET) == pytest.approx(10 * TS_PACKET / 1_000_000)
 
 
 def test_a_clock_that_wraps_goes_on() -> None:
     clock = clock_of(stream([WRAP * 300 - 1_350_000, 1_350_000]))
-    assert clock.due(10 * PACKET) == pytest.approx(0.1)
+    assert clock.due(10 * TS_PACKET) == pytest.approx(0.1)
 
 
 def test_a_packet_out_of_step_is_no_reference() -> None:
     data = packet(0) + b"\x00" + packet(27_000_000 * 9)[1:] + packet(27_000_000)
-    assert clock_of(data).due(2 * PACKET) == pytest.approx(1.0)
+    assert clock_of(data).due(2 * TS_PACKET) == pytest.approx(1.0)
 
 
 def test_other_programmes_do_not_count() -> None:
     data = packet(0) + packet(27_000_000 * 9, pid=99) + packet(27_000_000)
-    assert clock_of(data).due(2 * PACKET) == pytest.approx(1.0)
+    assert clock_of(data).due(2 * TS_PACKET) == pytest.approx(1.0)
 
 
 def test_what_is_not_known_yet_waits() -> None:
@@ -91,8 +91,8 @@ def test_what_is_not_known_yet_waits() -> None:
     clock.saw(stream([0]), last=False)
     assert clock.due(0) is None
     clock.saw(stream([27_000_000]), last=False)
-    assert clock.due(5 * PACKET) == pytest.approx(0.5)
-    assert clock.due(12 * PACKET) is None
+    assert clock.due(5 * TS_PACKET) == pytest.approx(0.5)
+    assert clock.due(12 * TS_PACKET) is None
 
 
 def test_a_stream_without_any_reference_is_due_at_once() -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from overlaycast.agent.records.cutter import PACKET, SYNC, Cutter, is_transport_stream
+from overlaycast.agent.records.cutter import SYNC, Cutter, is_transport_stream
+from overlaycast.wire.frames import TS_PACKET
 
 
 def packets(count: int) -> bytes:
     """Return a transport stream; its payload has sync bytes too, as real ones have."""
-    return b"".join(bytes([SYNC, number % 256]) + b"G" * 10 + bytes(PACKET - 12) for number in range(count))
+    return b"".join(bytes([SYNC, number % 256]) + b"G" * 10 + bytes(TS_PACKET - 12) for number in range(count))
 
 
 def cut(data: bytes, portions: list[int], size: int) -> tuple[list[bytes], list[bytes]]:
@@ -39,7 +40,7 @@ def test_records_are_the_input_cut(portions: list[bytes], size: int) -> None:
     assert cutter.rest(last=True) == []
 
 
-@given(st.integers(4, 60), st.lists(st.integers(1, 3000), max_size=30), st.integers(PACKET, 8000))
+@given(st.integers(4, 60), st.lists(st.integers(1, 3000), max_size=30), st.integers(TS_PACKET, 8000))
 def test_a_transport_stream_is_cut_between_packets_whatever_the_portions(
     count: int, portions: list[int], size: int
 ) -> None:
@@ -47,15 +48,15 @@ def test_a_transport_stream_is_cut_between_packets_whatever_the_portions(
     records, end = cut(data, portions, size)
     assert b"".join(records + end) == data
     assert end == []
-    assert all(record[0] == SYNC and len(record) % PACKET == 0 and len(record) <= size for record in records)
+    assert all(record[0] == SYNC and len(record) % TS_PACKET == 0 and len(record) <= size for record in records)
 
 
 @given(st.binary(max_size=500), st.lists(st.integers(1, 700), max_size=30))
 def test_a_stream_that_falls_out_of_step_is_in_step_again_and_nothing_is_lost(junk: bytes, portions: list[int]) -> None:
     data = packets(10) + junk + packets(20)
-    records, end = cut(data, portions, 7 * PACKET)
+    records, end = cut(data, portions, 7 * TS_PACKET)
     assert b"".join(records + end) == data
-    assert all(len(record) <= 7 * PACKET for record in records)
+    assert all(len(record) <= 7 * TS_PACKET for record in records)
     assert records[-1][0] == SYNC or end
 
 

@@ -7,12 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from overlaycast.agent.records.chunks import Checks, DamagedError, describe, leaves
-from overlaycast.agent.records.cutter import PACKET, SYNC, packet_boundary
+from overlaycast.agent.records.cutter import SYNC, packet_boundary
 from overlaycast.agent.records.live_intake import LiveIntake
 from overlaycast.agent.records.ring import Cursor, Ring
 from overlaycast.agent.records.slab import LEAST_ROOM
 from overlaycast.errors import LocalProtocolError, RemoteProtocolError
-from overlaycast.wire.frames import HEADER_SIZE, Data, Digests, Heartbeat, encode
+from overlaycast.wire.frames import HEADER_SIZE, TS_PACKET, Data, Digests, Heartbeat, encode
 
 SLAB = LEAST_ROOM
 RECORD = LEAST_ROOM // 4 - HEADER_SIZE
@@ -166,7 +166,7 @@ def test_a_list_of_another_length_is_not_the_announced_one() -> None:
 
 
 def test_a_sync_byte_alone_is_no_packet() -> None:
-    data = bytes([SYNC]) + bytes(9) + (bytes([SYNC]) + bytes(PACKET - 1)) * 3
+    data = bytes([SYNC]) + bytes(9) + (bytes([SYNC]) + bytes(TS_PACKET - 1)) * 3
     assert packet_boundary(data, 0) == 10
 
 

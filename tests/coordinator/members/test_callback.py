@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import pytest
 
 from overlaycast.coordinator.bounds.settings import CoordinatorSettings
-from overlaycast.coordinator.groups import driver
+from overlaycast.coordinator.groups import measuring
 from overlaycast.coordinator.members import callback
 from overlaycast.coordinator.members.callback import Callbacks
 from overlaycast.coordinator.state.secret import hash_of
@@ -162,8 +162,8 @@ async def test_a_member_is_called_after_its_echoes_and_others_hear_of_it(start: 
 async def test_who_did_not_answer_is_called_again_while_it_is_connected(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(driver, "CALL_AGAIN_S", 0.02)
-    monkeypatch.setattr(driver, "LONGEST_CALL_PAUSE_S", 0.05)
+    monkeypatch.setattr(measuring, "CALL_AGAIN_S", 0.02)
+    monkeypatch.setattr(measuring, "LONGEST_CALL_PAUSE_S", 0.05)
     async with start(allow_local=True) as running:
         token = await running.create()
         keys: list[str] = []
@@ -188,7 +188,7 @@ async def test_who_did_not_answer_is_called_again_while_it_is_connected(
 
 
 async def test_who_has_gone_is_not_called_again(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(driver, "CALL_AGAIN_S", 0.02)
+    monkeypatch.setattr(measuring, "CALL_AGAIN_S", 0.02)
     async with start(allow_local=True) as running, listening(lambda _: b"") as port:
         token = await running.create()
         async with member_link(running) as anna:

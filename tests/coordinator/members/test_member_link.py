@@ -10,19 +10,8 @@ from typing import Any
 import pytest
 from websockets.exceptions import ConnectionClosed
 
-from overlaycast.wire.messages import (
-    LATER_HEADER,
-    LATER_TEXT,
-    Assign,
-    Ended,
-    Leaving,
-    Ping,
-    Refused,
-    Released,
-    Report,
-    Resume,
-    Welcome,
-)
+from overlaycast.wire.messages import Assign, Ended, Leaving, Ping, Refused, Released, Report, Resume, Welcome
+from overlaycast.wire.text import LATER_HEADER, LATER_TEXT
 from tests.coordinator.conftest import Member, Start, eventually, member_link, subscription
 
 

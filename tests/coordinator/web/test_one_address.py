@@ -22,7 +22,8 @@ from overlaycast.coordinator.web.newcomers import Newcomers
 from overlaycast.coordinator.web.serving import _PING_LIMIT_S
 from overlaycast.errors import ConfigError
 from overlaycast.settings import load
-from overlaycast.wire.messages import Assign, EchoRequest, Refused, Welcome, decode_from_coordinator
+from overlaycast.wire.messages import Assign, EchoRequest, Refused, Welcome
+from overlaycast.wire.text import decode_from_coordinator
 from tests.coordinator.conftest import Member, Running, Start, eventually, member_link, subscription
 
 SIZES = st.sampled_from([0, 1, 125, 126, 127, 65535, 65536, 70000])

@@ -17,15 +17,8 @@ from overlaycast.coordinator.members.measure import EchoInbox, Measurer
 from overlaycast.coordinator.web.listeners import listen_tcp
 from overlaycast.settings import Endpoint
 from overlaycast.wire.group import GroupSettings
-from overlaycast.wire.messages import (
-    VERSION,
-    EchoReply,
-    EchoRequest,
-    Subscribe,
-    Welcome,
-    decode_from_member,
-    encode,
-)
+from overlaycast.wire.messages import VERSION, EchoReply, EchoRequest, Subscribe, Welcome
+from overlaycast.wire.text import decode_from_member, encode
 
 
 class Link:
