@@ -1,6 +1,6 @@
 # The commands to know: `make demo` and `make test`. Each sets up what it needs.
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-tests demo suite compare test test-slow lint format docs structure dist
+.PHONY: help setup setup-tests demo suite compare test test-slow lint format docs structure dist deb
 
 RUN := .venv/bin/
 PURE := wire overlay failover agent/records agent/rates
@@ -57,3 +57,6 @@ docs: setup  ## build the docs as one site: build/site/index.html
 
 dist: setup-tests  ## one file that installs overlaycast on hosts without a network: dist/overlaycast-VERSION-ARCH.tar
 	@$(RUN)python -m scripts.release.dist $(DIST)
+
+deb: setup-tests  ## a Debian package: dist/overlaycast_VERSION_ARCH.deb (DEB="--python 3.13" for Debian 13)
+	@$(RUN)python -m scripts.release.deb $(DEB)
