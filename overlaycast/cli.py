@@ -35,7 +35,7 @@ COMMANDS: Final = {
         imported("overlaycast.agent.command:relay"),
     ),
     "group": Command(
-        "create, show and delete groups; print their trees and events", imported("overlaycast.admin:main")
+        "create, show and delete groups; print their trees and events", imported("overlaycast.admin.command:main")
     ),
     "trace": Command("print the router path to a host", imported("overlaycast.discovery.command:main")),
     "lab": Command("run experiments on emulated networks", imported("overlaycast.lab.commands.lab:main")),

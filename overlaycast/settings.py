@@ -12,6 +12,7 @@ A TOML file has one table per command, so that one file can serve a whole host::
 from __future__ import annotations
 
 import argparse
+import inspect
 import re
 import tomllib
 from collections.abc import Iterator
@@ -206,7 +207,8 @@ def load(model: type[_S], argv: list[str], prog: str, table: str | None = None) 
         ConfigError: anything unknown, missing or out of bounds.
         SystemExit: after ``--help``.
     """
-    parser = _Parser(prog=prog, description=model.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    about = inspect.cleandoc(model.__doc__ or "")
+    parser = _Parser(prog=prog, description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--config", metavar="FILE", type=Path, help="TOML file with a table for this command")
     path, rest = _config_flag(argv, prog)
     file_values = _toml_table(path, table or prog.split()[-1]) if path else {}

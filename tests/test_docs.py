@@ -13,7 +13,7 @@ from spellchecker import SpellChecker
 
 from overlaycast.coordinator.web.http import admin_routes, open_routes
 from overlaycast.wire.frames import Kind
-from overlaycast.wire.group import GroupSettings
+from overlaycast.wire.group import GroupSettings, changing
 from overlaycast.wire.journal import Entry
 from overlaycast.wire.messages import CoordinatorMessage, MemberMessage
 from overlaycast.wire.text import LATER
@@ -32,9 +32,15 @@ DICTIONARY.word_frequency.load_words((ROOT / "docs" / "words.txt").read_text().s
 def settings_table() -> str:
     """Return the table of a group's settings as docs/operate.md shows it."""
     rows = [
-        f"| `{name}` | {field.default} | {field.description} |" for name, field in GroupSettings.model_fields.items()
+        f"| `{name}` | {field.default} | {field.description} | {later(name)} |"
+        for name, field in GroupSettings.model_fields.items()
     ]
-    return "\n".join(["| setting | default | meaning |", "|---|---|---|", *rows, ""])
+    return "\n".join(["| setting | default | meaning | a new value counts |", "|---|---|---|---|", *rows, ""])
+
+
+def later(name: str) -> str:
+    """Return what the table says of a new value while the group runs."""
+    return changing(name).counts if changing(name).may else f"never: {changing(name).counts}"
 
 
 def test_every_group_setting_is_described() -> None:

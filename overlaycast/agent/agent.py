@@ -185,7 +185,7 @@ class Agent:
         else:
             anew = membership.member != message.member
             membership.member, membership.secret = message.member, message.secret
-            node.welcomed(anew)
+            node.welcomed(anew, message.settings)
             if not anew:
                 return
             self.journal(Welcomed(member=message.member))

@@ -11,6 +11,7 @@ import random
 import socket
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -53,6 +54,7 @@ from overlaycast.wire.messages import (
     CoordinatorMessage,
     Ended,
     MemberMessage,
+    NewSettings,
     Ping,
     Pong,
     Released,
@@ -102,6 +104,7 @@ class Node:
         self._program = program
         self._rng = rng
         self._permitted = permitted
+        self._retimed = asyncio.Event()
         self._reception = Reception(time.monotonic())
         self._failures = Failures()
         changed = asyncio.Event()
@@ -120,7 +123,7 @@ class Node:
         program.spawn(self._lookout.run())
         program.spawn(self._every(PROGRESS_S, feed.progress))
         program.spawn(self._every(SAMPLE_S, self._figures.sample))
-        program.spawn(self._every(settings.report_ms / 1000, self._figures.report))
+        program.spawn(self._report())
 
     # --- parts -------------------------------------------------------------------------------------------------
 
@@ -200,8 +203,9 @@ class Node:
             next_seq=self._figures.next_seq,
         )
 
-    def welcomed(self, anew: bool) -> None:
+    def welcomed(self, anew: bool, settings: GroupSettings) -> None:
         """The coordinator has taken us in again; ``anew``: as a new member, whose orders count from the beginning."""
+        self._configure(settings)
         if anew:
             self._membership.epoch = 0
             self._parts.downstream.new_identity()
@@ -234,9 +238,20 @@ class Node:
                     self._parts.feed.learned(message.extent)
             case Released():
                 self.departure.released.set()
+            case NewSettings():
+                self._configure(message.settings)
             case Ended():
                 done = self._parts.ring.end is not None
                 self._program.finish(0 if done else 1, None if done else f"the group is over: {message.reason}")
+
+    def _configure(self, settings: GroupSettings) -> None:
+        """From now on these settings count; what we began with, such as where the stream begins for us, stays."""
+        if settings == self._settings:
+            return
+        self._settings = settings
+        self._parts.downstream.retime(settings.heartbeat_ms / 1000)
+        self._parts.feed.configured(settings)
+        self._retimed.set()
 
     def _obey(self, order: Assign) -> None:
         self._membership.epoch, self._membership.rank = order.epoch, order.rank
@@ -330,7 +345,19 @@ class Node:
             except Exception as error:  # without heartbeats children leave, but what they get is theirs
                 mishap(error)
                 wait_s = SAMPLE_S
-            await asyncio.sleep(wait_s)
+            await asyncio.sleep(min(wait_s, SAMPLE_S))  # not longer: the interval may have become a shorter one
+
+    async def _report(self) -> None:
+        """Report at the group's interval, and at once when it is another one."""
+        while True:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._settings.report_ms / 1000):
+                    await self._retimed.wait()
+            self._retimed.clear()
+            try:
+                self._figures.report()
+            except Exception as error:
+                mishap(error)
 
     @staticmethod
     async def _every(seconds: float, what: Callable[[], None]) -> None:

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from overlaycast.agent.hops.downstream import Downstream
 from overlaycast.agent.records.ring import Ring
 from overlaycast.wire.frames import End
+from overlaycast.wire.group import GroupSettings
 from overlaycast.wire.journal import Entry
 from overlaycast.wire.messages import Assign, Begin, Contents, Extent, MemberMessage, ReportState
 
@@ -78,6 +79,9 @@ class Feed(Protocol):
 
     def welcomed(self, anew: bool) -> None:
         """The coordinator has taken us in again; ``anew``: as a new member."""
+
+    def configured(self, settings: GroupSettings) -> None:
+        """The group has other settings."""
 
     def assign(self, order: Assign) -> None:
         """The coordinator names parent and standbys."""

@@ -19,14 +19,14 @@ class Hearing:
     Args:
         parents: the links.
         succession: decides which of them feeds us.
-        flag_s: how long a stalled parent is waited for.
+        flag_s: how long a stalled parent is waited for; may be set anew.
     """
 
     def __init__(self, parents: Parents, succession: Succession, flag_s: float) -> None:
         self.drought = Drought()
         self._parents = parents
         self._succession = succession
-        self._flag_s = flag_s
+        self.flag_s = flag_s
         self._rate = UsualRate()
 
     def heartbeat(self, number: int, stalled: bool, now: float, owes: bool = False, empty: bool = False) -> None:
@@ -131,7 +131,7 @@ class Hearing:
             if sound and self._parents.is_target(link):  # ordered to move while the old parent is well
                 succession.win(link, now)
         elif not sound:
-            succession.outage.next_try = max(succession.outage.next_try, link.asked_at + self._flag_s)
+            succession.outage.next_try = max(succession.outage.next_try, link.asked_at + self.flag_s)
         elif succession.seems_dead(current, now):
             succession.win(link, now)
 

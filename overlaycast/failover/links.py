@@ -20,13 +20,13 @@ class Links:
     """All links.
 
     Args:
-        standby_s: a warm standby that has said nothing for so long is dead.
+        standby_s: a warm standby that has said nothing for so long is dead; may be set anew.
     """
 
     def __init__(self, standby_s: float) -> None:
         self._by_number: dict[int, Link] = {}
         self._numbers = 0
-        self._standby_s = standby_s
+        self.standby_s = standby_s
 
     def __iter__(self) -> Iterator[Link]:
         """Over a copy: links may be dropped meanwhile."""
@@ -86,7 +86,7 @@ class Links:
         """Return when this link is given up if nothing is heard."""
         if link.phase is Phase.DIALLING:
             return link.asked_at + DIAL_LIMIT
-        return link.heard + (DIAL_LIMIT if feeds else self._standby_s)
+        return link.heard + (DIAL_LIMIT if feeds else self.standby_s)
 
     def heard_all(self, now: float) -> None:
         """We listen again after a pause of our own: silence counts from now."""

@@ -63,6 +63,10 @@ SLEPT_S: Final = 1.0
 """A timer so late means that we slept for long enough to have missed what others still hold."""
 
 
+def _floor(silence_s: float, heartbeat_s: float) -> float:
+    return max(silence_s, LEAST_BEATS * heartbeat_s)
+
+
 class Upstream:
     """The machine. Every input takes ``now`` (seconds, monotonic); ``actions()`` drains what is to be done.
 
@@ -79,11 +83,17 @@ class Upstream:
     def __init__(self, silence_s: float, heartbeat_s: float, flag_s: float, jitter: Callable[[], float]) -> None:
         self.listening = True
         self._parents = Parents(heartbeat_s, jitter)
-        self._succession = Succession(self._parents, max(silence_s, LEAST_BEATS * heartbeat_s), jitter)
+        self._succession = Succession(self._parents, _floor(silence_s, heartbeat_s), jitter)
         self._hearing = Hearing(self._parents, self._succession, flag_s)
         self._losses = Losses(self._parents, self._succession, self._hearing)
-        self._flag_s = flag_s
         self._deadline: float | None = None
+
+    def retime(self, silence_s: float, heartbeat_s: float, flag_s: float, now: float) -> None:
+        """The group has other times, which count from now on: parents that kept to the former ones are not silent."""
+        self._parents.retime(heartbeat_s)
+        self._parents.links.heard_all(now)
+        self._succession.retime(_floor(silence_s, heartbeat_s))
+        self._hearing.flag_s = flag_s
 
     # --- what the driver may ask ---------------------------------------------------------------------------------
 
@@ -236,7 +246,7 @@ class Upstream:
     def _stall_limit_s(self) -> float:
         """Return how long a stalled parent is kept: longer further down, so that those above us are the first to go."""
         levels = self._parents.order.depth - 1 if self._parents.order else 0
-        return self._flag_s + STALL_STEP_S * min(max(levels, 0), STALL_LEVELS)
+        return self._hearing.flag_s + STALL_STEP_S * min(max(levels, 0), STALL_LEVELS)
 
     def woke_late(self, seconds: float, now: float) -> None:
         """A timer of the driver's fired so much too late, which tells how busy this machine is."""

@@ -18,6 +18,10 @@ STANDBY_SLOWDOWN: Final = 10
 """Heartbeats of a standby link are so many times rarer: sent so (``downstream``), and waited for."""
 
 
+def _standby_s(heartbeat_s: float) -> float:
+    return max(1.0, 4 * STANDBY_SLOWDOWN * heartbeat_s)
+
+
 class Parents:
     """What the machine knows of its possible parents.
 
@@ -35,9 +39,13 @@ class Parents:
         self.order: Assign | None = None
         self.target: int | None = None
         self.current: Link | None = None
-        self.links = Links(max(1.0, 4 * STANDBY_SLOWDOWN * heartbeat_s))
+        self.links = Links(_standby_s(heartbeat_s))
         self.redials = Redials(jitter)
         self._actions: list[Action] = []
+
+    def retime(self, heartbeat_s: float) -> None:
+        """Parents have another heartbeat interval."""
+        self.links.standby_s = _standby_s(heartbeat_s)
 
     @property
     def member(self) -> int | None:

@@ -82,10 +82,14 @@ class SilenceLimit:
     __slots__ = ("_floor", "_gaps", "_lateness", "_least")
 
     def __init__(self, floor: float) -> None:
-        self._floor = floor
-        self._least = floor / (2 * _MARGIN)
+        self.set_floor(floor)
         self._gaps = _Fading()
         self._lateness = _Fading()
+
+    def set_floor(self, floor: float) -> None:
+        """From now on a silence shorter than ``floor`` is never suspect."""
+        self._floor = floor
+        self._least = floor / (2 * _MARGIN)
 
     def gap(self, seconds: float, now: float) -> None:
         """A parent was heard again, ``seconds`` after the time before."""

@@ -78,6 +78,11 @@ class Succession:
         """The parent that the coordinator is told: a switch in doubt does not count yet."""
         return self.doubt.complaint.parent if self.doubt else self._parents.member
 
+    def retime(self, silence_s: float) -> None:
+        """The silence limit has another floor."""
+        self._silence_s = silence_s
+        self.limit.set_floor(silence_s)
+
     # --- time ----------------------------------------------------------------------------------------------------
 
     def deadlines(self) -> list[float]:

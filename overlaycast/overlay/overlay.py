@@ -22,7 +22,7 @@ from overlaycast.overlay.state import credit
 from overlaycast.overlay.state.group import Event, Group
 from overlaycast.overlay.state.measurement import Measurement
 from overlaycast.overlay.state.members import SERVERS, Member, State
-from overlaycast.overlay.watching import contents, inquiries, start, watch
+from overlaycast.overlay.watching import contents, inquiries, retuning, start, watch
 from overlaycast.wire.group import GroupSettings
 from overlaycast.wire.messages import (
     Contents,
@@ -164,6 +164,16 @@ class Overlay:
         member = group.living(member_id)
         if member is not None and reach.prove(member, answers, group.allow_local):
             _tell_next(group, member)
+
+    # --- settings ----------------------------------------------------------------------------------------------
+
+    def objections(self, settings: GroupSettings) -> dict[str, str]:
+        """Return which of these settings the group cannot have as it is now, by name, and why."""
+        return retuning.objections(self._group, settings)
+
+    def retune(self, settings: GroupSettings, now: float) -> None:
+        """Go on with these settings, to which there are no objections."""
+        retuning.retune(self._group, settings, now)
 
     # --- the five verbs ----------------------------------------------------------------------------------------
 

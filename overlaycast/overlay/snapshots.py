@@ -249,6 +249,8 @@ def _measure_tree(group: Group, by_rank: list[dict[str, Any]]) -> None:
         if member.parent is not None:
             member.parent.size += member.size
             member.parent.height = max(member.parent.height, member.height + 1)
+    # a crash may come between the keeping of a lower limit and that of the tree which fits it
+    group.tree.depth_limit = max((group.tree.depth_limit, *(member.height for member in group.members.values())))
     check(group.tree, iter(group.members.values()))
 
 

@@ -365,6 +365,24 @@ class Ended(_Message):
     reason: str = Field(max_length=300)
 
 
+class NewSettings(_Message):
+    """The group's settings have changed: these count from now on."""
+
+    kind: Literal["settings"] = "settings"
+    settings: GroupSettings
+
+
 CoordinatorMessage = (
-    Welcome | Refused | EchoRequest | Assign | Accept | Revoke | Begin | Ping | Released | Ended | Contents
+    Welcome
+    | Refused
+    | EchoRequest
+    | Assign
+    | Accept
+    | Revoke
+    | Begin
+    | Ping
+    | Released
+    | Ended
+    | Contents
+    | NewSettings
 )

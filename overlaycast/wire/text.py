@@ -3,7 +3,7 @@
 Owns: the functions that turn messages into text and back, and the list of later fields. Refuses: anything larger than
 ``MAX_MESSAGE`` bytes, and what ``messages`` refuses; whatever it is given, only ``RemoteProtocolError`` comes of it.
 
-Since unknown fields are refused, a field that came later (``LATER``) is sent only to a side that knows it: each side
+Since unknown ones are refused, a field or kind that came later (``LATER``) is sent only to a side that knows it: each
 says which ones it knows in a header of the opening handshake (``LATER_HEADER``), which a program from before
 that header neither sends nor reads.
 """
@@ -27,8 +27,14 @@ _FROM_COORDINATOR: Final[TypeAdapter[CoordinatorMessage]] = TypeAdapter(
 )
 
 
+LATER_SETTINGS: Final[tuple[str, ...]] = ()
+"""Settings of a group that the first programs of protocol version 2 did not have."""
+LATER_KINDS: Final = frozenset({"settings"})
+"""Kinds of messages that they did not have."""
 LATER: Final = frozenset(
     {
+        *LATER_KINDS,
+        *(f"{kind}.settings.{name}" for name in LATER_SETTINGS for kind in ("welcome", "settings")),
         "assign.extent",
         "leaving.reason",
         "ping.extent",
@@ -37,7 +43,7 @@ LATER: Final = frozenset(
         "welcome.namesakes",
     }
 )
-"""Fields that the first programs of protocol version 2 did not have: ``kind.field``, or ``welcome.settings.NAME``."""
+"""What the first programs of protocol version 2 did not have: ``kind``, ``kind.field``, or ``kind.settings.NAME``."""
 LATER_HEADER: Final = "Overlaycast-Fields"
 LATER_TEXT: Final = ", ".join(sorted(LATER))
 """What we say in the header."""
@@ -48,10 +54,15 @@ def later_fields(header: str | None) -> frozenset[str]:
     return LATER.intersection(name.strip() for name in (header or "").split(","))
 
 
+def understands(known: AbstractSet[str], message: MemberMessage | CoordinatorMessage) -> bool:
+    """Return whether a side that knows these ``LATER`` names knows this kind of message; no other may be sent to it."""
+    return message.kind in known or message.kind not in LATER_KINDS
+
+
 def encode(message: MemberMessage | CoordinatorMessage, known: AbstractSet[str] = LATER) -> str:
     """Return the JSON text of a message, without fields that are None or not ``known`` to the other side."""
     unknown: dict[str, Any] = {}
-    for name in LATER - known:
+    for name in LATER - LATER_KINDS - known:
         kind, field, *inner = name.split(".")
         if kind == message.kind:
             unknown[field] = unknown.get(field, {}) | dict.fromkeys(inner, True) if inner else True

@@ -9,13 +9,16 @@ it does not know. A field that goes or changes its meaning makes a new version.
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from overlaycast.wire.group import GroupName, GroupSettings, Mode
 
 API_VERSION: Final = 1
+
+TokenTtl = Annotated[float, Field(gt=0, le=10 * 365 * 86400)]
+"""Seconds for which a join token admits new members."""
 
 
 class NewGroup(BaseModel):
@@ -25,7 +28,15 @@ class NewGroup(BaseModel):
 
     name: GroupName
     settings: GroupSettings = GroupSettings()
-    token_ttl_s: float | None = Field(None, gt=0, le=10 * 365 * 86400)
+    token_ttl_s: TokenTtl | None = None
+
+
+class GroupChange(BaseModel):
+    """A request to change settings of a group: those that are given change, all others stay as they are."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    settings: GroupSettings
 
 
 class _View(BaseModel):
@@ -81,6 +92,14 @@ class CreatedView(_Answer):
 
     name: str
     token: str = Field(repr=False)
+
+
+class ChangedView(_Answer):
+    """Settings of a group were changed, or would be."""
+
+    name: str
+    changed: dict[str, tuple[Any, Any]] = Field(description="what differed, by name: the old and the new value")
+    refused: dict[str, str] = Field({}, description="what may not change, by name, and why; all stays as it is then")
 
 
 class DeletedView(_Answer):

@@ -89,6 +89,12 @@ class FakeOverlay:
         forgotten, self._forgotten = self._forgotten, []
         return forgotten
 
+    def objections(self, settings: GroupSettings) -> dict[str, str]:
+        return {"depth_limit": "the tree is 2 deep now"} if settings.depth_limit < 2 else {}
+
+    def retune(self, settings: GroupSettings, now: float) -> None:
+        self.settings = settings
+
     def claims(self, member: int) -> tuple[tuple[str, int], ...]:
         return self.claimed.get(member, ())
 

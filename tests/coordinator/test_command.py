@@ -185,7 +185,7 @@ def test_administration_says_what_is_wrong_in_one_line(tmp_path: Path) -> None:
         assert "accepted: mode, rate_mbit" in complaint(group(state, port, "create", "demo", "--set", "x=1"), 2)
         assert "KEY=VALUE" in complaint(group(state, port, "create", "demo", "--set", "x"), 2)
         assert "name" in complaint(group(state, port, "create", "a/b"), 2)
-        assert "accepted: create, list" in complaint(group(state, port, "paint"), 2)
+        assert "accepted: create, set" in complaint(group(state, port, "paint"), 2)
         (tmp_path / "wrong").write_text("not the token\n")
         assert "one token" in complaint(
             run("group", "list", "--coordinator", f"http://127.0.0.1:{port}", "--admin-token-file", tmp_path / "wrong"),

@@ -77,8 +77,8 @@ class Requests:
             value = values.accepted(parameter["schema"], parameter["name"])
             if wrong < 0.3:
                 value = values.damaged(value, {"properties": {"0": parameter["schema"]}})
-            if route.method == "DELETE" and value in (GROUP, *self._honest.tokens):
-                value = "new-1"  # what an administrator is told to end, ends
+            if route.method in ("DELETE", "PATCH") and value in (GROUP, *self._honest.tokens):
+                value = "new-1"  # what an administrator is told to end, ends, and other settings are other promises
             text = quote(str(value).encode(errors="replace")[:3000], safe="" if wrong < 0.9 else "/%?#")
             if parameter["in"] == "path":
                 path = path.replace("{" + parameter["name"] + "}", text)
@@ -99,7 +99,7 @@ class Requests:
         if route.body is None:
             return b"" if wrong < 0.9 else b"{}"
         body = values.accepted(route.body)
-        if isinstance(body, dict) and wrong < 0.9:
+        if isinstance(body, dict) and "name" in body and wrong < 0.9:
             body["name"] = f"new-{chance.randrange(_GROUPS)}"
         if wrong < 0.4:
             return json.dumps(body).encode()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from overlaycast.lab.document import placed_yaml
+from overlaycast.document import placed_yaml
 from overlaycast.lab.experiment.casting import cast as choose
 from overlaycast.lab.experiment.casting import castable
 from overlaycast.lab.experiment.experiment import Cast, Experiment, parse

@@ -1,5 +1,5 @@
 """Rule machine: join, leave, crash, freeze, fall mute, break links, lie about rates, restart the coordinator;
-orders and words that are late, lost, doubled or overtake one another; walls that nobody knows of.
+other settings; orders and words that are late, lost, doubled or overtake one another; walls that nobody knows of.
 
 After every step: the plan's invariants, no cycle among real feeds, a deadline armed. Once faults cease every live
 member is fed within a bounded time, by whom the plan says and by nobody beyond its degree, if anybody has room for it.
@@ -219,6 +219,33 @@ class Group(RuleBasedStateMachine):
             self.world.lie(one, rank, next_seq)
         for agent in list(self.world.agents.values()):
             self.world.return_link(agent)
+
+    @rule(
+        degrees=st.tuples(st.integers(1, 4), st.integers(1, 4)),
+        depth_limit=st.sampled_from([3, 10]),
+        improve_s=st.sampled_from([0, 3, 10]),
+        start_members=st.integers(0, 8),
+        lost_after_s=st.sampled_from([3, 5]),
+    )
+    def change_settings(
+        self, degrees: tuple[int, int], depth_limit: int, improve_s: int, start_members: int, lost_after_s: int
+    ) -> None:
+        wanted = self.world.settings.model_copy(
+            update={
+                "source_out_degree": degrees[0],
+                "default_out_degree": degrees[1],
+                "depth_limit": depth_limit,
+                "improve_s": improve_s,
+                "start_members": start_members,
+                "lost_after_s": lost_after_s,
+            }
+        )
+        if not self.world.overlay.objections(wanted):
+            parents = {member.id: member.parent for member in self.world.group.members.values() if member.parent}
+            self.world.settings = wanted
+            self.world.overlay.retune(wanted, self.world.now)
+            after = {member: self.world.group.members[member].parent for member in parents}
+            assert after == parents, "somebody lost a parent by it"
 
     def _seats(self) -> list[dict[str, Any]]:
         """Return who is where; what is only seen of members starts afresh with the coordinator."""

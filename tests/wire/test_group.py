@@ -15,3 +15,12 @@ def test_a_file_group_is_patient_unless_told_otherwise() -> None:
 def test_settings_survive_the_way_over_the_wire() -> None:
     for settings in (GroupSettings(), GroupSettings(mode="file"), GroupSettings(mode="file", heartbeat_ms=25)):
         assert GroupSettings.model_validate_json(settings.model_dump_json()) == settings
+
+
+def test_what_is_filled_in_does_not_count_as_given() -> None:
+    assert GroupSettings(mode="file", improve_s=3).model_fields_set == {"mode", "improve_s"}
+    assert GroupSettings.model_validate_json('{"mode": "file", "silence_ms": 90}').model_fields_set == {
+        "mode",
+        "silence_ms",
+    }
+    assert GroupSettings.model_validate(GroupSettings(mode="file")).mode == "file"

@@ -10,6 +10,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
 
 from overlaycast.agent.ends.source import SourcePump
+from overlaycast.wire.group import GroupSettings
 from overlaycast.wire.journal import Begun, Entry
 from overlaycast.wire.messages import Assign, Begin, Extent, MemberMessage, ReportState
 
@@ -58,6 +59,9 @@ class SourceFeed:
 
     def welcomed(self, anew: bool) -> None:
         """Our numbers go on."""
+
+    def configured(self, settings: GroupSettings) -> None:
+        """None of them is about what we send."""
 
     def assign(self, order: Assign) -> None:
         """A source has no parent."""

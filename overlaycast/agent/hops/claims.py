@@ -58,6 +58,12 @@ class Claims:
         self._asked_at = 0.0
         self._look_later: asyncio.TimerHandle | None = None
 
+    def configured(self, settings: GroupSettings) -> None:
+        """The group has other settings: what parents may send is counted anew by them."""
+        self._settings = settings
+        self._horizon.plan(settings.rate_mbit)
+        self._flows.clear()
+
     # --- how far the stream is ---------------------------------------------------------------------------------
 
     def told(self, extent: Extent) -> None:

@@ -99,6 +99,10 @@ class Downstream:
         if order is not None:
             self._obey(order)
 
+    def retime(self, heartbeat_s: float) -> None:
+        """The group's heartbeat has another interval."""
+        self._heartbeat_s = heartbeat_s
+
     def new_identity(self) -> None:
         """We are a new member: an order that still waits was for the former one."""
         self._rise.forget()

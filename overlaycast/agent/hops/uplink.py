@@ -47,6 +47,11 @@ from overlaycast.wire.journal import DataDamaged, FellSilent, FoundUntrue
 from overlaycast.wire.messages import Assign, Begin, Extent, Peer, Untruth
 
 
+def _times(settings: GroupSettings) -> tuple[float, float, float]:
+    """Return what the machine is told of silences: the limit's floor, the heartbeat's interval, and the flag's time."""
+    return settings.silence_ms / 1000, settings.heartbeat_ms / 1000, settings.flag_s
+
+
 class Uplink(ParentView):
     """The receiving half of a member; its ``parts.Feed``.
 
@@ -70,7 +75,7 @@ class Uplink(ParentView):
         rng: random.Random,
         permitted: Callable[[str], bool],
     ) -> None:
-        machine = Upstream(settings.silence_ms / 1000, settings.heartbeat_ms / 1000, settings.flag_s, rng.random)
+        machine = Upstream(*_times(settings), rng.random)
         super().__init__(machine, ring)
         self.called = Called(self._awaited)
         self._start = start
@@ -93,6 +98,12 @@ class Uplink(ParentView):
         """The coordinator has taken us in again; ``anew``: as a new member."""
         if anew:
             self.machine.new_identity()
+
+    def configured(self, settings: GroupSettings) -> None:
+        """The group has other settings."""
+        self._claims.configured(settings)
+        self.machine.retime(*_times(settings), self._now())
+        self._perform()
 
     def begin(self, order: Begin) -> None:
         """For sources only."""

@@ -45,9 +45,13 @@ class Horizon:
     """
 
     def __init__(self, rate_mbit: float) -> None:
-        self._per_s = FASTER * rate_mbit * 125_000 / TS_PACKET
+        self.plan(rate_mbit)
         self._seen: tuple[int, float] | None = None
         self._told: tuple[int, float] | None = None
+
+    def plan(self, rate_mbit: float) -> None:
+        """The planned rate is another one."""
+        self._per_s = FASTER * rate_mbit * 125_000 / TS_PACKET
 
     def saw(self, seq: int, now: float) -> None:
         """This is a record that we have, or expect next."""

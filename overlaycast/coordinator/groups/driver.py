@@ -18,7 +18,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from overlaycast.coordinator.bounds.lines import Lines
@@ -33,12 +33,15 @@ from overlaycast.coordinator.state.journal import EventLog
 from overlaycast.coordinator.state.secret import hash_of, matches, new_token
 from overlaycast.coordinator.state.store import GroupRow, StateError, StateLockedError, Store
 from overlaycast.errors import RefusedError
+from overlaycast.wire.changes import Changes, changes
+from overlaycast.wire.group import GroupSettings, changing
 from overlaycast.wire.messages import (
     MAX_NAMESAKES,
     CoordinatorMessage,
     EchoReply,
     Ended,
     MemberMessage,
+    NewSettings,
     Ping,
     Resume,
     Subscribe,
@@ -206,6 +209,34 @@ class GroupDriver:
         self._free_places()
         self._unkept = True
         return True
+
+    def changes(self, wanted: GroupSettings) -> Changes:
+        """Return what it means to have the settings that are given in ``wanted``; nothing is changed."""
+        found = changes(self.row.settings, wanted)
+        refused = self.overlay.objections(found.settings) | found.refused
+        deaf = self._connected.deaf(NewSettings(settings=found.settings)) if found.told else 0
+        if deaf:
+            why = f"{deaf} connected member{'s have' if deaf > 1 else ' has'} a program that is too old to be told"
+            refused = {name: why for name in found.changed if changing(name).told} | refused
+        return replace(found, refused={name: why for name, why in refused.items() if name in found.changed})
+
+    def change(self, found: Changes) -> None:
+        """Go on with other settings, of which none is refused: keep them, use them, and tell members what they need.
+
+        Raises:
+            StateError: they cannot be kept; nothing has changed.
+        """
+        now = self._clock()
+        self._store.save_settings(self.row.name, found.settings)
+        self.row = replace(self.row, settings=found.settings)
+        self.overlay.retune(found.settings, now)
+        self.log.add(now, "settings", None, {"changed": found.changed})
+        if found.told:
+            told = NewSettings(settings=found.settings)
+            self._outbox += [(member, told) for member in self._connected.ids()]
+        self._unkept = True
+        with suppress(asyncio.QueueFull):
+            self._inbox.put_nowait(_Wake())
 
     def traffic(self) -> Traffic:
         """Return what has crossed this group's control links since the start of the coordinator."""

@@ -33,6 +33,7 @@ from overlaycast.errors import ConfigError, RefusedError, in_one_line
 from overlaycast.journal import LineFile
 from overlaycast.streams import printable
 from overlaycast.tokens import shown
+from overlaycast.wire.changes import Changes
 from overlaycast.wire.group import GroupSettings
 from overlaycast.wire.hosts import is_literal
 from overlaycast.wire.messages import Address, Subscribe
@@ -181,6 +182,23 @@ class Groups:
         self._expiries_changed.set()
         running.driver.log.add(now, "created", None, {"settings": settings.model_dump(exclude_defaults=True)})
         return token
+
+    def change(self, name: str, wanted: GroupSettings, check: bool) -> Changes:
+        """Give a group the settings that are given in ``wanted``, unless one is refused; then it stays as it is.
+
+        Args:
+            check: only say what would change.
+
+        Raises:
+            KeyError: no such group.
+            StateError: its state cannot be used or written; it stays as it is.
+        """
+        driver = self.get(name)
+        with self._failing(self._groups[name]):
+            found = driver.changes(wanted)
+            if found.changed and not found.refused and not check:
+                driver.change(found)
+        return found
 
     async def delete(self, name: str) -> None:
         """End a group: its members are sent ``Ended``, then it is forgotten.

@@ -27,7 +27,7 @@ from overlaycast.discovery.echo import MOST_BYTES, MOST_REPLIES
 from overlaycast.errors import RefusedError, RemoteProtocolError
 from overlaycast.wire.hosts import plain
 from overlaycast.wire.messages import VERSION, CoordinatorMessage, Ended, MemberMessage, Refused, Subscribe
-from overlaycast.wire.text import LATER_HEADER, decode_from_member, encode, later_fields
+from overlaycast.wire.text import LATER_HEADER, decode_from_member, encode, later_fields, understands
 
 log = logging.getLogger(__name__)
 
@@ -104,9 +104,13 @@ class MemberLink:
                     raise RemoteProtocolError("a second subscription on one link")
                 yield message
 
+    def understands(self, message: CoordinatorMessage) -> bool:
+        """Return whether the member's program knows this kind of message."""
+        return understands(self._known, message)
+
     def send(self, message: CoordinatorMessage) -> None:
-        """Queue a message. After ``Refused`` or ``Ended`` the link closes."""
-        if self._ending is not None:
+        """Queue a message, if the member understands it. After ``Refused`` or ``Ended`` the link closes."""
+        if self._ending is not None or not self.understands(message):
             return
         text = encode(message, self._known)
         self._queue.append(text)

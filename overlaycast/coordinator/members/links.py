@@ -41,6 +41,10 @@ class MemberLinks:
         """Return a member's link and what belongs to it; None: it has none."""
         return self._connected.get(member)
 
+    def ids(self) -> list[int]:
+        """Return the members that have a link."""
+        return list(self._connected)
+
     def links(self) -> Iterator[MemberLink]:
         """Yield all links."""
         return (one.link for one in self._connected.values())
@@ -62,6 +66,10 @@ class MemberLinks:
         link = self._connected.pop(member).link
         _add(self._past, link.traffic)
         return link
+
+    def deaf(self, message: CoordinatorMessage) -> int:
+        """Return how many of the members that have a link have a program too old to know this kind of message."""
+        return sum(not link.understands(message) for link in self.links())
 
     def send(self, member: int, message: CoordinatorMessage) -> None:
         """Send a message, if the member has a link."""

@@ -139,6 +139,11 @@ class Store:
                 (row.name, row.settings.model_dump_json(), row.key, row.token, row.expires, row.created),
             )
 
+    def save_settings(self, name: str, settings: GroupSettings) -> None:
+        """Keep a group's new settings."""
+        with self._complaints():
+            self._db.execute("UPDATE groups SET settings = ? WHERE name = ?", (settings.model_dump_json(), name))
+
     def delete_group(self, name: str) -> None:
         """Forget a group and everything about it."""
         with self._complaints():

@@ -25,10 +25,12 @@ from overlaycast.errors import ConfigError
 from overlaycast.streams import printable
 from overlaycast.tokens import shown
 from overlaycast.wire.views import (
+    ChangedView,
     CreatedView,
     DeletedView,
     ErrorView,
     EventsView,
+    GroupChange,
     GroupSummary,
     GroupsView,
     GroupView,
@@ -111,6 +113,26 @@ async def list_groups(groups: AllGroups) -> GroupsView:
 async def show_group(driver: OneGroup) -> GroupView:
     """Show one group and its settings."""
     return GroupView(**_summary(driver), settings=driver.row.settings)
+
+
+_FIXED: Final = _refusals(_409="a setting may not change while the group runs")
+
+
+@admin_routes.patch("/groups/{name}", responses={**_NO_GROUP, **_FIXED, **_NOT_KEPT})
+async def change_group(
+    name: str,
+    change: GroupChange,
+    groups: AllGroups,
+    check: Annotated[bool, Query(description="only say what would change, and what is refused")] = False,
+) -> ChangedView:
+    """Change settings while the group runs: all that are given, or none if one of them is refused."""
+    try:
+        found = groups.change(name, change.settings, check)
+    except KeyError:
+        raise _no_group(name) from None
+    if found.refused and not check:
+        raise HTTPException(409, "; ".join(f"{setting}: {why}" for setting, why in found.refused.items()))
+    return ChangedView(name=name, changed=found.changed, refused=found.refused)
 
 
 @admin_routes.delete("/groups/{name}", responses={**_NO_GROUP, **_NOT_KEPT})

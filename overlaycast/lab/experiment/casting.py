@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from overlaycast.document.placed_yaml import Field, PlacedYaml
 from overlaycast.errors import ConfigError, MistakesError
-from overlaycast.lab.document.placed_yaml import Field, PlacedYaml
 from overlaycast.lab.experiment.experiment import Cast, Experiment, MediaStream
 from overlaycast.lab.faults import aim, fixtures
 from overlaycast.lab.faults.aim import Ground

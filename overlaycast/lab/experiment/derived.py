@@ -13,8 +13,8 @@ from typing import Any, Final
 
 import yaml
 
+from overlaycast.document.placed_yaml import PlacedYaml
 from overlaycast.errors import ConfigError
-from overlaycast.lab.document.placed_yaml import PlacedYaml
 from overlaycast.lab.experiment import chaos
 from overlaycast.lab.experiment.experiment import Cast, Experiment
 from overlaycast.lab.topology.topology import Topology

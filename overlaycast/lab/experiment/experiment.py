@@ -14,10 +14,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from overlaycast.document.parts import Part, Seconds, Slug, field_error, only_known
+from overlaycast.document.placed_yaml import Field as Path
+from overlaycast.document.placed_yaml import PlacedYaml
 from overlaycast.errors import MistakesError
-from overlaycast.lab.document.parts import Part, Seconds, Slug, field_error, only_known
-from overlaycast.lab.document.placed_yaml import Field as Path
-from overlaycast.lab.document.placed_yaml import PlacedYaml
 from overlaycast.lab.faults.faults import Fault, Restart
 from overlaycast.lab.faults.targets import SOURCE
 from overlaycast.lab.results import ranges

@@ -10,9 +10,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from overlaycast.document import placed_yaml
+from overlaycast.document.placed_yaml import PlacedYaml
 from overlaycast.errors import ConfigError, LabError, MistakesError, OverlaycastError, each
-from overlaycast.lab.document import placed_yaml
-from overlaycast.lab.document.placed_yaml import PlacedYaml
 from overlaycast.lab.experiment import casting, experiment
 from overlaycast.lab.experiment.experiment import Cast, Experiment
 from overlaycast.lab.experiment.variants import Variant, expand

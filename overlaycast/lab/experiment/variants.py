@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Any, Final
 
-from overlaycast.lab.document.placed_yaml import Field, PlacedYaml
+from overlaycast.document.placed_yaml import Field, PlacedYaml
 
 MOST: Final = 1000
 _STEP: Final = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)|\[(\d+)\]")

@@ -12,7 +12,7 @@ from typing import Annotated, ClassVar, Final, Literal
 
 from pydantic import Field, field_validator
 
-from overlaycast.lab.document.parts import Part, Seconds, Slug, Target, field_error
+from overlaycast.document.parts import Part, Seconds, Slug, Target, field_error
 
 LEAST_STEP_S: Final = 60.0
 

@@ -103,14 +103,19 @@ def maybe_start(group: Group, now: float, at_last: bool = False) -> bool:
     moves.enter(group, source)
     many.attach_all(group, ready)
     group.note(now, "placed", None, members=len(ready), waiting=len(group.repair.waiting))
-    if group.settings.improve_s > 0:
-        group.timers.arm(now + group.settings.improve_s, "improve")
+    improve_later(group, now)
     state.unconfirmed = {one.id for one in ready if one.parent is not None}
     state.begin_wanted = True
     group.timers.arm(now + BEGIN_AFTER_S, "begin")
     if not state.unconfirmed:
         begin(group, now)
     return True
+
+
+def improve_later(group: Group, now: float) -> None:
+    """Have the tree improved after the group's interval, if it has one and has been placed."""
+    if group.settings.improve_s > 0 and group.start.started:
+        group.timers.arm(now + group.settings.improve_s, "improve")
 
 
 def _complete(group: Group, source: Member) -> bool:

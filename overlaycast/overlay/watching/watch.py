@@ -21,6 +21,7 @@ from overlaycast.overlay.state.members import Member, State
 from overlaycast.overlay.state.processes import Complaint
 from overlaycast.overlay.state.tree import ancestors
 from overlaycast.overlay.watching import extent, forgers, inquiries, lapses, liars, start
+from overlaycast.wire.group import GroupSettings
 from overlaycast.wire.messages import NotReceiving, Ping, Pong, Report
 
 RATE_MEMORY: Final = 0.3
@@ -323,8 +324,12 @@ def still_lost(group: Group, member: Member, now: float) -> None:
 
 
 def _look_at_host(group: Group, host: Member, now: float) -> None:
-    """What it was seen not to carry counts for a while; then it may be tried again."""
-    carried.settled(group, host, now)
+    """What it was seen not to carry counts for a while; then it may be tried again.
+
+    Who has more children than a new setting grants them keeps those, and gets none in the place of one that goes.
+    """
+    if host.id in group.watch.hosts:
+        carried.settled(group, host, now)
     if capacity.learn(group, host):
         promises.trim(group, host)
         moves.enter(group, host)
@@ -343,6 +348,11 @@ def _data_seen(group: Group, member: Member, now: float) -> bool:
     )
 
 
+def silence_limit_s(settings: GroupSettings) -> float:
+    """Return the seconds after which a member that says nothing is asked whether it lives."""
+    return max(settings.lost_after_s, SILENT_REPORTS * settings.report_ms / 1000)
+
+
 def check_members(group: Group, now: float) -> None:
     """Ask those that have said nothing for long, give up those that did not answer, and gather the strays."""
     group.timers.arm(now + CHECK_S, "check")
@@ -351,12 +361,13 @@ def check_members(group: Group, now: float) -> None:
         group.watch.queue = list(group.members)
     share = max(64, len(group.members) // CHECK_SHARE)
     batch, group.watch.queue = group.watch.queue[:share], group.watch.queue[share:]
-    limit = max(group.settings.lost_after_s, SILENT_REPORTS * group.settings.report_ms / 1000)
+    limit = silence_limit_s(group.settings)
     for member_id in batch:
         member = group.living(member_id)
-        if member is not None and member_id in group.watch.hosts:
-            _look_at_host(group, member, now)
-        if member is None or not member.connected or member.role == "source" or now - member.watch.heard_at < limit:
+        if member is None:
+            continue
+        _look_at_host(group, member, now)
+        if not member.connected or member.role == "source" or now - member.watch.heard_at < limit:
             continue
         if now - member.watch.heard_at < 2 * limit + CHECK_SHARE * CHECK_S:
             group.orders.outbox.append((member.id, Ping(nonce=group.watch.nonce())))

@@ -39,6 +39,15 @@ def test_numbers_go_no_further_than_the_stream_can_have_got() -> None:
         Horizon(rate_mbit=1).check(MOST_SEQ + 1, 0.0)
 
 
+def test_another_planned_rate_counts_from_then_on() -> None:
+    horizon = Horizon(rate_mbit=1)
+    horizon.saw(0, 0.0)
+    with pytest.raises(UntrueError):
+        horizon.check(SLACK + 3000, 1.0)
+    horizon.plan(2)
+    horizon.check(SLACK + 3000, 1.0)
+
+
 def test_the_first_number_is_bounded_by_what_the_coordinator_knows() -> None:
     horizon = Horizon(rate_mbit=1)
     horizon.told(Extent(least=900, most=1000), 0.0)

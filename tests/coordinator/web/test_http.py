@@ -33,6 +33,7 @@ async def test_without_the_admin_token_nothing_is_told(start: Start) -> None:
                     ("GET", "/v1/groups/demo/tree"),
                     ("GET", "/v1/groups/demo/events"),
                     ("GET", "/v1/groups/demo/metrics"),
+                    ("PATCH", "/v1/groups/demo"),
                     ("DELETE", "/v1/groups/demo"),
                 ]:
                     answer = await http.request(method, path)

@@ -9,8 +9,8 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from overlaycast.document import placed_yaml
 from overlaycast.errors import ConfigError
-from overlaycast.lab.document import placed_yaml
 from overlaycast.lab.experiment import casting, chaos, experiment, reading
 from overlaycast.lab.experiment import derived as drawn
 from overlaycast.lab.faults.faults import Kill, Leave

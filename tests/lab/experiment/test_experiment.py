@@ -9,9 +9,9 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from overlaycast.document import placed_yaml
 from overlaycast.errors import ConfigError
 from overlaycast.lab.commands import lab
-from overlaycast.lab.document import placed_yaml
 from overlaycast.lab.experiment import experiment
 from overlaycast.lab.experiment.casting import Host, cast, castable, check_faults
 from overlaycast.lab.topology.graph import Link, Node

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from overlaycast.document import placed_yaml
+from overlaycast.document.placed_yaml import PlacedYaml
 from overlaycast.errors import ConfigError
-from overlaycast.lab.document import placed_yaml
-from overlaycast.lab.document.placed_yaml import PlacedYaml
 from overlaycast.lab.experiment import experiment
 from overlaycast.lab.experiment.variants import Variant, expand
 

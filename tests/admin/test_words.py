@@ -8,7 +8,8 @@ import httpx
 import pytest
 from rich.console import Console
 
-from overlaycast.admin import _drawn, _reach
+from overlaycast.admin.drawing import drawn
+from overlaycast.admin.request import reach
 from overlaycast.streams import printable
 from overlaycast.wire.views import SeatView, TreeView
 
@@ -22,7 +23,7 @@ def test_no_word_of_a_member_steers_the_terminal(word: str) -> None:
     )
     screen = io.StringIO()
     console = Console(file=screen, width=400, highlight=False)
-    console.print(_drawn("g", TreeView.model_construct(epoch=1, members=(seat,))))
+    console.print(drawn("g", TreeView.model_construct(epoch=1, members=(seat,))))
     lines = screen.getvalue().split("\n")
     assert len(lines) == 3
     assert all(line.isprintable() for line in lines)
@@ -34,7 +35,7 @@ def test_what_a_member_lacks_stands_beside_it() -> None:
         id=1, name="a", role="peer", state="ACTIVE", receive_mbit=3.0, latency_ms=1500, lost=7, behind="link"
     )
     screen = io.StringIO()
-    Console(file=screen, width=400, highlight=False).print(_drawn("g", TreeView(epoch=1, members=(seat,))))
+    Console(file=screen, width=400, highlight=False).print(drawn("g", TreeView(epoch=1, members=(seat,))))
     assert "3 Mbit/s, 1500 ms late, 7 lost, behind: its link  ACTIVE" in screen.getvalue()
 
 
@@ -48,7 +49,7 @@ def test_members_of_one_name_are_told_apart() -> None:
     ]  # fmt: skip
     screen = io.StringIO()
     Console(file=screen, width=400, highlight=False).print(
-        _drawn("g", TreeView.model_construct(epoch=1, members=tuple(seats)))
+        drawn("g", TreeView.model_construct(epoch=1, members=tuple(seats)))
     )
     lines = screen.getvalue().split("\n")
     assert "s  peer" in lines[1]
@@ -58,5 +59,5 @@ def test_members_of_one_name_are_told_apart() -> None:
 
 @pytest.mark.parametrize("written", ["http://[fe80::1%eth0]:8470", "http://[fe80::1%25eth0]:8470"])
 def test_a_scope_is_looked_up_as_the_system_writes_it(written: str) -> None:
-    base, _ = _reach(written)
+    base, _ = reach(written)
     assert httpx.URL(base).host == "fe80::1%eth0"

@@ -1,4 +1,4 @@
-"""The base of all models that an experiment's YAML file is made of, and their plain types. Pure.
+"""The base of all models that a YAML file of a user is made of, and their plain types. Pure.
 
 Owns: how an unknown or missing field is reported. Invariant: a complaint names what is accepted.
 """
@@ -37,7 +37,7 @@ def names(model: type[BaseModel]) -> list[str]:
 
 
 class Part(BaseModel):
-    """A frozen part of an experiment that names what it accepts."""
+    """A frozen part of a document that names what it accepts."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 

@@ -1,0 +1,1 @@
+"""``overlaycast group …``: administration of groups over the coordinator's HTTP API."""
