@@ -51,7 +51,9 @@ def select(items: list[pytest.Item]) -> None:
     """Take note of what is going to run (``conftest.py`` calls it after all deselection)."""
     for item in items:
         if getattr(getattr(item, "function", None), "inside", False):
-            _selected[item.nodeid.partition("::")[0]].append(item.nodeid)
+            nodes = _selected[item.nodeid.partition("::")[0]]
+            if item.nodeid not in nodes:  # several folders call this
+                nodes.append(item.nodeid)
 
 
 def _run(nodes: list[str]) -> dict[str, str]:
