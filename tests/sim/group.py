@@ -133,8 +133,12 @@ class Group(World):
             super().tell(sender, message)
 
     def _send(self, ident: int, message: CoordinatorMessage) -> None:
-        if ident not in self.unlinked:
-            super()._send(ident, message)
+        if ident in self.unlinked:
+            return
+        super()._send(ident, message)
+        if message.kind == "released":  # it goes, and its control link with it
+            member = self.members[ident]
+            self.agenda.after(2 * self._control_s(member), self._gone, member)
 
     def _pump(self) -> None:
         if not self.away:

@@ -29,13 +29,18 @@ class Start:
     """Relays and backup servers: the start waits for their measurements."""
     unconfirmed: set[int] = field(default_factory=set)
     """Members placed at the start that have not said yet that they are there."""
+    back_at: float = NEVER
+    """When a source that had come back was let go last."""
     asked: dict[int, int] = field(default_factory=dict)
     """Nonces of the pings that ask a returned source's former children how far they are."""
+    parted: dict[int, float] = field(default_factory=dict)
+    """Members that have turned away from the source by themselves, and when."""
 
     def forget(self, member: int) -> None:
         """Wait for this member no more."""
         self.planted.pop(member, None)
         self.unconfirmed.discard(member)
+        self.parted.pop(member, None)
 
 
 @dataclass(slots=True)

@@ -15,6 +15,7 @@ from overlaycast.overlay.plan import mass_failure, moves, unusable_pair
 from overlaycast.overlay.state.group import Group
 from overlaycast.overlay.state.members import Member
 from overlaycast.overlay.state.processes import Inquiry
+from overlaycast.overlay.watching import source_lost
 from overlaycast.wire.messages import Ping
 
 PING_S: Final = 1.0
@@ -26,11 +27,13 @@ and it takes the loss only when each has had time to say so."""
 
 def accuse(group: Group, parent: Member, reporter: Member, now: float) -> None:
     """Fig. 8, 808: find out which of the two has failed."""
-    if parent.role == "source" and not parent.connected and not _feeds_others(parent, reporter):
+    if parent.role == "source" and source_lost.is_gone(group, but=reporter):
         return  # all wait for the source
     if not parent.connected and parent.role != "source":
         repair.suspect(group, parent, now, "its child is not fed and its control link is gone")
         return
+    if source_lost.is_gone(group):
+        return  # whoever feeds it, there is nothing to be had
     inquiry = group.watch.inquiries.get(parent.id)
     if inquiry is None:
         inquiry = Inquiry(parent.id, now, group.watch.nonce())
@@ -46,14 +49,6 @@ def accuse(group: Group, parent: Member, reporter: Member, now: float) -> None:
 def may_feed(member: Member, child: Member) -> bool:
     """Whether the child was sent there, or may have turned there by itself: then its parent's word on it counts."""
     return member in (child.parent, *child.standbys, *child.fallbacks)
-
-
-def _feeds_others(source: Member, reporter: Member) -> bool:
-    """Whether other children of the source say that it feeds them: then it lives, though its control link is gone."""
-    return any(
-        one is not reporter and one.connected and one.watch.status == "streaming" and one.watch.fed_by == source.id
-        for one in source.children
-    )
 
 
 def answered(group: Group, member: Member, nonce: int, now: float) -> None:
@@ -87,8 +82,8 @@ def conclude(group: Group, inquiry: Inquiry, now: float) -> None:
             continue
         if reporter_id not in inquiry.answered:
             repair.suspect(group, reporter, now, "accused its parent and is silent itself")
-        elif parent.role == "source" and not parent.connected and not _feeds_others(parent, reporter):
-            continue  # meanwhile nobody is fed by it
+        elif source_lost.is_gone(group, but=reporter if parent.role == "source" else None):
+            continue  # meanwhile nobody is fed
         elif reporter.parent is not parent:
             unusable_pair.failed(group, parent, reporter, now)
         elif now - reporter.history.mended_at < NEW_PARENT_S:

@@ -7,18 +7,23 @@ from __future__ import annotations
 
 from typing import Final
 
-from overlaycast.overlay.placing import many
+from overlaycast.overlay.placing import many, placement, search
 from overlaycast.overlay.plan import capacity, moves, orders, promises
 from overlaycast.overlay.plan.reach import linked
 from overlaycast.overlay.state import credit
 from overlaycast.overlay.state.group import Group
 from overlaycast.overlay.state.members import Member, State
+from overlaycast.overlay.watching import source_lost
 from overlaycast.wire.messages import Begin, Ping
 
 BEGIN_AFTER_S: Final = 5.0
 """The source begins so long after the placing, even if somebody has not reported yet."""
 ASK_S: Final = 0.5
 """So long a returned source waits for what its former children tell."""
+
+
+REPORTS: Final = 2
+"""A report that comes so many intervals after the source was back tells of nothing before that."""
 
 
 def source_came(group: Group, source: Member, now: float) -> None:
@@ -37,8 +42,8 @@ def source_came(group: Group, source: Member, now: float) -> None:
 def _take_over(group: Group, former: Member, source: Member, now: float) -> None:
     state = group.start
     source.router = source.router or former.router
-    source.degree = max(source.degree, len(former.children))
-    children = sorted(former.children, key=lambda child: child.rank)
+    children = sorted([*former.children, *source_lost.parted(group, former)], key=lambda child: child.rank)
+    source.degree = max(source.degree, len(children))
     promises.withdraw(group, former)
     for child in children:
         moves.detach(group, child)
@@ -48,6 +53,8 @@ def _take_over(group: Group, former: Member, source: Member, now: float) -> None
             moves.attach(group, child, source)
         else:
             group.repair.waiting[child.id] = None  # the former source could be dialled, or could call; this one cannot
+    moves.enter(group, source)
+    _send_guests_home(group)
     for member in group.members.values():
         if former in member.fallbacks:
             group.touch(member)
@@ -63,6 +70,19 @@ def _take_over(group: Group, former: Member, source: Member, now: float) -> None
         group.orders.outbox.append((child.id, Ping(nonce=nonce)))
     state.begin_wanted = True
     group.timers.arm(now + ASK_S, "begin")
+
+
+def _send_guests_home(group: Group) -> None:
+    """Place anew whom a backup server has taken while there was no source: nobody is fed now, so it costs nothing."""
+    for guest in [one for server in group.servers for one in server.children if one.role != "backup"]:
+        server, edge = guest.parent, guest.edge_ms
+        assert server is not None
+        moves.detach(group, guest)
+        found = placement.seek(group, guest, (), search.FREE)
+        if found is None:
+            moves.put_back(group, guest, server, edge)
+        else:
+            moves.attach(group, guest, found[4])
 
 
 def returned(group: Group, member: Member, rank: int) -> None:
@@ -141,6 +161,12 @@ def gone_ahead(group: Group, now: float) -> None:
         begin(group, now)
 
 
+def sends(group: Group, now: float) -> bool:
+    """Whether the source is there, and has been during all of the time that a report tells of."""
+    settled_at = group.start.back_at + REPORTS * group.settings.report_ms / 1000
+    return group.start.begun and now >= settled_at and not source_lost.is_gone(group)
+
+
 def begin(group: Group, now: float) -> None:
     """Let the source send; from now on it is a member like those that have their place."""
     state = group.start
@@ -152,6 +178,8 @@ def begin(group: Group, now: float) -> None:
         return
     state.begin_wanted = False
     state.begun = True
+    if state.incarnation:
+        state.back_at = now
     if source.state is State.JOINING:
         source.become(State.ACTIVE)
     first = state.next_seq

@@ -20,7 +20,7 @@ from overlaycast.overlay.state.lateness import Lateness
 from overlaycast.overlay.state.members import Member, State
 from overlaycast.overlay.state.processes import Complaint
 from overlaycast.overlay.state.tree import ancestors
-from overlaycast.overlay.watching import extent, forgers, inquiries, lapses, liars, start
+from overlaycast.overlay.watching import extent, forgers, inquiries, lapses, liars, source_lost, start
 from overlaycast.wire.group import GroupSettings
 from overlaycast.wire.messages import NotReceiving, Ping, Pong, Report
 
@@ -108,7 +108,7 @@ def _in_place(group: Group, member: Member, parent: Member, message: Report, now
     if parent.id in group.watch.hosts and capacity.learn(group, parent):
         promises.trim(group, parent)
     late = None if message.latency_p50_ms is None else _late_ms(member, message.latency_p50_ms, now)
-    if not _too_slow(group, member, parent, rate, late):
+    if not _too_slow(group, member, parent, rate, late, now):
         watch.slow_since = None
     elif watch.slow_since is None:
         watch.slow_since = now
@@ -131,8 +131,8 @@ def _late_ms(member: Member, latency_ms: float, now: float) -> float:
     return member.watch.lateness.above(latency_ms, now)
 
 
-def _too_slow(group: Group, member: Member, parent: Member, rate: float, late_ms: float | None) -> bool:
-    if not group.start.begun or parent.watch.slow_since is not None:
+def _too_slow(group: Group, member: Member, parent: Member, rate: float, late_ms: float | None, now: float) -> bool:
+    if not start.sends(group, now) or parent.watch.slow_since is not None:
         # what the parent does not get it cannot give: only the top of a slow branch is moved
         return False
     settings = group.settings
@@ -277,6 +277,7 @@ def adopt(group: Group, member: Member, feeder: Member, now: float) -> bool:
     was = moves.detach(group, member, alone=False)
     moves.attach(group, member, feeder)
     member.past(moved_at=now, mended_at=now)
+    source_lost.note_parting(group, member, was, now)
     group.note(now, "failover", member, was=was.id if was else None, now=feeder.id)
     gather.note_stray(group, member)
     return True
