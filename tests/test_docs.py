@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from spellchecker import SpellChecker
 
 from overlaycast.coordinator.web.http import admin_routes, open_routes
+from overlaycast.coordinator.web.upkeep import upkeep_routes
 from overlaycast.wire.frames import Kind
 from overlaycast.wire.group import GroupSettings, changing
 from overlaycast.wire.journal import Entry
@@ -88,7 +89,7 @@ def test_every_frame_is_described() -> None:
 def test_every_route_is_described() -> None:
     routes = {
         f"{method} {route.path}"
-        for route in (*open_routes.routes, *admin_routes.routes)
+        for route in (*open_routes.routes, *admin_routes.routes, *upkeep_routes.routes)
         if isinstance(route, APIRoute)
         for method in route.methods or ()
     }

@@ -24,13 +24,15 @@ STEPS = {
 
 
 def event_kinds() -> Iterator[str]:
-    """Yield what the coordinator and its decisions note: the kind is a literal of the call, or told to ``_leave``."""
+    """Yield what the coordinator and its decisions note: the kind is a literal of the call, or told to ``leave``."""
     for folder in ("overlay", "coordinator"):
         for path in (ROOT / "overlaycast" / folder).rglob("*.py"):
             for node in ast.walk(ast.parse(path.read_text())):
                 match node:
-                    case ast.Call(ast.Attribute(attr="note" | "add" | "_leave"), args):
+                    case ast.Call(ast.Attribute(attr="note" | "add"), args):
                         yield from literals(args[1:3])
+                    case ast.Call(ast.Attribute(attr="leave"), args):
+                        yield from literals(args[3:4])
                     case ast.Assign([ast.Name("kind")], value):
                         yield from literals(ast.walk(value))
 

@@ -22,6 +22,7 @@ from overlaycast.admin.drawing import drawn, local_time, plain, print_table
 from overlaycast.admin.pairs import given_settings
 from overlaycast.admin.request import AdminSettings, SaidNoError, ask, request, view
 from overlaycast.admin.token_files import TokenFiles
+from overlaycast.admin.upkeep import drain, rebalance
 from overlaycast.dispatch import Command, dispatch
 from overlaycast.errors import ConfigError
 from overlaycast.settings import load
@@ -243,6 +244,8 @@ COMMANDS: Final = {
     "list": Command("list all groups", _list),
     "show": Command("show one group and its settings", _show),
     "tree": Command("draw the tree: each member below its parent", _tree),
+    "drain": Command("have a member's children fed by others", drain),
+    "rebalance": Command("improve the tree now", rebalance),
     "events": Command("print what happened in a group", _events),
     "delete": Command("end a group, and tell its members to exit", _delete),
 }

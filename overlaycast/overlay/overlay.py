@@ -16,7 +16,7 @@ from dataclasses import replace
 from typing import Any
 
 from overlaycast.overlay import snapshots, views
-from overlaycast.overlay.mending import improve, repair
+from overlaycast.overlay.mending import drain, improve, repair
 from overlaycast.overlay.plan import capacity, moves, orders, promises, reach, unusable_pair
 from overlaycast.overlay.state import credit
 from overlaycast.overlay.state.group import Event, Group
@@ -33,16 +33,13 @@ from overlaycast.wire.messages import (
     MemberMessage,
     NotReceiving,
     Pong,
-    Released,
     Report,
     Subscribe,
 )
-from overlaycast.wire.views import CountersView, MemberView, TreeView
+from overlaycast.wire.views import CountersView, DrainView, MemberView, RebalancedView, TreeView
 
 EPOCH_LEAP = 1 << 20
 """A member that comes back may know of so many epochs more than we do."""
-RELEASE_S = 3.0
-"""A leaver is let go after so long, even if a child still names it."""
 
 
 class Overlay:
@@ -186,7 +183,7 @@ class Overlay:
         watch.heard(group, member, now)
         if isinstance(message, Report):
             watch.on_report(group, member, message, now)
-            self._let_go(member)
+            drain.reported(group, member, now)
         elif isinstance(message, NotReceiving):
             watch.on_not_receiving(group, member, message, now)
         elif isinstance(message, Contents):
@@ -194,9 +191,9 @@ class Overlay:
         elif isinstance(message, Pong):
             watch.on_pong(group, member, message, now)
         elif isinstance(message, Leaving):
-            self._leave(member, now, "leaving", message.reason)
+            drain.leave(group, member, now, "leaving", message.reason)
         elif isinstance(message, Failed):
-            self._leave(member, now, "failed", message.reason)
+            drain.leave(group, member, now, "failed", message.reason)
         elif isinstance(message, Done) and not member.done:
             member.done = True
             group.note(now, "done", member, ok=message.ok, next_seq=message.next_seq, sha256=message.sha256)
@@ -227,6 +224,34 @@ class Overlay:
         out += group.orders.outbox
         group.orders.outbox = []
         return out
+
+    # --- what an operator asks ------------------------------------------------------------------------------------
+
+    def drain(self, member_id: int, now: float, reason: str) -> str | None:
+        """Have a member give up its children and get none, while it goes on receiving; return why it cannot be."""
+        member = self._group.living(member_id)
+        if member is None or member.leaving or member.done:
+            return "it is gone, or goes already"
+        if member.role == "source":
+            return "it is the source, which feeds all others"
+        drain.drain(self._group, member, now, reason)
+        return None
+
+    def undo_drain(self, member_id: int, now: float, reason: str) -> None:
+        """Let a member have children again."""
+        member = self._group.living(member_id)
+        if member is not None:
+            drain.undo(self._group, member, now, reason)
+
+    def draining(self, member_id: int) -> DrainView:
+        """Return whether a member is drained, and who still needs it."""
+        return views.draining(self._group, member_id)
+
+    def rebalance(self, now: float) -> RebalancedView:
+        """Improve the tree at once, within the bounds of one round; return who was moved."""
+        before = len(self._group.log)
+        hindrance = improve.rebalance(self._group, now)
+        return views.rebalanced(self._group, self._group.log[before:], hindrance)
 
     # --- what else the driver drains and shows -----------------------------------------------------------------
 
@@ -305,44 +330,9 @@ class Overlay:
         elif kind == "leaf":
             repair.may_forward(group, member, now)
         elif kind == "release":
-            self._release(member)
+            drain.waited_for(group, member)
         elif kind == "inquiry" and (inquiry := group.watch.inquiries.get(member.id)) is not None:
             inquiries.conclude(group, inquiry, now)
-
-    def _leave(self, member: Member, now: float, kind: str, reason: str) -> None:
-        """Children first; the leaver is let go when none of them names it any more."""
-        group = self._group
-        if member.leaving:
-            return
-        member.leaving = True
-        group.note(now, kind, member, reason=reason, children=len(member.children))
-        if member.role == "source":
-            self._release(member)
-            return
-        moved = repair.regraft(group, member, now, leaving=True)
-        group.repair.waiting.pop(member.id, None)
-        group.repair.releasing[member.id] = {child.id for child in moved if not child.done}
-        if group.repair.releasing[member.id]:
-            group.timers.arm(now + RELEASE_S, "release", member.id)
-        else:
-            self._release(member)
-
-    def _let_go(self, child: Member) -> None:
-        """A report shows for which child a leaver need not wait; or that a leaver has not heard that it may go."""
-        if child.leaving and child.id not in self._group.repair.releasing:
-            self._release(child)
-        for leaver_id in list(self._group.repair.releasing):
-            children = self._group.repair.releasing[leaver_id]
-            if child.id in children and child.watch.fed_by != leaver_id:
-                children.discard(child.id)
-                leaver = self._group.living(leaver_id)
-                if not children and leaver is not None:
-                    self._release(leaver)
-
-    def _release(self, member: Member) -> None:
-        self._group.repair.releasing.pop(member.id, None)
-        self._group.timers.cancel("release", member.id)
-        self._group.orders.outbox.append((member.id, Released()))
 
 
 def _returning(group: Group, request: Subscribe) -> Member | None:

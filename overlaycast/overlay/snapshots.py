@@ -96,6 +96,7 @@ def _member(member: Member, number: dict[int, int]) -> dict[str, Any]:
         **{name: getattr(member, name) for name in _PLAIN},
         **{name: getattr(member.watch, name) for name in _WATCHED},
         **{name: getattr(member.history, name) for name in _HISTORY},
+        "draining": member.draining,
         "dials": member.dials,
         "inside": member.inside,
         "seen": member.seen,
@@ -179,6 +180,7 @@ def _load_member(group: Group, kept: dict[str, Any], routers: list[Router], now:
     history = History(**{name: kept[name] for name in _HISTORY})
     member.history = UNTOUCHED if history == UNTOUCHED else history
     member.dials = kept.get("dials", True)  # snapshots of before have none of ``get``
+    member.draining = kept.get("draining", False)
     member.seen = kept.get("seen", "")
     member.barred = tuple(kept.get("barred", ()))
     inside = kept.get("inside")
@@ -254,6 +256,11 @@ def _measure_tree(group: Group, by_rank: list[dict[str, Any]]) -> None:
     check(group.tree, iter(group.members.values()))
 
 
+def _needing(group: Group, drained: Member) -> set[int]:
+    """Return the members that say that a drained one feeds them, or are to be fed by it."""
+    return {one.id for one in group.members.values() if one.watch.fed_by == drained.id or one.parent is drained}
+
+
 def _finish(group: Group, snapshot: dict[str, Any], now: float) -> None:
     grace = RETURN_FACTOR * group.settings.lost_after_s
     for member in group.members.values():
@@ -262,6 +269,7 @@ def _finish(group: Group, snapshot: dict[str, Any], now: float) -> None:
         if member is not group.source:
             group.timers.arm(now + grace, "lost", member.id)
     group.repair.waiting = dict.fromkeys(snapshot["waiting"])
+    group.repair.releasing = {one.id: _needing(group, one) for one in group.members.values() if one.draining}
     for leaf in group.repair.leaves:
         group.timers.arm(now + SHUNNED_S, "leaf", leaf)  # snapshots of before do not say until when
     for kind, member_id, at in snapshot.get("timers", ()):

@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
-from overlaycast.overlay.state.group import Group
+from overlaycast.overlay.mending import drain
+from overlaycast.overlay.state.group import Event, Group
 from overlaycast.overlay.state.members import Member, State
 from overlaycast.overlay.state.tree import depth
-from overlaycast.wire.views import CountersView, MemberView, PerformanceView, SeatView, TreeView
+from overlaycast.wire.views import (
+    CountersView,
+    DrainView,
+    MemberView,
+    MoveView,
+    NamedMember,
+    PerformanceView,
+    RebalancedView,
+    SeatView,
+    TreeView,
+)
 
 SILENT_REPORTS: Final = 3
 SILENT_S: Final = 2.5
@@ -79,7 +91,7 @@ def _state(group: Group, member: Member) -> str:
         return member.state.name
     if group.clock - member.watch.heard_at > silent_s:
         return "SILENT"
-    return _UNFED.get(member.watch.status, member.state.name)
+    return _UNFED.get(member.watch.status, "DRAINING" if member.draining else member.state.name)
 
 
 def tree(group: Group) -> TreeView:
@@ -90,6 +102,35 @@ def tree(group: Group) -> TreeView:
         root=root.id if root else None,
         members=tuple(SeatView(**_seat(group, group.members[member_id])) for member_id in sorted(group.members)),
     )
+
+
+def draining(group: Group, member_id: int) -> DrainView:
+    """Return whether a member is drained, and who still needs it. One that is gone is not drained."""
+    member = group.living(member_id)
+    if member is None:
+        return DrainView(member=member_id, name="", draining=False)
+    left = tuple(_named(group, one) for one in drain.dependents(group, member))
+    return DrainView(member=member.id, name=member.name, draining=member.draining, left=left)
+
+
+def rebalanced(group: Group, log: Sequence[Event], hindrance: str | None) -> RebalancedView:
+    """Return these events as moves, which all of them are."""
+    moves = [
+        MoveView(
+            member=_named(group, event.member),
+            was=_named(group, event.details["was"]),
+            now=_named(group, event.details["now"]),
+            gain_links=event.details.get("gain_links"),
+            gain_ms=event.details.get("gain_ms"),
+        )
+        for event in log
+    ]
+    return RebalancedView(moves=tuple(moves), hindrance=hindrance)
+
+
+def _named(group: Group, member_id: int | None) -> NamedMember:
+    assert member_id is not None
+    return NamedMember(id=member_id, name=group.members[member_id].name)
 
 
 def counters(group: Group) -> CountersView:

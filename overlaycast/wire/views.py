@@ -173,6 +173,42 @@ class TreeView(_Answer):
     members: tuple[SeatView, ...]
 
 
+# --- keeping a group running -----------------------------------------------------------------------------------
+
+
+class NamedMember(_View):
+    """A member's number and its name."""
+
+    id: int
+    name: str
+
+
+class DrainView(_Answer):
+    """Whether a member is drained: its children are fed by others, it gets no new ones, and goes on receiving."""
+
+    member: int
+    name: str
+    draining: bool
+    left: tuple[NamedMember, ...] = Field((), description="members that still need it; its host can be stopped if none")
+
+
+class MoveView(_View):
+    """A member gets another parent."""
+
+    member: NamedMember
+    was: NamedMember
+    now: NamedMember
+    gain_links: int | None = Field(None, description="links that its copy no longer passes; null: not looked at")
+    gain_ms: float | None = Field(None, description="by how much sooner it gets its data; null: not looked at")
+
+
+class RebalancedView(_Answer):
+    """What was moved to improve the tree."""
+
+    moves: tuple[MoveView, ...]
+    hindrance: str | None = Field(None, description="why nobody who is well is moved now; null: nothing hinders it")
+
+
 # --- events and counters ---------------------------------------------------------------------------------------
 
 

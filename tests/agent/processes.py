@@ -32,11 +32,12 @@ class AgentProcess:
         output: str | None = None,
         listen: str = "127.0.0.1:0",
         program: list[str] | None = None,
+        token: str = "t",
         **streams: Any,
     ) -> AgentProcess:
         journal = folder / f"{name}.journal"
         out = Path(output) if output else folder / f"{name}.out"  # "-" stays "-"
-        words = [command, "g", *more, "--coordinator", url, "--token", "t", "--name", name]
+        words = [command, "g", *more, "--coordinator", url, "--token", token, "--name", name]
         words += ["--listen", listen, "--journal", str(journal)]
         if command == "join":
             words += ["--output", str(out)]

@@ -8,7 +8,16 @@ from typing import Any
 
 from overlaycast.wire.group import GroupSettings
 from overlaycast.wire.messages import Assign, CoordinatorMessage, Leaving, MemberMessage, Ping, Released, Subscribe
-from overlaycast.wire.views import CountersView, MemberView, SeatView, TreeView
+from overlaycast.wire.views import (
+    CountersView,
+    DrainView,
+    MemberView,
+    MoveView,
+    NamedMember,
+    RebalancedView,
+    SeatView,
+    TreeView,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +51,7 @@ class FakeOverlay:
         self.gone: list[int] = []
         self.claimed: dict[int, tuple[tuple[str, int], ...]] = {}
         self.answers: list[tuple[int, dict[tuple[str, int], tuple[str, int]]]] = []
+        self.drained: dict[int, list[int]] = {}
         self._out: list[tuple[int, CoordinatorMessage]] = []
         self._wanted: list[int] = []
         self._forgotten: list[int] = []
@@ -121,6 +131,27 @@ class FakeOverlay:
 
     def disconnected(self, member: int, now: float) -> None:
         self.gone.append(member)
+
+    def drain(self, member: int, now: float, reason: str) -> str | None:
+        if self.records[member]["role"] == "source":
+            return "it is the source"
+        self.drained.setdefault(member, [one for one in self.records if one != member])
+        self._events.append(FakeEvent(now, "draining", member, {"reason": reason}))
+        return None
+
+    def undo_drain(self, member: int, now: float, reason: str) -> None:
+        self.drained.pop(member, None)
+
+    def draining(self, member: int) -> DrainView:
+        left = tuple(NamedMember(id=one, name=self.records[one]["name"]) for one in self.drained.get(member, ()))
+        return DrainView(member=member, name=self.records[member]["name"], draining=member in self.drained, left=left)
+
+    def rebalance(self, now: float) -> RebalancedView:
+        if not self.records:
+            return RebalancedView(moves=(), hindrance="nobody is here")
+        known = [NamedMember(id=record["id"], name=record["name"]) for record in self.records.values()]
+        move = MoveView(member=known[0], was=known[0], now=known[-1], gain_links=1, gain_ms=2.5)
+        return RebalancedView(moves=(move,))
 
     def tick(self, now: float) -> None:
         for member, due in list(self._pings.items()):

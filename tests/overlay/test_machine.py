@@ -1,4 +1,4 @@
-"""Rule machine: join, leave, crash, freeze, fall mute, break links, lie about rates, restart the coordinator;
+"""Rule machine: join, leave, drain, crash, freeze, fall mute, break links, lie about rates, restart the coordinator;
 other settings; orders and words that are late, lost, doubled or overtake one another; walls that nobody knows of.
 
 After every step: the plan's invariants, no cycle among real feeds, a deadline armed. Once faults cease every live
@@ -100,6 +100,15 @@ class Group(RuleBasedStateMachine):
     def leave(self, which: int) -> None:
         if agent := self._pick(which):
             self.world.leave(agent)
+
+    @rule(which=st.integers(0, 100), drained=st.booleans())
+    def drain(self, which: int, drained: bool) -> None:
+        if agent := self._pick(which):
+            if drained:
+                self.world.overlay.drain(agent.id, self.world.now, "a game")
+            else:
+                self.world.overlay.undo_drain(agent.id, self.world.now, "a game")
+            self.world.collect()
 
     @rule(which=st.integers(0, 100))
     def lose_control_link(self, which: int) -> None:

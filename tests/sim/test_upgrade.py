@@ -133,3 +133,49 @@ def test_members_that_come_while_there_is_no_source_end_below_no_backup_server()
     assert quality(group).below_backup == ()
     group.run(SETTLED_S)
     assert is_as_good(quality(group), before)
+
+
+def drain(group: Group, member: Member) -> None:
+    """Have a member drained, and wait until nobody needs it."""
+    assert group.overlay.drain(member.ident, group.now, "an upgrade") is None
+    group._pump()
+    group.run(FED_S)
+    assert group.overlay.draining(member.ident).left == ()
+    assert group.children(member) == []
+    assert member.flowing
+
+
+def test_a_member_that_was_drained_may_even_be_killed_and_nobody_notices() -> None:
+    group = streaming((1, 2, 3), 3)
+    before = quality(group)
+    group.settle()
+    for role in ("peer", "relay", "backup"):
+        for member in of_role(group, role):
+            drain(group, member)
+            group.crash(member, "reset")
+            group.run(AWAY_S)
+            group.join(member.seat, member.role)
+            group.run(FED_S)
+    assert group.unfed() == []
+    assert max(group.tally.gaps, default=0.0) == 0.0
+    assert all(member.lost == 0 for member in group.present())
+    group.run(SETTLED_S)
+    assert is_as_good(quality(group), before)
+
+
+def test_draining_may_be_ended_and_outlives_the_coordinator() -> None:
+    group = streaming((1, 2), 4)
+    victim = group.forwarder()
+    drain(group, victim)
+    group.lose_coordinator()
+    group.run(AWAY_S)
+    group.return_coordinator()
+    group.run(BACK_S)
+    assert group.overlay.draining(victim.ident).draining
+    assert group.children(victim) == []
+    group.overlay.undo_drain(victim.ident, group.now, "done")
+    group._pump()
+    group.join(victim.seat)
+    group.run(BACK_S)
+    assert group.overlay._group.members[victim.ident].degree == 8
+    assert max(group.tally.gaps, default=0.0) == 0.0

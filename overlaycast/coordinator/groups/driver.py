@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from overlaycast.coordinator.bounds.lines import Lines
 from overlaycast.coordinator.groups.measuring import Answered, Measured, Measuring, only_answers
@@ -49,6 +49,8 @@ from overlaycast.wire.messages import (
 )
 
 log = logging.getLogger(__name__)
+
+_T = TypeVar("_T")
 
 _INBOX_LIMIT: Final = 4096
 _TURN_LIMIT: Final = 1024
@@ -149,8 +151,7 @@ class GroupDriver:
         self._connect(member, link, request)
         self._greet(member, secret, kind, request, link.host, now)
         self._unkept = True
-        with suppress(asyncio.QueueFull):  # if it is full the loop is awake anyway
-            self._inbox.put_nowait(_Wake())
+        self._wake()
         return member
 
     def _greet(self, member: int, secret: str, kind: str, request: Subscribe, host: str, now: float) -> None:
@@ -242,6 +243,13 @@ class GroupDriver:
         """Return what has crossed this group's control links since the start of the coordinator."""
         return self._connected.traffic()
 
+    def operate(self, wish: Callable[[GroupOverlay, float], _T]) -> _T:
+        """Let an operator's wish act on the overlay; what follows from it is kept and told like all else."""
+        done = wish(self.overlay, self._clock())
+        self._unkept = True
+        self._wake()
+        return done
+
     def end(self, reason: str) -> None:
         """Tell all members that the group is over, and close their links."""
         self.closing = True
@@ -263,6 +271,10 @@ class GroupDriver:
             self._measuring.close()
 
     # --- the loop ----------------------------------------------------------------------------------------------
+
+    def _wake(self) -> None:
+        with suppress(asyncio.QueueFull):  # if it is full the loop is awake anyway
+            self._inbox.put_nowait(_Wake())
 
     async def _next_items(self) -> list[_Item]:
         items: list[_Item] = []
@@ -423,5 +435,4 @@ class GroupDriver:
 
     def _measuring_failed(self, error: BaseException) -> None:
         self._defect = error
-        with suppress(asyncio.QueueFull):
-            self._inbox.put_nowait(_Wake())
+        self._wake()

@@ -15,14 +15,14 @@ import secrets
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from overlaycast.coordinator.bounds.lines import Lines
 from overlaycast.coordinator.bounds.settings import CoordinatorSettings
 from overlaycast.coordinator.groups.clock import Clock
 from overlaycast.coordinator.groups.driver import GroupDriver
 from overlaycast.coordinator.groups.failures import Failures
-from overlaycast.coordinator.groups.protocol import OverlayMaker
+from overlaycast.coordinator.groups.protocol import GroupOverlay, OverlayMaker
 from overlaycast.coordinator.members.callback import Callbacks
 from overlaycast.coordinator.members.link import MemberLink
 from overlaycast.coordinator.members.measure import Measurer
@@ -39,6 +39,8 @@ from overlaycast.wire.hosts import is_literal
 from overlaycast.wire.messages import Address, Subscribe
 
 log = logging.getLogger(__name__)
+
+_T = TypeVar("_T")
 
 _ANY_HOST: Final = frozenset({"", "0.0.0.0", "::"})
 _CLOSE_LIMIT: Final = 3.0
@@ -235,6 +237,15 @@ class Groups:
         if name in self._aside:
             raise StateError(self._why_aside(name))
         return self._groups[name].driver
+
+    def operate(self, driver: GroupDriver, wish: Callable[[GroupOverlay, float], _T]) -> _T:
+        """Let an operator's wish act on a group's overlay; return what came of it.
+
+        Raises:
+            GroupFailedError: the group is brought back; the wish may be said again.
+        """
+        with self._failing(self._groups[driver.row.name]):
+            return driver.operate(wish)
 
     def stop_listening(self) -> None:
         """From now on a link that ends says nothing about its member: the coordinator goes."""

@@ -25,6 +25,7 @@ from overlaycast.coordinator.state.store import Store
 from overlaycast.coordinator.web.bodies import BoundedBodies
 from overlaycast.coordinator.web.door import Door
 from overlaycast.coordinator.web.http import admin_routes, open_routes, say_errors_in_one_line
+from overlaycast.coordinator.web.upkeep import upkeep_routes
 from overlaycast.discovery.client import TraceClient
 
 log = logging.getLogger(__name__)
@@ -76,6 +77,7 @@ def create_app(
     say_errors_in_one_line(app)
     app.include_router(open_routes)
     app.include_router(admin_routes)
+    app.include_router(upkeep_routes)
     door = Door(groups, settings)
 
     async def member(socket: WebSocket) -> None:

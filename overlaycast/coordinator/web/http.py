@@ -69,21 +69,23 @@ AllGroups = Annotated[Groups, Depends(_groups)]
 OneGroup = Annotated[GroupDriver, Depends(_group)]
 
 
-def _refusals(**meanings: str) -> dict[int | str, dict[str, Any]]:
+def refusals(**meanings: str) -> dict[int | str, dict[str, Any]]:
     """Return how OpenAPI declares refusals: ``_404="no such group"``."""
     return {int(code[1:]): {"model": ErrorView, "description": text} for code, text in meanings.items()}
 
 
 _TOO_LARGE: Final = f"the body is too slow, or larger than {BODY_LIMIT} bytes"
-_NO_GROUP: Final = _refusals(_404="no such group")
-_NOT_KEPT: Final = _refusals(_503="the state cannot be written, such as when the disk is full")
+NO_GROUP: Final = refusals(_404="no such group")
+_NOT_KEPT: Final = refusals(_503="the state cannot be written, such as when the disk is full")
 
-open_routes = APIRouter(responses=_refusals(_413=_TOO_LARGE))
-admin_routes = APIRouter(
-    prefix="/v1",
-    dependencies=[Depends(administrator)],
-    responses=_refusals(_401="the admin token is missing or wrong", _413=_TOO_LARGE, _422="a field is not accepted"),
-)
+open_routes = APIRouter(responses=refusals(_413=_TOO_LARGE))
+ADMIN: Final[dict[str, Any]] = {
+    "prefix": "/v1",
+    "dependencies": [Depends(administrator)],
+    "responses": refusals(_401="the admin token is missing or wrong", _413=_TOO_LARGE, _422="a field is not accepted"),
+}
+"""What all routes for administrators have in common."""
+admin_routes = APIRouter(**ADMIN)
 
 
 @open_routes.get("/healthz")
@@ -92,7 +94,7 @@ async def healthz() -> HealthView:
     return HealthView(version=__version__)
 
 
-@admin_routes.post("/groups", status_code=201, responses={**_refusals(_409="such a group exists"), **_NOT_KEPT})
+@admin_routes.post("/groups", status_code=201, responses={**refusals(_409="such a group exists"), **_NOT_KEPT})
 async def create_group(new: NewGroup, groups: AllGroups) -> CreatedView:
     """Make a group; the answer has its join token, which no other answer repeats."""
     try:
@@ -109,16 +111,16 @@ async def list_groups(groups: AllGroups) -> GroupsView:
     return GroupsView(groups=tuple(GroupSummary(**_summary(driver)) for driver in groups.all()))
 
 
-@admin_routes.get("/groups/{name}", responses=_NO_GROUP)
+@admin_routes.get("/groups/{name}", responses=NO_GROUP)
 async def show_group(driver: OneGroup) -> GroupView:
     """Show one group and its settings."""
     return GroupView(**_summary(driver), settings=driver.row.settings)
 
 
-_FIXED: Final = _refusals(_409="a setting may not change while the group runs")
+_FIXED: Final = refusals(_409="a setting may not change while the group runs")
 
 
-@admin_routes.patch("/groups/{name}", responses={**_NO_GROUP, **_FIXED, **_NOT_KEPT})
+@admin_routes.patch("/groups/{name}", responses={**NO_GROUP, **_FIXED, **_NOT_KEPT})
 async def change_group(
     name: str,
     change: GroupChange,
@@ -135,7 +137,7 @@ async def change_group(
     return ChangedView(name=name, changed=found.changed, refused=found.refused)
 
 
-@admin_routes.delete("/groups/{name}", responses={**_NO_GROUP, **_NOT_KEPT})
+@admin_routes.delete("/groups/{name}", responses={**NO_GROUP, **_NOT_KEPT})
 async def delete_group(name: str, groups: AllGroups) -> DeletedView:
     """End a group and forget it, also one whose state cannot be used."""
     try:
@@ -145,19 +147,19 @@ async def delete_group(name: str, groups: AllGroups) -> DeletedView:
     return DeletedView(deleted=name)
 
 
-@admin_routes.get("/groups/{name}/members", responses=_NO_GROUP)
+@admin_routes.get("/groups/{name}/members", responses=NO_GROUP)
 async def list_members(driver: OneGroup) -> MembersView:
     """List a group's members (Fig. 6B)."""
     return MembersView(members=tuple(driver.overlay.members()))
 
 
-@admin_routes.get("/groups/{name}/tree", responses=_NO_GROUP)
+@admin_routes.get("/groups/{name}/tree", responses=NO_GROUP)
 async def show_tree(driver: OneGroup) -> TreeView:
     """Show which member feeds which."""
     return driver.overlay.tree()
 
 
-@admin_routes.get("/groups/{name}/events", responses=_NO_GROUP)
+@admin_routes.get("/groups/{name}/events", responses=NO_GROUP)
 async def list_events(
     driver: OneGroup,
     since: Annotated[int, Query(ge=0)] = 0,
@@ -168,7 +170,7 @@ async def list_events(
     return EventsView(events=events, next=events[-1].n + 1 if events else driver.log.next_number)
 
 
-@admin_routes.get("/groups/{name}/metrics", responses=_NO_GROUP)
+@admin_routes.get("/groups/{name}/metrics", responses=NO_GROUP)
 async def show_metrics(driver: OneGroup) -> MetricsView:
     """Show what the control links have carried, and the overlay's counters."""
     traffic = driver.traffic()

@@ -20,7 +20,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from overlaycast.overlay.mending import replan
+from overlaycast.overlay.mending import gather, replan
 from overlaycast.overlay.mending.replan import Leave
 from overlaycast.overlay.placing import clusters, placement, search
 from overlaycast.overlay.placing.search import SITE_STRETCH, TOO_LONG, Found, Rules
@@ -55,12 +55,34 @@ def step(group: Group, now: float) -> None:
     if settings.improve_s <= 0:
         return
     group.timers.arm(now + settings.improve_s, "improve")
-    if not group.start.begun or group.repair.waiting:
-        return
-    if _waits(group, now):
-        return
+    if _hindrance(group, now) is None:
+        _improve(group, now, LOOKED_AT)
+
+
+def rebalance(group: Group, now: float) -> str | None:
+    """Gather strays and improve at once, also where ``improve_s`` is 0; return what hinders improvement now.
+
+    A step's bounds hold, but more members are looked at, so that the best moves of a group of some hundred are found.
+    """
+    gather.look_for_room(group, now)
+    hindrance = _hindrance(group, now)
+    if hindrance is None:
+        _improve(group, now, MOST)
+    return hindrance
+
+
+def _hindrance(group: Group, now: float) -> str | None:
+    """Return why nobody is to be moved now who is well."""
+    if not group.start.begun:
+        return "the source has not begun"
+    if waiting := len(group.repair.waiting):
+        return f"members wait for a parent: {waiting}"
+    return "a failure is being settled" if _waits(group, now) else None
+
+
+def _improve(group: Group, now: float, looked_at: int) -> None:
     left = 1 + len(group.members) // MOVED_PER_STEP
-    for member in _in_turn(group):
+    for member in _in_turn(group, looked_at):
         if left and _well(group, member, now) and _better(group, member, now):
             left -= 1
     if left > 0:
@@ -69,7 +91,11 @@ def step(group: Group, now: float) -> None:
 
 def _waits(group: Group, now: float) -> bool:
     """Whether the group still settles after a failure: nobody is moved then who is well, for some time at least."""
-    if not group.watch.inquiries and not group.repair.releasing and now - group.repair.unsettled_at >= SETTLED_S:
+    if (
+        not group.watch.inquiries
+        and not any(group.repair.releasing.values())
+        and now - group.repair.unsettled_at >= SETTLED_S
+    ):
         group.improvement.waits_since = None
         return False
     if group.improvement.waits_since is None:
@@ -89,17 +115,17 @@ def _exchange(group: Group, now: float, most: int) -> None:
         group.note(now, "improved", move.member, **details)
 
 
-def _in_turn(group: Group) -> Iterator[Member]:
+def _in_turn(group: Group, looked_at: int) -> Iterator[Member]:
     for server in group.servers:
         yield from [child for child in server.children if child.role != "backup"][:LOOKED_AT]
     hinted, group.improvement.hinted = group.improvement.hinted, {}
     yield from _living(group, hinted)
     group.improvement.heads_queue = group.improvement.heads_queue or list(group.improvement.heads)
-    share = min(max(LOOKED_AT, len(group.improvement.heads) // ROUND), MOST)
+    share = min(max(looked_at, len(group.improvement.heads) // ROUND), MOST)
     batch, group.improvement.heads_queue = group.improvement.heads_queue[:share], group.improvement.heads_queue[share:]
     yield from _living(group, batch)
     group.improvement.queue = group.improvement.queue or list(group.members)
-    batch, group.improvement.queue = group.improvement.queue[:LOOKED_AT], group.improvement.queue[LOOKED_AT:]
+    batch, group.improvement.queue = group.improvement.queue[:looked_at], group.improvement.queue[looked_at:]
     yield from _living(group, batch)
 
 

@@ -29,7 +29,7 @@ def usable(group: Group, child: Member, parent: Member | None, seen: bool = Fals
         parent is not None
         and parent is not child
         and (seen or linked(parent, child))
-        and (parent.trusted or (seen and parent.state is State.ACTIVE and not parent.leaving))
+        and (parent.trusted or (seen and parent.state is State.ACTIVE and not (parent.leaving or parent.draining)))
         and top(parent) is group.source
         and group.tree.fits(child, parent)
     )

@@ -33,7 +33,7 @@ SITE_LEVELS: Final = 3
 def degree(group: Group, member: Member) -> int:
     """Return how many children the member may have; which they can be is for ``reach``."""
     settings = group.settings
-    if not (member.reachable or member.dials) or member.id in group.repair.leaves:
+    if not (member.reachable or member.dials) or member.draining or member.id in group.repair.leaves:
         return 0
     limit = member.out_degree
     if limit is None:

@@ -58,7 +58,7 @@ def flush(group: Group, out: Outbox) -> None:
     shared: _Lists = {}
     for member_id, force in pending:
         member = group.living(member_id)
-        if member is None or (member.parent is None and member.role != "source"):
+        if member is None or member_id in group.orders.held or (member.parent is None and member.role != "source"):
             continue
         _choose_fallbacks(group, member, shared)
         seat = Seat(member.parent, member.rank, member.standbys, member.fallbacks, member.primary)

@@ -122,6 +122,8 @@ class Member:
     ``proven`` those among them that have answered a call, each with the address that did; ``addresses`` are what others
     are told (``reach``). ``open``: it says that it can be dialled; ``reachable``: it can, as far as is known.
 
+    ``draining``: its children are attached elsewhere, and it is given none, for its host is to be stopped (``drain``).
+
     ``inside`` is (the translator's address, its own address behind it, port), None where nothing translates. Tree
     fields (parent, children, rank, height, size) are written by ``tree`` only; promises (standbys, wards, promised) by
     ``promises`` only, ``barred`` (parents that it is kept away from) by ``unusable_pair``. Rates are Mbit/s, times
@@ -172,6 +174,7 @@ class Member:
     watch: Watched = field(default_factory=Watched)
     history: History = UNTOUCHED
     # how it ends
+    draining: bool = False
     leaving: bool = False
     done: bool = False
 
@@ -190,7 +193,7 @@ class Member:
     @property
     def trusted(self) -> bool:
         """It may be given children: a member in good standing that stays."""
-        return self.state <= State.ACTIVE and self.connected and not self.leaving and not self.done
+        return self.state <= State.ACTIVE and self.connected and not (self.draining or self.leaving or self.done)
 
     @property
     def spare(self) -> int:

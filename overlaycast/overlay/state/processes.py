@@ -145,7 +145,7 @@ class Repair:
     remote: dict[int, int] = field(default_factory=dict)
     """Strays for which nobody was found, and in how many checks since they were looked at in vain."""
     releasing: dict[int, set[int]] = field(default_factory=dict)
-    """Per leaver: the children that have not said yet that they are fed by others."""
+    """Per leaver, and per member that is drained: those that have not said yet that they are fed by others."""
 
     def forget(self, member: int) -> None:
         """Mend nothing for this member any more."""
@@ -181,6 +181,8 @@ class Orders:
     outbox: list[tuple[int, CoordinatorMessage]] = field(default_factory=list)
     replan: dict[int, None] = field(default_factory=dict)
     """Forwarders whose death has to be planned anew."""
+    held: set[int] = field(default_factory=set)
+    """Members that are told nothing until those that they still feed have changed over (``drain``)."""
     revocations: dict[int, list[int]] = field(default_factory=dict)
     """Per child: former parents that are told to forget it once it has settled."""
     fallback_load: dict[int, int] = field(default_factory=dict)
@@ -189,5 +191,6 @@ class Orders:
     def forget(self, member: int) -> None:
         """Tell this member nothing any more."""
         self.dirty.pop(member, None)
+        self.held.discard(member)
         self.revocations.pop(member, None)
         self.fallback_load.pop(member, None)

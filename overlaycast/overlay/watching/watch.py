@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from overlaycast.overlay.mending import gather, repair
+from overlaycast.overlay.mending import drain, gather, repair
 from overlaycast.overlay.placing import placement
 from overlaycast.overlay.plan import capacity, moves, orders, promises, unusable_pair
 from overlaycast.overlay.state import carried, credit
@@ -358,6 +358,7 @@ def check_members(group: Group, now: float) -> None:
     """Ask those that have said nothing for long, give up those that did not answer, and gather the strays."""
     group.timers.arm(now + CHECK_S, "check")
     gather.look_for_room(group, now)
+    drain.look_again(group, now)
     if not group.watch.queue:
         group.watch.queue = list(group.members)
     share = max(64, len(group.members) // CHECK_SHARE)

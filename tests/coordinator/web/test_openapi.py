@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import httpx
@@ -10,8 +11,9 @@ from jsonschema import Draft202012Validator
 from pydantic import BaseModel
 
 from overlaycast.coordinator.web.http import admin_routes, open_routes
+from overlaycast.coordinator.web.upkeep import upkeep_routes
 from overlaycast.wire.views import API_VERSION, ErrorView
-from tests.coordinator.conftest import Start, member_link, subscription
+from tests.coordinator.conftest import Running, Start, member_link, subscription
 
 METHODS = ("get", "post", "put", "patch", "delete")
 
@@ -38,7 +40,7 @@ async def test_every_answer_and_every_refusal_is_declared(start: Start) -> None:
         document = (await http.get("/openapi.json")).json()
         models = document["components"]["schemas"]
         found = declared(document)
-        assert len({(method, path) for method, path, _, _ in found}) == 10
+        assert len({(method, path) for method, path, _, _ in found}) == 14
         for method, path, status, answer in found:
             name = answer["content"]["application/json"]["schema"]["$ref"].rsplit("/", 1)[1]
             said = f"{method} {path} {status}: {name}"
@@ -56,11 +58,30 @@ async def test_every_answer_and_every_refusal_is_declared(start: Start) -> None:
 
 
 def test_every_route_returns_a_model() -> None:
-    models = [
-        route.response_model for route in (*open_routes.routes, *admin_routes.routes) if isinstance(route, APIRoute)
-    ]
-    assert len(models) == 10
+    routes = (*open_routes.routes, *admin_routes.routes, *upkeep_routes.routes)
+    models = [route.response_model for route in routes if isinstance(route, APIRoute)]
+    assert len(models) == 14
     assert all(isinstance(model, type) and issubclass(model, BaseModel) for model in models)
+
+
+async def ask_about_members(
+    ask: Callable[..., Awaitable[Any]], running: Running, token: str, paths: dict[str, Any]
+) -> None:
+    one = "/v1/groups/{name}/members/{member}/drain"
+    async with member_link(running) as anna, member_link(running) as other:
+        await anna.say(subscription(token))
+        await anna.hear()
+        await anna.hear()
+        for path in paths:
+            if "get" in paths[path]:
+                await ask("get", path, 200)
+        await ask("post", "/v1/groups/{name}/rebalance", 200)
+        await ask("post", one, 200)
+        await ask("delete", one, 200)
+        await other.say(subscription(token))
+        await other.hear()
+        for method in ("get", "post", "delete"):
+            await ask(method, one, 409)  # there are two of that name
 
 
 async def test_answers_are_as_declared(start: Start) -> None:
@@ -69,7 +90,8 @@ async def test_answers_are_as_declared(start: Start) -> None:
         tried: set[tuple[str, str, int]] = set()
 
         async def ask(method: str, path: str, status: int, to: httpx.AsyncClient = http, **more: Any) -> Any:
-            answer = await to.request(method.upper(), path.replace("{name}", more.pop("name", "demo")), **more)
+            asked = path.replace("{name}", more.pop("name", "demo")).replace("{member}", more.pop("member", "anna"))
+            answer = await to.request(method.upper(), asked, **more)
             assert answer.status_code == status, (method, path, answer.text)
             found = answer.json()
             Draft202012Validator(schema_of(document, method, path, status)).validate(found)
@@ -78,13 +100,7 @@ async def test_answers_are_as_declared(start: Start) -> None:
             return found
 
         made = await ask("post", "/v1/groups", 201, json={"name": "demo"})
-        async with member_link(running) as anna:
-            await anna.say(subscription(made["token"]))
-            await anna.hear()
-            await anna.hear()
-            for path in document["paths"]:
-                if "get" in document["paths"][path]:
-                    await ask("get", path, 200)
+        await ask_about_members(ask, running, made["token"], document["paths"])
         for name, expected in (("more", 409), ("a/b", 422)):
             await ask("post", "/v1/groups", expected, json={"name": name})
         for settings, expected in (({"improve_s": 3}, 200), ({"mode": "file"}, 409), ({"colour": "red"}, 422)):

@@ -180,3 +180,42 @@ def test_nobody_is_moved_while_the_group_settles_but_not_for_ever(always: bool) 
     took = scene.now - failed
     assert "improved" in scene.kinds()
     assert (improve.PATIENCE_S if always else improve.SETTLED_S) <= took <= improve.PATIENCE_S + 15
+
+
+# --- at once, for an operator ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("improve_s", [0, 3600])
+def test_an_operator_may_have_a_round_at_once(improve_s: int) -> None:
+    scene = road([6], improve_s=improve_s)
+    scene.join("m3", ROAD[:4], rtt_ms=30.2)
+    scene.pass_time(improve.SETTLED_S)
+    assert scene.parents()["m6"] == "source"
+    done = scene.overlay.rebalance(scene.now)
+    scene.deliver()
+    [move] = done.moves
+    assert (move.member.name, move.was.name, move.now.name, move.gain_links) == ("m6", "source", "m3", 3)
+    assert done.hindrance is None
+    assert scene.parents()["m6"] == "m3"
+    assert scene.overlay.rebalance(scene.now).moves == ()
+
+
+def test_a_round_at_once_moves_no_more_than_any_other() -> None:
+    scene = road([6, 7], improve_s=0)
+    for number in (2, 3, 4):
+        scene.join(f"x{number}", ("gw", *(f"s{stop}" for stop in range(number))), rtt_ms=10.2 * number)
+    for _ in range(5):
+        assert len(scene.overlay.rebalance(scene.now).moves) <= 1
+        scene.deliver()
+        check(scene.overlay._group.tree, iter(scene.overlay._group.members.values()))
+
+
+def test_what_hinders_a_round_is_said() -> None:
+    scene = Scene(start_members=1)
+    assert scene.overlay.rebalance(scene.now).hindrance == "the source has not begun"
+    scene = road([6], source_out_degree=1, default_out_degree=0, improve_s=0)
+    scene.join("late", ROAD[:3])
+    assert scene.overlay.rebalance(scene.now).hindrance == "members wait for a parent: 1"
+    scene = road([6], improve_s=0)
+    scene.overlay._group.note(scene.now, "failover", None)
+    assert scene.overlay.rebalance(scene.now).hindrance == "a failure is being settled"
