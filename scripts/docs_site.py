@@ -1,7 +1,7 @@
-"""What MkDocs needs to know of this repository: pages that lie at its top, and files that pages point to.
+"""What MkDocs needs to know of this repository: pages that lie outside docs/, and files that pages point to.
 
 Pages link to each other as they lie in the repository, so that they can be read there too. The site holds only what is
-in docs/; so the pages at the top are added to it, and every other file that a page names is laid beside them.
+in docs/; so the pages elsewhere are added to it, and every other file that a page names is laid beside them.
 """
 
 from __future__ import annotations
@@ -16,9 +16,13 @@ from mkdocs.structure.pages import Page
 from mkdocs.utils import get_relative_url
 
 ROOT: Final = Path(__file__).resolve().parent.parent
-TOP: Final = {
+OUTSIDE: Final = {
     "README.md": "index.md",
     **{f"{name}.md": f"{name}.md" for name in ("CONTRIBUTING", "SECURITY", "CODE_OF_CONDUCT", "CHANGELOG")},
+    **{
+        f"playbooks/roles/{name}/README.md": f"role-{name}.md"
+        for name in ("common", "coordinator", "source", "relay", "peer")
+    },
 }
 FIGURES: Final = "background.md"
 FIGURE: Final = re.compile(r"\bFig\. \d[A-C]?")
@@ -26,15 +30,15 @@ LINK: Final = re.compile(r"\[([^\]]*)\]\(([^)#\s:]+)(#[^)\s]*)?\)")
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Add the pages at the top of the repository."""
-    for source, name in TOP.items():
+    """Add the pages that lie outside docs/."""
+    for source, name in OUTSIDE.items():
         files.append(File.generated(config, name, abs_src_path=str(ROOT / source)))
     return files
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
     """Lead each link to where the site has what it names."""
-    source = next((top for top, name in TOP.items() if name == page.file.src_uri), f"docs/{page.file.src_uri}")
+    source = next((path for path, name in OUTSIDE.items() if name == page.file.src_uri), f"docs/{page.file.src_uri}")
 
     def lead(link: re.Match[str]) -> str:
         words, target, anchor = link.groups(default="")
@@ -55,8 +59,8 @@ def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -
 
 def _in_site(path: Path, config: MkDocsConfig, files: Files) -> str:
     """Return where the site has a file of the repository; what it has not is laid under ``files``."""
-    if str(path) in TOP:
-        return TOP[str(path)]
+    if str(path) in OUTSIDE:
+        return OUTSIDE[str(path)]
     if path.parts[0] == "docs":
         return path.relative_to("docs").as_posix()
     name = f"files/{path.as_posix()}"
