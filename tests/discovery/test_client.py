@@ -14,8 +14,10 @@ import pytest
 from overlaycast.discovery.client import TraceClient
 from overlaycast.discovery.route import Route
 
+# whoever runs the tests in the background of a script has SIGINT ignored, and so have their children
 ANSWERS = """
-import json, os, sys
+import json, os, signal, sys
+signal.signal(signal.SIGINT, signal.SIG_DFL)
 print(json.dumps({"ready": True}), flush=True)
 for line in sys.stdin:
     request = json.loads(line)
