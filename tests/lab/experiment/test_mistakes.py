@@ -81,7 +81,7 @@ def test_what_is_required_and_missing_is_told_with_the_rest(tmp_path: Path) -> N
     ],
 )
 def test_a_value_of_another_kind_is_told_what_is_accepted(tmp_path: Path, text: str, said: str) -> None:
-    head = HEAD.replace("members: {peers: [202a, 202b]}\n", "")
+    head = HEAD.replace("members: {peers: [202a, 202b], backups: []}\n", "")
     assert told(tmp_path, f"{head}{text}\n{GOOD}") == [f"4: {said}"]
 
 
