@@ -17,7 +17,7 @@ from typing import Any
 
 from overlaycast.admin.declared import DeclaredGroup, DeclaredGroups
 from overlaycast.admin.drawing import plain
-from overlaycast.admin.request import AdminSettings, SaidNoError, request, view
+from overlaycast.admin.request import AdminSettings, SaidNoError, creation, request, view
 from overlaycast.admin.token_files import TokenFileError, TokenFiles
 from overlaycast.document.placed_yaml import PlacedYaml
 from overlaycast.errors import ConfigError
@@ -116,9 +116,7 @@ class Application:
 
     def _make(self, name: str, group: DeclaredGroup, outcome: Outcome) -> None:
         draft = None if self._files is None else self._files.reserve(name)
-        body: dict[str, Any] = {"name": name, "settings": group.settings.model_dump(exclude_unset=True)}
-        if group.token_ttl is not None:
-            body["token_ttl_s"] = group.token_ttl
+        body = creation(name, group.settings, group.token_ttl)
         try:
             made = view(CreatedView, request(self._to, "POST", "/v1/groups", body))
             if draft is None or self._files is None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from pydantic import Field
 from pydantic_settings import CliPositionalArg
@@ -20,7 +20,7 @@ from overlaycast.admin.applying import Application
 from overlaycast.admin.declared import read
 from overlaycast.admin.drawing import drawn, local_time, plain, print_table
 from overlaycast.admin.pairs import given_settings
-from overlaycast.admin.request import AdminSettings, SaidNoError, ask, request, view
+from overlaycast.admin.request import AdminSettings, SaidNoError, ask, creation, request, view
 from overlaycast.admin.token_files import TokenFiles
 from overlaycast.admin.upkeep import drain, rebalance
 from overlaycast.dispatch import Command, dispatch
@@ -118,9 +118,7 @@ class EventsSettings(ShowSettings):
 def _create(argv: list[str]) -> None:
     settings = load(CreateSettings, argv, f"{PROG} create", "group")
     wanted = given_settings(settings.set, f"{PROG} create: set")
-    body: dict[str, Any] = {"name": settings.name, "settings": wanted.model_dump(exclude_unset=True)}
-    if settings.token_ttl is not None:
-        body["token_ttl_s"] = settings.token_ttl
+    body = creation(settings.name, wanted, settings.token_ttl)
     try:
         if made := ask(settings, CreatedView, "POST", "/v1/groups", body):
             print(made.token)

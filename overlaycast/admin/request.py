@@ -18,6 +18,7 @@ from overlaycast.settings import Settings
 from overlaycast.streams import printable
 from overlaycast.tokens import read_token
 from overlaycast.urls import parse_coordinator
+from overlaycast.wire.group import GroupSettings
 
 _V = TypeVar("_V", bound=BaseModel)
 
@@ -100,6 +101,12 @@ def request(settings: AdminSettings, method: str, path: str, body: dict[str, Any
             text = "an older version, which cannot do this"
         raise SaidNoError(answer.status_code, f"coordinator: {printable(str(text)):.1000}")
     return said
+
+
+def creation(name: str, settings: GroupSettings, token_ttl_s: float | None) -> dict[str, Any]:
+    """Return the body that asks for a new group; only the settings that are given go into it."""
+    body: dict[str, Any] = {"name": name, "settings": settings.model_dump(exclude_unset=True)}
+    return body if token_ttl_s is None else body | {"token_ttl_s": token_ttl_s}
 
 
 def reach(coordinator: str) -> tuple[str, httpx.HTTPTransport | None]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final, Literal
 
-from overlaycast.wire.messages import Peer
+from overlaycast.wire.messages import Peer, ReportState
 
 Reason = Literal["silence", "reset", "refused", "unreachable", "gone", "damaged"]
 
@@ -24,6 +24,16 @@ class State(Enum):
     SWITCHING = "switching"
     ENDED = "ended"
 
+
+REPORTED: Final[dict[State, ReportState]] = {
+    State.WAITING: "waiting",
+    State.CONNECTING: "waiting",
+    State.STREAMING: "streaming",
+    State.STALLED: "stalled",
+    State.SWITCHING: "switching",
+    State.ENDED: "ended",
+}
+"""What reports call each state."""
 
 NOTHING: Final = 1 << 64
 """In place of the oldest record that a parent has: it has none."""

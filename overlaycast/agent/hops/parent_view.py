@@ -1,26 +1,15 @@
 """What reports and children are told of our parents: read off the machine and the links, and nothing is changed.
 
-Owns: the words for the machine's states. Refuses: everything that acts (``uplink``).
+Owns: these views. Refuses: everything that acts (``uplink``).
 """
 
 from __future__ import annotations
 
-from typing import Final
-
 from overlaycast.agent.hops.parent_link import ParentLink
 from overlaycast.agent.records.ring import Ring
 from overlaycast.failover.machine import Upstream
-from overlaycast.failover.words import State
+from overlaycast.failover.words import REPORTED
 from overlaycast.wire.messages import ReportState
-
-_STATES: Final[dict[State, ReportState]] = {
-    State.WAITING: "waiting",
-    State.CONNECTING: "waiting",
-    State.STREAMING: "streaming",
-    State.STALLED: "stalled",
-    State.SWITCHING: "switching",
-    State.ENDED: "ended",
-}
 
 
 class ParentView:
@@ -34,7 +23,7 @@ class ParentView:
     @property
     def state(self) -> ReportState:
         """As reports name it."""
-        state = _STATES[self.machine.state]
+        state = REPORTED[self.machine.state]
         return "waiting" if state == "streaming" and self._ring.next_seq is None else state
 
     @property

@@ -236,8 +236,7 @@ class GroupDriver:
             told = NewSettings(settings=found.settings)
             self._outbox += [(member, told) for member in self._connected.ids()]
         self._unkept = True
-        with suppress(asyncio.QueueFull):
-            self._inbox.put_nowait(_Wake())
+        self._wake()
 
     def traffic(self) -> Traffic:
         """Return what has crossed this group's control links since the start of the coordinator."""

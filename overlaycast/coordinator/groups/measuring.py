@@ -93,9 +93,8 @@ class Measuring:
 
     async def _measure(self, member: int, one: LinkedMember, secret_hash: bytes | None) -> None:
         found = await self._measurer.measure(self._group, one.link, one.echoes)
-        claims = await self._call(
-            member, one, secret_hash
-        )  # after its echoes it knows the secret with which it answers
+        # after its echoes it knows the secret with which it answers
+        claims = await self._call(member, one, secret_hash)
         await self._tell(Measured(member, one.link, found, claims))
         if None in claims.values():
             await self._call_again(member, one, secret_hash)

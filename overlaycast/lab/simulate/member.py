@@ -6,9 +6,9 @@ it does when its parent dies, are ``node``'s. Orders older than the newest seen 
 
 from __future__ import annotations
 
-from typing import Final, Literal, Protocol
+from typing import Final, Protocol
 
-from overlaycast.failover.words import Complain, ParentChanged, State
+from overlaycast.failover.words import REPORTED, Complain, ParentChanged
 from overlaycast.lab.simulate.hop import RECORDS_PER_S
 from overlaycast.lab.simulate.node import Node, Surroundings
 from overlaycast.wire.messages import (
@@ -24,22 +24,13 @@ from overlaycast.wire.messages import (
     Pong,
     Released,
     Report,
+    ReportState,
     Resume,
     Revoke,
     Role,
 )
 
 LEAVE_S: Final = 5.0  # a leaver waits so long to be released
-
-ReportState = Literal["waiting", "streaming", "stalled", "switching", "ended"]
-_STATES: Final[dict[State, ReportState]] = {
-    State.WAITING: "waiting",
-    State.CONNECTING: "waiting",
-    State.STREAMING: "streaming",
-    State.STALLED: "stalled",
-    State.SWITCHING: "switching",
-    State.ENDED: "ended",
-}
 
 
 class ControlLink(Surroundings, Protocol):
@@ -153,7 +144,7 @@ class Member(Node):
     def _state(self) -> ReportState:
         if self.role == "source":
             return "streaming" if self.flowing else "waiting"
-        state = _STATES[self.uplink.machine.state]
+        state = REPORTED[self.uplink.machine.state]
         return "waiting" if state == "streaming" and self.began is None else state
 
     def complain(self, complaint: Complain) -> None:

@@ -18,7 +18,7 @@ from typing import Final
 
 from overlaycast.overlay.mending import repair
 from overlaycast.overlay.placing import placement
-from overlaycast.overlay.plan import capacity, moves
+from overlaycast.overlay.plan import capacity, moves, orders
 from overlaycast.overlay.state.group import Group
 from overlaycast.overlay.state.members import Member
 from overlaycast.wire.messages import Released
@@ -69,9 +69,7 @@ def drain(group: Group, member: Member, now: float, reason: str) -> None:
     for child in moved:
         if child.parent is None:
             _keep(group, member, child)
-    for one in group.members.values():
-        if member in one.fallbacks:
-            group.touch(one)
+    orders.relist(group, member)
     group.repair.releasing[member.id] = {child.id for child in moved}
     member.past(moved_at=now)
     if moved:

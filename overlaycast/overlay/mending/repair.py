@@ -87,9 +87,7 @@ def make_leaf(group: Group, member: Member, now: float, seconds: float) -> list[
     group.timers.arm(now + seconds, "leaf", member.id)
     moved = regraft(group, member, now)
     member.degree = capacity.degree(group, member)
-    for one in group.members.values():
-        if member in one.fallbacks:
-            group.touch(one)
+    orders.relist(group, member)
     place_orphan(group, member)
     return moved
 

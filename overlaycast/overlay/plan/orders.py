@@ -205,6 +205,13 @@ def _choose_fallbacks(group: Group, member: Member, shared: _Lists) -> None:
     member.fallbacks = shared.setdefault(chosen, chosen)
 
 
+def relist(group: Group, listed: Member) -> None:
+    """Have those looked at again that have this member on their predefined list."""
+    for member in group.members.values():
+        if listed in member.fallbacks:
+            group.touch(member)
+
+
 def settle(group: Group, child: Member) -> None:
     """The child is where it was ordered to be: its former parents may forget it."""
     for target in group.orders.revocations.pop(child.id, ()):

@@ -20,8 +20,6 @@ BEGIN_AFTER_S: Final = 5.0
 """The source begins so long after the placing, even if somebody has not reported yet."""
 ASK_S: Final = 0.5
 """So long a returned source waits for what its former children tell."""
-
-
 REPORTS: Final = 2
 """A report that comes so many intervals after the source was back tells of nothing before that."""
 
@@ -55,9 +53,7 @@ def _take_over(group: Group, former: Member, source: Member, now: float) -> None
             group.repair.waiting[child.id] = None  # the former source could be dialled, or could call; this one cannot
     moves.enter(group, source)
     _send_guests_home(group)
-    for member in group.members.values():
-        if former in member.fallbacks:
-            group.touch(member)
+    orders.relist(group, former)
     orders.dismiss(group, former)
     group.forget(former, State.DEAD)
     group.note(now, "source-back", source, former=former.id, incarnation=state.incarnation)
