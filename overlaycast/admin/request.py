@@ -7,6 +7,7 @@ asked, and what is printed of the answer.
 from __future__ import annotations
 
 import json
+import ssl
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -83,12 +84,14 @@ def request(settings: AdminSettings, method: str, path: str, body: dict[str, Any
     token = read_token(settings.admin_token_file, "admin-token-file")
     base, transport = reach(settings.coordinator)
     try:
-        with httpx.Client(base_url=base, transport=transport, timeout=_TIMEOUT_S, trust_env=False) as http:
+        # the system's certificates, or those of SSL_CERT_FILE: what members trust too
+        trusted = ssl.create_default_context()
+        with httpx.Client(base_url=base, transport=transport, verify=trusted, timeout=_TIMEOUT_S, trust_env=False) as http:
             answer = http.request(method, path, json=body, headers={"Authorization": f"Bearer {token}"})
             said = answer.json()
     except (httpx.InvalidURL, UnicodeError):
         raise ConfigError(f"coordinator: {settings.coordinator!r}: accepted: http://HOST:PORT or unix:FILE") from None
-    except httpx.HTTPError as error:
+    except (httpx.HTTPError, OSError) as error:  # OSError: the file that SSLKEYLOGFILE names cannot be written
         reason = str(error) or type(error).__name__
         raise ConfigError(f"coordinator: {settings.coordinator}: not reachable: {reason}") from None
     except ValueError:
