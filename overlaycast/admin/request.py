@@ -86,7 +86,9 @@ def request(settings: AdminSettings, method: str, path: str, body: dict[str, Any
     try:
         # the system's certificates, or those of SSL_CERT_FILE: what members trust too
         trusted = ssl.create_default_context()
-        with httpx.Client(base_url=base, transport=transport, verify=trusted, timeout=_TIMEOUT_S, trust_env=False) as http:
+        with httpx.Client(
+            base_url=base, transport=transport, verify=trusted, timeout=_TIMEOUT_S, trust_env=False
+        ) as http:
             answer = http.request(method, path, json=body, headers={"Authorization": f"Bearer {token}"})
             said = answer.json()
     except (httpx.InvalidURL, UnicodeError):
