@@ -1,0 +1,1 @@
+"""Hosts of one's own: playbooks, played through ansible-runner, and the units that they install."""
