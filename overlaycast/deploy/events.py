@@ -7,7 +7,7 @@ it should be: Ansible's versions differ, and a host's own words are in there.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, Literal, TypeAlias
 
 Kind: TypeAlias = Literal[
@@ -34,9 +34,9 @@ class Event:
     """One thing that happened.
 
     Attributes:
-        kind: ``play`` and ``task`` begin; ``started`` a host begins a task; ``ok``, ``skipped``, ``failed``,
-            ``forgiven`` (it failed, and the playbook does not mind) and ``unreachable`` end a host's task; ``retry`` it is tried again; ``item`` one item of its loop failed;
-            ``no-hosts`` a play has none; ``end`` of the playbook.
+        kind: ``play`` and ``task`` begin; ``started`` a host begins a task; ``ok``, ``skipped``, ``failed``, ``forgiven``
+            (it failed, and the playbook does not mind) and ``unreachable`` end a host's task; ``retry`` it is tried
+            again; ``item`` one item of its loop failed; ``no-hosts`` a play has none; ``end`` of the playbook.
         play, task: their names; empty: none yet.
         host: the inventory's name; empty: it is about no host.
         changed: the host is not as it was before; unknown, and so false, where the result is hidden.
@@ -49,7 +49,7 @@ class Event:
     task: str = ""
     host: str = ""
     changed: bool = False
-    result: Mapping[str, Any] | None = None
+    result: Mapping[str, Any] = field(default_factory=dict)
 
 
 def event(raw: Mapping[str, Any]) -> Event | None:

@@ -63,10 +63,10 @@ def test_events_come_in_order_and_nothing_secret_stays(
         ("one", "Fail"): "ok", ("two", "Fail"): "failed",
     }  # fmt: skip
     assert {host for (host, task), one in ends.items() if task == "Say it" and one.changed} == {"one"}
-    assert [(one.result or {})["stdout"] for (_, task), one in ends.items() if task == "Say it"] == ["a word"] * 2
+    assert [one.result["stdout"] for (_, task), one in ends.items() if task == "Say it"] == ["a word"] * 2
     assert ends["one", "Hide it"].result == {}
-    assert (ends["two", "Fail"].result or {})["stderr"] == "last words"
-    assert (told[-1].result or {})["failures"] == {"two": 1}
+    assert ends["two", "Fail"].result["stderr"] == "last words"
+    assert told[-1].result["failures"] == {"two": 1}
     known = b"".join(path.read_bytes() for path in folder.rglob("*") if path.is_file())
     assert b"a word" in known
     assert SECRET.encode() not in known
@@ -84,7 +84,7 @@ def test_host_keys_are_checked_and_only_the_newest_artefacts_stay(
     ask = {"name": "Ask", "ansible.builtin.debug": {"msg": "{{ lookup('env', 'ANSIBLE_HOST_KEY_CHECKING') }}"}}
     outcome = runner.run(play(ask), inventory, on_event=told.append, words=["--limit", "one"], folder=folder, keep=2)
     assert outcome.good
-    assert [(one.host, (one.result or {})["msg"]) for one in told if one.kind == "ok"] == [("one", "True")]
+    assert [(one.host, one.result["msg"]) for one in told if one.kind == "ok"] == [("one", "True")]
     assert sorted(folder.joinpath("artifacts").iterdir()) == [
         folder / "artifacts" / "20200102-000000-1-aaaaaa",
         outcome.folder,
