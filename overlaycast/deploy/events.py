@@ -34,9 +34,9 @@ class Event:
     """One thing that happened.
 
     Attributes:
-        kind: ``play`` and ``task`` begin; ``started`` a host begins a task; ``ok``, ``skipped``, ``failed``, ``forgiven``
-            (it failed, and the playbook does not mind) and ``unreachable`` end a host's task; ``retry`` it is tried
-            again; ``item`` one item of its loop failed; ``no-hosts`` a play has none; ``end`` of the playbook.
+        kind: ``play`` and ``task`` begin; ``started`` a host begins a task; ``ok``, ``skipped``, ``failed``,
+            ``forgiven`` (it failed, and the playbook does not mind) and ``unreachable`` end a host's task; ``retry`` it
+            is tried again; ``item`` one item of its loop failed; ``no-hosts`` a play has none; ``end`` of the playbook.
         play, task: their names; empty: none yet.
         host: the inventory's name; empty: it is about no host.
         changed: the host is not as it was before; unknown, and so false, where the result is hidden.
