@@ -55,7 +55,7 @@ docs: setup  ## build the docs as one site: build/site/index.html
 	@NO_MKDOCS_2_WARNING=1 $(RUN)mkdocs build --clean
 	@echo build/site/index.html
 
-dist: setup-tests  ## one file that installs overlaycast on hosts without a network: dist/overlaycast-VERSION-ARCH.tar
+dist: setup  ## one file that installs overlaycast on hosts without a network: dist/overlaycast-VERSION-ARCH.tar
 	@$(RUN)python -m scripts.release.dist $(DIST)
 
 deb: setup-tests  ## a Debian package: dist/overlaycast_VERSION_ARCH.deb (DEB="--python 3.13" for Debian 13)

@@ -18,13 +18,13 @@ from tempfile import TemporaryDirectory
 from scripts.release.wheels import PYTHONS, ROOT, ReleaseError, Wheel, build, commit_time, digest, download, pip
 
 
-def collect(folder: Path, own: Wheel, pythons: Sequence[str], arch: str) -> None:
+def collect(folder: Path, own: Wheel, pythons: Sequence[str], arch: str, extras: Sequence[str] = ()) -> None:
     """Fill a folder with what the file is to hold."""
     wheels = folder / "wheels"
     wheels.mkdir(parents=True)
     for python in pythons:
         with TemporaryDirectory() as place:
-            found = download(own, python, arch, Path(place))
+            found = download(own, python, arch, Path(place), extras)
             for wheel in found:
                 shutil.copyfile(wheel.path, wheels / wheel.path.name)
             lines = "".join(f"{wheel.requirement}\n" for wheel in found)
@@ -68,13 +68,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--python", action="append", metavar="3.NN", help="a Python to bring wheels for; may be repeated"
     )
     parser.add_argument("--arch", default=platform.machine(), help="x86_64 or aarch64; default: this machine's")
+    parser.add_argument("--extra", action="append", choices=["lab"], default=[], help="lab: bring the testbed too")
     parser.add_argument("--out", type=Path, default=ROOT / "dist", help="folder for the file; default: dist")
     options = parser.parse_args(argv)
     try:
         with TemporaryDirectory() as place:
             own = build(Path(place))
-            folder = Path(place) / f"overlaycast-{own.version}-{options.arch}"
-            collect(folder, own, options.python or PYTHONS, options.arch)
+            folder = Path(place) / "-".join(["overlaycast", *options.extra, str(own.version), options.arch])
+            collect(folder, own, options.python or PYTHONS, options.arch, options.extra)
             target = options.out / f"{folder.name}.tar"
             pack(folder, target, int(commit_time()))
     except ReleaseError as error:

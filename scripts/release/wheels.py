@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from email.parser import HeaderParser
 from pathlib import Path
@@ -43,7 +44,8 @@ class Wheel:
     def read(cls, path: Path) -> Wheel:
         """Return what the file holds."""
         with ZipFile(path) as archive:
-            [metadata] = [name for name in archive.namelist() if name.endswith(".dist-info/METADATA")]
+            # deeper ones are of packages that it carries within
+            [metadata] = [name for name in archive.namelist() if re.fullmatch(r"[^/]+\.dist-info/METADATA", name)]
             fields = HeaderParser().parsestr(archive.read(metadata).decode())
         requires = tuple(Requirement(text) for text in fields.get_all("Requires-Dist", []))
         return cls(path, canonicalize_name(fields["Name"]), Version(fields["Version"]), requires)
@@ -87,8 +89,11 @@ def build(folder: Path) -> Wheel:
     return Wheel.read(path)
 
 
-def download(own: Wheel, python: str, arch: str, folder: Path) -> list[Wheel]:
+def download(own: Wheel, python: str, arch: str, folder: Path, extras: Sequence[str] = ()) -> list[Wheel]:
     """Return our wheel and all that it depends on, for one Python, in the order of their names.
+
+    Args:
+        extras: optional parts of ours that it is to have, such as ``lab``.
 
     Raises:
         ReleaseError: there is no wheel of something.
@@ -100,9 +105,11 @@ def download(own: Wheel, python: str, arch: str, folder: Path) -> list[Wheel]:
     for glibc in GLIBC:
         words += ["--platform", f"manylinux_{glibc}_{arch}"]
     words += ["--platform", f"manylinux2014_{arch}", "--only-binary", ":all:", "--dest", str(folder)]
-    pip("download", *words, own.path)
+    environ = environment(python, arch)
+    # named one by one: pip would decide by the Python that runs it which ones an extra has
+    pip("download", *words, own.path, *(_plain(one) for extra in extras for one in required(own, environ, extra)))
     found = sorted(map(Wheel.read, folder.glob("*.whl")), key=lambda wheel: wheel.name)
-    if missing := sorted(set(unsatisfied(own, found, environment(python, arch)))):
+    if missing := sorted(set(unsatisfied(own, found, environ, extras))):
         raise ReleaseError(f"Python {python}: pip did not bring what these are for: {', '.join(missing)}")
     return found
 
@@ -121,19 +128,31 @@ def environment(python: str, arch: str) -> Mapping[str, str]:
     }
 
 
-def unsatisfied(own: Wheel, there: Iterable[Wheel], environ: Mapping[str, str]) -> Iterator[str]:
+def required(wheel: Wheel, environ: Mapping[str, str], extra: str = "") -> Iterator[Requirement]:
+    """Yield what a wheel requires, with one of its extras or with none."""
+    for one in wheel.requires:
+        if one.marker is None or one.marker.evaluate({**environ, "extra": extra}):
+            yield one
+
+
+def _plain(requirement: Requirement) -> str:
+    """Return a requirement without its condition."""
+    return str(requirement).split(";")[0].strip()
+
+
+def unsatisfied(
+    own: Wheel, there: Iterable[Wheel], environ: Mapping[str, str], extras: Sequence[str] = ()
+) -> Iterator[str]:
     """Yield each requirement of ours, and of what we require, for which no wheel is there."""
     by_name = {wheel.name: wheel for wheel in there}
     seen: set[tuple[str, str]] = set()
-    waiting = [(own, "")]
+    waiting = [(own, extra) for extra in ("", *extras)]
     while waiting:
         wheel, extra = waiting.pop()
-        for one in wheel.requires:
-            if one.marker is not None and not one.marker.evaluate({**environ, "extra": extra}):
-                continue
+        for one in required(wheel, environ, extra):
             found = by_name.get(canonicalize_name(one.name))
             if found is None or not one.specifier.contains(found.version, prereleases=True):
-                yield str(one).split(";")[0].strip()
+                yield _plain(one)
                 continue
             for wanted in ("", *sorted(one.extras)):
                 if (found.name, wanted) not in seen:

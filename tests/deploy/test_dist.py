@@ -41,6 +41,22 @@ def test_what_another_python_needs_is_not_forgotten(python: str, there: list[Whe
     assert list(unsatisfied(own, there, environment(python, "x86_64"))) == missing
 
 
+@pytest.mark.parametrize(("python", "missing"), [("3.11", ["networkx"]), ("3.12", ["networkx", "setuptools>=68"])])
+def test_an_extra_is_asked_for_by_the_python_that_will_run_it(python: str, missing: list[str]) -> None:
+    requires = ("a", "networkx; extra == 'lab'", "setuptools>=68; extra == 'lab' and python_version >= '3.12'")
+    own, environ = wheel("overlaycast", "1.0", *requires), environment(python, "x86_64")
+    assert list(unsatisfied(own, [wheel("a")], environ)) == []
+    assert list(unsatisfied(own, [wheel("a")], environ, ["lab"])) == missing
+
+
+def test_a_wheel_may_carry_packages_within(tmp_path: Path) -> None:
+    path = tmp_path / "a-1.0-py3-none-any.whl"
+    with ZipFile(path, "w") as archive:
+        for folder, name in (("a/_vendor/b-2.0.dist-info", "b"), ("a-1.0.dist-info", "a")):
+            archive.writestr(f"{folder}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+    assert Wheel.read(path).name == "a"
+
+
 def test_the_same_input_makes_the_same_bytes(tmp_path: Path) -> None:
     packed = []
     for number, mode in enumerate((0o600, 0o666)):
