@@ -185,6 +185,8 @@ class Hop:
                 self.child.feeds(self, False)
             if self.open:
                 self._send(self._other(by), None)
+            if by is self.parent:
+                self.settle_later()  # the child hears it no more, even where the end that it sends does not pass
 
     def fail(self, to: End) -> None:
         """The kernel of this side ends the connection: nothing has been answered for too long."""

@@ -287,6 +287,17 @@ def test_a_revoked_standby_is_dialled_again(town: Town) -> None:
     assert town.links(3) == {1: True, 2: True}
 
 
+def test_a_parent_that_closes_while_nothing_passes_is_silent_and_not_well(town: Town) -> None:
+    town.run(HOLD_S)  # a child that was let in a moment ago is not put out at once
+    assert town.moves(3) == []
+    town.members[1].receive(Revoke(epoch=2, child=3))
+    while any(hop.child.ident == 3 for hop in town.members[1].downlink.hops):
+        town.run(PATH_S / 10)
+    town.cut(1, 3)
+    town.run(1.0)
+    assert town.moves(3) == [(1, 2)]
+
+
 def test_a_parent_calls_a_child_that_cannot_dial_it(town: Town) -> None:
     town.network.dials = lambda child, parent: parent != 2 or child == S
     town.assign(3, 1, standbys=(2,), epoch=2, called=True)
