@@ -33,7 +33,7 @@ def cast(document: PlacedYaml, experiment: Experiment, hosts: Sequence[Host]) ->
     """Return which host has which part.
 
     Raises:
-        ConfigError: a host that does not exist, a part without a host, a host with two parts.
+        ConfigError: a host that does not exist, a part without a host, a host with two members.
     """
     members = experiment.members
     roles = _by_role(hosts)
@@ -71,7 +71,11 @@ def _one(document: PlacedYaml, field: Field, named: str | None, by_role: Sequenc
 
 def _check_distinct(document: PlacedYaml, cast: Cast, known: set[str]) -> None:
     used: set[str] = set()
-    parts = {"source": (cast.source,), "peers": cast.peers, "backups": cast.backups, "coordinator": (cast.coordinator,)}
+    # the coordinator is no member, and may share its host with one
+    if cast.coordinator not in known:
+        accepted = ", ".join(sorted(known))
+        raise document.error(("members", "coordinator"), f"no host {cast.coordinator!r}; accepted: {accepted}")
+    parts = {"source": (cast.source,), "peers": cast.peers, "backups": cast.backups}
     for part, names in parts.items():
         for name in names:
             if name not in known:

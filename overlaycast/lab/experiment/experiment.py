@@ -23,8 +23,16 @@ from overlaycast.lab.faults.targets import SOURCE
 from overlaycast.lab.results import ranges
 from overlaycast.lab.results.metrics import METRICS
 from overlaycast.lab.results.result import MetricName
+from overlaycast.lab.topology.addressing import AddressPlan
 from overlaycast.wire.frames import MAX_RECORD
 from overlaycast.wire.group import GroupSettings
+
+
+class IcmpChoice(Part):
+    """A limit of ICMP errors, to one destination."""
+
+    per_s: float = Field(ge=0.02, le=1000, description="errors a second")
+    burst: int = Field(ge=1, le=1000, description="errors at once")
 
 
 class TopologyChoice(Part):
@@ -32,6 +40,21 @@ class TopologyChoice(Part):
 
     file: str = Field(min_length=1, description="path of the network, relative to the experiment's file")
     name: str | None = Field(None, description="the topology to use, if the file has several; on a map, where hosts go")
+    icmp: Literal["off", "stock"] | IcmpChoice | None = Field(
+        None,
+        description="how many ICMP errors a router sends to one destination: off (no limit), stock (the kernel's own), "
+        "or a limit; default: as the topology's file says",
+    )
+    addressing: AddressPlan | None = Field(
+        None,
+        description="lans: a /24 per LAN; spread: no two hosts in one /24; one24: all in one /24, if they fit; "
+        "default: as the topology's file says",
+    )
+
+    @property
+    def wishes(self) -> dict[str, Any]:
+        """What is asked beyond the file, in the words of ``Topology.of``."""
+        return self.model_dump(include={"icmp", "addressing"}, exclude_none=True)
 
 
 class MediaStream(Part):

@@ -15,7 +15,9 @@ from overlaycast.lab.experiment import arrivals
 from overlaycast.lab.experiment.experiment import Cast, Experiment
 from overlaycast.lab.experiment.system import System
 from overlaycast.lab.faults.aim import Ground, Pair, changeable
+from overlaycast.lab.topology.addressing import AddressPlan
 from overlaycast.lab.topology.graph import Link, Node
+from overlaycast.lab.topology.manners import Icmp
 from overlaycast.lab.topology.topology import FAMILIES, Topology
 
 
@@ -28,6 +30,8 @@ class _Declared:
     links: tuple[Link, ...]
     ip: str
     notes: tuple[str, ...]
+    icmp: Icmp
+    addressing: AddressPlan
 
 
 _DECLARED: Final[TypeAdapter[_Declared]] = TypeAdapter(_Declared)
@@ -35,7 +39,9 @@ _DECLARED: Final[TypeAdapter[_Declared]] = TypeAdapter(_Declared)
 
 def _to_json(topology: Topology) -> dict[str, Any]:
     ip = next(ip for ip, families in FAMILIES.items() if families == topology.families)
-    declared = _Declared(topology.name, topology.nodes, topology.links, ip, topology.notes)
+    declared = _Declared(
+        topology.name, topology.nodes, topology.links, ip, topology.notes, topology.icmp, topology.addressing
+    )
     values: dict[str, Any] = _DECLARED.dump_python(declared, mode="json")
     return values
 
@@ -44,7 +50,9 @@ def _from_json(values: Any) -> Topology:
     if isinstance(values, Topology):
         return values
     one = _DECLARED.validate_python(values)
-    return Topology.of(one.name, one.nodes, one.links, ip=one.ip, notes=one.notes)
+    return Topology.of(
+        one.name, one.nodes, one.links, ip=one.ip, notes=one.notes, icmp=one.icmp, addressing=one.addressing
+    )
 
 
 @dataclass(frozen=True, slots=True)

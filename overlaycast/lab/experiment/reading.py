@@ -108,7 +108,7 @@ def _collected(wrong: list[ConfigError]) -> Iterator[None]:
 
 def _topology(file: Path, document: PlacedYaml, parsed: Experiment) -> Topology:
     try:
-        return load_topology(file.parent / parsed.topology.file, parsed.topology.name)
+        return load_topology(file.parent / parsed.topology.file, parsed.topology.name, **parsed.topology.wishes)
     except LabError:
         raise
     except OverlaycastError as error:

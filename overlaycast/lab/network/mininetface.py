@@ -53,10 +53,10 @@ class LinkControl(Protocol):
         """Bring them up again."""
 
 
-def check_programs(*, nat: bool = False) -> None:
+def check_programs(*, nft: bool = False) -> None:
     """Raise ``MissingError`` for a program that the lab or Mininet needs. Mininet itself would end the process."""
     needed = [("mnexec", "mininet"), ("ifconfig", "net-tools"), ("tc", "iproute2"), ("ip", "iproute2")]
-    for program, package in [*needed, ("nft", "nftables")] if nat else needed:
+    for program, package in [*needed, ("nft", "nftables")] if nft else needed:
         if shutil.which(program) is None:
             raise MissingError(f"the lab needs {program}; install it with: apt-get install {package}")
 

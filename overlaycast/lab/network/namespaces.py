@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import os
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -68,16 +68,21 @@ class Namespace:
         source = f"/proc/self/fd/{self.fd}".encode()
         _call(_libc.mount(source, str(target).encode(), None, _MS_BIND, None), f"{target}: cannot bind")
 
-    def write_sysctls(self, values: dict[str, str]) -> None:
+    def write_sysctls(self, values: dict[str, str], optional: Container[str] = ()) -> None:
         """Write settings below /proc/sys/net, which shows the calling thread's namespace.
+
+        Those that are ``optional`` are left out where the kernel does not have them.
 
         Raises:
             LabError: names the setting.
         """
         with self.entered():
             for key, value in values.items():
+                file = Path("/proc/sys/net", key)
+                if key in optional and not file.exists():
+                    continue
                 try:
-                    Path("/proc/sys/net", key).write_text(value)
+                    file.write_text(value)
                 except OSError as error:
                     raise LabError(
                         f"{self.name}: /proc/sys/net/{key}: cannot write {value}: {error.strerror}"

@@ -28,6 +28,7 @@ _HEADER: Final = struct.Struct("=IHHII")
 _IFINFO: Final = struct.Struct("=BxHiII")
 _IFADDR: Final = struct.Struct("=BBBBI")
 _RTMSG: Final = struct.Struct("=BBBBBBBBI")
+_NEXTHOP: Final = struct.Struct("=HBBi")
 _NDMSG: Final = struct.Struct("=BxxxiHBB")
 _ATTR: Final = struct.Struct("=HH")
 _STATS: Final = struct.Struct("=8Q")
@@ -150,10 +151,10 @@ def add_address(index: int, address: str, prefix: int) -> Request:
     return Request(_NEWADDR, _CREATE | _REPLACE, body, f"address {address}/{prefix}")
 
 
-def add_route(network: str, prefix: int, via: str, index: int) -> Request:
-    """Add a unicast route to the main table."""
-    body = _destination(network, prefix) + _hop(via, index)
-    return Request(_NEWROUTE, _CREATE | _REPLACE, body, f"route {network}/{prefix} via {via}")
+def add_route(network: str, prefix: int, ways: Sequence[tuple[str, int]]) -> Request:
+    """Add a unicast route to the main table; of several ways, each a gateway and an interface, the kernel balances."""
+    body = _destination(network, prefix) + (_hop(*ways[0]) if len(ways) == 1 else _hops(tuple(ways)))
+    return Request(_NEWROUTE, _CREATE | _REPLACE, body, f"route {network}/{prefix} via {ways[0][0]}")
 
 
 @lru_cache(maxsize=65536)
@@ -166,6 +167,15 @@ def _destination(network: str, prefix: int) -> bytes:
 @lru_cache(maxsize=64)
 def _hop(via: str, index: int) -> bytes:
     return _attr(5, _address(via)[1]) + _u32(4, index)  # RTA_GATEWAY, RTA_OIF
+
+
+@lru_cache(maxsize=64)
+def _hops(ways: tuple[tuple[str, int], ...]) -> bytes:
+    parts = []
+    for via, index in ways:
+        gateway = _attr(5, _address(via)[1])
+        parts.append(_NEXTHOP.pack(_NEXTHOP.size + len(gateway), 0, 0, index) + gateway)
+    return _attr(9, b"".join(parts))  # RTA_MULTIPATH
 
 
 def add_neighbour(index: int, address: str, mac: str) -> Request:

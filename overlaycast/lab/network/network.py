@@ -30,9 +30,8 @@ from overlaycast.lab.network.shaper import Shaper, netem_works
 from overlaycast.lab.network.shaping import SLOW_MBIT, Means, choose
 from overlaycast.lab.network.tap import open_tap
 from overlaycast.lab.network.wireclient import Direction, WireLink, WireProcess
-from overlaycast.lab.topology import nat
 from overlaycast.lab.topology.graph import Link
-from overlaycast.lab.topology.node_plan import KernelSettings, NodePlan, node_plans
+from overlaycast.lab.topology.node_plan import SINCE_2024, KernelSettings, NodePlan, node_plans
 from overlaycast.lab.topology.shape import Shape
 from overlaycast.lab.topology.topology import Topology
 
@@ -83,13 +82,13 @@ class Network:
 
         Args:
             topology: nodes and links.
-            settings: of the kernels' network stacks.
+            settings: of the kernels' network stacks; by default what the topology asks for.
             changeable: pairs of nodes whose links' delay or loss may be asked for later (``set_link``), though none is
                 asked for now; all others keep the means that suits their shape.
             seed: of the wire's losses, jitter and duplicates.
         """
         self.topology = topology
-        self._settings = settings or KernelSettings()
+        self._settings = settings or KernelSettings.of(topology.icmp)
         self._changeable = {link.name for a, b in changeable for link in topology.links_between(a, b)}
         self._seed = seed
         self._plans = node_plans(topology)
@@ -112,7 +111,7 @@ class Network:
         """
         if not is_isolated():
             raise LabError("a network is built only inside run_isolated()")
-        check_programs(nat=bool(self.topology.nats))
+        check_programs(nft=any(plan.rules for plan in self._plans.values()))
         try:
             self._build()
         except BaseException:
@@ -174,7 +173,7 @@ class Network:
         namespace = Namespace(plan.node)
         self._stack.callback(namespace.close)
         namespace.pin(_NETNS)
-        namespace.write_sysctls(self._settings.sysctls(plan.router, plan.families))
+        namespace.write_sysctls(self._settings.sysctls(plan.router, plan.families), SINCE_2024)
         with namespace.entered():
             self._sockets[plan.node] = Netlink(plan.node)
         self._stack.callback(self._sockets[plan.node].close)
@@ -221,15 +220,16 @@ class Network:
                 connection.run([netlink.new_bridge(plan.lan.device, plan.lan.mac)])
             self._indices[name] = {device.name: device.index for device in connection.devices().values()}
             connection.run(list(_requests(plan, self._indices[name])))
-            if plan.nat is not None:
-                self._translate(name, nat.rules(plan.nat))
+            for rules in plan.rules:
+                self._apply(name, rules)
 
-    def _translate(self, name: str, rules: str) -> None:
+    def _apply(self, name: str, rules: str) -> None:
         with self._namespaces[name].entered():
             done = subprocess.run(["nft", "-f", "-"], input=rules, capture_output=True, text=True, check=False)
         if done.returncode:
             raise LabError(
-                f"{name}: nft: {done.stderr.strip().splitlines()[:1]}; a NAT router needs nf_tables and nf_nat"
+                f"{name}: nft: {done.stderr.strip().splitlines()[:1]}; a router that translates, or is slow to answer"
+                " traceroutes, needs nf_tables, and nf_nat if it translates"
             )
 
     # -- nodes ---------------------------------------------------------------------------------------------------
@@ -310,7 +310,8 @@ class Network:
             self._down.discard(link.name)
             for end in (link.a, link.b):
                 only = {self.topology.interface(link.name, end).name}
-                self._sockets[end].run(list(_routing(self._plans[end], self._indices[end], only)))
+                dead = {own.name for own in self._plans[end].interfaces if own.link in self._down}
+                self._sockets[end].run(list(_routing(self._plans[end], self._indices[end], only, dead)))
             self._await_ready((link,))
 
     def link_is_up(self, a: str, b: str) -> bool:
@@ -385,10 +386,15 @@ def _requests(plan: NodePlan, indices: dict[str, int]) -> Iterator[Request]:
     yield from _routing(plan, indices, indices)
 
 
-def _routing(plan: NodePlan, indices: dict[str, int], devices: Container[str]) -> Iterator[Request]:
+def _routing(
+    plan: NodePlan, indices: dict[str, int], devices: Container[str], dead: Container[str] = ()
+) -> Iterator[Request]:
+    """Yield what the loss of some devices removed; a route of several ways has none by those that are still dead."""
     for route in plan.routes:
-        if route.device in devices:
-            yield netlink.add_route(route.network, route.prefix, route.via, indices[route.device])
+        ways = [(route.via, route.device), *route.others] if route.others else [(route.via, route.device)]
+        if any(device in devices for _, device in ways):
+            alive = [(via, indices[device]) for via, device in ways if device not in dead]
+            yield netlink.add_route(route.network, route.prefix, alive)
     for entry in plan.neighbours:
         if entry.device in devices:
             yield netlink.add_neighbour(indices[entry.device], entry.address, entry.mac)

@@ -4,6 +4,10 @@ Owns: which subnet belongs to what. Every router with hosts has one LAN, a /24 o
 be), with the router as ``.1`` and the hosts from ``.2``; two or more host links are joined by a bridge in the
 router's namespace. Every link between routers has a /30 of 10.128.0.0/9.
 
+Addresses need not say where a host is, so there are two other plans. ``spread``: no two hosts share a /24, since a LAN
+is as wide as that needs. ``one24``: LANs and links have subnets as small as they can be, one after the other, so that
+a small network fits into one /24, and a larger one runs on into the next, through its sites.
+
 IPv6 follows from IPv4, so that one can be read from the other: the subnet 10.0.1.0 is fd6f:7665:a00:100::/64, and
 the last part of an address counts the subnet's addresses as IPv4's does.
 
@@ -17,7 +21,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
 from overlaycast.errors import ConfigError
 from overlaycast.lab.topology.graph import Link, Node
@@ -29,6 +33,9 @@ _LARGEST_LAN: Final = 16  # prefix length: 65 thousand hosts behind one router a
 
 
 Family = Literal[4, 6]
+AddressPlan = Literal["lans", "spread", "one24"]
+PLANS: Final[tuple[AddressPlan, ...]] = get_args(AddressPlan)
+_BLOCK: Final = 256  # addresses of a /24
 
 
 def in_family(family: Family, address: str, prefix: int) -> tuple[str, int]:
@@ -108,15 +115,16 @@ class Addressing:
     lans: tuple[Lan, ...]
 
 
-def assign(where: str, nodes: Sequence[Node], links: Sequence[Link]) -> Addressing:
-    """Return the addresses of a checked graph.
+def assign(where: str, nodes: Sequence[Node], links: Sequence[Link], plan: AddressPlan = "lans") -> Addressing:
+    """Return the addresses of a checked graph, by one of the plans.
 
     Raises:
         ConfigError: more hosts or links than there are addresses; names ``where``.
     """
     routers = {node.name for node in nodes if node.kind == "router"}
     names = _interface_names(links)
-    transfers = TRANSFERS.subnets(new_prefix=30)
+    pool = _Subnets(where, plan)
+    transfers = pool.pairs() if plan == "one24" else TRANSFERS.subnets(new_prefix=30)
     made: dict[tuple[str, str], Interface] = {}
     behind: dict[str, list[tuple[Link, str]]] = defaultdict(list)
     for number, link in enumerate(links):
@@ -127,7 +135,6 @@ def assign(where: str, nodes: Sequence[Node], links: Sequence[Link]) -> Addressi
         else:
             router = link.a if link.a in routers else link.b
             behind[router].append((link, link.other(router)))
-    pool = _Subnets(where)
     lans = tuple(_lan(pool, n.name, behind[n.name], made) for n in nodes if n.name in behind)
     ends = [made[link.name, end] for link in links for end in (link.a, link.b)]
     return Addressing(tuple(ends), lans)
@@ -164,12 +171,12 @@ def _address_transfer(
 def _lan(
     pool: _Subnets, router: str, cables: Sequence[tuple[Link, str]], made: dict[tuple[str, str], Interface]
 ) -> Lan:
-    network = pool.take(router, len(cables) + 3)
+    network = pool.take(router, len(cables))
     bridge = f"{router}-lan" if len(cables) > 1 else None
     hosts = []
-    for offset, (link, host) in enumerate(cables, start=2):
+    for count, (link, host) in enumerate(cables):
         bare = made[link.name, host]
-        own = Interface(host, bare.name, bare.mac, link.name, str(network[offset]), network.prefixlen)
+        own = Interface(host, bare.name, bare.mac, link.name, str(network[pool.offset(count)]), network.prefixlen)
         made[link.name, host] = own
         hosts.append(own)
         port = made[link.name, router]
@@ -186,17 +193,35 @@ def _lan(
 class _Subnets:
     """Hands out aligned subnets of ``LANS`` in order."""
 
-    def __init__(self, where: str) -> None:
+    def __init__(self, where: str, plan: AddressPlan) -> None:
         self._where = where
+        self._plan = plan
         self._next = int(LANS.network_address)
 
-    def take(self, router: str, addresses: int) -> IPv4Network:
-        prefix = min(24, 32 - (addresses - 1).bit_length())
+    def pairs(self) -> Iterator[IPv4Network]:
+        """Yield subnets of two addresses while there are any."""
+        while self._next + 4 <= int(LANS.broadcast_address):
+            yield self._cut(30)
+
+    def take(self, router: str, hosts: int) -> IPv4Network:
+        """Return the subnet of a router's LAN."""
+        addresses = hosts * _BLOCK if self._plan == "spread" else hosts + 3
+        # never a /30: that is a link between routers
+        prefix = min(29 if self._plan == "one24" else 24, 32 - (addresses - 1).bit_length())
+        size = 1 << (32 - prefix)
+        if prefix < _LARGEST_LAN or -(-self._next // size) * size + size > int(LANS.broadcast_address) + 1:
+            why = f" with addressing {self._plan}" if self._plan != "lans" else ""
+            raise ConfigError(
+                f"{self._where}: router {router!r}: its LAN of {addresses} addresses does not fit in {LANS}{why}"
+            )
+        return self._cut(prefix)
+
+    def offset(self, count: int) -> int:
+        """Return which address of its LAN the host with this number, counted from 0, has."""
+        return count * _BLOCK + 2 if self._plan == "spread" else count + 2
+
+    def _cut(self, prefix: int) -> IPv4Network:
         size = 1 << (32 - prefix)
         start = -(-self._next // size) * size
-        if prefix < _LARGEST_LAN or start + size > int(LANS.broadcast_address) + 1:
-            raise ConfigError(
-                f"{self._where}: router {router!r}: its LAN of {addresses} addresses does not fit in {LANS}"
-            )
         self._next = start + size
         return IPv4Network((int(IPv4Address(start)), prefix))

@@ -13,12 +13,13 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 import networkx as nx
 
 from overlaycast.errors import ConfigError
+from overlaycast.lab.topology.manners import PLAIN, Manners
 from overlaycast.lab.topology.shape import Shape
 
 Kind = Literal["host", "router"]
@@ -38,6 +39,7 @@ class Node:
         site: the site whose uplink it sits behind, or None.
         role: one of ``ROLES`` for a host, None for a router.
         nat: a router that translates addresses: hosts behind it can open connections, and none can be opened to them.
+        manners: how a router treats those who trace routes through it.
     """
 
     name: str
@@ -45,6 +47,7 @@ class Node:
     site: str | None = None
     role: str | None = None
     nat: bool = False
+    manners: Manners = PLAIN
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +61,8 @@ class Link:
         ba: how it treats a frame from b to a.
         uplink_of: the site whose uplink this is, or None.
         name: ``a-b``, with ``#2`` and so on for further links of the same pair.
+        cost_ab: what routing counts for it from a to b, in ms; None: its delays there and back.
+        cost_ba: likewise from b to a.
     """
 
     a: str
@@ -66,6 +71,8 @@ class Link:
     ba: Shape
     uplink_of: str | None = None
     name: str = ""
+    cost_ab: float | None = None
+    cost_ba: float | None = None
 
     def other(self, node: str) -> str:
         """Return the far end, seen from ``node``."""
@@ -74,6 +81,11 @@ class Link:
     def egress(self, node: str) -> Shape:
         """Return how the link treats a frame that ``node`` sends."""
         return self.ab if node == self.a else self.ba
+
+    def cost(self, node: str) -> float:
+        """Return what routing counts for it when ``node`` sends, in ms."""
+        asked = self.cost_ab if node == self.a else self.cost_ba
+        return self.ab.delay_ms + self.ba.delay_ms if asked is None else asked
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +128,7 @@ def named(links: Iterable[Link]) -> tuple[Link, ...]:
         pair = frozenset((link.a, link.b))
         seen[pair] += 1
         suffix = f"#{seen[pair]}" if seen[pair] > 1 else ""
-        result.append(Link(link.a, link.b, link.ab, link.ba, link.uplink_of, f"{link.a}-{link.b}{suffix}"))
+        result.append(replace(link, name=f"{link.a}-{link.b}{suffix}"))
     return tuple(result)
 
 
@@ -132,6 +144,7 @@ def check(where: str, nodes: Sequence[Node], links: Sequence[Link]) -> None:
         known[node.name] = node
     for link in links:
         _check_link(where, known, link)
+    _check_manners(where, nodes, links)
     start = next((node for node in nodes if node.kind == "router"), nodes[0])
     reached = reachable([start.name], nodes, links)
     for node in nodes:
@@ -147,6 +160,16 @@ def _check_node(where: str, node: Node) -> None:
         )
     if node.kind == "host" and node.role not in ROLES:
         raise ConfigError(f"{where}: host {node.name!r}: role is {node.role!r}; accepted: {', '.join(ROLES)}")
+
+
+def _check_manners(where: str, nodes: Iterable[Node], links: Sequence[Link]) -> None:
+    for node in nodes:
+        name = node.manners.answers_from
+        near = sorted({link.other(node.name) for link in links if node.name in (link.a, link.b)})
+        if name is not None and name not in near:
+            raise ConfigError(
+                f"{where}: router {node.name!r}: answers_from is {name!r}; accepted: a neighbour ({', '.join(near)})"
+            )
 
 
 def _check_link(where: str, known: Mapping[str, Node], link: Link) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import runpy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
@@ -14,7 +14,7 @@ from overlaycast.lab.topology.topology import Topology
 from overlaycast.lab.topology.zoo import load_zoo
 
 
-def load_topology(path: str | Path, name: str | None = None) -> Topology:
+def load_topology(path: str | Path, name: str | None = None, **wishes: Any) -> Topology:
     """Return the topology in a file.
 
     Args:
@@ -23,6 +23,7 @@ def load_topology(path: str | Path, name: str | None = None) -> Topology:
         name: which of several; may be left out where there is one, or one that is called like the file. Parameters of
             the class may follow, as after ``mn --topo``: ``figure_2a,ip=both``. For a map: where hosts go, in the
             words of ``zoo.py``.
+        wishes: ``icmp`` and ``addressing``, as ``Topology.of`` takes them; what is left out is as the file has it.
 
     Raises:
         ConfigError: no such file, not of a known kind, or not a network that can be built.
@@ -32,10 +33,10 @@ def load_topology(path: str | Path, name: str | None = None) -> Topology:
         raise ConfigError(f"{file}: cannot be read as a topology; accepted: files ending in {', '.join(LOADERS)}")
     if not file.is_file():
         raise ConfigError(f"{file}: no such file")
-    return LOADERS[file.suffix](file, name)
+    return LOADERS[file.suffix](file, name, wishes)
 
 
-def _load_python(file: Path, name: str | None) -> Topology:
+def _load_python(file: Path, name: str | None, wishes: Mapping[str, Any]) -> Topology:
     try:
         topos = runpy.run_path(str(file)).get("topos")
     except ConfigError:
@@ -50,7 +51,7 @@ def _load_python(file: Path, name: str | None) -> Topology:
         raise ConfigError(f"{file}: which topology? accepted: {', '.join(map(str, topos))}")
     if chosen not in topos:
         raise ConfigError(f"{file}: no topology {chosen!r}; accepted: {', '.join(map(str, topos))}")
-    return _from_class(file, str(chosen), topos[chosen], _params(file, params))
+    return _from_class(file, str(chosen), topos[chosen], {**_params(file, params), **wishes})
 
 
 def _params(file: Path, words: Sequence[str]) -> dict[str, int | float | str]:
@@ -67,7 +68,7 @@ def _params(file: Path, words: Sequence[str]) -> dict[str, int | float | str]:
     return found
 
 
-def _from_class(file: Path, name: str, make: Any, params: dict[str, int | float | str]) -> Topology:
+def _from_class(file: Path, name: str, make: Any, params: Mapping[str, Any]) -> Topology:
     try:
         made = make(**params)
     except ConfigError as error:
@@ -79,5 +80,6 @@ def _from_class(file: Path, name: str, make: Any, params: dict[str, int | float 
     return made.topology(name)
 
 
-LOADERS: Final[dict[str, Callable[[Path, str | None], Topology]]] = {".py": _load_python, ".graphml": load_zoo}
+Loader = Callable[[Path, str | None, Mapping[str, Any]], Topology]
+LOADERS: Final[dict[str, Loader]] = {".py": _load_python, ".graphml": load_zoo}
 """Suffix of a file's name -> how it becomes a topology."""

@@ -12,7 +12,10 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import Final
 
+from overlaycast.lab.topology import manners, nat
 from overlaycast.lab.topology.addressing import Family, Interface, Lan, in_family
+from overlaycast.lab.topology.graph import Node
+from overlaycast.lab.topology.manners import Icmp
 from overlaycast.lab.topology.topology import Topology
 
 _MESH: Final = 64
@@ -31,12 +34,16 @@ class DeviceAddress:
 
 @dataclass(frozen=True, slots=True)
 class KernelRoute:
-    """A route; ``network`` 0.0.0.0/0 or ::/0 is the default. The device says which interface's loss removes it."""
+    """A route; ``network`` 0.0.0.0/0 or ::/0 is the default. The device says which interface's loss removes it.
+
+    ``others``: gateways and devices of further ways, over which a router that balances spreads its flows.
+    """
 
     network: str
     prefix: int
     via: str
     device: str
+    others: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +69,8 @@ class NodePlan:
         neighbours: permanent entries.
         families: the IP versions it speaks.
         nat: the interface of its uplink, if it translates.
+        rules: what it tells nft, a text per table.
+        icmp: how many ICMP errors it sends, if it is a router.
     """
 
     node: str
@@ -73,6 +82,8 @@ class NodePlan:
     neighbours: tuple[Neighbour, ...]
     families: tuple[Family, ...]
     nat: str | None
+    rules: tuple[str, ...] = ()
+    icmp: Icmp = "off"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,12 +91,18 @@ class KernelSettings:
     """Settings of the namespaces' network stacks.
 
     Attributes:
-        icmp_ratelimit: routers' ICMP errors towards one target, milliseconds apart; Linux has 1000, 0 is unlimited.
+        icmp_ratelimit: routers' ICMP errors towards one target, milliseconds apart; 0 is unlimited, None is what the
+            kernel has: 1000 for IPv4, after a burst of six.
         rp_filter: reverse path filter of all nodes; 0 off, 1 strict, 2 loose.
     """
 
-    icmp_ratelimit: int = 0
+    icmp_ratelimit: int | None = 0
     rp_filter: int = 0
+
+    @classmethod
+    def of(cls, icmp: Icmp) -> KernelSettings:
+        """Return the settings for a limit of ICMP errors; one of our own is kept by nft, not by the kernel."""
+        return cls(icmp_ratelimit=None if icmp == "stock" else 0)
 
     def sysctls(self, router: bool, families: tuple[Family, ...] = (4,)) -> dict[str, str]:
         """Return paths below /proc/sys/net and what to write, in order."""
@@ -97,7 +114,11 @@ class KernelSettings:
             "ipv4/conf/default/send_redirects": "0",
         }
         if router:
+            values["ipv4/fib_multipath_hash_policy"] = "1"  # those that balance do so by flow, not by addresses alone
+        if router and self.icmp_ratelimit is not None:
             values["ipv4/icmp_ratelimit"] = str(self.icmp_ratelimit)
+        if router and self.icmp_ratelimit == 0:
+            values |= _NO_SUM
         return values | (self._six(router) if 6 in families else _NO_SIX)
 
     def _six(self, router: bool) -> dict[str, str]:
@@ -106,10 +127,16 @@ class KernelSettings:
             # the first acts on what exists already (lo), the second on every later interface
             values |= {f"ipv6/conf/all/{name}": value, f"ipv6/conf/default/{name}": value}
         if router:
-            values |= {"ipv6/conf/all/forwarding": "1", "ipv6/icmp/ratelimit": str(self.icmp_ratelimit)}
+            values |= {"ipv6/conf/all/forwarding": "1", "ipv6/fib_multipath_hash_policy": "1"}
+        if router and self.icmp_ratelimit is not None:
+            values["ipv6/icmp/ratelimit"] = str(self.icmp_ratelimit)
         return values
 
 
+_NO_SUM: Final = {"ipv4/icmp_msgs_per_sec": "1000000", "ipv4/icmp_msgs_burst": "1000000"}
+"""A second limit, of a router's errors to all destinations, in both families: 1000 a second after 50 or less."""
+SINCE_2024: Final = frozenset(_NO_SUM)
+"""Settings that older kernels have once per machine and not in every namespace."""
 _NO_SIX: Final = {"ipv6/conf/all/disable_ipv6": "1", "ipv6/conf/default/disable_ipv6": "1"}
 _SIX_SILENT: Final = {
     "accept_ra": "0",
@@ -144,9 +171,32 @@ def node_plans(topology: Topology) -> dict[str, NodePlan]:
             neighbours=tuple(neighbours[node.name]),
             families=topology.families,
             nat=nats.get(node.name),
+            rules=_rules(topology, node, nats.get(node.name)),
+            icmp=topology.icmp,
         )
         for node in topology.nodes
     }
+
+
+def _rules(topology: Topology, node: Node, uplink: str | None) -> tuple[str, ...]:
+    if node.kind != "router":
+        return ()
+    texts = [nat.rules(uplink)] if uplink is not None else []
+    texts.append(manners.rules(node.manners, topology.icmp, _speaks_from(topology, node)))
+    return tuple(text for text in texts if text)
+
+
+def _speaks_from(topology: Topology, node: Node) -> tuple[str, ...]:
+    """Return the addresses that a router's ICMP errors come from, where that is not the kernel's choice."""
+    near = node.manners.answers_from
+    if near is None:
+        return ()
+    end = topology.interface(topology.links_between(node.name, near)[0].name, node.name)
+    lan = next((lan for lan in topology.lans if lan.router == node.name), None)
+    spoken = [
+        end.spoken(family) or (lan.router_address(family) if lan is not None else None) for family in topology.families
+    ]
+    return tuple(address[0] for address in spoken if address is not None)
 
 
 def _addresses(own: list[Interface], lan: Lan | None, families: tuple[Family, ...]) -> tuple[DeviceAddress, ...]:
@@ -231,7 +281,16 @@ def _add_router_routes(topology: Topology, family: Family, routes: dict[str, lis
         for subnet in subnets[target]:
             for router, name in steps.items():
                 if router not in subnet.near and (subnet.known_in is None or router in subnet.known_in):
-                    routes[router].append(KernelRoute(subnet.network, subnet.prefix, *hops[name, router]))
+                    equal = topology.equal_links.get(target, {}).get(router, ())
+                    others = tuple(hops[other, router] for other in equal if other != name)
+                    routes[router].append(KernelRoute(subnet.network, subnet.prefix, *hops[name, router], others))
+
+
+def _ways(route: KernelRoute) -> str:
+    if not route.others:
+        return f"via {route.via} dev {route.device}"
+    ways = [(route.via, route.device), *route.others]
+    return " ".join(f"nexthop via {via} dev {device}" for via, device in ways)
 
 
 def ip_batch(plan: NodePlan) -> list[str]:
@@ -247,6 +306,6 @@ def ip_batch(plan: NodePlan) -> list[str]:
         lines.append(f"link set {plan.lan.device} up")
     for a in plan.addresses:
         lines.append(f"address replace {a.address}/{a.prefix} dev {a.device}" + (" nodad" if ":" in a.address else ""))
-    lines += [f"route replace {r.network}/{r.prefix} via {r.via} dev {r.device}" for r in plan.routes]
+    lines += [f"route replace {r.network}/{r.prefix} {_ways(r)}" for r in plan.routes]
     lines += [f"neighbour replace {n.address} lladdr {n.mac} dev {n.device} nud permanent" for n in plan.neighbours]
     return lines

@@ -13,11 +13,11 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping
 from subprocess import PIPE
-from typing import Any
+from typing import Any, Final
 
 from overlaycast.errors import ConfigError, LabError, MissingError
-from overlaycast.lab.topology import nat
 from overlaycast.lab.topology.graph import Link, Node
+from overlaycast.lab.topology.manners import Manners
 from overlaycast.lab.topology.node_plan import KernelSettings, NodePlan, ip_batch, node_plans
 from overlaycast.lab.topology.shape import Shape, shape
 from overlaycast.lab.topology.topology import Topology
@@ -33,6 +33,9 @@ with warnings.catch_warnings():
         ) from None
 
 
+_DEAREST: Final = 120_000
+
+
 class PlannedNode(MininetNode):
     """A Mininet node that sets itself up from its plan; only stock Mininet uses it."""
 
@@ -44,12 +47,12 @@ class PlannedNode(MininetNode):
         """
         result: dict[str, Any] = super().config(*args, **params)
         if plan is not None:
-            settings = KernelSettings().sysctls(plan.router, plan.families)
+            settings = KernelSettings.of(plan.icmp).sysctls(plan.router, plan.families)
             writes = [f"{value} > /proc/sys/net/{key}" for key, value in settings.items()]
             self.cmd(" ; ".join(f"echo {write}" for write in writes))
             self._feed(["ip", "-force", "-batch", "-"], "\n".join(ip_batch(plan)))
-            if plan.nat is not None:
-                self._feed(["nft", "-f", "-"], nat.rules(plan.nat))
+            for rules in plan.rules:
+                self._feed(["nft", "-f", "-"], rules)
         return result
 
     def _feed(self, command: list[str], text: str) -> None:
@@ -64,21 +67,45 @@ class RoutedTopo(Topo):
 
     Attributes:
         ip: which IP versions are spoken: "4", "6" or "both". A file may set it in its class; the name of the
-            topology may set another (``--topo figure_2a,ip=both``).
+            topology may set another (``--topo figure_2a,ip=both``). So it is with the other two.
+        icmp: how many ICMP errors routers send to one destination: "off" (no limit), "stock" (the kernel's own), or
+            ``{"per_s": 1, "burst": 6}``, as text ``1/6``.
+        addressing: "lans" (a /24 per LAN), "spread" (no two hosts in one /24), or "one24" (all in one, if they fit).
     """
 
     ip: str = "4"
+    icmp: str | Mapping[str, float] = "off"
+    addressing: str = "lans"
 
-    def __init__(self, *args: Any, ip: int | str | None = None, **params: Any) -> None:
+    def __init__(
+        self,
+        *args: Any,
+        ip: int | str | None = None,
+        icmp: str | Mapping[str, float] | None = None,
+        addressing: str | None = None,
+        **params: Any,
+    ) -> None:
         if ip is not None:
             self.ip = str(ip)
+        if icmp is not None:
+            self.icmp = icmp
+        if addressing is not None:
+            self.addressing = addressing
         self._nodes: list[Node] = []
         self._cables: list[Link] = []
         super().__init__(*args, **params)
         for name, plan in node_plans(self.topology()).items():
             self.g.node[name].update(cls=PlannedNode, ip=None, plan=plan)
 
-    def router(self, name: str, nat: bool = False) -> str:
+    def router(
+        self,
+        name: str,
+        nat: bool = False,
+        anonymous: bool = False,
+        hides_ttl: bool = False,
+        answers_from: str | None = None,
+        ecmp: bool = False,
+    ) -> str:
         """Add a router and return its name.
 
         Args:
@@ -86,8 +113,12 @@ class RoutedTopo(Topo):
             nat: hosts behind it can open connections, and none can be opened to them. It needs one link with
                 ``uplink_of``: IPv4 packets that leave there get the router's address as their source; of IPv6, only
                 replies are let in.
+            anonymous: it never says that a packet's time to live ended.
+            hides_ttl: it is no hop to traceroute, like the inside of an MPLS tunnel.
+            answers_from: the neighbour on whose link it has the address that its ICMP errors come from.
+            ecmp: it balances flows over all ways of equal cost.
         """
-        self._nodes.append(Node(name, "router", nat=nat))
+        self._nodes.append(Node(name, "router", nat=nat, manners=Manners(anonymous, hides_ttl, answers_from, ecmp)))
         return str(self.addHost(name))
 
     def host(self, name: str, site: str | None = None, role: str | None = None) -> str:
@@ -112,6 +143,7 @@ class RoutedTopo(Topo):
         queue: int | None = None,
         duplicate: float = 0.0,
         uplink_of: str | None = None,
+        cost: float | None = None,
         back: Mapping[str, Any] | None = None,
     ) -> None:
         """Add a link; the same both ways unless ``back`` says otherwise.
@@ -126,6 +158,7 @@ class RoutedTopo(Topo):
             queue: bytes that wait for the rate at most; None is 50 ms of it.
             duplicate: probability of a frame to come twice.
             uplink_of: the site whose uplink this is.
+            cost: what routing counts for it, in ms, 0 to 120000; None: its delays there and back.
             back: what is different from b to a, by the same names.
 
         Raises:
@@ -141,8 +174,9 @@ class RoutedTopo(Topo):
             "duplicate": duplicate,
         }
         renamed = {("queue_bytes" if key == "queue" else key): value for key, value in (back or {}).items()}
+        costs = _cost(where, cost), _cost(where, renamed.pop("cost", cost))
         ab, ba = shape(where, **there), shape(where, **{**there, **renamed})
-        self._cables.append(Link(a, b, ab, ba, uplink_of))
+        self._cables.append(Link(a, b, ab, ba, uplink_of, "", *costs))
         for end in (a, b):
             if end not in self.g.node:
                 raise ConfigError(f"{where}: no node {end!r}; declare it before its links")
@@ -154,7 +188,21 @@ class RoutedTopo(Topo):
         Raises:
             ConfigError: names the node or link.
         """
-        return Topology.of(name or type(self).__name__, self._nodes, self._cables, ip=self.ip)
+        return Topology.of(
+            name or type(self).__name__,
+            self._nodes,
+            self._cables,
+            ip=self.ip,
+            icmp=self.icmp,
+            addressing=self.addressing,
+        )
+
+
+def _cost(where: str, value: Any) -> float | None:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if value is not None and (not number or not 0 <= value <= _DEAREST):
+        raise ConfigError(f"{where}: cost is {value!r}; accepted: 0 to {_DEAREST}, ms")
+    return None if value is None else float(value)
 
 
 def _tc_params(wish: Shape) -> dict[str, Any]:

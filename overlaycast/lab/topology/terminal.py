@@ -62,6 +62,8 @@ def _node_label(topology: Topology, node: Node, link: Link | None) -> Text:
     label = Text(node.name, style="bold" if node.kind == "router" else _ROLE_STYLE.get(node.role or "", ""))
     if node.nat:
         label.append(" NAT", style="bold yellow")
+    for words in _manners(node):
+        label.append(f" {words}", style="yellow")
     if node.kind == "host":
         label.append(f" {topology.address(node.name)}", style="dim")
         if node.role != "client":
@@ -71,6 +73,17 @@ def _node_label(topology: Topology, node: Node, link: Link | None) -> Text:
         if link.uplink_of:
             label.append(f"  uplink of {link.uplink_of}", style="bold cyan")
     return label
+
+
+def _manners(node: Node) -> list[str]:
+    manners = node.manners
+    asked = {
+        "never answers": manners.anonymous,
+        "hides": manners.hides_ttl,
+        f"answers from its side of {manners.answers_from}": manners.answers_from is not None,
+        "balances": manners.ecmp,
+    }
+    return [words for words, so in asked.items() if so]
 
 
 def site_table(topology: Topology) -> Table:

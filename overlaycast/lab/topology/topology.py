@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from overlaycast.errors import ConfigError
 from overlaycast.lab.topology import graph, routing
-from overlaycast.lab.topology.addressing import Addressing, Family, Interface, Lan, assign
+from overlaycast.lab.topology.addressing import PLANS, Addressing, AddressPlan, Family, Interface, Lan, assign
 from overlaycast.lab.topology.graph import Link, Nat, Node, Uplink
+from overlaycast.lab.topology.manners import Icmp, read_icmp
 
 FAMILIES: Final[dict[str, tuple[Family, ...]]] = {"4": (4,), "6": (6,), "both": (4, 6)}
 
@@ -33,6 +34,10 @@ class Topology:
         interfaces: two per link.
         families: the IP versions that are spoken; the first is the one that addresses are given in.
         notes: what was mended in the file it came from, each in a line.
+        icmp: how many ICMP errors its routers send.
+        addressing: the plan of its addresses.
+        next_links: target router -> router -> the link to take.
+        equal_links: likewise, of routers that balance: all links of ways of equal cost.
     """
 
     name: str
@@ -44,7 +49,10 @@ class Topology:
     interfaces: tuple[Interface, ...]
     families: tuple[Family, ...]
     notes: tuple[str, ...]
+    icmp: Icmp
+    addressing: AddressPlan
     next_links: dict[str, dict[str, str]] = field(repr=False, compare=False)
+    equal_links: dict[str, dict[str, tuple[str, ...]]] = field(repr=False, compare=False)
     _nodes: dict[str, Node] = field(repr=False, compare=False)
     _links: dict[str, Link] = field(repr=False, compare=False)
     _ends: dict[tuple[str, str], Interface] = field(repr=False, compare=False)
@@ -59,6 +67,8 @@ class Topology:
         *,
         ip: str = "4",
         notes: Sequence[str] = (),
+        icmp: Any = "off",
+        addressing: str = "lans",
     ) -> Topology:
         """Check a graph and give it addresses and routes.
 
@@ -69,6 +79,8 @@ class Topology:
             where: what an error names first; ``name`` by default.
             ip: "4", "6" or "both".
             notes: what a reader should know of where it came from.
+            icmp: how many ICMP errors routers send, in the words of ``manners.read_icmp``.
+            addressing: one of ``addressing.PLANS``.
 
         Raises:
             ConfigError: names the node or link, and what is accepted.
@@ -76,9 +88,12 @@ class Topology:
         where = where or f"topology {name}"
         if ip not in FAMILIES:
             raise ConfigError(f"{where}: ip is {ip!r}; accepted: {', '.join(FAMILIES)}")
+        if addressing not in PLANS:
+            raise ConfigError(f"{where}: addressing is {addressing!r}; accepted: {', '.join(PLANS)}")
+        plan = next(known for known in PLANS if known == addressing)
         cables = graph.named(links)
         graph.check(where, nodes, cables)
-        addresses: Addressing = assign(where, nodes, cables)
+        addresses: Addressing = assign(where, nodes, cables, plan)
         sites = graph.uplinks(where, nodes, cables)
         return cls(
             name=name,
@@ -90,7 +105,10 @@ class Topology:
             interfaces=addresses.interfaces,
             families=FAMILIES[ip],
             notes=tuple(notes),
+            icmp=read_icmp(where, icmp),
+            addressing=plan,
             next_links=routing.next_links(nodes, cables),
+            equal_links=routing.equal_links(nodes, cables),
             _nodes={node.name: node for node in nodes},
             _links={link.name: link for link in cables},
             _ends={(end.link, end.node): end for end in addresses.interfaces},
@@ -178,7 +196,10 @@ class Topology:
         return nat is None or source in nat.inside
 
     def path(self, source: str, target: str) -> tuple[str, ...]:
-        """Return the links a packet crosses from one node to another, in order; empty for the node itself."""
+        """Return the links a packet crosses from one node to another, in order; empty for the node itself.
+
+        Where routers balance, it is one of several ways of equal cost.
+        """
         if source == target:
             return ()
         first, start = self._doorstep(source)

@@ -15,9 +15,10 @@ from __future__ import annotations
 import random
 import re
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from overlaycast.errors import ConfigError
 from overlaycast.lab.topology.graph import Link, Node
@@ -71,13 +72,14 @@ def attachments(where: str, notation: str | None, router_map: RouterMap) -> Atta
     return Attachments(number[wanted[0]], tuple(number[name] for name in wanted[1 : MAX_CLIENTS + 1]))
 
 
-def zoo_topology(router_map: RouterMap, attached: Attachments, where: str | None = None) -> Topology:
+def zoo_topology(router_map: RouterMap, attached: Attachments, where: str | None = None, **wishes: Any) -> Topology:
     """Return a topology that can be built.
 
     Args:
         router_map: routers and links.
         attached: where the hosts attach.
         where: what an error names first.
+        wishes: ``icmp`` and ``addressing``, as ``Topology.of`` takes them.
 
     Raises:
         ConfigError: the network cannot be built (more routers than there are addresses).
@@ -103,18 +105,18 @@ def zoo_topology(router_map: RouterMap, attached: Attachments, where: str | None
         for index in range(1, count + 1):
             nodes.append(Node(_client(router, index), "host", site, "client"))
             links.append(Link(f"e{router}", _client(router, index), lan, lan))
-    return Topology.of(router_map.name, nodes, links, where, notes=router_map.notes)
+    return Topology.of(router_map.name, nodes, links, where, notes=router_map.notes, **wishes)
 
 
 def _client(router: int, index: int) -> str:
     return f"c{router}_{index}"
 
 
-def load_zoo(file: Path, notation: str | None) -> Topology:
+def load_zoo(file: Path, notation: str | None, wishes: Mapping[str, Any]) -> Topology:
     """Read a GraphML file and attach hosts to it as the text says.
 
     Raises:
         ConfigError: see ``read_graphml`` and ``attachments``.
     """
     router_map = read_graphml(file)
-    return zoo_topology(router_map, attachments(str(file), notation, router_map), str(file))
+    return zoo_topology(router_map, attachments(str(file), notation, router_map), str(file), **wishes)
