@@ -9,7 +9,8 @@ import asyncio
 import json
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -43,9 +44,9 @@ class Play:
         code, out = await _run(*_PROGRAM, "group", *words, *where)
         return code, json.loads(out)
 
-    async def start(self, command: str, name: str, *more: str) -> AgentProcess:
+    async def start(self, command: str, name: str, *more: str, **streams: Any) -> AgentProcess:
         """Start a member."""
-        agent = await AgentProcess.start(self.folder, _COORDINATOR, command, name, *more, token=self.token)
+        agent = await AgentProcess.start(self.folder, _COORDINATOR, command, name, *more, token=self.token, **streams)
         self.agents.append(agent)
         return agent
 
@@ -98,22 +99,31 @@ async def _play(play: Play) -> dict[str, Any]:
     }
 
 
-async def main(folder: Path) -> None:
-    """Play it, and print what came of it."""
+@asynccontextmanager
+async def coordinator(folder: Path) -> AsyncIterator[None]:
+    """Run a coordinator on loopback."""
     await _run("ip", "link", "set", "lo", "up")
     words = ["coordinator", "--listen", "127.0.0.1:8470", "--state", str(folder / "state"), "--no-trace"]
-    coordinator = await asyncio.create_subprocess_exec(*_PROGRAM, *words, stdout=sys.stderr)
-    play = Play(folder)
+    process = await asyncio.create_subprocess_exec(*_PROGRAM, *words, stdout=sys.stderr)
     try:
         async with asyncio.timeout(60):
             while not (folder / "state" / "admin.sock").exists():  # noqa: ASYNC110 - it says so nowhere else
                 await asyncio.sleep(0.1)
-        print(json.dumps(await _play(play)))
+        yield
     finally:
-        for agent in play.agents:
-            await agent.end()
-        coordinator.kill()
-        await coordinator.wait()
+        process.kill()
+        await process.wait()
+
+
+async def main(folder: Path) -> None:
+    """Play it, and print what came of it."""
+    async with coordinator(folder):
+        play = Play(folder)
+        try:
+            print(json.dumps(await _play(play)))
+        finally:
+            for agent in play.agents:
+                await agent.end()
 
 
 if __name__ == "__main__":

@@ -27,6 +27,7 @@ from overlaycast.errors import ConfigError
 from overlaycast.journal import MemberJournal
 from overlaycast.settings import load
 from overlaycast.streams import patient_stderr
+from overlaycast.tokens import shown
 from overlaycast.wire.messages import Role
 
 SWITCH_INTERVAL_S: Final = 0.0005
@@ -72,9 +73,13 @@ def _within_limit(options: _O) -> _O:
 def _open_source(options: SendOptions) -> Input:
     if options.synthetic is None:
         source = open_input(options.file, options.record_size or TS_RECORD)
+        if options.standby and not source.live:
+            raise ConfigError(f"{shown(options.file)}: is a file; accepted with --standby: a pipe, a FIFO or a device")
         if options.mode is not None:
             schedule_for(options.mode, source, options.rate)  # told now, if it cannot be: else the group's mode decides
         return source
+    if options.standby:
+        raise ConfigError("synthetic: not accepted with --standby, which takes a pipe, a FIFO or a device")
     if options.rate is None:
         raise ConfigError("rate: required with --synthetic, as in --rate 8M")
     return SyntheticInput(int(options.synthetic * options.rate * 125_000))

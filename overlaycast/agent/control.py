@@ -201,6 +201,8 @@ class ControlLink:
         ) as link:
             self._known = later_fields(_header(link))
             request = self._subscribe(str(link.local_address[0]))
+            if request.standby and "subscribe.standby" not in self._known:
+                raise _NotNowError("it is of an older version, which would take this standby for the source")
             await link.send(encode(request, self._known))
             async with asyncio.timeout(WELCOME_S):
                 answer = decode_from_coordinator(await link.recv())

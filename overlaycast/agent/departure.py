@@ -62,6 +62,8 @@ class Departure:
     async def _leave(self, code: int, line: str | None, reason: str) -> None:
         """Children are moved first; what is held is forwarded until then."""
         self._parts.downstream.admissions.leaving = True
+        if self._parts.feed.sends:
+            self._figures.report()  # a standby goes on behind what we have sent
         if self._program.connected:
             self._program.tell(Leaving(reason=reason[:200]))
             if not await within(LEAVE_S, self.released.wait()):

@@ -174,7 +174,9 @@ class Node:
         schedule = schedule_for(mode, source, options.rate)
         if mode == "live":
             pump = StreamPump(ring, source, schedule, options.record_size or TS_RECORD, downstream.pump)
-            return SourceFeed(pump, self._program, self._end_of_stream), Sent(pump)
+            return SourceFeed(pump, self._program, self._end_of_stream, options.standby), Sent(pump)
+        if options.standby:
+            raise ConfigError(f"standby: accepted in a live group, and {options.group} is a file group")
         if not isinstance(source, FileInput):
             raise ConfigError("file: accepted in a file group is a regular file, it may have to be read again")
 
@@ -242,7 +244,8 @@ class Node:
                 self._configure(message.settings)
             case Ended():
                 done = self._parts.ring.end is not None
-                self._program.finish(0 if done else 1, None if done else f"the group is over: {message.reason}")
+                over = "told to end" if self._parts.feed.sends else "the group is over"
+                self._program.finish(0 if done else 1, None if done else f"{over}: {message.reason}")
 
     def _configure(self, settings: GroupSettings) -> None:
         """From now on these settings count; what we began with, such as where the stream begins for us, stays."""
@@ -330,7 +333,9 @@ class Node:
     def standing(self) -> Standing:
         """Return where we stand, for the service manager."""
         figures, feeding = self._figures, self._parts.downstream.feeding
-        return standing(self._setup.role, figures.state, figures.feeder, feeding, self._program.connected)
+        options = self._setup.options
+        standby = isinstance(options, SendOptions) and options.standby
+        return standing(self._setup.role, figures.state, figures.feeder, feeding, self._program.connected, standby)
 
     def _output_failed(self, reason: str) -> None:
         self.departure.output_failed(reason)

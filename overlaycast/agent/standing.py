@@ -27,7 +27,9 @@ _RECEIVER: Final[dict[ReportState, str]] = {
 }
 
 
-def standing(role: Role, state: ReportState, feeder: str | None, children: int, connected: bool) -> Standing:
+def standing(
+    role: Role, state: ReportState, feeder: str | None, children: int, connected: bool, standby: bool = False
+) -> Standing:
     """Return where an admitted member stands.
 
     Args:
@@ -35,8 +37,11 @@ def standing(role: Role, state: ReportState, feeder: str | None, children: int, 
         feeder: the name of the member from which the last record came; None: none has come yet.
         children: how many it feeds.
         connected: is the coordinator reached?
+        standby: does a source wait for another one to go?
     """
     words = _SOURCE.get(state, "sends") if role == "source" else _RECEIVER.get(state, f"fed by {feeder}")
+    if standby and state == "waiting":
+        words = "stands by for the source"
     if children:
         words += f"; feeds {children} {'child' if children == 1 else 'children'}"
     if not connected:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from overlaycast.agent.options import NodeOptions
+from overlaycast.agent.options import NodeOptions, SendOptions
 from overlaycast.wire.group import MemberLimits
 from overlaycast.wire.hosts import plain
 from overlaycast.wire.messages import VERSION, Address, Resume, Role, Subscribe
@@ -39,4 +39,5 @@ def subscription(
         dials=options.dials,
         local=Address(host=bound or plain(local), port=port),
         resume=resume,
+        standby=True if isinstance(options, SendOptions) and options.standby else None,
     )

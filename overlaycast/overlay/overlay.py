@@ -22,7 +22,7 @@ from overlaycast.overlay.state import credit
 from overlaycast.overlay.state.group import Event, Group
 from overlaycast.overlay.state.measurement import Measurement
 from overlaycast.overlay.state.members import SERVERS, Member, State
-from overlaycast.overlay.watching import contents, inquiries, retuning, start, watch
+from overlaycast.overlay.watching import contents, inquiries, relief, retuning, start, watch
 from overlaycast.wire.group import GroupSettings
 from overlaycast.wire.messages import (
     Contents,
@@ -59,7 +59,7 @@ class Overlay:
     def join(self, request: Subscribe, now: float) -> int:
         """Make an authenticated subscriber a member and return its id; it will be measured, then placed."""
         group = self._group
-        member = Member(group.next_id, request.name, request.role)
+        member = Member(group.next_id, request.name, request.part)
         group.next_id += 1
         group.members[member.id] = member
         _describe(group, member, request)
@@ -77,6 +77,8 @@ class Overlay:
         contents.pass_on(group, member)
         group.wanted.append(member.id)
         group.note(now, "joined", member, name=member.name, role=member.role)
+        if member.role == "standby":
+            relief.came(group, member, now)
         if not group.timers.armed("check"):
             group.timers.arm(now + watch.CHECK_S, "check")
         return member.id
@@ -117,11 +119,17 @@ class Overlay:
         if not member.measured or reach.unproven(member):
             group.wanted.append(member.id)
         group.note(now, "resumed", member)
+        relief.back(group, member, now)
         return True
 
     def returns(self, request: Subscribe) -> bool:
         """Whether ``resume`` would take this member back."""
         return _returning(self._group, request) is not None
+
+    def has_source(self) -> bool:
+        """Whether a source is connected; there is one at most."""
+        source = self._group.source
+        return source is not None and source.connected
 
     def put_out(self, member_id: int, now: float) -> None:
         """Forget a member at once. The source is only away from now on: its place is kept."""
@@ -145,6 +153,8 @@ class Overlay:
         group.start.measured_peers += member.role == "peer"
         if member.role == "source":
             moves.enter(group, member)
+        if member.role == "standby" and member.state is State.JOINING:
+            member.become(State.ACTIVE)
         if not group.start.started:
             start.maybe_start(group, now)
         else:
@@ -191,7 +201,9 @@ class Overlay:
         elif isinstance(message, Pong):
             watch.on_pong(group, member, message, now)
         elif isinstance(message, Leaving):
-            drain.leave(group, member, now, "leaving", message.reason)
+            if not relief.hand_over(group, member, now, message.reason):
+                drain.leave(group, member, now, "leaving", message.reason)
+                relief.gone(group, member)
         elif isinstance(message, Failed):
             drain.leave(group, member, now, "failed", message.reason)
         elif isinstance(message, Done) and not member.done:
@@ -235,6 +247,7 @@ class Overlay:
         if member.role == "source":
             return "it is the source, which feeds all others"
         drain.drain(self._group, member, now, reason)
+        relief.gone(self._group, member)
         return None
 
     def undo_drain(self, member_id: int, now: float, reason: str) -> None:
@@ -242,6 +255,7 @@ class Overlay:
         member = self._group.living(member_id)
         if member is not None:
             drain.undo(self._group, member, now, reason)
+            relief.back(self._group, member, now)
 
     def draining(self, member_id: int) -> DrainView:
         """Return whether a member is drained, and who still needs it."""
@@ -312,6 +326,10 @@ class Overlay:
             start.maybe_start(group, now, at_last=True)
         elif kind == "begin":
             start.begin(group, now)
+        elif kind == "ask":
+            start.ask_again(group)
+        elif kind == "relief":
+            relief.due(group, now)
         elif kind == "check":
             watch.check_members(group, now)
         elif kind == "improve":
@@ -337,7 +355,8 @@ class Overlay:
 
 def _returning(group: Group, request: Subscribe) -> Member | None:
     member = None if request.resume is None else group.living(request.resume.member)
-    if member is None or (member.role, member.name) != (request.role, request.name):
+    # a standby may have become the source
+    if member is None or member.role not in (request.part, request.role) or member.name != request.name:
         return None
     return member
 

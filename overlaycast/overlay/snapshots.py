@@ -63,7 +63,7 @@ def dump(group: Group) -> dict[str, Any]:
         "begun": group.start.begun,
         "begin_wanted": group.start.begin_wanted,
         "incarnation": group.start.incarnation,
-        "next_seq": max(group.start.next_seq, _furthest(group)),
+        "next_seq": max(group.start.next_seq, credit.furthest(group)),
         "nonces": group.watch.nonces,
         "contents": group.start.contents.model_dump() if group.start.contents else None,
         "source": source.id if source else None,
@@ -78,10 +78,6 @@ def dump(group: Group) -> dict[str, Any]:
             if group.living(member)
         ],
     }
-
-
-def _furthest(group: Group) -> int:
-    return credit.believed(group, max((member.watch.next_seq for member in group.members.values()), default=0))
 
 
 def _place(router: Router, number: dict[int, int]) -> list[Any]:
@@ -200,6 +196,8 @@ def _load_member(group: Group, kept: dict[str, Any], routers: list[Router], now:
         group.start.planted[member.id] = member
     if member.role == "backup":
         group.servers.append(member)
+    if member.role == "standby" and not member.leaving:
+        group.start.standbys[member.id] = member
     if member.measured:
         group.routers.enter(member)
 
@@ -274,6 +272,8 @@ def _finish(group: Group, snapshot: dict[str, Any], now: float) -> None:
         group.timers.arm(now + SHUNNED_S, "leaf", leaf)  # snapshots of before do not say until when
     for kind, member_id, at in snapshot.get("timers", ()):
         group.timers.arm(at, _EARLIER_KINDS.get(kind, kind), member_id)
+    if group.start.standbys:
+        group.timers.arm(now + group.settings.lost_after_s, "relief")
     if group.start.begin_wanted:
         group.timers.arm(now + group.settings.lost_after_s, "begin")
     if group.source is not None and not group.start.started:

@@ -44,6 +44,8 @@ Millis = Annotated[float, Field(ge=0, le=1e12)]
 Mbit = Annotated[float, Field(ge=0, le=1e6)]
 Count = Annotated[int, Field(ge=0, lt=1 << 63)]
 Role = Literal["source", "peer", "relay", "backup"]
+Part = Role | Literal["standby"]
+"""What a member is in its group: a standby subscribes as a source that waits (``Subscribe.standby``)."""
 ReportState = Literal["waiting", "streaming", "stalled", "switching", "ended"]
 Behind = Literal["output", "link", "parent", "processor"]
 """What cannot keep up with a live stream: a member's output, the link from its parent, that parent, or the member's own
@@ -149,6 +151,18 @@ class Subscribe(_Message):
     local: Address | None = Field(None, description="where it is on its own network: neighbours there dial that")
     seen: str = Field("", max_length=64, description="the address that the coordinator sees; only it fills this in")
     resume: Resume | None = None
+    standby: bool | None = Field(None, description="a source that waits until the group's source goes or fails")
+
+    @property
+    def part(self) -> Part:
+        """What it is in the group at first: its role, or ``standby``."""
+        return "standby" if self.standby else self.role
+
+    @model_validator(mode="after")
+    def _a_source(self) -> Subscribe:
+        if self.standby and self.role != "source":
+            raise ValueError("standby: accepted only with role source")
+        return self
 
 
 class EchoReply(_Message):
@@ -310,6 +324,9 @@ class Assign(_Message):
     standbys: tuple[Peer, ...] = Field((), max_length=4)
     fallbacks: tuple[Peer, ...] = Field((), max_length=16)
     extent: Extent | None = None
+    relieved: bool | None = Field(
+        None, description="to the source: a standby takes over when it goes, so it leaves without END"
+    )
 
 
 class Accept(_Message):

@@ -35,11 +35,12 @@ LATER: Final = frozenset(
     {
         *LATER_KINDS,
         *(f"{kind}.settings.{name}" for name in LATER_SETTINGS for kind in ("welcome", "settings")),
-        "assign.extent",
+        *("assign.extent", "assign.relieved"),
         "leaving.reason",
         "ping.extent",
         *("report.asks", "report.untrue"),
         *("report.behind", "report.fed_by", "report.links_failed", "report.asked_in_vain"),
+        "subscribe.standby",
         "welcome.namesakes",
     }
 )

@@ -32,6 +32,11 @@ ANYWHERE = ["--coordinator", "http://127.0.0.1:9", "--token", "t"]
         (["g", "x", *ANYWHERE, "--record-size", "0"], "record-size: Input should be greater than or equal to 1"),
         (["g", __file__, *ANYWHERE, "--mode", "live"], "rate: required, the group is live and the input is no MPEG-TS"),
         (["g", "--synthetic", "3", *ANYWHERE], "rate: required with --synthetic, as in --rate 8M"),
+        (
+            ["g", "--synthetic", "3", "--standby", *ANYWHERE],
+            "synthetic: not accepted with --standby, which",
+        ),
+        (["g", __file__, "--standby", *ANYWHERE], ": is a file; accepted with --standby: a pipe, a FIFO or a device"),
         (["bad name", "x", *ANYWHERE], "group"),
     ],
 )

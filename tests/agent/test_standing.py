@@ -41,6 +41,12 @@ def test_children_and_a_lost_coordinator_are_said() -> None:
     assert away.ready, "the stream goes on without a coordinator"
 
 
+def test_a_standby_is_ready_when_it_is_admitted() -> None:
+    waiting = standing("source", "waiting", None, 0, True, standby=True)
+    assert (waiting.ready, waiting.status) == (True, "stands by for the source")
+    assert standing("source", "streaming", None, 2, True, standby=True).status == "sends; feeds 2 children"
+
+
 def test_nobody_is_ready_before_it_is_admitted() -> None:
     assert not NOT_ADMITTED.ready
 

@@ -82,6 +82,9 @@ class FakeOverlay:
         record = None if request.resume is None else self.records.get(request.resume.member)
         return record is not None and record["name"] == request.name
 
+    def has_source(self) -> bool:
+        return any(one["role"] == "source" and member not in self.gone for member, one in self.records.items())
+
     def forget(self, member: int) -> None:
         """Have a member that is away forgotten."""
         del self.records[member]

@@ -21,7 +21,7 @@ from overlaycast.lab.simulate.world import World
 from overlaycast.lab.topology.loading import load_topology
 from overlaycast.overlay import Overlay
 from overlaycast.wire.group import GroupSettings, MemberLimits
-from overlaycast.wire.messages import CoordinatorMessage, MemberMessage, Resume, Role
+from overlaycast.wire.messages import CoordinatorMessage, MemberMessage, Part, Resume
 from tests.lab.made_up import ROOT
 
 STEP_S: Final = 0.02
@@ -64,7 +64,8 @@ class Group(World):
     @property
     def source(self) -> Member:
         """The live source, or the one that was last."""
-        return [member for member in self.members.values() if member.role == "source"][-1]
+        sources = [member for member in self.members.values() if member.role == "source"]
+        return next((one for one in reversed(sources) if one.alive and not one.leaving), sources[-1])
 
     def seats_of(self, site: int) -> list[int]:
         """Return the seats at a site; 0 is the source's."""
@@ -152,7 +153,7 @@ class Group(World):
         if not self.away and member.ident not in self.unlinked:
             super()._gone(member)
 
-    def join(self, seat: int, role: Role = "peer", limits: MemberLimits | None = None) -> Member:
+    def join(self, seat: int, role: Part = "peer", limits: MemberLimits | None = None) -> Member:
         """Let a host subscribe."""
         member = super().join(seat, role, limits)
         self._joined += 1
@@ -312,7 +313,7 @@ class Group(World):
         assert self.needless == [], "records were given up that others had"
         assert self.astray() == [], "not where the plan has them"
         for member in self.present():
-            if member.role == "source":
+            if member.role in ("source", "standby"):
                 continue
             assert member.flowing, f"{member.ident} is not fed"
             assert member.latency_ms() is not None, f"{member.ident}: its chain of parents does not reach the source"

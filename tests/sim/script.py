@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from overlaycast.lab.simulate.hop import Death
-from overlaycast.wire.messages import Role
+from overlaycast.wire.messages import Part
 from tests.sim.group import Group
 
 
@@ -19,7 +19,7 @@ class Join:
     """A host at this seat subscribes."""
 
     seat: int
-    role: Role = "peer"
+    role: Part = "peer"
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,6 +76,7 @@ FROM_MEMBER: list[MemberMessage] = [
         seen="192.0.2.1",
         resume=Resume(member=1, secret="s" * 16, epoch=2, rank=3, parent=None, next_seq=0),
     ),
+    Subscribe(version=1, group="g", token="t", name="h", role="source", addresses=(), standby=True),
     EchoReply(nonce=1, payload="abc"),
     Report(
         epoch=1,
@@ -108,6 +109,7 @@ FROM_COORDINATOR: list[CoordinatorMessage] = [
     EchoRequest(nonce=1, payload="x"),
     Assign(epoch=5, rank=6, depth=1, primary=True, parent=PEER, standbys=(PEER,), fallbacks=(PEER, PEER)),
     Assign(epoch=5, rank=0, depth=0, parent=None),
+    Assign(epoch=5, rank=0, depth=0, parent=None, relieved=True),
     Accept(epoch=5, child=2, name="b", grant="f" * 32, standby=True),
     Accept(epoch=5, child=2, name="b", grant="f" * 32, addresses=PEER.addresses),
     Revoke(epoch=5, child=2),
@@ -156,6 +158,12 @@ def test_what_came_later_is_sent_to_those_who_know_it_only() -> None:
     assert "told to go" in encode(leaving)
     assert decode_from_member(encode(leaving, later_fields(None))) == Leaving()
     assert list(Draft202012Validator(FIRST["member"]).iter_errors(json.loads(encode(leaving))))
+
+
+def test_only_a_source_stands_by() -> None:
+    text = encode(FROM_MEMBER[0]).replace('"role":"peer"', '"role":"peer","standby":true')
+    with pytest.raises(RemoteProtocolError, match="standby: accepted only with role source"):
+        decode_from_member(text)
 
 
 def test_a_setting_that_came_later_is_sent_to_those_who_know_it_only(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -46,6 +46,9 @@ class SourcePump(ABC):
     Args:
         live: the input is due when it comes.
         pushed: called after each group of records: children are to be pumped.
+
+    Attributes:
+        halted: no END comes, for another source goes on with the stream.
     """
 
     def __init__(self, ring: Ring, schedule: Schedule, live: bool, pushed: Callable[[], None]) -> None:
@@ -58,6 +61,8 @@ class SourcePump(ABC):
         self._pushed = pushed
         self._incarnation = 0
         self._stopping = False
+        self.halted = False
+        self._idle = False
         self._sending: asyncio.Future[None] | None = None
 
     @property
@@ -75,22 +80,39 @@ class SourcePump(ABC):
         """Has a part of a file not been sent? A live stream ends where it is ended."""
         return False
 
+    async def stand_by(self) -> None:
+        """Read live input and throw it away until ``run``; return when the input has ended."""
+        self._idle = True
+        self._sending = asyncio.ensure_future(self._send_all())
+        try:
+            await asyncio.wait([self._sending])
+        except asyncio.CancelledError:
+            if self._idle:
+                self._sending.cancel()
+            raise
+        if self._idle:
+            self._sending.result()  # else whoever runs us hears of it
+
     async def run(self, incarnation: int, next_seq: int) -> None:
-        """Send the input from record ``next_seq`` on, then END; after ``stop`` END comes at once."""
+        """Send the input from record ``next_seq`` on, then END; after ``stop`` END comes at once, or not at all."""
         self._incarnation = incarnation
         self._begin(next_seq)
-        self._sending = asyncio.ensure_future(self._send_all())
+        self._idle = False
+        if self._sending is None:
+            self._sending = asyncio.ensure_future(self._send_all())
         try:
             await self._sending
         except asyncio.CancelledError:
             if not self._stopping:
                 self._sending.cancel()
                 raise
-        self._end()
+        if not self.halted:
+            self._end()
 
-    def stop(self) -> None:
-        """End the stream here: no more records, END next."""
+    def stop(self, halt: bool = False) -> None:
+        """End the stream here: no more records, END next; with ``halt`` no END, for another source goes on."""
         self._stopping = True
+        self.halted = halt
         if self._sending is not None:
             self._sending.cancel()
 
@@ -144,14 +166,24 @@ class StreamPump(SourcePump):
 
     async def _send_all(self) -> None:
         async for portion in self._input.portions():
+            if self._idle:
+                self._pass_over(portion)
+                continue
             self._schedule.saw(portion, last=False)
             self._planned += self._cutter.feed(portion)
             if self._input.live:
                 self._planned += self._cutter.rest()
             await self._send_due()
+        if self._idle:
+            return
         self._schedule.saw(b"", last=True)
         self._planned += self._cutter.rest(last=True)
         await self._send_due()
+
+    def _pass_over(self, portion: bytes) -> None:
+        """Nobody wants it yet; what comes next begins where a record would, so that no packet is torn."""
+        self._cutter.feed(portion)
+        self._cutter.rest()
 
     async def _send_due(self) -> None:
         """Send what is planned and whose time is known, each at its time."""

@@ -1,6 +1,10 @@
 """A source's own feed: it sends its input when the coordinator says Begin, and has no parent.
 
-Owns: that it begins once, and what it is waiting for. Refuses: the sending itself (``source``).
+Owns: that it begins once, what it is waiting for, and whether the stream ends with it. Refuses: the sending itself
+(``source``).
+
+A standby reads its input and throws it away until Begin, so that it sends what is live then. A source that a standby
+relieves leaves without END: the stream goes on from there.
 """
 
 from __future__ import annotations
@@ -30,12 +34,16 @@ class SourceProgram(Protocol):
     def spawn(self, work: Coroutine[Any, Any, Any]) -> None:
         """Run a task."""
 
+    def finish(self, code: int, line: str | None = None) -> None:
+        """End with this exit code, and one line for people."""
+
 
 class SourceFeed:
     """The source's half of ``parts.Feed``.
 
     Args:
         ended: called when END is in the ring.
+        standby: it waits for another source to go; only a stream's pump can.
     """
 
     sends = True
@@ -45,12 +53,20 @@ class SourceFeed:
     standbys_ready: tuple[int, ...] = ()
 
     def __init__(
-        self, pump: SourcePump, program: SourceProgram, ended: Callable[[], Coroutine[Any, Any, None]]
+        self,
+        pump: SourcePump,
+        program: SourceProgram,
+        ended: Callable[[], Coroutine[Any, Any, None]],
+        standby: bool = False,
     ) -> None:
         self._pump = pump
         self._program = program
         self._ended = ended
+        self._standby = standby
         self._begun = False
+        self._relieved = False
+        if standby:
+            program.spawn(self._stand_by())
 
     @property
     def state(self) -> ReportState:
@@ -58,13 +74,16 @@ class SourceFeed:
         return "streaming" if self._begun else "waiting"
 
     def welcomed(self, anew: bool) -> None:
-        """Our numbers go on."""
+        """Our numbers go on, unless another source has taken over meanwhile."""
+        if anew and self._standby and self._begun:
+            self._program.finish(1, "another source has taken over; started again, this one waits for its place")
 
     def configured(self, settings: GroupSettings) -> None:
         """None of them is about what we send."""
 
     def assign(self, order: Assign) -> None:
-        """A source has no parent."""
+        """A source has no parent, but perhaps a standby."""
+        self._relieved = order.relieved is True
 
     def begin(self, order: Begin) -> None:
         """Send, once."""
@@ -72,16 +91,24 @@ class SourceFeed:
             return
         self._begun = True
         self._program.journal(Begun(next_seq=order.next_seq, incarnation=order.incarnation))
-        self._program.say(f"sending from record {order.next_seq}")
+        self._program.say(f"{'takes over, ' if self._standby else ''}sending from record {order.next_seq}")
         self._program.spawn(self._send(order))
 
     def learned(self, extent: Extent) -> None:
-        """We know best."""
+        """A source knows best; for a standby there is nothing to wait for when the stream is over."""
+        if self._standby and not self._begun and extent.over:
+            self._program.finish(0, "the stream is over")
+
+    async def _stand_by(self) -> None:
+        await self._pump.stand_by()
+        if not self._begun:
+            self._program.finish(1, "the input has ended before this standby took over")
 
     async def _send(self, order: Begin) -> None:
         await self._ready(order)
         await self._pump.run(order.incarnation, order.next_seq)
-        await self._ended()
+        if not self._pump.halted:
+            await self._ended()
 
     async def _ready(self, order: Begin) -> None:
         """Wait until we can send."""
@@ -94,10 +121,10 @@ class SourceFeed:
         """There is no parent to tell."""
 
     def stop(self) -> bool:
-        """End the stream here, if it has begun: END follows."""
+        """End the stream here, if it has begun: END follows, unless a standby goes on with it."""
         if self._begun:
-            self._pump.stop()
-        return self._begun
+            self._pump.stop(halt=self._relieved)
+        return self._begun and not self._relieved
 
     def close(self) -> None:
         """The pump is a task of the program's."""

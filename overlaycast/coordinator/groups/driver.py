@@ -128,13 +128,12 @@ class GroupDriver:
 
         Raises:
             StateError: it cannot be kept.
-            RefusedError: there is a source already.
+            RefusedError: there is a source already, or no standby can be had.
         """
         now = self._clock()
         member = self._resumed(request, now)
         if member is None:
-            if request.role == "source" and self._connected.has_source():
-                raise RefusedError("source-taken", f"group {self.row.name} has a source already")
+            self._check_source(request)
             member = self.overlay.join(request, now)
             secret = new_token()
             try:
@@ -154,9 +153,16 @@ class GroupDriver:
         self._wake()
         return member
 
+    def _check_source(self, request: Subscribe) -> None:
+        name = self.row.name
+        if request.part == "source" and self.overlay.has_source():
+            raise RefusedError("source-taken", f"group {name} has a source already; send --standby waits for its place")
+        if request.part == "standby" and self.row.settings.mode == "file":
+            raise RefusedError("bad-message", f"group {name} is a file group, which has no standby for its source")
+
     def _greet(self, member: int, secret: str, kind: str, request: Subscribe, host: str, now: float) -> None:
         """Say that it is a member, to all who read events, and to itself."""
-        details: dict[str, Any] = {"name": request.name, "role": request.role, "host": host}
+        details: dict[str, Any] = {"name": request.name, "role": request.part, "host": host}
         if namesakes := [other for other in self._connected.named(request.name) if other != member][:MAX_NAMESAKES]:
             details["namesakes"] = namesakes
         self.log.add(now, kind, member, details)
@@ -420,8 +426,8 @@ class GroupDriver:
     def _connect(self, member: int, link: MemberLink, request: Subscribe) -> None:
         if member in self._connected:
             self._disconnect(member).cut("replaced by a newer link")
-        echoes = self._places.take(member, link.block, request.role == "source")
-        self._connected.add(member, LinkedMember(link, echoes, request.role, request.name))
+        echoes = self._places.take(member, link.block, request.part == "source")
+        self._connected.add(member, LinkedMember(link, echoes, request.name))
 
     def _disconnect(self, member: int) -> MemberLink:
         """Take a member's link away; being measured ends with it, and the overlay asks anew when the member is back."""

@@ -273,7 +273,7 @@ class Groups:
             self._authenticate(request, driver)
             with self._failing(running):
                 # there is one source at most, and its place is kept as that of a member that comes back
-                if request.role != "source" and not driver.takes_back(request):
+                if request.part != "source" and not driver.takes_back(request):
                     self._find_room(driver, link.block)
         except RefusedError as error:
             self._note_refusal(running, {"code": error.code, "name": request.name, "host": link.host})

@@ -20,7 +20,6 @@ class LinkedMember:
 
     link: MemberLink
     echoes: EchoInbox
-    role: str
     name: str
 
 
@@ -52,10 +51,6 @@ class MemberLinks:
     def named(self, name: str) -> list[int]:
         """Return the members of this name."""
         return [member for member, one in self._connected.items() if one.name == name]
-
-    def has_source(self) -> bool:
-        """Whether a source is among them."""
-        return any(one.role == "source" for one in self._connected.values())
 
     def add(self, member: int, connected: LinkedMember) -> None:
         """Take a link; the member has none."""

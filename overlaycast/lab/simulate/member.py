@@ -20,6 +20,7 @@ from overlaycast.wire.messages import (
     Leaving,
     MemberMessage,
     NotReceiving,
+    Part,
     Ping,
     Pong,
     Released,
@@ -27,7 +28,6 @@ from overlaycast.wire.messages import (
     ReportState,
     Resume,
     Revoke,
-    Role,
 )
 
 LEAVE_S: Final = 5.0  # a leaver waits so long to be released
@@ -43,7 +43,7 @@ class ControlLink(Surroundings, Protocol):
 class Member(Node):
     """One member."""
 
-    def __init__(self, world: ControlLink, ident: int, seat: int, role: Role) -> None:
+    def __init__(self, world: ControlLink, ident: int, seat: int, role: Part) -> None:
         super().__init__(world, ident, seat, role)
         self.leaving = False
         self.order: Assign | None = None
@@ -80,6 +80,7 @@ class Member(Node):
             case Ping():
                 self._say(Pong(nonce=message.nonce, next_seq=self.next_seq or 0, parent=self.settled_parent))
             case Begin():
+                self.role = "source"
                 self.send(message.next_seq)
             case Released() | Ended():
                 self.die("reset")
@@ -91,7 +92,7 @@ class Member(Node):
     def _take_it(self, order: Assign) -> None:
         self.order = order
         self.downlink.set_rank(order.rank)
-        if self.role != "source":
+        if self.role not in ("source", "standby"):
             self.uplink.assign(order)
 
     # --- what it says ----------------------------------------------------------------------------------------------
@@ -100,6 +101,9 @@ class Member(Node):
         """Go properly (SIGTERM)."""
         if self.alive and not self.leaving:
             self.leaving = True
+            if self.role == "source":
+                self.halt()
+                self._report()
             self._say(Leaving())
             self.after(LEAVE_S, self.die, "reset")
 
@@ -142,7 +146,7 @@ class Member(Node):
         )
 
     def _state(self) -> ReportState:
-        if self.role == "source":
+        if self.role in ("source", "standby"):
             return "streaming" if self.flowing else "waiting"
         state = REPORTED[self.uplink.machine.state]
         return "waiting" if state == "streaming" and self.began is None else state

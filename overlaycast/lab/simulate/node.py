@@ -20,7 +20,7 @@ from overlaycast.lab.simulate.hop import RECORDS_PER_S, Death, Hop, Network
 from overlaycast.lab.simulate.uplink import Uplink
 from overlaycast.wire.frames import Frame, Hello, Start, Stop
 from overlaycast.wire.group import GroupSettings
-from overlaycast.wire.messages import Role
+from overlaycast.wire.messages import Part
 
 RING_S: Final = 8.0
 """Seconds of the stream that a member holds."""
@@ -61,7 +61,7 @@ class Node(ABC):
         whole_from: from this record on nothing was missed here.
     """
 
-    def __init__(self, world: Surroundings, ident: int, seat: int, role: Role) -> None:
+    def __init__(self, world: Surroundings, ident: int, seat: int, role: Part) -> None:
         self.world = world
         self.ident, self.seat, self.role = ident, seat, role
         self.alive, self.frozen, self.mute = True, False, False
@@ -120,7 +120,7 @@ class Node(ABC):
     @property
     def starved(self) -> bool:
         """What children are told of what is above us."""
-        return self.role != "source" and self.uplink.machine.starved
+        return self.role not in ("source", "standby") and self.uplink.machine.starved
 
     def position(self) -> float:
         """Return the number of the next record."""
@@ -163,6 +163,11 @@ class Node(ABC):
             self.whole_from = first
             self._counted_at = self.now
             self._change_flow(lambda: setattr(self, "_sends", True))
+
+    def halt(self) -> None:
+        """A source sends no more; what it has sent is still to be had."""
+        if self._sends:
+            self._change_flow(lambda: setattr(self, "_sends", False))
 
     def skip_to(self, seq: int) -> None:
         """The records before this one are not to be had any more."""

@@ -21,7 +21,7 @@ from overlaycast.lab.simulate.node import Node
 from overlaycast.lab.simulate.tally import FOLLOW_S, Tally
 from overlaycast.overlay.overlay import Measurement, Overlay
 from overlaycast.wire.group import GroupSettings, MemberLimits
-from overlaycast.wire.messages import VERSION, Address, CoordinatorMessage, MemberMessage, Report, Role, Subscribe
+from overlaycast.wire.messages import VERSION, Address, CoordinatorMessage, MemberMessage, Part, Report, Subscribe
 from overlaycast.wire.text import decode_from_coordinator, decode_from_member, encode
 
 ENCODE_LIMIT: Final = 500
@@ -121,7 +121,7 @@ class World:
 
     # --- members that come and go ------------------------------------------------------------------------------------
 
-    def join(self, seat: int, role: Role = "peer", limits: MemberLimits | None = None) -> Member:
+    def join(self, seat: int, role: Part = "peer", limits: MemberLimits | None = None) -> Member:
         """Let a host subscribe, now. Returns the member."""
         self._names += 1
         request = self.subscription(self._names, seat, role, limits or MemberLimits())
@@ -135,7 +135,7 @@ class World:
         self._pump()
         return member
 
-    def subscription(self, number: int, seat: int, role: Role, limits: MemberLimits) -> Subscribe:
+    def subscription(self, number: int, seat: int, role: Part, limits: MemberLimits) -> Subscribe:
         """Return what the member of this number says first."""
         site = self.draw.sites[seat]
         host = f"10.{site >> 8 & 255}.{site & 255}.{number % 250 + 1}"
@@ -144,7 +144,8 @@ class World:
             group="simulation",
             token="simulation",
             name=f"m{number}",
-            role=role,
+            role="source" if role == "standby" else role,
+            standby=True if role == "standby" else None,
             addresses=(Address(host=host, port=8471),),
             limits=limits,
         )
@@ -171,8 +172,8 @@ class World:
         return [member for member in self.members.values() if member.alive and not member.leaving]
 
     def unfed(self) -> list[Member]:
-        """Return the live members without data."""
-        return [member for member in self.present() if not member.flowing]
+        """Return the live members without data that are to have some."""
+        return [member for member in self.present() if not member.flowing and member.role != "standby"]
 
     def _delay_s(self, a: int, b: int) -> float:
         return self.draw.delay_ms(self.members[a].seat, self.members[b].seat) / 1000

@@ -40,6 +40,11 @@ def leave(group: Group, member: Member, now: float, kind: str, reason: str) -> N
         return
     moved = repair.regraft(group, member, now, leaving=True)
     group.repair.waiting.pop(member.id, None)
+    let_go(group, member, moved, now)
+
+
+def let_go(group: Group, member: Member, moved: list[Member], now: float) -> None:
+    """A member goes, and these have other parents: it may go when they have changed over."""
     group.repair.releasing[member.id] = {child.id for child in moved if not child.done}
     if group.repair.releasing[member.id]:
         group.timers.arm(now + RELEASE_S, "release", member.id)

@@ -15,7 +15,7 @@ from overlaycast.overlay.placing import placement, search
 from overlaycast.overlay.plan import capacity, mass_failure, moves, orders, promises
 from overlaycast.overlay.plan.reach import linked
 from overlaycast.overlay.state.group import Group
-from overlaycast.overlay.state.members import Member, State
+from overlaycast.overlay.state.members import SENDERS, Member, State
 from overlaycast.overlay.state.tree import top
 
 WAITING_AT_ONCE = 256
@@ -121,7 +121,7 @@ def trust(group: Group, member: Member, now: float) -> None:
 
 def place_orphan(group: Group, member: Member) -> None:
     """Find a place for a member without one, if it is to have one."""
-    if member.parent is not None or member.role == "source" or member.leaving or member.done:
+    if member.parent is not None or member.role in SENDERS or member.leaving or member.done:
         return
     if not group.start.started or not member.measured:
         return

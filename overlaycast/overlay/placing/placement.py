@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 from typing import Final
 
 from overlaycast.overlay.placing.search import FREE, STRETCH, TOO_LONG, Found, Rules, Search, first
-from overlaycast.overlay.plan import mass_failure, moves, promises, unusable_pair
+from overlaycast.overlay.plan import mass_failure, moves, unusable_pair
 from overlaycast.overlay.plan.capacity import room, slowed
 from overlaycast.overlay.plan.reach import linked
 from overlaycast.overlay.state.group import Group
@@ -92,9 +92,7 @@ def _by_lifting(group: Group, member: Member, avoid: Iterable[Member]) -> Member
 def lift(group: Group, member: Member, parent: Member) -> None:
     """Raise the ranks of an orphan's whole branch, if they have to be for it to be attached to ``parent``."""
     if parent.rank >= ceiling(member) - 1:
-        for one in group.tree.lift(member, parent.rank):
-            promises.drop_overtaken(group, one)
-            group.touch(one)
+        moves.lift(group, member, parent.rank)
 
 
 def seek(group: Group, member: Member, avoid: Iterable[Member], rules: Rules) -> Found | None:

@@ -35,6 +35,8 @@ def degree(group: Group, member: Member) -> int:
     settings = group.settings
     if not (member.reachable or member.dials) or member.draining or member.id in group.repair.leaves:
         return 0
+    if member.role == "standby":
+        return 0
     limit = member.out_degree
     if limit is None:
         planted = member.role == "source" or member.role in SERVERS

@@ -57,6 +57,13 @@ def take_rank(group: Group, member: Member, rank: int) -> None:
         group.touch(one)
 
 
+def lift(group: Group, member: Member, above: int) -> None:
+    """Raise the ranks of a branch above this one, where they are not."""
+    for one in group.tree.lift(member, above):
+        promises.drop_overtaken(group, one)
+        group.touch(one)
+
+
 def put_back(group: Group, member: Member, parent: Member, edge_ms: float) -> None:
     """Attach an orphan where it was, with the delay of that link as it was known."""
     attach(group, member, parent)

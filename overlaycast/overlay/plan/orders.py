@@ -109,6 +109,7 @@ class _Teller:
             standbys=tuple([self._peer(member, one, grants) for one in member.standbys]),
             fallbacks=tuple([self._peer(member, one, grants) for one in member.fallbacks]),
             extent=self.extent,
+            relieved=True if member is self.group.source and self.group.relief is not None else None,
         )
 
     def _peer(self, member: Member, feeder: Member, grants: dict[int, str]) -> Peer:
@@ -178,7 +179,8 @@ def _choose_fallbacks(group: Group, member: Member, shared: _Lists) -> None:
     parent = member.parent
     above = parent.parent if parent else None
     found: list[Member] = []
-    for one in (above, *group.servers[:2], group.source) if parent else ():
+    ahead = group.start.ahead.get(member.id)
+    for one in (ahead, above, *group.servers[:2], group.source) if parent else ():
         if one is None or one is parent or one is member or one in member.standbys or one in found:
             continue
         known = one in member.fallbacks

@@ -53,6 +53,11 @@ def believed(group: Group, next_seq: int) -> int:
     return next_seq if contents is None else min(next_seq, -(-contents.size // contents.record_size))
 
 
+def furthest(group: Group) -> int:
+    """Return the highest number that anybody is known to have had, as far as that is believed."""
+    return believed(group, max((member.watch.next_seq for member in group.members.values()), default=0))
+
+
 def extent(group: Group) -> Extent:
     """Return how far the stream is, as a member is told it now."""
     known, end, source = group.watch.progress, group.watch.end, group.source

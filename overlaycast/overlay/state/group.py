@@ -32,6 +32,7 @@ UNSETTLING: Final = frozenset(
         "not-receiving",
         "gathered",
         "source-back",
+        "took-over",
     )
 )
 """What shows that members are being moved for a failure or a leave, or are about to be."""
@@ -90,6 +91,13 @@ class Group:
     def source(self) -> Member | None:
         """The member that feeds the group, alive or missed."""
         return self.tree.root
+
+    @property
+    def relief(self) -> Member | None:
+        """The standby that would take over now if the source were to go."""
+        if self.settings.mode != "live":
+            return None
+        return next((one for one in self.start.standbys.values() if one.trusted), None)
 
     def living(self, member_id: int | None) -> Member | None:
         """Return the member if it is known and alive."""

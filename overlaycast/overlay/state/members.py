@@ -37,6 +37,8 @@ TRANSITIONS: Final[dict[State, tuple[State, ...]]] = {
 }
 
 SERVERS: Final = ("relay", "backup")
+SENDERS: Final = ("source", "standby")
+"""Members that nobody feeds: the source, and those that wait to take its place (``watching.relief``)."""
 NEVER: Final = float("-inf")
 
 

@@ -35,12 +35,26 @@ class Start:
     """Nonces of the pings that ask a returned source's former children how far they are."""
     parted: dict[int, float] = field(default_factory=dict)
     """Members that have turned away from the source by themselves, and when."""
+    standbys: dict[int, Member] = field(default_factory=dict)
+    """Sources that wait to take over, in the order in which they came. Changed by ``watching.relief``."""
+    former: int = 0
+    """The source that failed and whose place a standby has taken: its children may still read what it had sent."""
+    unsure: set[int] = field(default_factory=set)
+    """Of those children, who said that the former source still fed them: they are asked again."""
+    ahead: dict[int, Member] = field(default_factory=dict)
+    """Of those children, who lack records of the former source, and for each one that has them."""
+    asks_left: int = 0
+    """How often children are still asked whether a source whose control link is down feeds them."""
 
     def forget(self, member: int) -> None:
         """Wait for this member no more."""
         self.planted.pop(member, None)
         self.unconfirmed.discard(member)
         self.parted.pop(member, None)
+        self.standbys.pop(member, None)
+        self.unsure.discard(member)
+        for child in [one for one, leader in self.ahead.items() if member in (one, leader.id)]:
+            del self.ahead[child]
 
 
 @dataclass(slots=True)

@@ -15,7 +15,7 @@ from overlaycast.overlay.plan import mass_failure, moves, unusable_pair
 from overlaycast.overlay.state.group import Group
 from overlaycast.overlay.state.members import Member
 from overlaycast.overlay.state.processes import Inquiry
-from overlaycast.overlay.watching import source_lost
+from overlaycast.overlay.watching import relief, source_lost
 from overlaycast.wire.messages import Ping
 
 PING_S: Final = 1.0
@@ -28,18 +28,21 @@ and it takes the loss only when each has had time to say so."""
 def accuse(group: Group, parent: Member, reporter: Member, now: float) -> None:
     """Fig. 8, 808: find out which of the two has failed."""
     if parent.role == "source" and source_lost.is_gone(group, but=reporter):
-        return  # all wait for the source
+        relief.look(group, now, but=reporter)
+        return  # all wait for a source
     if not parent.connected and parent.role != "source":
         repair.suspect(group, parent, now, "its child is not fed and its control link is gone")
         return
     if source_lost.is_gone(group):
+        relief.look(group, now)
         return  # whoever feeds it, there is nothing to be had
     inquiry = group.watch.inquiries.get(parent.id)
     if inquiry is None:
         inquiry = Inquiry(parent.id, now, group.watch.nonce())
         group.watch.inquiries[parent.id] = inquiry
         group.orders.outbox.append((parent.id, Ping(nonce=inquiry.nonce)))
-        group.timers.arm(now + PING_S, "inquiry", parent.id)
+        relieved = parent.role == "source" and group.relief is not None
+        group.timers.arm(now + (relief.ANSWER_S if relieved else PING_S), "inquiry", parent.id)
     if reporter.id not in inquiry.reporters:
         nonce = group.watch.nonce()
         inquiry.reporters[reporter.id] = nonce
@@ -72,25 +75,32 @@ def conclude(group: Group, inquiry: Inquiry, now: float) -> None:
     if parent is None:
         return
     group.orders.replan[parent.id] = None
-    if inquiry.parent not in inquiry.answered and parent.role != "source":
+    silent = inquiry.parent not in inquiry.answered
+    if silent and parent.role == "source" and relief.silent(group, parent, inquiry.asked_at, now):
+        return
+    if silent and parent.role != "source":
         mass_failure.fell_silent(group, inquiry.asked_at, now)
         repair.suspect(group, parent, now, "accused and silent")
         return
     for reporter_id in inquiry.reporters:
         reporter = group.living(reporter_id)
-        if reporter is None:
-            continue
-        if reporter_id not in inquiry.answered:
-            repair.suspect(group, reporter, now, "accused its parent and is silent itself")
-        elif source_lost.is_gone(group, but=reporter if parent.role == "source" else None):
-            continue  # meanwhile nobody is fed
-        elif reporter.parent is not parent:
-            unusable_pair.failed(group, parent, reporter, now)
-        elif now - reporter.history.mended_at < NEW_PARENT_S:
-            continue  # it complains again if it is not fed by then
-        elif reporter.watch.status != "streaming" or reporter.watch.fed_by != parent.id:
-            unusable_pair.failed(group, parent, reporter, now)
-            new_sender(group, reporter, parent, now)
+        if reporter is not None:
+            _judge(group, parent, reporter, reporter_id in inquiry.answered, now)
+
+
+def _judge(group: Group, parent: Member, reporter: Member, answered: bool, now: float) -> None:
+    """The parent lives, as far as is known: what follows for one that has accused it."""
+    if not answered:
+        repair.suspect(group, reporter, now, "accused its parent and is silent itself")
+    elif source_lost.is_gone(group, but=reporter if parent.role == "source" else None):
+        return  # meanwhile nobody is fed
+    elif reporter.parent is not parent:
+        unusable_pair.failed(group, parent, reporter, now)
+    elif now - reporter.history.mended_at < NEW_PARENT_S:
+        return  # it complains again if it is not fed by then
+    elif reporter.watch.status != "streaming" or reporter.watch.fed_by != parent.id:
+        unusable_pair.failed(group, parent, reporter, now)
+        new_sender(group, reporter, parent, now)
 
 
 def new_sender(group: Group, reporter: Member, parent: Member, now: float) -> None:

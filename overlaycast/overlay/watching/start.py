@@ -5,6 +5,7 @@ Owns: when all are placed in one go, when the source may send and from which rec
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 from overlaycast.overlay.placing import many, placement, search
@@ -12,14 +13,16 @@ from overlaycast.overlay.plan import capacity, moves, orders, promises
 from overlaycast.overlay.plan.reach import linked
 from overlaycast.overlay.state import credit
 from overlaycast.overlay.state.group import Group
-from overlaycast.overlay.state.members import Member, State
-from overlaycast.overlay.watching import source_lost
-from overlaycast.wire.messages import Begin, Ping
+from overlaycast.overlay.state.members import SENDERS, Member, State
+from overlaycast.overlay.watching import laggards, source_lost
+from overlaycast.wire.messages import Begin, Ping, Pong
 
 BEGIN_AFTER_S: Final = 5.0
 """The source begins so long after the placing, even if somebody has not reported yet."""
 ASK_S: Final = 0.5
 """So long a returned source waits for what its former children tell."""
+ASK_AGAIN_S: Final = 0.03
+"""Whoever says that a source that has failed still feeds it is asked again after so long."""
 REPORTS: Final = 2
 """A report that comes so many intervals after the source was back tells of nothing before that."""
 
@@ -27,18 +30,32 @@ REPORTS: Final = 2
 def source_came(group: Group, source: Member, now: float) -> None:
     """Make a new member the group's source; one that replaces another takes over its children at once."""
     former = group.source
-    source.degree = capacity.degree(group, source)
-    group.timers.arm(now + group.settings.start_timeout_s, "start")
-    group.start.incarnation += 1
-    if former is None:
-        group.tree.plant(source)
-    else:
-        _take_over(group, former, source, now)
+    if former is not None:
+        _come_back(group, former, source, now)
+        return
+    _arrive(group, source, now)
+    group.tree.plant(source)
     group.touch(source, force=True)
 
 
-def _take_over(group: Group, former: Member, source: Member, now: float) -> None:
-    state = group.start
+def _arrive(group: Group, source: Member, now: float) -> None:
+    source.degree = capacity.degree(group, source)
+    group.timers.arm(now + group.settings.start_timeout_s, "start")
+    group.start.incarnation += 1
+
+
+def _come_back(group: Group, former: Member, source: Member, now: float) -> None:
+    children = inherit(group, former, source, now)
+    send_guests_home(group)
+    dismiss(group, former)
+    group.note(now, "source-back", source, former=former.id, incarnation=group.start.incarnation)
+    if group.start.begun:
+        ask(group, children, now + ASK_S)
+
+
+def inherit(group: Group, former: Member, source: Member, now: float) -> list[Member]:
+    """Plant a source in place of another one, whose children become its own; return them."""
+    _arrive(group, source, now)
     source.router = source.router or former.router
     children = sorted([*former.children, *source_lost.parted(group, former)], key=lambda child: child.rank)
     source.degree = max(source.degree, len(children))
@@ -52,23 +69,42 @@ def _take_over(group: Group, former: Member, source: Member, now: float) -> None
         else:
             group.repair.waiting[child.id] = None  # the former source could be dialled, or could call; this one cannot
     moves.enter(group, source)
-    _send_guests_home(group)
     orders.relist(group, former)
+    group.touch(source, force=True)
+    return children
+
+
+def dismiss(group: Group, former: Member) -> None:
+    """Forget a source that has failed, and that has no children any more."""
     orders.dismiss(group, former)
     group.forget(former, State.DEAD)
-    group.note(now, "source-back", source, former=former.id, incarnation=state.incarnation)
-    if not state.begun:
-        return
-    state.begun = False
+
+
+def ask(group: Group, children: Iterable[Member], until: float) -> None:
+    """Have a source that replaces another one wait for what these tell of their progress, but not longer."""
+    state = group.start
+    state.begun, state.begin_wanted = False, True
+    state.asked.clear()
+    state.unsure.clear()
     for child in children:
-        nonce = group.watch.nonce()
-        state.asked[nonce] = child.id
-        group.orders.outbox.append((child.id, Ping(nonce=nonce)))
-    state.begin_wanted = True
-    group.timers.arm(now + ASK_S, "begin")
+        _ask(group, child)
+    group.timers.arm(until, "begin")
 
 
-def _send_guests_home(group: Group) -> None:
+def _ask(group: Group, child: Member) -> None:
+    nonce = group.watch.nonce()
+    group.start.asked[nonce] = child.id
+    group.orders.outbox.append((child.id, Ping(nonce=nonce)))
+
+
+def ask_again(group: Group) -> None:
+    """Ask those who said that the source that has failed still feeds them: they have read all of it by and by."""
+    unsure, group.start.unsure = group.start.unsure, set()
+    for child in sorted(unsure):
+        _ask(group, group.members[child])
+
+
+def send_guests_home(group: Group) -> None:
     """Place anew whom a backup server has taken while there was no source: nobody is fed now, so it costs nothing."""
     for guest in [one for server in group.servers for one in server.children if one.role != "backup"]:
         server, edge = guest.parent, guest.edge_ms
@@ -93,15 +129,17 @@ def returned(group: Group, member: Member, rank: int) -> None:
     group.watch.returning.discard(member.id)
 
 
-def on_pong(group: Group, member: Member, nonce: int, next_seq: int, now: float) -> bool:
+def on_pong(group: Group, member: Member, message: Pong, next_seq: int, now: float) -> bool:
     """Take a former child's answer; False: the nonce was not for this, or not for this member."""
     state = group.start
-    if state.asked.get(nonce) != member.id:
+    if state.asked.get(message.nonce) != member.id:
         return False
-    del state.asked[nonce]
+    del state.asked[message.nonce]
     state.next_seq = max(state.next_seq, next_seq)
-    if not state.asked and state.begin_wanted:
-        begin(group, now)
+    if state.former and message.parent == state.former and member.watch.status == "streaming":
+        state.unsure.add(member.id)
+        group.timers.arm(now + ASK_AGAIN_S, "ask")
+    gone_ahead(group, now)
     return True
 
 
@@ -115,7 +153,7 @@ def maybe_start(group: Group, now: float, at_last: bool = False) -> bool:
         return False
     state.started = True
     group.timers.cancel("start")
-    ready = [one for one in group.members.values() if one.measured and one.role != "source"]
+    ready = [one for one in group.members.values() if one.measured and one.role not in SENDERS]
     moves.enter(group, source)
     many.attach_all(group, ready)
     group.note(now, "placed", None, members=len(ready), waiting=len(group.repair.waiting))
@@ -153,7 +191,7 @@ def confirmed(group: Group, member: Member, now: float) -> None:
 def gone_ahead(group: Group, now: float) -> None:
     """Begin if nobody is awaited any more."""
     state = group.start
-    if state.begin_wanted and not state.unconfirmed and not state.asked:
+    if state.begin_wanted and not (state.unconfirmed or state.asked or state.unsure):
         begin(group, now)
 
 
@@ -168,8 +206,8 @@ def begin(group: Group, now: float) -> None:
     state = group.start
     source = group.source
     group.timers.cancel("begin")
-    state.unconfirmed.clear()
-    state.asked.clear()
+    for awaited in (state.unconfirmed, state.asked, state.unsure):
+        awaited.clear()
     if source is None or not state.begin_wanted:
         return
     state.begin_wanted = False
@@ -180,6 +218,9 @@ def begin(group: Group, now: float) -> None:
         source.become(State.ACTIVE)
     first = state.next_seq
     incarnation = state.incarnation
+    if state.former:
+        state.former = 0
+        laggards.offer(group, source)
     credit.on_begin(group, first, now)
     group.orders.outbox.append((source.id, Begin(epoch=group.epoch, incarnation=incarnation, next_seq=first)))
     group.note(now, "begin", source, incarnation=incarnation, next_seq=first)

@@ -17,10 +17,10 @@ from overlaycast.overlay.plan import capacity, moves, orders, promises, unusable
 from overlaycast.overlay.state import carried, credit
 from overlaycast.overlay.state.group import Group
 from overlaycast.overlay.state.lateness import Lateness
-from overlaycast.overlay.state.members import Member, State
+from overlaycast.overlay.state.members import SENDERS, Member, State
 from overlaycast.overlay.state.processes import Complaint
 from overlaycast.overlay.state.tree import ancestors
-from overlaycast.overlay.watching import extent, forgers, inquiries, lapses, liars, source_lost, start
+from overlaycast.overlay.watching import extent, forgers, inquiries, laggards, lapses, liars, relief, source_lost, start
 from overlaycast.wire.group import GroupSettings
 from overlaycast.wire.messages import NotReceiving, Ping, Pong, Report
 
@@ -95,6 +95,8 @@ def _in_place(group: Group, member: Member, parent: Member, message: Report, now
         orders.settle(group, member)
     if group.start.unconfirmed:
         start.confirmed(group, member, now)
+    if group.start.ahead:
+        laggards.reported(group, member)
     if message.state == "streaming":
         watch.flag_until = 0.0  # mended: errors from below are its members' own from now on
         group.watch.set_aside.pop(member.id, None)
@@ -287,7 +289,8 @@ def on_pong(group: Group, member: Member, message: Pong, now: float) -> None:
     """An answer to a ping: of the source's former children, or of those that accuse and are accused."""
     claimed = credit.believed(group, message.next_seq)
     member.watch.next_seq = max(member.watch.next_seq, claimed)
-    if not start.on_pong(group, member, message.nonce, claimed, now):
+    if not start.on_pong(group, member, message, claimed, now):
+        relief.on_pong(group, member, message.parent, now)
         inquiries.answered(group, member, message.nonce, now)
 
 
@@ -305,6 +308,8 @@ def heard(group: Group, member: Member, now: float) -> None:
 def link_lost(group: Group, member: Member, now: float) -> None:
     """A control link has ended. That alone moves nobody: data may flow on, and the member may come back."""
     member.connected = False
+    if member.role in SENDERS:
+        relief.link_lost(group, member, now)
     if member.leaving or member.done:
         if member.role != "source":
             repair.bury(group, member, State.LEFT, now)

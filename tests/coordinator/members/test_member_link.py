@@ -203,6 +203,23 @@ async def test_the_second_source_is_refused_while_the_first_is_there(start: Star
                 assert (await refusal(second)).code == "source-taken"
 
 
+async def test_a_standby_comes_while_the_source_is_there_and_takes_a_place(start: Start) -> None:
+    async with start(members_limit=3) as running:
+        token = await running.create()
+        async with member_link(running) as first, member_link(running) as second, member_link(running) as third:
+            await welcome(first, token, role="source")
+            await welcome(second, token, role="source", standby=True)
+            await third.say(subscription(token, name="other", role="source", standby=True))
+            assert (await refusal(third)).code == "full"
+
+
+async def test_a_file_group_takes_no_standby(start: Start) -> None:
+    async with start() as running, member_link(running) as anna:
+        token = await running.create(settings={"mode": "file"})
+        await anna.say(subscription(token, role="source", standby=True))
+        assert "a file group, which has no standby" in (await refusal(anna)).reason
+
+
 async def test_a_full_group_refuses(start: Start) -> None:
     async with start(members_limit=1) as running:
         token = await running.create()
