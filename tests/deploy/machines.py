@@ -10,6 +10,7 @@ A machine has a cgroup of its own in a hierarchy of the second version, as syste
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import subprocess
 import time
@@ -55,6 +56,8 @@ class Machines:
     folder: Path
     """In memory: files of machines, the key, and what the machines print while they start."""
     of: dict[str, Machine] = field(default_factory=dict)
+    layers: list[Path] = field(default_factory=list)
+    """Further trees below each machine's own files, the upmost first."""
     _exits: ExitStack = field(default_factory=ExitStack)
 
     def __enter__(self) -> Machines:
@@ -90,7 +93,8 @@ class Machines:
         mine = self.folder / name
         for part in ("up", "work", "root", "cgroup"):
             (mine / part).mkdir(parents=True)
-        options = f"lowerdir={tree},upperdir={mine / 'up'},workdir={mine / 'work'}"
+        lower = ":".join(map(str, (*self.layers, tree)))
+        options = f"lowerdir={lower},upperdir={mine / 'up'},workdir={mine / 'work'}"
         _run("mount", "-t", "overlay", "overlay", "-o", options, mine / "root")
         root = mine / "root"
         self._prepare(root, name)
@@ -101,6 +105,25 @@ class Machines:
         process = self._start(name, root, namespace, log)
         self.of[name] = Machine(name, address, root, process, log)
         return self.of[name]
+
+    def install(self, artefact: Path) -> None:
+        """Have all machines that are booted from now on have the program installed: once for all of them."""
+        mine = self.folder / "installed"
+        for part in ("up", "work", "root"):
+            (mine / part).mkdir(parents=True)
+        options = f"lowerdir={base_tree()},upperdir={mine / 'up'},workdir={mine / 'work'}"
+        root = mine / "root"
+        _run("mount", "-t", "overlay", "overlay", "-o", options, root)
+        for part in ("proc", "dev"):
+            _run("mount", "--rbind", f"/{part}", root / part)
+        _run("tar", "-C", root / "root", "-xf", artefact)
+        [install] = (root / "root").glob("overlaycast-*/install")
+        words = ["chroot", root, f"/{install.relative_to(root)}"]
+        _run(*words, "--python", "python3")
+        _run("chroot", root, "useradd", "--system", "--home-dir", "/var/lib/overlaycast", "overlaycast")
+        shutil.rmtree(install.parent)
+        _run("umount", "--recursive", "--lazy", root)
+        self.layers.insert(0, mine / "up")
 
     def _prepare(self, root: Path, name: str) -> None:
         (root / "etc/hostname").write_text(f"{name}\n")

@@ -58,8 +58,10 @@ def copies(wire: Curve, stream: Curve, t0: float, t1: float) -> float | None:
 
 
 def inbound_by_site(recording: Recording, t0: float, t1: float) -> dict[str, float]:
-    """Return ``{site: copies that entered through its uplinks}`` in a window."""
+    """Return ``{site: copies that entered through its uplinks}`` in a window; empty where links are not counted."""
     found: dict[str, float] = {}
+    if not recording.counters:
+        return found
     for link in recording.network.links:
         if link.site is None or link.into_site not in ("ab", "ba"):
             continue

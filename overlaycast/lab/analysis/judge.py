@@ -94,6 +94,7 @@ def build(recording: Recording) -> Result:
         gaps=tuple(sorted(silent or (), key=lambda gap: gap.cause is not None)[:MOST_GAPS]),
         unexplained_gaps=None if silent is None else sum(gap.cause is None for gap in silent),
         footprints=footprints(recording.footprints),
+        hosts=recording.hosts,
     )
     judged = expectations(result, experiment.expect)
     return replace(result, expectations=judged, verdict=_verdict(judged, recording.shaping.get("valid", True)))
@@ -113,6 +114,8 @@ def expectations(result: Result, asked: Sequence[Expectation]) -> tuple[Judged, 
 
 def _judged(result: Result, asked: Expectation) -> Judged:
     metric = METRICS[asked.metric]
+    if result.hosts is not None and (why := result.hosts.not_measured.get(asked.metric)) is not None:
+        return Judged(asked.metric, asked.op, asked.limit, metric.unit, asked.fault, None, False, why)
     about = tuple(fault for fault in result.faults if asked.fault in (None, fault.id))
     value = metric.read(result, about)
     ok = value is not None and _COMPARE[asked.op](value, asked.limit)
@@ -141,6 +144,7 @@ def _members(recording: Recording) -> tuple[MemberSeen, ...]:
 def _link(recording: Recording, stream: Curve, link: LinkSeen, t0: float, t1: float) -> LinkUse:
     ab = wire_curve(recording.counters, link.name, "ab", recording.system)
     ba = wire_curve(recording.counters, link.name, "ba", recording.system)
+    counted = bool(recording.counters)
     # queues and failovers deliver some of the stream after its end: count to the last sample
     last = recording.counters[-1].t if recording.counters else t1
     overflow_ab, overflow_ba = recording.overflowed.get(link.name, (0, 0))
@@ -153,8 +157,8 @@ def _link(recording: Recording, stream: Curve, link: LinkSeen, t0: float, t1: fl
         shaping=link.shaping,
         bytes_ab=round(ab.between(t0, last)),
         bytes_ba=round(ba.between(t0, last)),
-        copies_ab=_rounded(_over_all(ab, stream, t0, last)),
-        copies_ba=_rounded(_over_all(ba, stream, t0, last)),
+        copies_ab=_rounded(_over_all(ab, stream, t0, last)) if counted else None,
+        copies_ba=_rounded(_over_all(ba, stream, t0, last)) if counted else None,
         unicast_ab=_star(recording, link.a, link.b),
         unicast_ba=_star(recording, link.b, link.a),
         overflow_ab=overflow_ab,

@@ -16,6 +16,7 @@ from rich.console import Console
 from overlaycast.lab.analysis import many
 from overlaycast.lab.commands import inside
 from overlaycast.lab.commands.inside import Inside
+from overlaycast.lab.commands.on_hosts import run_on_hosts
 from overlaycast.lab.commands.run_plans import PROG, RunSettings, title
 from overlaycast.lab.experiment import load
 from overlaycast.lab.experiment.plan import Plan
@@ -75,6 +76,8 @@ def _repetitions(settings: RunSettings, plan: Plan) -> int:
 def _run_once(settings: RunSettings, plan: Plan, invalid: int) -> int:
     writable(plan.out, f"{PROG}: out")
     noted = replace(plan, notes=(*_note_invalid(invalid), *plan.notes))
+    if settings.hosts is not None:
+        return run_on_hosts(settings, noted)
     return inside.isolated(Inside(noted, keep=settings.keep, json_output=settings.json_output))
 
 

@@ -9,7 +9,6 @@ no options and no experiment again; and what the inner process writes and prints
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import sys
 import tempfile
@@ -18,15 +17,12 @@ from pathlib import Path
 from typing import Final
 
 from pydantic import TypeAdapter
-from rich.console import Console
 
 from overlaycast.errors import exit_code
-from overlaycast.lab.analysis import judge, series, story
+from overlaycast.lab.commands.conclude import conclude
 from overlaycast.lab.experiment.plan import Plan
 from overlaycast.lab.network.isolation import run_isolated, stop_requested
 from overlaycast.lab.recording.recording import Recording
-from overlaycast.lab.report import terminal
-from overlaycast.lab.report.page import render
 from overlaycast.lab.run import prompt
 from overlaycast.lab.run.programs import outputs
 from overlaycast.lab.run.progress import progress
@@ -86,7 +82,12 @@ def main(argv: list[str]) -> int:
     if inside.prompt:
         return prompt.run(inside.plan)
     recording = asyncio.run(_run_until_stopped(inside.plan))
-    return 130 if recording is None else _conclude(inside, recording)
+    if recording is None:
+        return 130
+    code = conclude(inside.plan, recording, tables=inside.tables, json_output=inside.json_output)
+    if not inside.keep:
+        _delete_received(inside.plan)
+    return code
 
 
 async def _run_until_stopped(plan: Plan) -> Recording | None:
@@ -102,27 +103,6 @@ async def _run_until_stopped(plan: Plan) -> Recording | None:
             await asyncio.wait((running,))
             return None
         return running.result()
-
-
-def _conclude(inside: Inside, recording: Recording) -> int:
-    plan = inside.plan
-    result, timelines = judge.build(recording), series.build(recording)
-    text = json.dumps(result.as_json(), indent=1)
-    (plan.out / "result.json").write_text(text + "\n")
-    (plan.out / "series.json").write_text(json.dumps(timelines.as_json()) + "\n")
-    (plan.out / "events.jsonl").write_text("".join(json.dumps(event) + "\n" for event in story.events(recording)))
-    report = plan.out / "report.html"
-    report.write_text(render(result, timelines, recording.network))
-    if not inside.keep:
-        _delete_received(plan)
-    if inside.json_output:
-        print(text)
-    console = Console(stderr=inside.json_output or not inside.tables)
-    if inside.tables:
-        terminal.show(result, report, console)
-    else:
-        console.print(f"report: {report}", highlight=False, soft_wrap=True)
-    return 0 if result.verdict == "passed" else 1
 
 
 def _delete_received(plan: Plan) -> None:

@@ -18,6 +18,16 @@ def main(argv: list[str]) -> int:
     from overlaycast.lab.commands.replay import replay, write_chaotic
 
     files = settings.experiments
+    if settings.hosts is not None or settings.rehearse is not None:
+        from overlaycast.lab.commands import on_hosts
+
+        with on_hosts.each_line():
+            on_hosts.refuse_options(settings)
+            if settings.rehearse is not None:
+                return on_hosts.rehearse(settings)
+            return run_all(settings, [plan for file in files for plan in plans(settings, file, len(files) > 1)])
+    if not files:
+        raise ConfigError(f"{PROG}: experiments: required; accepted: one or more files")
     if settings.chaos is not None:
         files = [write_chaotic(settings, file, settings.chaos) for file in files]
     if settings.cli:

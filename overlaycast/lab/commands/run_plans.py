@@ -6,6 +6,7 @@ experiment, before anything starts.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -27,9 +28,14 @@ RUNS: Final = Path("runs")
 
 
 class RunSettings(Settings):
-    """Run experiments, each on an emulated network. Exit code 0: every expectation was met; 1: not every one."""
+    """Run experiments, each on an emulated network or on real hosts.
 
-    experiments: CliPositionalArg[list[Path]] = Field(description="experiment files (YAML)")
+    Exit code 0: every expectation was met; 1: not every one.
+    """
+
+    experiments: CliPositionalArg[list[Path]] = Field(
+        default_factory=list, description="experiment files (YAML); with --rehearse none"
+    )
     out: Path | None = Field(None, description="folder for results; default: runs/NAME-TIME")
     seed: int | None = Field(
         None, ge=0, lt=1 << 32, description="seed of every random choice; default: the experiment's"
@@ -58,6 +64,23 @@ class RunSettings(Settings):
     cli: bool = Field(
         False, description="build and check the network, then open Mininet's command line instead of running"
     )
+    hosts: Path | None = Field(
+        None, description="run on the real hosts of this Ansible inventory, where overlaycast is installed"
+    )
+    shape: bool = Field(
+        False, description="with --hosts: make the topology's rates, delays and losses between the hosts"
+    )
+    rehearse: float | None = Field(
+        None,
+        gt=0,
+        le=1000,
+        description="with --hosts: instead of an experiment, send a synthetic stream of so many Mbit/s through the "
+        "hosts of a deployed group, in a group of its own beside it",
+    )
+    rehearse_s: float = Field(20, ge=1, le=600, description="with --rehearse: seconds that it lasts")
+    rehearse_group: str | None = Field(
+        None, description="with --rehearse: the group whose hosts and settings are used; default: the inventory's first"
+    )
     system: System = Field(
         "overlay", description="what carries the stream: the overlay, a star of unicast connections, or IP multicast"
     )
@@ -85,8 +108,17 @@ def plans(settings: RunSettings, file: Path, many_files: bool = False) -> list[P
     refuse_run_folder(out, PROG)
     if settings.variant is not None and settings.variant > len(found):
         raise ConfigError(f"{PROG}: variant: {settings.variant}; accepted: 1 to {len(found)}")
+    if settings.hosts is not None:
+        _refuse_on_hosts(settings, found)
     chosen = found if settings.variant is None else found[settings.variant - 1 : settings.variant]
     return [_plan(settings, file, one, out, one.variant.label if len(chosen) > 1 else "") for one in chosen]
+
+
+def _refuse_on_hosts(settings: RunSettings, found: Sequence[Checked]) -> None:
+    from overlaycast.lab.commands import on_hosts
+
+    for one in found if settings.faults else ():
+        on_hosts.refuse_faults(one, settings.shape)
 
 
 def refuse_run_folder(out: Path, prog: str) -> None:

@@ -14,6 +14,7 @@ from overlaycast.lab.experiment.arrivals import Going
 from overlaycast.lab.experiment.experiment import Cast, Experiment
 from overlaycast.lab.faults.tree import EMPTY, Tree
 from overlaycast.lab.recording.journals import Journal
+from overlaycast.lab.results.result import RealHosts
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +182,7 @@ class Recording:
         passed: what the plan of arrivals did.
         footprints: of every program, as long as it ran.
         stalls: when a program waited long for a processor.
+        hosts: the real hosts that it ran on; None: the network was emulated.
     """
 
     experiment: Experiment
@@ -212,6 +214,7 @@ class Recording:
     passed: Sequence[Passed] = ()
     footprints: Sequence[Footprint] = ()
     stalls: Sequence[Stall] = ()
+    hosts: RealHosts | None = None
 
     def absent(self) -> frozenset[str]:
         """Return the members that were away at the end, to which nothing was promised."""

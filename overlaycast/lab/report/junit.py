@@ -83,6 +83,8 @@ def _expectation(outcome: Outcome, one: Judged) -> _Case:
         metric = METRICS.get(one.metric)
         what = metric.words if metric else one.metric
         message = f"{what}{after}: asked {words.asked(one)}, measured {words.measured(one)}"
+        if one.why is not None:
+            message = f"{what}{after}: not measured on real hosts: {one.why}"
         case.result = [Failure(_text(message), one.metric)]
     return case
 

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from overlaycast.lab.report import words
 from overlaycast.lab.results.outcome import Outcome
-from overlaycast.lab.results.result import Delivery, Result
+from overlaycast.lab.results.result import Delivery, RealHosts, Result
 
 _LOOKS = {"passed": "bold green", "failed": "bold red", "invalid": "bold yellow"}
 
@@ -29,11 +29,23 @@ def show(result: Result, report: Path, console: Console) -> None:
     console.print()
     console.print(expectations(result))
     console.print()
+    if result.hosts is not None:
+        _show_hosts(result.hosts, console)
     for trouble in (*result.troubles, *words.unexplained(result)):
         console.print(trouble, style="bold red", highlight=False, markup=False)
     verdict = Text(f"{result.verdict}  ", style=_LOOKS[result.verdict])
     console.print(verdict.append(words.verdict(result), style="default not bold"))
     console.print(f"report: {report}", highlight=False, soft_wrap=True)
+
+
+def _show_hosts(hosts: RealHosts, console: Console) -> None:
+    """Print which hosts they were, and what a reader has to know of them."""
+    console.print(real_hosts(hosts))
+    for line in hosts.differs:
+        console.print(f"differs: {line}", highlight=False, markup=False)
+    for metric, why in hosts.not_measured.items():
+        console.print(f"not measured: {metric}: {why}", highlight=False, markup=False)
+    console.print()
 
 
 def _table(*columns: str) -> Table:
@@ -67,6 +79,16 @@ def _file(one: Delivery) -> str:
     return one.error or ("whole" if one.sha256_ok else "differs" if one.finished else "unfinished")
 
 
+def real_hosts(hosts: RealHosts) -> Table:
+    """Return a line for every real host: what it was, where it is, and how its clock stood to the source's."""
+    table = _table("host", "is", "address", "site", "found at", ">round trip", ">clock ahead", ">±")
+    for one in hosts.hosts:
+        clock = (words.number(one.clock_ahead_ms, "ms"), words.number(one.clock_uncertainty_ms, "ms"))
+        where = (one.address, one.site or "–", one.found or "–")
+        table.add_row(one.host, one.real, *where, words.number(one.rtt_ms, "ms"), *clock)
+    return table
+
+
 def faults(result: Result) -> Table:
     """Return a line for every fault."""
     table = _table(">at", "what", ">behind it", ">detected", ">recovered", ">moved", ">lost")
@@ -83,7 +105,8 @@ def expectations(result: Result) -> Table:
     """Return a line for every expectation."""
     table = _table("", "expectation", "after", ">asked", ">measured")
     for one in result.expectations:
-        mark = Text("ok", style="green") if one.ok else Text("failed", style="bold red")
+        failed = "failed" if one.why is None else "unknown"
+        mark = Text("ok", style="green") if one.ok else Text(failed, style="bold red")
         table.add_row(mark, one.metric, one.fault or "", words.asked(one), words.measured(one))
     return table
 

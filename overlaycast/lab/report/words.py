@@ -6,11 +6,12 @@ Owns: the sentences that the report and the terminal share. Refuses: to praise; 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from overlaycast.lab.results.metrics import METRICS
-from overlaycast.lab.results.result import FaultSeen, Judged, LinkUse, Result
+from overlaycast.lab.results.result import Delivery, FaultSeen, Judged, LinkUse, Result
 
 NO_BREAK: Final = "\u00a0"
 NARROW: Final = "\u202f"
@@ -78,6 +79,11 @@ def verdict(result: Result) -> str:
     if result.verdict == "invalid":
         why = result.shaping.get("why") or "it lost frames or delayed them beyond what was asked"
         return f"The emulated network did not keep up, so this run shows nothing about the system: {why}."
+    on = "On real hosts: " if result.hosts is not None else ""
+    return on + _outcome(result, survivors)
+
+
+def _outcome(result: Result, survivors: Sequence[Delivery]) -> str:
     if not result.source_finished:
         return "The source did not reach the end of its stream."
     whole = sum(one.sha256_ok and one.lost == 0 for one in survivors)
@@ -93,7 +99,12 @@ def verdict(result: Result) -> str:
 
 def failures(result: Result) -> tuple[str, ...]:
     """Return one line for each expectation that was not met."""
-    return tuple(f"{METRICS[one.metric].words}: {asked(one)}, measured {measured(one)}" for one in broken(result))
+    return tuple(
+        f"{METRICS[one.metric].words}: not measured on real hosts: {one.why}"
+        if one.why is not None
+        else f"{METRICS[one.metric].words}: {asked(one)}, measured {measured(one)}"
+        for one in broken(result)
+    )
 
 
 def unexplained(result: Result) -> tuple[str, ...]:
@@ -136,6 +147,8 @@ def asked(one: Judged) -> str:
 
 def measured(one: Judged) -> str:
     """Return what was measured."""
+    if one.why is not None:
+        return "not measured"
     return "nothing to measure" if one.value is None else number(one.value, one.unit)
 
 

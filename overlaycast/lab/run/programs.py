@@ -14,6 +14,7 @@ from typing import Final
 
 from overlaycast.lab.experiment.experiment import Experiment, FileStream, MediaStream, SyntheticStream
 
+PROGRAM: Final = (sys.executable, "-m", "overlaycast.cli")
 PORT: Final = 8470
 COORDINATOR: Final = "coordinator"
 GROUP: Final = "group"
@@ -23,7 +24,7 @@ RESULTS: Final = ("result.json", "series.json", "events.jsonl", "report.html")
 
 def overlaycast(*words: str) -> list[str]:
     """Return ``overlaycast …`` as run by this very interpreter."""
-    return [sys.executable, "-m", "overlaycast.cli", *words]
+    return [*PROGRAM, *words]
 
 
 def outputs(received: Path, host: str) -> tuple[Path, ...]:
@@ -89,36 +90,41 @@ class Folders:
 
 @dataclass(frozen=True, slots=True)
 class Membership:
-    """What every member of the run gets: the group, the coordinator's address and the join token."""
+    """What every member of the run gets: the group, the coordinator's address and the join token.
+
+    ``token_file``: where a member's host has the token, if it is not read at a gate.
+    """
 
     group: str
     coordinator: str
     token: str
+    token_file: str | None = None
 
     def words(self, host: str, folders: Folders, gate: Path) -> list[str]:
-        """Return the options that all members share. The token is read at the gate: it is no word of a command."""
-        member = [self.group, "--coordinator", self.coordinator, "--config", str(gate)]
+        """Return the options that all members share. The token is read from a file: it is no word of a command."""
+        secret = ["--config", str(gate)] if self.token_file is None else ["--token-file", self.token_file]
+        member = [self.group, "--coordinator", self.coordinator, *secret]
         return [*member, "--name", host, "--journal", str(folders.journal(host))]
 
 
-def url(address: str) -> str:
+def url(address: str, port: int = PORT) -> str:
     """Return where the coordinator is, at this address."""
-    return f"http://[{address}]:{PORT}" if ":" in address else f"http://{address}:{PORT}"
+    return f"http://[{address}]:{port}" if ":" in address else f"http://{address}:{port}"
 
 
-def coordinator(folders: Folders, *, six: bool = False) -> list[str]:
+def coordinator(folders: Folders, *, six: bool = False, port: int = PORT) -> list[str]:
     """Return the command of the coordinator; with ``six`` it listens on IPv6 too, which not every machine has."""
     journal = str(folders.journal(COORDINATOR))
     every = "[::]" if six else "0.0.0.0"
-    words = ("--listen", f"{every}:{PORT}", "--state", str(folders.state), "--journal", journal)
+    words = ("--listen", f"{every}:{port}", "--state", str(folders.state), "--journal", journal)
     return overlaycast("coordinator", *words)
 
 
-def create_group(experiment: Experiment, folders: Folders, first: int) -> list[str]:
+def create_group(experiment: Experiment, folders: Folders, first: int, port: int = PORT) -> list[str]:
     """Return the command that makes the group and prints its join token; ``first`` receivers are waited for."""
     settings = experiment.group.model_dump(include=experiment.group.model_fields_set)
     settings.setdefault("start_members", first)
-    words = ["--admin-token-file", str(folders.admin_token), "--coordinator", url("127.0.0.1")]
+    words = ["--admin-token-file", str(folders.admin_token), "--coordinator", url("127.0.0.1", port)]
     for name, value in settings.items():
         words += ["--set", f"{name}={value}"]
     return overlaycast("group", "create", experiment.name, *words)
