@@ -15,7 +15,7 @@ from overlaycast import __version__
 from tests.deploy.playing import BIN, PLAYBOOKS
 
 ROLES = sorted(path.name for path in (PLAYBOOKS / "roles").iterdir())
-BOOKS = ("site.yml", "upgrade.yml", "status.yml", "remove.yml")
+BOOKS = ("site.yml", "upgrade.yml", "status.yml", "experiment.yml", "remove.yml")
 
 
 def run(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:

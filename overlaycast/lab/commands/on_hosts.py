@@ -15,22 +15,19 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from overlaycast.errors import ConfigError, MistakesError
 from overlaycast.lab.commands.conclude import conclude
 from overlaycast.lab.commands.run_plans import PROG, RUNS, RunSettings, refuse_run_folder
 from overlaycast.lab.experiment.plan import Plan
-from overlaycast.lab.hosts import course, deeds
+from overlaycast.lab.hosts import course
 from overlaycast.lab.hosts.hands import Hands, HostsError, Stopped, listing
 from overlaycast.lab.hosts.inventory import InventoryHost, hosts
 from overlaycast.lab.hosts.rehearsal import rehearsal
 from overlaycast.lab.run.progress import progress
 from overlaycast.lab.run.runner import versions
 from overlaycast.lab.run.writable import writable
-
-if TYPE_CHECKING:
-    from overlaycast.lab.experiment.reading import Checked
 
 NAME: Final = 24
 """Letters of the experiment's name in names on the hosts: a Unix socket's path has no room for many."""
@@ -53,15 +50,6 @@ def refuse_options(settings: RunSettings) -> None:
         lines.append(ConfigError(f"{PROG}: experiments: with --rehearse: none; accepted: one or the other"))
     if settings.rehearse is None and not settings.experiments:
         lines.append(ConfigError(f"{PROG}: experiments: required; accepted: one or more files, or --rehearse"))
-    if lines:
-        raise MistakesError(lines)
-
-
-def refuse_faults(one: Checked, shaped: bool) -> None:
-    """Raise ``MistakesError`` with a line, by file and place, for each fault that is not done on real hosts."""
-    document = one.variant.document
-    found = deeds.impossible(enumerate(one.experiment.timeline), shaped)
-    lines = [document.error(("timeline", index, "action"), why) for index, why in found]
     if lines:
         raise MistakesError(lines)
 

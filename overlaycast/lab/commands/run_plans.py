@@ -6,7 +6,6 @@ experiment, before anything starts.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -98,6 +97,7 @@ def plans(settings: RunSettings, file: Path, many_files: bool = False) -> list[P
         ConfigError: by option, or by file, line and field.
     """
     from overlaycast.lab.experiment.reading import runs
+    from overlaycast.lab.hosts.refusal import refuse_faults
 
     found = runs(file, settings.seed)
     name = found[0].experiment.name
@@ -108,17 +108,11 @@ def plans(settings: RunSettings, file: Path, many_files: bool = False) -> list[P
     refuse_run_folder(out, PROG)
     if settings.variant is not None and settings.variant > len(found):
         raise ConfigError(f"{PROG}: variant: {settings.variant}; accepted: 1 to {len(found)}")
-    if settings.hosts is not None:
-        _refuse_on_hosts(settings, found)
+    if settings.hosts is not None and settings.faults:
+        for one in found:
+            refuse_faults(one, settings.shape)
     chosen = found if settings.variant is None else found[settings.variant - 1 : settings.variant]
     return [_plan(settings, file, one, out, one.variant.label if len(chosen) > 1 else "") for one in chosen]
-
-
-def _refuse_on_hosts(settings: RunSettings, found: Sequence[Checked]) -> None:
-    from overlaycast.lab.commands import on_hosts
-
-    for one in found if settings.faults else ():
-        on_hosts.refuse_faults(one, settings.shape)
 
 
 def refuse_run_folder(out: Path, prog: str) -> None:

@@ -11,7 +11,7 @@ from overlaycast.lab.faults.aim import Hit
 from overlaycast.lab.faults.faults import Fault
 from overlaycast.lab.faults.targets import SOURCE
 from overlaycast.lab.faults.tree import Seat, Tree
-from overlaycast.lab.hosts.recorded import Struck
+from overlaycast.lab.hosts.gathered import Struck
 
 
 def known(plan: Plan, fault: Fault) -> bool:

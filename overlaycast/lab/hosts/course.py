@@ -25,12 +25,12 @@ from overlaycast.lab.faults.tree import Tree
 from overlaycast.lab.hosts import aiming, clocks, deeds, fitting, orders, recorded
 from overlaycast.lab.hosts.clocks import Clock, Exchange
 from overlaycast.lab.hosts.files import Sent
+from overlaycast.lab.hosts.gathered import Gathered, Struck
 from overlaycast.lab.hosts.hands import Hands, HostsError, Stopped
 from overlaycast.lab.hosts.inventory import InventoryHost
 from overlaycast.lab.hosts.mapping import mapped
 from overlaycast.lab.hosts.noted import Noted, Trees
 from overlaycast.lab.hosts.orders import Order, Site
-from overlaycast.lab.hosts.recorded import Gathered, Struck
 from overlaycast.lab.recording import journals
 from overlaycast.lab.recording.recording import Recording
 from overlaycast.lab.run import media
