@@ -50,8 +50,9 @@ def meter(host: str) -> str:
 
 
 def hit(name: str, target: str) -> Hit:
-    label = {"primary-dies": {"members": (target,)}, "silent-death": {"links": (("C1", target),)}}[name]
-    return Hit(target, **label, away=(target,), silenced=(target,))
+    if name == "primary-dies":
+        return Hit(target, members=(target,), away=(target,), silenced=(target,))
+    return Hit(target, links=(("C1", target),), away=(target,), silenced=(target,))
 
 
 def deed(name: str, what: str, at: float, **more: Any) -> str:
@@ -160,7 +161,7 @@ def test_a_heal_brings_back_and_one_at_the_runs_end_is_none() -> None:
     one = recording(replace(got, struck=[got.struck[0], lasting]))
     assert one.faults[1].healed_at == pytest.approx(T0 + 25, abs=0.001)
     assert one.faults[1].evidence == "it is so; 30 packets were dropped"
-    assert one.left == {"202a"}
+    assert one.left == frozenset({"202a"})
     assert one.hosts is not None
     assert "fault silent-death took effect 1.5 s later than asked: orders took so long" in one.hosts.differs
     at_end = done + deed("silent-death", "undo", T0 + 40, why="at the end of the run")
