@@ -56,7 +56,8 @@ def _with_tracing(settings: CoordinatorSettings) -> CoordinatorSettings:
     if settings.trace is False:
         return settings
     try:
-        need_raw_sockets()
+        if settings.trace_socket is None:  # whoever listens there has the privilege
+            need_raw_sockets()
     except MissingError as error:
         if settings.trace:
             raise

@@ -1,9 +1,10 @@
 """The coordinator's end of the tracing process: start it, ask it, start it again if it dies.
 
-Owns: one child process and the questions it has not answered. Refuses: raw sockets and scapy.
+Owns: one child process, or one connection at which a service manager has started it; and the questions it has not
+answered. Refuses: raw sockets and scapy.
 
-Invariants: a question is answered within ``limit`` seconds, if only by ``None``; the child is started again no more
-than once a second, and is gone after ``close``.
+Invariants: a question is answered within ``limit`` seconds, if only by ``None``; the process is started again no more
+than once a second, and a child is gone after ``close``.
 """
 
 from __future__ import annotations
@@ -14,7 +15,9 @@ import json
 import logging
 import signal
 import sys
+from asyncio import StreamReader, StreamWriter
 from asyncio.subprocess import PIPE, Process
+from pathlib import Path
 from typing import Any, Final
 
 from overlaycast.discovery.route import Route
@@ -31,12 +34,15 @@ class TraceClient:
     Args:
         limit: seconds after which a question is given up.
         command: what to run instead of the real worker (tests).
+        socket: Unix socket at which a service manager starts the worker; instead of a child.
     """
 
-    def __init__(self, limit: float = 10.0, command: tuple[str, ...] | None = None) -> None:
+    def __init__(self, limit: float = 10.0, command: tuple[str, ...] | None = None, socket: Path | None = None) -> None:
         self._limit = limit
         self._command = command or (sys.executable, "-m", "overlaycast.discovery.worker")
+        self._socket = socket
         self._process: Process | None = None
+        self._requests: StreamWriter | None = None
         self._reader: asyncio.Task[None] | None = None
         self._starting = asyncio.Lock()
         self._started_at = float("-inf")
@@ -51,7 +57,10 @@ class TraceClient:
     async def start(self) -> None:
         """Start the process ahead of the first question: it takes a second to import scapy."""
         async with self._starting:
-            await self._ensure_running()
+            try:
+                await self._ensure_running()
+            except OSError as error:
+                log.error("no traceroute until the tracing process can be reached: %s", error)
 
     async def route(self, host: str) -> Route | None:
         """Return the route to a literal address, or None if it could not be found in time."""
@@ -70,11 +79,11 @@ class TraceClient:
 
     async def close(self) -> None:
         """End the process and wait for it."""
-        process, reader = self._process, self._reader
-        self._process = self._reader = None
+        process, requests, reader = self._process, self._requests, self._reader
+        self._process = self._requests = self._reader = None
+        if requests is not None:
+            requests.close()
         if process is not None:
-            if process.stdin is not None:
-                process.stdin.close()
             try:
                 async with asyncio.timeout(2):
                     await process.wait()
@@ -86,36 +95,54 @@ class TraceClient:
 
     async def _ask(self, number: int, host: str, answer: asyncio.Future[Route | None]) -> None:
         async with self._starting:
-            process = await self._ensure_running()
+            requests = await self._ensure_running()
         self._waiting[number] = answer
-        assert process.stdin is not None
-        process.stdin.write(json.dumps({"id": number, "host": host}).encode() + b"\n")
-        await process.stdin.drain()
+        requests.write(json.dumps({"id": number, "host": host}).encode() + b"\n")
+        await requests.drain()
 
-    async def _ensure_running(self) -> Process:
-        if self._process is not None and self._process.returncode is None:
-            return self._process
+    async def _ensure_running(self) -> StreamWriter:
+        if self._requests is not None and self._runs():
+            return self._requests
         loop = asyncio.get_running_loop()
         await asyncio.sleep(max(0.0, self._started_at + _REST - loop.time()))
         self._started_at = loop.time()
-        self._process = await asyncio.create_subprocess_exec(*self._command, stdin=PIPE, stdout=PIPE, limit=_LINE_LIMIT)
-        self._reader = asyncio.create_task(self._read(self._process))
-        return self._process
+        if self._socket is not None:
+            answers, requests = await asyncio.open_unix_connection(self._socket, limit=_LINE_LIMIT)
+        else:
+            self._process = await asyncio.create_subprocess_exec(
+                *self._command, stdin=PIPE, stdout=PIPE, limit=_LINE_LIMIT
+            )
+            assert self._process.stdin is not None
+            assert self._process.stdout is not None
+            answers, requests = self._process.stdout, self._process.stdin
+        self._requests = requests
+        self._reader = asyncio.create_task(self._read(answers, requests, self._process))
+        return requests
 
-    async def _read(self, process: Process) -> None:
-        assert process.stdout is not None
+    def _runs(self) -> bool:
+        if self._process is not None:
+            return self._process.returncode is None
+        return self._reader is not None and not self._reader.done()
+
+    async def _read(self, answers: StreamReader, requests: StreamWriter, process: Process | None) -> None:
         try:
-            while line := await process.stdout.readline():
+            while line := await answers.readline():
                 self._take(json.loads(line))
         except ValueError as error:  # no JSON, or a line beyond the limit
             log.error("the tracing process wrote a line that is not JSON, and is ended: %s", error)
-            with contextlib.suppress(ProcessLookupError):
-                process.kill()
-        await process.wait()
-        if self._process is process:
-            asked = process.returncode in (-signal.SIGINT, -signal.SIGTERM)  # all of us were told to go, as it began
-            if not asked:
-                log.warning("the tracing process ended with code %s", process.returncode)
+            if process is not None:
+                with contextlib.suppress(ProcessLookupError):
+                    process.kill()
+        except OSError as error:
+            log.info("the connection to the tracing process broke: %s", error)
+        if process is None:
+            requests.close()  # which ends it
+        else:
+            await process.wait()
+        if self._requests is requests:
+            code = None if process is None else process.returncode
+            if code not in (-signal.SIGINT, -signal.SIGTERM):  # else all of us were told to go, as it began
+                log.warning("the tracing process ended%s", "" if code is None else f" with code {code}")
             for answer in self._waiting.values():
                 if not answer.done():
                     answer.set_result(None)

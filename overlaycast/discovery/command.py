@@ -1,6 +1,7 @@
 """``overlaycast trace HOST``: the router path to a host, as the coordinator would see it.
 
-Owns: its options, resolving the name, and the lines it prints. Refuses: everything else; ``tracer`` traces.
+Owns: its options, resolving the name, and the lines it prints. Refuses: everything else; ``tracer`` traces. With ``-``
+for the host it is the coordinator's tracing process (``worker``).
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from dataclasses import asdict
 from pydantic import Field
 from pydantic_settings import CliPositionalArg
 
+from overlaycast.discovery import worker
 from overlaycast.discovery.route import Route
 from overlaycast.discovery.tracer import Tracer
 from overlaycast.errors import ConfigError
@@ -22,18 +24,24 @@ from overlaycast.settings import Settings, load
 class TraceSettings(Settings):
     """Print the router path to a host, as the coordinator would find it."""
 
-    host: CliPositionalArg[str] = Field(description="an address or a host name")
+    host: CliPositionalArg[str] = Field(
+        description="an address or a host name; -: answer a coordinator's questions on standard input"
+    )
     json_output: bool = Field(False, alias="json", description="print the path as one JSON object")
 
 
 def main(argv: list[str]) -> int:
     """Run ``overlaycast trace`` and return 0 if the host was reached, 1 if the path ends before it.
 
+    With ``-``, return 0 when standard input has ended, and 3 if raw sockets are not allowed.
+
     Raises:
         ConfigError: no such host, or no way there.
         MissingError: raw sockets are not allowed.
     """
     settings = load(TraceSettings, argv, "overlaycast trace")
+    if settings.host == "-":
+        return worker.main()
     address = _resolve(settings.host)
     route = asyncio.run(_trace(address))
     if settings.json_output:

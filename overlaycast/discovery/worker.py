@@ -1,7 +1,8 @@
 """The process that traces routes for the coordinator: targets come by stdin, routes go by stdout, as JSON lines.
 
 Owns: raw sockets, in a process of its own, so that neither that privilege nor scapy is in the coordinator. Refuses:
-anything but literal addresses from its parent. It ends when its stdin does, however its parent ended.
+anything but literal addresses from its parent. It ends when its stdin does, however its parent ended. It is a child of
+the coordinator, or ``overlaycast trace -``, for which a service manager has made both streams one socket.
 
 In:  ``{"id": 7, "host": "192.0.2.1"}``
 Out: ``{"ready": true}`` once, or ``{"missing": "why"}`` and the end; then, in the order in which they are done,

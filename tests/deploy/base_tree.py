@@ -9,6 +9,7 @@ import fcntl
 import hashlib
 import shutil
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -38,22 +39,27 @@ def missing() -> list[str]:
     return sorted({package for program, package in NEEDED if shutil.which(program) is None})
 
 
-def base_tree(release: str = "bookworm") -> Path:
-    """Return the tree, made now if it has not been made from the same packages before."""
+def base_tree(release: str = "bookworm", more: Sequence[str] = ()) -> Path:
+    """Return the tree, made now if it has not been made from the same packages before.
+
+    Args:
+        more: packages that it has besides.
+    """
     KEPT.mkdir(parents=True, exist_ok=True)
-    name = hashlib.sha256(" ".join((release, *PACKAGES)).encode()).hexdigest()[:12]
+    packages = (*PACKAGES, *more)
+    name = hashlib.sha256(" ".join((release, *packages)).encode()).hexdigest()[:12]
     tree = KEPT / f"{release}-{name}"
     with (KEPT / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not tree.exists():
-            _make(release, tree)
+            _make(release, packages, tree)
     return tree
 
 
-def _make(release: str, tree: Path) -> None:
+def _make(release: str, packages: Sequence[str], tree: Path) -> None:
     unfinished = tree.with_suffix(".unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)
-    words = ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={','.join(PACKAGES)}", release, str(unfinished)]
+    words = ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={','.join(packages)}", release, str(unfinished)]
     done = subprocess.run(words, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False)
     assert done.returncode == 0, f"mmdebstrap could not make a Debian: {done.stderr[-2000:]}"
     unfinished.rename(tree)

@@ -87,9 +87,13 @@ class Machines:
         """The host keys of all machines."""
         return self.folder / "known_hosts"
 
-    def boot(self, name: str, address: str, namespace: str) -> Machine:
-        """Start a machine in a network namespace that ``ip netns`` knows; it may not be up yet (see ``wait``)."""
-        tree = base_tree()
+    def boot(self, name: str, address: str, namespace: str, tree: Path | None = None) -> Machine:
+        """Start a machine in a network namespace that ``ip netns`` knows; it may not be up yet (see ``wait``).
+
+        Args:
+            tree: what it starts from, instead of the base tree.
+        """
+        tree = tree or base_tree()
         mine = self.folder / name
         for part in ("up", "work", "root", "cgroup"):
             (mine / part).mkdir(parents=True)
@@ -173,13 +177,13 @@ class Machines:
                 assert time.monotonic() < until, f"{machine.name} did not come up: {said}"
                 time.sleep(0.1)
 
-    def run(self, name: str, *words: str, check: bool = True) -> str:
-        """Run a command on a machine over SSH, and return what it printed."""
+    def run(self, name: str, *words: str, check: bool = True, seconds: float = 60) -> str:
+        """Run a command on a machine over SSH, for so long at most, and return what it printed."""
         done = subprocess.run(
             [*self.ssh, f"root@{self.of[name].address}", *words],
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=seconds,
             check=False,
         )
         assert done.returncode == 0 or not check, f"{name}: {words}: {done.stdout}{done.stderr}"

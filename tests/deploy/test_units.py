@@ -12,6 +12,7 @@ import pytest
 
 from overlaycast.agent.options import JoinOptions, NodeOptions, RelayOptions, SendOptions
 from overlaycast.coordinator.bounds.settings import CoordinatorSettings
+from overlaycast.discovery.command import TraceSettings
 from overlaycast.settings import Settings, load
 
 ROOT = Path(__file__).parents[2]
@@ -23,6 +24,9 @@ MODELS: dict[str, type[Settings]] = {
     "overlaycast-relay@.service": RelayOptions,
     "overlaycast-send@.service": SendOptions,
 }
+TRACE = "overlaycast-trace@.service"
+SOCKET = "overlaycast-trace.socket"
+SERVICES = [*MODELS, TRACE]
 ANALYZE = shutil.which("systemd-analyze")
 needs_systemd = pytest.mark.skipif(ANALYZE is None, reason="needs systemd-analyze (Debian package systemd)")
 
@@ -41,20 +45,21 @@ def setting(unit: str, name: str) -> list[str]:
 
 
 def test_these_are_the_units() -> None:
-    assert {path.name for path in UNITS.iterdir()} == set(MODELS)
+    assert {path.name for path in UNITS.iterdir()} == {*SERVICES, SOCKET}
 
 
 @needs_systemd
-@pytest.mark.parametrize("unit", MODELS)
+@pytest.mark.parametrize("unit", SERVICES)
 def test_systemd_understands_it(unit: str, tmp_path: Path) -> None:
     """But for the program, which is not installed here where systemd looks for it."""
     copy = tmp_path / unit
     copy.write_text((UNITS / unit).read_text().replace("ExecStart=overlaycast ", "ExecStart=/bin/true "))
+    (tmp_path / SOCKET).write_text((UNITS / SOCKET).read_text())
     assert analyze("verify", "--man=no", copy) == ""
 
 
 @needs_systemd
-@pytest.mark.parametrize("unit", MODELS)
+@pytest.mark.parametrize("unit", SERVICES)
 def test_it_is_shut_in_as_the_page_says(unit: str) -> None:
     """Other releases of systemd weigh a little differently: better is fine, and a tenth worse too."""
     said = re.search(rf"^\| `{re.escape(unit)}` \| ([\d.]+) \|", PAGE, re.MULTILINE)
@@ -93,11 +98,22 @@ def test_it_is_started_again_unless_that_cannot_help(unit: str) -> None:
     assert setting(unit, "WatchdogSec") == ["30"]
 
 
-@pytest.mark.parametrize("unit", MODELS)
-def test_only_the_coordinator_has_a_capability(unit: str) -> None:
-    one = ["CAP_NET_RAW"] if unit == "overlaycast-coordinator.service" else [""]
+@pytest.mark.parametrize("unit", SERVICES)
+def test_only_what_traces_routes_has_a_capability(unit: str) -> None:
+    one = ["CAP_NET_RAW"] if unit == TRACE else [""]
     assert setting(unit, "CapabilityBoundingSet") == one
     assert setting(unit, "AmbientCapabilities") == (one if one != [""] else [])
+
+
+def test_the_coordinator_asks_for_routes_where_they_are_traced() -> None:
+    assert setting(TRACE, "ExecStart") == ["overlaycast trace -"]
+    assert load(TraceSettings, ["-"], "overlaycast trace").host == "-"
+    [path] = setting(SOCKET, "ListenStream")
+    unit = "overlaycast-coordinator.service"
+    assert f"--trace-socket {path}" in setting(unit, "ExecStart")[0]
+    assert SOCKET in setting(unit, "Wants")[0]
+    assert SOCKET in setting(unit, "After")[0]
+    assert setting(SOCKET, "SocketUser") == setting(unit, "User")
 
 
 def test_what_a_peer_says_is_in_the_journal_and_the_stream_is_not() -> None:

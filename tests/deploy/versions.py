@@ -27,13 +27,17 @@ _PARTS: Final = ("overlaycast", "scripts", "pyproject.toml", "README.md", "LICEN
 _TIMEOUT_S: Final = 600
 
 
-def artefact(version: str = __version__) -> Path:
-    """Return the file, built now if there is none of this state."""
+def artefact(version: str = __version__, extra: str = "") -> Path:
+    """Return the file, built now if there is none of this state.
+
+    Args:
+        extra: an optional part that it has too, such as ``lab``.
+    """
     folder = KEPT / "artefacts" / _state()
-    target = folder / f"overlaycast-{version}-{platform.machine()}.tar"
+    target = folder / f"overlaycast-{extra}{'-' if extra else ''}{version}-{platform.machine()}.tar"
     if not target.exists():
         with TemporaryDirectory() as place:
-            _build(version, Path(place), folder)
+            _build(version, Path(place), folder, ["--extra", extra] if extra else [])
     return target
 
 
@@ -52,7 +56,7 @@ def _state() -> str:
     return known.hexdigest()[:12]
 
 
-def _build(version: str, place: Path, out: Path) -> None:
+def _build(version: str, place: Path, out: Path, more: list[str]) -> None:
     for part in _PARTS:
         source = ROOT / part
         if source.is_dir():
@@ -62,6 +66,6 @@ def _build(version: str, place: Path, out: Path) -> None:
     for name, line in (("pyproject.toml", "version"), ("overlaycast/__init__.py", "__version__")):
         path = place / name
         path.write_text(re.sub(rf'(?m)^{line} = ".*"$', f'{line} = "{version}"', path.read_text(), count=1))
-    words = [sys.executable, "-m", "scripts.release.dist", "--python", PYTHON, "--out", str(out)]
+    words = [sys.executable, "-m", "scripts.release.dist", "--python", PYTHON, "--out", str(out), *more]
     done = subprocess.run(words, cwd=place, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False)
     assert done.returncode == 0, done.stderr

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
+import socket
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 
 import pytest
 
@@ -31,6 +34,7 @@ for line in sys.stdin:
 """
 BABBLES = "print('x' * 200_000, flush=True); import time; time.sleep(60)"
 MISSES = 'print(\'{"missing": "no raw sockets"}\', flush=True); raise SystemExit(3)'
+NO_SOCKET = "no traceroute until the tracing process can be reached: "
 FOUND = Route("", ("r1", None), True, (1.0, None, 2.0), False)
 
 
@@ -48,6 +52,100 @@ async def test_questions_are_answered_whatever_their_order() -> None:
     async with client(ANSWERS) as asking:
         assert await asyncio.gather(*(asking.route(f"192.0.2.{n}") for n in range(20))) == [FOUND] * 20
         assert await asking.route("nowhere") is None
+
+
+@asynccontextmanager
+async def service(path: Path) -> AsyncIterator[list[int]]:
+    """A service manager that starts a worker for each connection, with the connection as both its streams."""
+    pids = []
+
+    async def accept(sock: socket.socket) -> None:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", ANSWERS, stdin=sock.fileno(), stdout=sock.fileno()
+        )
+        sock.close()
+        pids.append(process.pid)
+        await process.wait()
+
+    async def listen(listening: socket.socket, tasks: asyncio.TaskGroup) -> None:
+        while True:
+            sock, _ = await asyncio.get_running_loop().sock_accept(listening)
+            tasks.create_task(accept(sock))
+
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.setblocking(False)
+        listening.bind(str(path))
+        listening.listen()
+        async with asyncio.TaskGroup() as tasks:
+            accepting = tasks.create_task(listen(listening, tasks))
+            yield pids
+            accepting.cancel()
+
+
+async def test_a_service_manager_may_start_the_worker(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async with service(tmp_path / "sock") as pids:
+        asking = TraceClient(60.0, socket=tmp_path / "sock")
+        await asking.start()
+        assert await asyncio.gather(*(asking.route(f"192.0.2.{n}") for n in range(20))) == [FOUND] * 20
+        assert asking.pid is None, "it has no child"
+        failed = [asyncio.create_task(asking.route(host)) for host in ("silence", "death")]
+        assert [await task for task in failed] == [None, None]
+        assert await asking.route("192.0.2.1") == FOUND
+        assert len(pids) == 2
+        await asking.close()
+        # each worker ends with its connection, or the group of tasks would not
+    assert [record.getMessage() for record in caplog.records] == ["the tracing process ended"]
+
+
+async def test_nobody_at_the_socket_means_no_routes_until_there_is(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    asking = TraceClient(60.0, socket=tmp_path / "sock")
+    await asking.start()
+    assert caplog.records[0].getMessage().startswith(NO_SOCKET)
+    assert await asking.route("192.0.2.1") is None
+    async with service(tmp_path / "sock"):
+        assert await asking.route("192.0.2.1") == FOUND
+        await asking.close()
+
+
+async def test_a_service_that_babbles_is_left(tmp_path: Path) -> None:
+    left = asyncio.Event()
+
+    async def babble(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"x" * 200_000)
+        with suppress(ConnectionError):
+            await reader.read()
+            writer.close()
+            await writer.wait_closed()
+        left.set()
+
+    async with await asyncio.start_unix_server(babble, tmp_path / "sock"):
+        asking = TraceClient(1.5, socket=tmp_path / "sock")
+        assert await asking.route("192.0.2.1") is None
+        assert asking._reader is not None
+        await asking._reader
+        await asking.close()
+        await left.wait()
+
+
+async def test_the_real_worker_talks_over_one_socket() -> None:
+    """As systemd starts it: ``overlaycast trace -`` with the connection as both its streams."""
+    ours, its = socket.socketpair()
+    words = (sys.executable, "-m", "overlaycast.cli", "trace", "-")
+    process = await asyncio.create_subprocess_exec(*words, stdin=its.fileno(), stdout=its.fileno())
+    its.close()
+    reader, writer = await asyncio.open_connection(sock=ours)
+    first = json.loads(await reader.readline())
+    if os.geteuid() != 0 and "missing" in first:
+        assert await process.wait() == 3
+    else:
+        assert first == {"ready": True}
+        writer.write(b'{"id": 1, "host": "127.0.0.1"}\n')
+        assert json.loads(await reader.readline())["reached"]
+        writer.close()
+        assert await process.wait() == 0
+    writer.close()
 
 
 async def test_a_question_without_an_answer_is_given_up() -> None:

@@ -45,6 +45,10 @@ class CoordinatorSettings(Settings):
     trace: bool | None = Field(
         None, description="locate members by traceroute, which needs CAP_NET_RAW; default: if it is possible"
     )
+    trace_socket: Path | None = Field(
+        None,
+        description="Unix socket of a service that traces routes (`overlaycast trace -`), instead of a child process",
+    )
     members_limit: int = Field(10_000, ge=1, le=1_000_000, description="maximum members of one group")
     members_per_address: int | None = Field(
         None,

@@ -54,7 +54,7 @@ def create_app(
     """
     journal = open_journal(settings.journal)
     store = Store(folder.database)
-    tracer = TraceClient() if settings.trace else None
+    tracer = TraceClient(socket=settings.trace_socket) if settings.trace else None
     measurer, callbacks = Measurer(tracer, settings.measure_at_once), Callbacks(settings.allow_local)
     groups = Groups(settings, store, maker, measurer, callbacks, journal, on_failure)
     groups.bring_back()
