@@ -98,6 +98,11 @@ class Service:
         self._notices = Notices(_watchdog_s(environ.pop("WATCHDOG_USEC", ""), environ.pop("WATCHDOG_PID", "")))
         self._stopping = False
 
+    @property
+    def watched(self) -> bool:
+        """Is there a service manager?"""
+        return self._socket is not None
+
     async def follow(self, standing: Callable[[], Standing]) -> None:
         """Tell where the program stands until cancelled; return at once where there is nobody to tell."""
         try:

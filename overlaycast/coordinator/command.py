@@ -1,26 +1,32 @@
 """``overlaycast coordinator``: from options to a serving process, and to its end.
 
-Owns: the order of start and stop, the one line that says where it listens, and what the service manager is told.
-Refuses: the work itself.
+Owns: the order of start and stop, the one line that says where it listens, what the service manager is told, and what
+it tells: to read the settings again. Refuses: the work itself.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import signal
 import socket
 import sys
-from typing import Final
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
 
+from overlaycast.coordinator.bounds.reloading import reloaded
 from overlaycast.coordinator.bounds.settings import CoordinatorSettings
 from overlaycast.coordinator.state.folder import StateFolder, open_folder
 from overlaycast.coordinator.web.listeners import listen_local, listen_tcp
 from overlaycast.descriptors import most_descriptors
 from overlaycast.discovery.tracer import need_raw_sockets
-from overlaycast.errors import MissingError, OverlaycastError
+from overlaycast.errors import ConfigError, MissingError, OverlaycastError
 from overlaycast.notify import Service
 from overlaycast.settings import Endpoint, load
 from overlaycast.streams import patient_stderr
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
 
 log = logging.getLogger(__name__)
 
@@ -35,18 +41,22 @@ def main(argv: list[str]) -> int:
         ConfigError: an option, the state folder or the address cannot be used.
         MissingError: no raw sockets, and ``--trace`` was given; too few descriptors.
     """
-    settings = load(CoordinatorSettings, argv, "overlaycast coordinator")
+
+    def read() -> CoordinatorSettings:
+        return load(CoordinatorSettings, argv, "overlaycast coordinator")
+
+    settings = read()
     most_descriptors(FEWEST_DESCRIPTORS, "the coordinator")
     with patient_stderr():
-        return _main(settings)
+        return _main(settings, read)
 
 
-def _main(settings: CoordinatorSettings) -> int:
+def _main(settings: CoordinatorSettings, read: Callable[[], CoordinatorSettings]) -> int:
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
-    settings = _with_tracing(settings)
+    traces = _with_tracing(settings).trace
     folder = open_folder(settings.state)
     try:
-        return _serve(settings, folder)
+        return _serve(settings.model_copy(update={"trace": traces}), folder, _Rereading(settings, read))
     finally:
         folder.close()
 
@@ -66,18 +76,45 @@ def _with_tracing(settings: CoordinatorSettings) -> CoordinatorSettings:
     return settings.model_copy(update={"trace": True})
 
 
-def _serve(settings: CoordinatorSettings, folder: StateFolder) -> int:
+class _Rereading:
+    """Reads the settings again when told to, and has the parts go on with what may change.
+
+    Args:
+        settings: as they were read at the start.
+        read: reads them again.
+    """
+
+    def __init__(self, settings: CoordinatorSettings, read: Callable[[], CoordinatorSettings]) -> None:
+        self._settings = settings
+        self._read = read
+
+    def __call__(self, app: FastAPI) -> None:
+        """Do it, and say in one line what became of it; settings that are wrong change nothing."""
+        try:
+            found = reloaded(self._settings, self._read())
+        except ConfigError as error:
+            print(f"coordinator: settings stay as they are: {error}", file=sys.stderr, flush=True)
+            return
+        self._settings = found.settings
+        app.state.groups.retune(found.settings)
+        app.state.door.retune(found.settings)
+        print(f"coordinator: {found}", file=sys.stderr, flush=True)
+
+
+def _serve(settings: CoordinatorSettings, folder: StateFolder, rereading: _Rereading) -> int:
     sockets = [listen_tcp(settings.endpoint)]
     try:
         sockets.append(listen_local(folder.socket))
-        return asyncio.run(_run(settings, folder, sockets))
+        return asyncio.run(_run(settings, folder, sockets, rereading))
     finally:
         for sock in sockets:
             sock.close()
         folder.socket.unlink(missing_ok=True)
 
 
-async def _run(settings: CoordinatorSettings, folder: StateFolder, sockets: list[socket.socket]) -> int:
+async def _run(
+    settings: CoordinatorSettings, folder: StateFolder, sockets: list[socket.socket], rereading: _Rereading
+) -> int:
     # imported after all bad input has been reported: they take seconds
     from overlaycast.coordinator.groups.groups import Groups
     from overlaycast.coordinator.groups.overlays import Overlays
@@ -110,6 +147,8 @@ async def _run(settings: CoordinatorSettings, folder: StateFolder, sockets: list
         file=sys.stderr,
         flush=True,
     )
+    if service.watched:  # else the signal means that the terminal is gone
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, rereading, app)
     following = asyncio.create_task(service.follow(lambda: standing(groups.all(), where, server.started)))
     try:
         await server.serve(sockets=sockets)

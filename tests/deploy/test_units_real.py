@@ -108,8 +108,8 @@ def test_the_coordinator_is_ready_when_it_listens(hosts: Hosts) -> None:
         ("server", "[send]\nsynthetic = 36000\nrate = '1M'\n"),
         ("peer", "[join]\noutput = 'news.ts'\n"),
     ):
-        url = f"coordinator = 'http://{hosts.address['server']}:8470'\n"
-        hosts.write(name, "/etc/overlaycast/news.toml", tables + url + f"advertise = '{hosts.address[name]}'\n")
+        where = f"coordinator = 'http://{hosts.address['server']}:8470'\nadvertise = '{hosts.address[name]}'\n"
+        hosts.write(name, "/etc/overlaycast/news.toml", f"{tables}{where}name = '{name}'\n")
         hosts.write(name, "/etc/overlaycast/news.token", f"{token}\n", 0o600)
 
 
@@ -179,6 +179,21 @@ def test_what_a_restart_cannot_mend_is_left(
     hosts.machines.run("peer", f"systemctl start {unit}", check=False)
     shows = hosts.waits_for("peer", unit, ActiveState="failed")
     assert (shows["ExecMainStatus"], shows["NRestarts"]) == (code, "0")
+
+
+@inside
+def test_the_coordinator_takes_new_bounds_without_a_restart(hosts: Hosts) -> None:
+    unit, before = "overlaycast-coordinator", hosts.shows("server", "overlaycast-coordinator")
+    text = (hosts.machines.of["server"].root / "etc/overlaycast/coordinator.toml").read_text()
+    hosts.write("server", "/etc/overlaycast/coordinator.toml", f"{text}groups_limit = 1\n")
+    hosts.machines.run("server", f"systemctl reload {unit}")
+    until(
+        lambda: "groups_limit is 1 now" in hosts.machines.run("server", f"journalctl -u {unit}"),
+        lambda: hosts.machines.run("server", f"journalctl -u {unit}"),
+    )
+    told = hosts.machines.run("server", f"overlaycast group create more {ADMIN} 2>&1", check=False)
+    assert "accepted: up to 1" in told
+    assert hosts.shows("server", unit)["MainPID"] == before["MainPID"]
 
 
 @inside

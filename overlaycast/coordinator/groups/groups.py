@@ -106,6 +106,10 @@ class Groups:
         self._aside: dict[str, _Aside] = {}
         self._expiries_changed = asyncio.Event()
 
+    def retune(self, settings: CoordinatorSettings) -> None:
+        """Let groups and members in by these bounds from now on."""
+        self._settings = settings
+
     def bring_back(self) -> None:
         """Make the groups that are kept, before anybody is served. One that cannot be made is set aside, as it is.
 

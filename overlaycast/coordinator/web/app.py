@@ -78,7 +78,7 @@ def create_app(
     app.include_router(open_routes)
     app.include_router(admin_routes)
     app.include_router(upkeep_routes)
-    door = Door(groups, settings)
+    door = app.state.door = Door(groups, settings)
 
     async def member(socket: WebSocket) -> None:
         """One member's control link."""

@@ -32,6 +32,10 @@ class Door:
         self._groups = groups
         self._settings = settings
 
+    def retune(self, settings: CoordinatorSettings) -> None:
+        """Serve the links that come from now on by these settings."""
+        self._settings = settings
+
     async def serve(self, socket: WebSocket) -> None:
         """Serve one link until it ends."""
         await socket.accept(headers=[(LATER_HEADER.encode(), LATER_TEXT.encode())])
