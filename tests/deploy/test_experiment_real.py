@@ -184,6 +184,58 @@ def first_cut(hosts: Hosts, folder: Path) -> str:
     raise AssertionError((folder / "said").read_text())
 
 
+KINDS: Final = """
+name: all-kinds
+topology: {{file: {topologies}/figure_2a.py, name: figure_2a}}
+group: {{rate_mbit: 2.2, default_out_degree: 3}}
+stream: {{kind: synthetic, seconds: 75, rate_mbit: 2}}
+members: {{peers: [202g, 202h, 202i, 202j, 202k], backups: [backup]}}
+timeline:
+  - {{at_s: 10, id: frozen, action: freeze, target: 202h, heal_after_s: 2}}
+  - {{at_s: 20, id: again, action: restart, target: 202j, heal_after_s: 1}}
+  - {{at_s: 30, id: upgrade, action: coordinator-restart, heal_after_s: 1}}
+  - {{at_s: 40, id: lossy, action: link-loss, target: 202g, loss: 0.05, heal_after_s: 3}}
+  - {{at_s: 48, id: slow, action: link-rate, target: 202g, rate_mbit: 6, heal_after_s: 3}}
+  - {{at_s: 56, id: parted, action: partition, sites: [south], heal_after_s: 1}}
+  - {{at_s: 65, id: full, action: disk-full, target: 202i}}
+expect:
+  - {{metric: receivers_finished, op: "==", limit: 1}}
+  - {{metric: lost, op: "==", limit: 0}}
+  - {{metric: reason_given, op: "==", limit: true, fault: full}}
+"""
+
+
+@inside
+def test_faults_of_every_kind_are_done_proven_and_healed(hosts: Hosts, tmp_path: Path) -> None:
+    file = tmp_path / "all-kinds.yaml"
+    file.write_text(KINDS.format(topologies=ROOT / "topologies"))
+    code, said = hosts.run(file, tmp_path / "out")
+    assert code == 0, said
+    found = {fault["id"]: fault for fault in result(tmp_path / "out")["faults"]}
+    assert "is stopped" in found["frozen"]["evidence"]
+    assert "ended by signal 9" in found["again"]["evidence"]
+    assert "left" in found["upgrade"]["evidence"]
+    assert "packets were dropped" in found["lossy"]["evidence"]
+    assert "by tc on" in found["slow"]["evidence"]
+    assert "packets were dropped" in found["parted"]["evidence"]
+    assert "has no room" in found["full"]["evidence"]
+    assert all(found[name]["healed_s"] for name in ("frozen", "again", "upgrade", "lossy", "slow", "parted"))
+    assert hosts.traces() == hosts.before
+
+
+@inside
+def test_a_rehearsal_goes_through_the_hosts_of_the_inventory(hosts: Hosts, tmp_path: Path) -> None:
+    lab = [sys.executable, "-m", "overlaycast.cli", "lab", "run", "--hosts", str(hosts.player.inventory)]
+    words = [*lab, "--rehearse", "1", "--rehearse-s", "5", "--out", str(tmp_path / "out")]
+    done = subprocess.run(
+        words, cwd=ROOT, env=hosts.environment, capture_output=True, text=True, timeout=PATIENCE_S, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = result(tmp_path / "out")
+    assert (found["experiment"], len(found["delivery"])) == ("rehearse-live", 13)
+    assert hosts.traces() == hosts.before
+
+
 @inside
 def test_what_cannot_be_mapped_is_said_and_nothing_is_left(hosts: Hosts, tmp_path: Path) -> None:
     inventory = hosts.player.inventory

@@ -347,15 +347,15 @@ def run(
         one.stream(site)
         got = replace(one.gather(site, facts, sent, to), disks=disks, multicast=blocked)
     finally:
-        _remove(hands, [host.name for host in real], progress)
+        _remove(hands, progress)
     return recorded.recording(site, got, sent.seen, versions, started, time.time())
 
 
-def _remove(hands: Hands, hosts: Sequence[str], progress: RunProgress) -> None:
+def _remove(hands: Hands, progress: RunProgress) -> None:
     """Remove the run from all hosts; say where that did not work, for there a timer will."""
     progress.step("removing the run from the hosts")
     try:
-        hands.remove(hosts)
+        hands.remove()
     except HostsError as error:
         for line in error.all:
             progress.event(f"not removed, which its own timer will do: {line}", bad=True)

@@ -75,7 +75,7 @@ class Hands:
     """All hosts of one run."""
 
     def __init__(self, inventory: Path, run: str, stop: Callable[[], bool], folder: Path | None = None) -> None:
-        """Say which hosts there are; nothing is asked yet.
+        """Say which hosts there are; nothing is asked yet. ``carried`` are those that have the hand.
 
         Args:
             inventory: of Ansible.
@@ -83,7 +83,10 @@ class Hands:
             stop: true ends a call.
             folder: for what ansible-runner keeps.
         """
-        self._inventory, self._run, self._stop, self._folder = inventory, run, stop, folder
+        self._inventory, self._run, self._stop = inventory, run, stop
+        # not the deployment's: a run makes many calls, and only so many are kept
+        self._folder = folder or runner.private_folder().parent / "lab"
+        self.carried: set[str] = set()
 
     @property
     def _there(self) -> str:
@@ -96,18 +99,12 @@ class Hands:
             HostsError: a host was not reached; one line for each.
         """
         with packed() as file:
-            self._play(
-                [
-                    _play(
-                        hosts,
-                        [
-                            _module("file", path=VOLATILE, state="directory", mode="0755"),
-                            _module("file", path=self._there, state="directory", mode="0700"),
-                            _module("copy", src=str(file), dest=f"{self._there}/hand.pyz", mode="0600"),
-                        ],
-                    )
-                ]
-            )
+            tasks = [
+                _module("file", path=VOLATILE, state="directory", mode="0755"),
+                _module("file", path=self._there, state="directory", mode="0700"),
+                _module("copy", src=str(file), dest=f"{self._there}/hand.pyz", mode="0600"),
+            ]
+            self._play([_play(hosts, tasks)])
 
     def ask(self, *rounds: Orders) -> dict[str, list[dict[str, Any]]]:
         """Have hosts carry out orders, a round after the other, all hosts of a round at once; return their answers.
@@ -151,11 +148,12 @@ class Hands:
         dest = f"{to}/{{{{ inventory_hostname }}}}.tar.gz"
         self._play([_play(hosts, [_module("fetch", src=f"{self._there}/{ARCHIVE}", dest=dest, flat=True)])])
 
-    def remove(self, hosts: Sequence[str]) -> None:
-        """Remove the run from hosts, also if this program was asked to stop."""
+    def remove(self) -> None:
+        """Remove the run from all hosts that have the hand, also if this program was asked to stop."""
         stop, self._stop = self._stop, lambda: False
         try:
-            self.ask({host: [{"verb": "remove"}] for host in hosts})
+            if self.carried:
+                self.ask({host: [{"verb": "remove"}] for host in sorted(self.carried)})
         finally:
             self._stop = stop
 
@@ -169,9 +167,13 @@ class Hands:
         events: list[Event] = []
         most = max(len(str(play["hosts"]).split(",")) for play in plays)
         words = ["--forks", str(min(most, 200))]
-        outcome = runner.run(plays, self._inventory, on_event=events.append, words=words, folder=self._folder)
-        if self._stop():
-            raise Stopped
+        stop = self._stop
+        outcome = runner.run(
+            plays, self._inventory, on_event=events.append, words=words, folder=self._folder, stop=stop
+        )
+        self.carried |= {one.host for one in events if one.kind == "ok" and one.task == "Use copy"}
+        if outcome.stopped or stop():
+            raise Stopped("stopped")
         wrong = [f"{one.host}: {_why(one)}" for one in events if one.kind in ("failed", "unreachable")]
         if wrong:
             raise HostsError(wrong)
