@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import runpy
 import socket
 import subprocess
@@ -76,9 +77,35 @@ def test_a_port_must_be_free() -> None:
 
 
 def test_a_port_may_be_taken_by_the_unit_that_shall_have_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(PREFLIGHT["_refused"].__globals__, "active", lambda unit: unit.startswith("overlaycast-join"))
+    running = {"overlaycast-join@news.service"}
+    monkeypatch.setitem(PREFLIGHT["_refused"].__globals__, "active", lambda *units: not running.isdisjoint(units))
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        assert said("ports", asked("127.0.0.1", taken.getsockname()[1])) == []
+        question = asked("127.0.0.1", taken.getsockname()[1])
+        assert said("ports", question) == []
+        running.clear()
+        assert len(said("ports", question)) == 1
+        running.add("overlaycast-relay@news.service")
+        assert len(said("ports", question)) == 1
+        assert said("ports", question, ["overlaycast-relay@news.service"]) == [], "the host was a relay until now"
+
+
+def test_units_of_ours_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    systemctl = tmp_path / "systemctl"
+    systemctl.write_text(
+        """#!/bin/sh
+case $1 in
+list-units) echo 'overlaycast-join@news.service loaded active running overlaycast peer of group news' ;;
+list-unit-files)
+    echo 'overlaycast-join@.service    disabled enabled'
+    echo 'overlaycast-send@film.service enabled enabled' ;;
+esac
+"""
+    )
+    systemctl.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    assert PREFLIGHT["present"]() == ["overlaycast-join@news.service", "overlaycast-send@film.service"]
+    monkeypatch.setenv("PATH", str(tmp_path / "none"))
+    assert PREFLIGHT["present"]() == []
 
 
 def test_an_address_must_be_the_hosts() -> None:

@@ -1,7 +1,7 @@
 """What is wrong with a host, said before anything is changed on it. Runs there, with any Python 3 that Ansible can use.
 
-Reads nothing but its one argument, a JSON object; prints the lines and the host's time as JSON. Changes nothing: a port
-is tried by binding it for a moment.
+Reads nothing but its one argument, a JSON object; prints the lines, the host's time and its units as JSON. Changes
+nothing: a port is tried by binding it for a moment.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import time
 
 WHERE = ("/opt", "/var/lib")
 OLDEST = (3, 11)
+UNITS = ("overlaycast-coordinator.service", "overlaycast-*@*.service")
 PYTHONS = ("python3", "python3.13", "python3.12", "python3.11")
 _PROBE = "import sys, venv; print('%d.%d' % sys.version_info[:2])"
 
@@ -48,8 +49,8 @@ def _unusable(name):
     return "" if tuple(int(part) for part in said.split(".")) >= OLDEST else f"is {said}"
 
 
-def ports(wanted):
-    """Each address is this host's, and each port is free or taken by the unit that shall have it."""
+def ports(wanted, former=()):
+    """Each address is this host's, and each port is free or taken by the unit that shall have it, or a former one."""
     for one in wanted:
         address, port = one["address"], int(one["port"])
         try:
@@ -64,28 +65,41 @@ def ports(wanted):
                 probe.bind(where)
                 probe.listen(1)  # a port may be bound by two, but only one of them listens
             except OSError as error:
-                yield from _refused(one, error)
+                yield from _refused(one, former, error)
 
 
-def _refused(one, error):
+def _refused(one, former, error):
     address, port = one["address"], one["port"]
     if error.errno == errno.EADDRNOTAVAIL:
         yield f"{one['variable']}: {address} is not an address of this host; see: ip address"
     elif error.errno != errno.EADDRINUSE:
         yield f"{one['variable']}: cannot listen on {address}, TCP port {port}: {error.strerror}"
-    elif not active(one["unit"]):
+    elif not active(one["unit"], *former):
         yield f"TCP port {port} of {address} is taken by a program that is not {one['unit']}; see: ss -ltnp"
 
 
-def active(unit):
-    """Return whether a unit runs."""
-    command = ["systemctl", "is-active", "--quiet", unit]
+def active(*units):
+    """Return whether one of these units runs."""
+    command = ["systemctl", "is-active", "--quiet", *units]
     try:
         return (
             subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False).returncode == 0
         )
     except OSError:
         return False
+
+
+def present():
+    """Return our units that run here, have failed here, or are started with the host: it may have had another role."""
+    found = set()
+    for words in (["list-units", "--all"], ["list-unit-files"]):
+        command = ["systemctl", *words, "--plain", "--no-legend", "--no-pager", *UNITS]
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+        except OSError:
+            continue
+        found.update(line.split()[0] for line in done.stdout.splitlines() if line.strip())
+    return sorted(unit for unit in found if "@." not in unit)
 
 
 def clock(controller, tolerance, now):
@@ -112,12 +126,13 @@ def programs(names):
             yield f"{name} is missing, which {why} needs"
 
 
-def problems(asked, now):
-    """Return all that is wrong, one line each."""
+def problems(asked, now, units=()):
+    """Return all that is wrong, one line each; ``units`` are those that are present."""
+    wanted = {one["unit"] for one in asked["ports"]}
     return [
         *systemd(),
         *python(asked["python"]),
-        *ports(asked["ports"]),
+        *ports(asked["ports"], [unit for unit in units if unit not in wanted]),
         *clock(float(asked["time"]), float(asked["clock_tolerance_s"]), now),
         *room(int(asked["disk_mb"])),
         *programs(asked["programs"]),
@@ -126,4 +141,5 @@ def problems(asked, now):
 
 if __name__ == "__main__":
     at = time.time()
-    print(json.dumps({"time": at, "problems": problems(json.loads(sys.argv[1]), at)}))
+    here = present()
+    print(json.dumps({"time": at, "problems": problems(json.loads(sys.argv[1]), at, here), "units": here}))
