@@ -38,6 +38,10 @@ COMMANDS: Final = {
         "create, show and delete groups; print their trees and events", imported("overlaycast.admin.command:main")
     ),
     "trace": Command("print the router path to a host", imported("overlaycast.discovery.command:main")),
+    "deploy": Command(
+        "install, look at, upgrade and remove overlaycast on hosts of an inventory, through Ansible",
+        imported("overlaycast.deploy.command:main"),
+    ),
     "lab": Command("run experiments on emulated networks", imported("overlaycast.lab.commands.lab:main")),
 }
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal, TypeAlias
 
 Kind: TypeAlias = Literal[
-    "play", "task", "started", "ok", "skipped", "failed", "forgiven", "unreachable", "retry", "item", "no-hosts", "end"
+    "play", "task", "started", "ok", "skipped", "failed", "forgiven", "unreachable", "retry", "warning", "end"
 ]
 KINDS: Final[Mapping[str, Kind]] = {
     "playbook_on_play_start": "play",
@@ -23,8 +23,7 @@ KINDS: Final[Mapping[str, Kind]] = {
     "runner_on_failed": "failed",
     "runner_on_unreachable": "unreachable",
     "runner_retry": "retry",
-    "runner_item_on_failed": "item",
-    "playbook_on_no_hosts_matched": "no-hosts",
+    "warning": "warning",
     "playbook_on_stats": "end",
 }
 
@@ -36,12 +35,13 @@ class Event:
     Attributes:
         kind: ``play`` and ``task`` begin; ``started`` a host begins a task; ``ok``, ``skipped``, ``failed``,
             ``forgiven`` (it failed, and the playbook does not mind) and ``unreachable`` end a host's task; ``retry`` it
-            is tried again; ``item`` one item of its loop failed; ``no-hosts`` a play has none; ``end`` of the playbook.
+            is tried again; ``warning`` Ansible's own words; ``end`` of the playbook.
         play, task: their names; empty: none yet.
         host: the inventory's name; empty: it is about no host.
         changed: the host is not as it was before; unknown, and so false, where the result is hidden.
         result: what the module returned; empty where the playbook hides it (``no_log``). At the end: how many tasks of
             each host were ``ok``, ``changed`` and ``failures``, hidden ones too, and which hosts are ``dark``.
+        text: of a warning.
     """
 
     kind: Kind
@@ -50,13 +50,18 @@ class Event:
     host: str = ""
     changed: bool = False
     result: Mapping[str, Any] = field(default_factory=dict)
+    text: str = ""
 
 
 def event(raw: Mapping[str, Any]) -> Event | None:
     """Return an event of ansible-runner as ours; None: nothing of it matters."""
     kind = KINDS.get(_text(raw.get("event")))
     data = raw.get("event_data")
-    if kind is None or not isinstance(data, Mapping):
+    if kind is None:
+        return None
+    if kind == "warning":
+        return Event(kind, text=_text(raw.get("stdout")))
+    if not isinstance(data, Mapping):
         return None
     result = data if kind == "end" else data.get("res")
     result = result if isinstance(result, Mapping) and "censored" not in result else {}

@@ -27,7 +27,7 @@ from overlaycast.deploy.events import Event, event
 from overlaycast.errors import ConfigError, MissingError
 
 KEEP: Final = 20
-"""Calls whose artefacts are kept."""
+"""Calls of a kind whose artefacts are kept."""
 PASSED: Final = frozenset({
     "PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "TZ", "TMPDIR", "TERM", "DISPLAY", "VIRTUAL_ENV",
     "PYTHONPATH", "SSH_AUTH_SOCK", "SSH_AGENT_PID", "SSH_ASKPASS", "GNUPGHOME", "KRB5CCNAME", "XDG_RUNTIME_DIR",
@@ -79,6 +79,7 @@ def run(
     extra: Mapping[str, Any] | None = None,
     words: Sequence[str] = (),
     folder: Path | None = None,
+    kind: str = "artifacts",
     keep: int = KEEP,
     stop: Callable[[], bool] = lambda: False,
 ) -> Outcome:
@@ -91,7 +92,8 @@ def run(
         extra: variables that count before all others. Not secrets: they are on Ansible's command line.
         words: further options of ``ansible-playbook``, such as ``--check``.
         folder: the private data folder; made, with mode 0700, if it is missing. Calls at the same time may share it.
-        keep: calls whose artefacts stay there; 0: all.
+        kind: the folder within it for these artefacts.
+        keep: calls of a kind whose artefacts stay there; 0: all.
         stop: asked a few times a second; true ends Ansible, at last by force.
 
     Raises:
@@ -103,9 +105,9 @@ def run(
         raise ConfigError(f"{inventory}: no such inventory; accepted is a file or a folder that Ansible can read")
     if isinstance(playbook, Path) and not playbook.is_file():
         raise ConfigError(f"{playbook}: no such playbook")
-    place = _folder(folder or private_folder())
+    place = _folder(folder or private_folder(), kind)
     ident = f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}-{os.urandom(3).hex()}"
-    book = playbook if isinstance(playbook, Path) else _written(playbook, place / "artifacts" / ident)
+    book = playbook if isinstance(playbook, Path) else _written(playbook, place / kind / ident)
     ending = _Ending(stop)
 
     def heard(raw: dict[str, Any]) -> bool:
@@ -116,6 +118,7 @@ def run(
 
     runner = ansible_runner.interface.init_runner(
         private_data_dir=str(place),
+        artifact_dir=str(place / kind),
         project_dir=str(book.resolve().parent),
         playbook=str(book.resolve()),
         inventory=str(inventory.resolve()),
@@ -132,7 +135,7 @@ def run(
     runner.config.env = _passed(runner.config.env)
     runner.config.pexpect_timeout = _LOOK_S
     runner.run()
-    _rotate(place / "artifacts", keep)
+    _rotate(place / kind, keep)
     said = Path(runner.config.artifact_dir) / "stdout"
     words_ = said.read_text(errors="replace")[-_LAST:] if said.exists() else ""
     return Outcome(int(runner.rc or 0), ending.asked, words_, Path(runner.config.artifact_dir))
@@ -208,11 +211,11 @@ def _passed(environment: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def _folder(folder: Path) -> Path:
+def _folder(folder: Path, kind: str) -> Path:
     try:
         folder.mkdir(parents=True, mode=0o700, exist_ok=True)
         folder.chmod(0o700)  # it may be older
-        (folder / "artifacts").mkdir(mode=0o700, exist_ok=True)
+        (folder / kind).mkdir(mode=0o700, exist_ok=True)
     except OSError as error:
         raise ConfigError(f"{folder}: {error.strerror}; accepted is a folder of your own") from None
     return folder.resolve()

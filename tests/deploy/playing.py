@@ -86,11 +86,11 @@ class Player:
         command = [str(BIN / "ansible-playbook"), "-i", str(self.inventory), book, *words]
         return self.run(command)
 
-    def run(self, command: Sequence[str]) -> Played:
-        """Run a command that plays books."""
+    def run(self, command: Sequence[str], folder: Path = PLAYBOOKS) -> Played:
+        """Run a command that plays books, in a folder."""
         done = subprocess.run(
             command,
-            cwd=PLAYBOOKS,
+            cwd=folder,
             env=self.environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,9 @@ from overlaycast import __version__
 from tests.deploy.playing import BIN, PLAYBOOKS
 
 ROLES = sorted(path.name for path in (PLAYBOOKS / "roles").iterdir())
-BOOKS = ("site.yml", "upgrade.yml", "status.yml", "experiment.yml", "remove.yml")
+BOOKS = ("site.yml", "upgrade.yml", "status.yml", "experiment.yml", "remove.yml", "logs.yml")
+APART = {"galaxy.yml", "CHANGELOG.md", "README.md", "meta", "extensions", ".ansible-lint", ".yamllint"}
+"""What the collection has, and the package does not need."""
 
 
 def run(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
@@ -102,6 +105,17 @@ def test_every_role_names_its_systems(role: str) -> None:
     systems = {one["name"]: one["versions"] for one in about["platforms"]}
     assert systems == {"Debian": ["bookworm", "trixie"], "Ubuntu": ["jammy", "noble"]}
     assert about["min_ansible_version"] == "2.14"
+
+
+def test_the_package_has_all_that_is_played_and_nobodys_own_inventory() -> None:
+    tools = tomllib.loads((PLAYBOOKS.parent / "pyproject.toml").read_text())["tool"]
+    included = tools["hatch"]["build"]["targets"]["wheel"]["force-include"]
+    assert all(there == f"overlaycast/deploy/{here}" for here, there in included.items())
+    assert set(included) == {
+        f"playbooks/{path.name}" if path.name != "inventory" else "playbooks/inventory/example"
+        for path in PLAYBOOKS.iterdir()
+        if path.name not in APART
+    }
 
 
 def test_only_what_comes_with_ansible_is_used() -> None:

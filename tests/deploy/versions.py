@@ -23,7 +23,7 @@ PYTHON: Final = "3.11"
 """Of the base tree."""
 NEXT: Final = "99.0"
 """The number of what is upgraded to."""
-_PARTS: Final = ("overlaycast", "scripts", "pyproject.toml", "README.md", "LICENSE", "docs")
+_PARTS: Final = ("overlaycast", "playbooks", "scripts", "pyproject.toml", "README.md", "LICENSE", "docs")
 _TIMEOUT_S: Final = 600
 
 
@@ -47,6 +47,7 @@ def template() -> str:
 
 
 def _state() -> str:
+    """Return a name for what hosts run. The playbooks are in the file, too, but no host uses them."""
     known = hashlib.sha256()
     for part in ("overlaycast", "scripts/release", "pyproject.toml"):
         top = ROOT / part
