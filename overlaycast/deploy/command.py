@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Mapping, Sequence
+from getpass import getpass
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 from pydantic import AfterValidator, Field
 from pydantic_settings import CliPositionalArg
@@ -38,6 +40,12 @@ class DeploySettings(Settings):
         description="folder that keeps what Ansible says, of the last 20 runs of each playbook;"
         " default: ~/.local/state/overlaycast/deploy",
     )
+    ask_become_pass: bool = Field(False, description="ask for the password that sudo wants on the hosts")
+
+    def play(self, book: str, extra: Mapping[str, Any] | None = None, **more: Sequence[str]) -> Play:
+        """Return what is to be played; asks for the password first."""
+        password = getpass("Password of sudo on the hosts: ") if self.ask_become_pass else None
+        return Play(book, self.inventory, extra or {}, folder=self.private_dir, sudo_password=password, **more)
 
 
 class PlaySettings(DeploySettings):
@@ -110,7 +118,7 @@ def _up(argv: list[str]) -> int:
     words = settings.words() + (["--tags", ",".join(settings.tags)] if settings.tags else [])
     hosts = [*settings.limit, "coordinator"] if settings.limit else []
     extra = artefact(settings.artefact)
-    return play(Play("site", settings.inventory, extra, hosts, settings.limit, words, settings.private_dir))
+    return play(settings.play("site", extra, hosts=hosts, named=settings.limit, words=words))
 
 
 def _upgrade(argv: list[str]) -> int:
@@ -122,7 +130,7 @@ def _upgrade(argv: list[str]) -> int:
     if not named:
         raise ConfigError(f"{PROG} upgrade: version: required, or --artefact")
     extra["overlaycast_version"] = named
-    return play(Play("upgrade", settings.inventory, extra, words=settings.words(), folder=settings.private_dir))
+    return play(settings.play("upgrade", extra, words=settings.words()))
 
 
 def _down(argv: list[str]) -> int:
@@ -130,7 +138,7 @@ def _down(argv: list[str]) -> int:
     if settings.data and not (settings.yes or settings.check):
         _ask(settings.inventory)
     extra = {"overlaycast_remove_data": settings.data}
-    return play(Play("remove", settings.inventory, extra, words=settings.words(), folder=settings.private_dir))
+    return play(settings.play("remove", extra, words=settings.words()))
 
 
 def _ask(inventory: Path) -> None:
@@ -148,9 +156,7 @@ def _ask(inventory: Path) -> None:
 
 def _status(argv: list[str]) -> int:
     settings = load(StatusSettings, argv, f"{PROG} status", "deploy")
-    what = Play(
-        "status", settings.inventory, {"overlaycast_trees_json": settings.json_output}, folder=settings.private_dir
-    )
+    what = settings.play("status", {"overlaycast_trees_json": settings.json_output})
     stand, progress = Stand(), Progress()
     with Interrupt() as interrupt:
         with screen(progress):
@@ -179,10 +185,8 @@ def _logs(argv: list[str]) -> int:
         "overlaycast_logs_lines": settings.lines,
         "overlaycast_logs_since": settings.since,
     }
-    return follow(
-        Play("logs", settings.inventory, extra, settings.hosts, settings.hosts, folder=settings.private_dir),
-        again=settings.follow,
-    )
+    what = settings.play("logs", extra, hosts=settings.hosts, named=settings.hosts)
+    return follow(what, again=settings.follow)
 
 
 COMMANDS: Final = {

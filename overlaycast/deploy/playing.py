@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,6 +25,8 @@ from overlaycast.errors import ConfigError
 GROUPS: Final = "coordinator, sources, relays, backups, peers"
 JOURNAL_LINES: Final = 12
 """Lines of a failed unit's journal that are shown."""
+QUESTION: Final = r"(?i)password[^\n]*:\s*$"
+"""How Ansible asks for a password of sudo."""
 _UNKNOWN: Final = re.compile(r"Could not match supplied host pattern, ignoring: (\S+)")
 
 
@@ -39,6 +41,7 @@ class Play:
         named: those that the user named; each must be there.
         words: further options of ``ansible-playbook``.
         folder: the private data folder; None: the usual one.
+        sudo_password: what sudo asks for on the hosts; None: it asks for nothing.
     """
 
     book: str
@@ -48,16 +51,19 @@ class Play:
     named: Sequence[str] = ()
     words: Sequence[str] = ()
     folder: Path | None = None
+    sudo_password: str | None = field(default=None, repr=False)
 
     def run(self, on_event: Callable[[Event], None], interrupt: Interrupt) -> Outcome:
         """Play it."""
         limit = ["--limit", ",".join(self.hosts)] if self.hosts else []
+        asked = [] if self.sudo_password is None else ["--ask-become-pass"]
         return run(
             playbook(self.book),
             self.inventory,
             on_event=on_event,
             extra=self.extra,
-            words=[*self.words, *limit],
+            words=[*self.words, *limit, *asked],
+            answers={} if self.sudo_password is None else {QUESTION: self.sudo_password},
             folder=self.folder,
             kind=self.book,  # logs that are followed do not push out others
             stop=interrupt,
@@ -125,5 +131,5 @@ def last_lines(what: Play, host: str, units: Sequence[str], interrupt: Interrupt
         found.extend(line for _, line in journal.hear(event))
 
     extra = {**what.extra, "overlaycast_logs_units": list(units) or [EVERY], "overlaycast_logs_lines": JOURNAL_LINES}
-    Play("logs", what.inventory, extra, [host], folder=what.folder).run(heard, interrupt)
+    replace(what, book="logs", extra=extra, hosts=[host], words=()).run(heard, interrupt)
     return found

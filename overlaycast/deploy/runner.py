@@ -78,6 +78,7 @@ def run(
     on_event: Callable[[Event], None],
     extra: Mapping[str, Any] | None = None,
     words: Sequence[str] = (),
+    answers: Mapping[str, str] | None = None,
     folder: Path | None = None,
     kind: str = "artifacts",
     keep: int = KEEP,
@@ -91,6 +92,7 @@ def run(
         on_event: called in this thread for each event, in order.
         extra: variables that count before all others. Not secrets: they are on Ansible's command line.
         words: further options of ``ansible-playbook``, such as ``--check``.
+        answers: what Ansible is told where it asks at its terminal, by a pattern of the question; they are not kept.
         folder: the private data folder; made, with mode 0700, if it is missing. Calls at the same time may share it.
         kind: the folder within it for these artefacts.
         keep: calls of a kind whose artefacts stay there; 0: all.
@@ -124,6 +126,7 @@ def run(
         inventory=str(inventory.resolve()),
         extravars=dict(extra or {}),
         cmdline=shlex.join(words) or None,
+        passwords=dict(answers or {}),
         ident=ident,
         envvars=_ansible_settings(book),
         event_handler=heard,

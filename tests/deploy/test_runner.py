@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import select
 import stat
@@ -14,6 +15,7 @@ import pytest
 
 from overlaycast.deploy import runner
 from overlaycast.deploy.events import Event
+from overlaycast.deploy.playing import QUESTION
 from overlaycast.errors import ConfigError, MissingError
 
 SECRET: Final = "h1dden-fr0m-everyone"
@@ -71,6 +73,38 @@ def test_events_come_in_order_and_nothing_secret_stays(
     assert b"a word" in known
     assert SECRET.encode() not in known
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+
+
+SUDO: Final = """#!/bin/sh
+while case $1 in -*) ;; *) false ;; esac; do
+    case $1 in -p) printf '%s' "$2" >&2 ;; esac
+    case $1 in -p | -u) shift ;; esac
+    shift
+done
+read -r word
+printf '%s' "$word" | sha256sum > "$0.told"
+exec "$@"
+"""
+
+
+def test_a_password_is_told_to_sudo_alone(tmp_path: Path, inventory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ANSIBLE_BECOME_ALLOW_SAME_USER", "1")  # this test may be root's already
+    folder = tmp_path / "private"
+    sudo = tmp_path / "sudo"
+    sudo.write_text(SUDO)
+    sudo.chmod(0o755)
+    outcome = runner.run(
+        play(command("Be root", "true", become=True)),
+        inventory,
+        on_event=lambda one: None,
+        extra={"ansible_become_exe": str(sudo)},
+        words=["--ask-become-pass", "--limit", "one"],
+        answers={QUESTION: SECRET},
+        folder=folder,
+    )
+    assert outcome.good, outcome.words
+    assert (tmp_path / "sudo.told").read_text().split()[0] == hashlib.sha256(SECRET.encode()).hexdigest()
+    assert not any(SECRET.encode() in path.read_bytes() for path in folder.rglob("*") if path.is_file())
 
 
 def test_host_keys_are_checked_and_only_the_newest_artefacts_stay(

@@ -17,7 +17,7 @@ import time
 
 WHERE = ("/opt", "/var/lib")
 OLDEST = (3, 11)
-UNITS = ("overlaycast-coordinator.service", "overlaycast-*@*.service")
+UNITS = ("overlaycast-coordinator.service", *(f"overlaycast-{verb}@*.service" for verb in ("send", "relay", "join")))
 PYTHONS = ("python3", "python3.13", "python3.12", "python3.11")
 _PROBE = "import sys, venv; print('%d.%d' % sys.version_info[:2])"
 
