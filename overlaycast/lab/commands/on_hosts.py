@@ -17,7 +17,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
-from overlaycast.errors import ConfigError, MistakesError
+from overlaycast.errors import ConfigError, MistakesError, OverlaycastError
 from overlaycast.lab.commands.conclude import conclude
 from overlaycast.lab.commands.run_plans import PROG, RUNS, RunSettings, refuse_run_folder
 from overlaycast.lab.experiment.plan import Plan
@@ -92,12 +92,15 @@ def _run(settings: RunSettings, plan: Plan, real: Sequence[InventoryHost]) -> in
     where, name = str(settings.hosts), run_name(plan.experiment.name)
     shape = " --shape" if settings.shape else ""
     noted = replace(plan, command=f"{plan.command} --hosts {settings.hosts}{shape}")
-    with progress() as live, _stopping() as stop:
-        try:
+    try:
+        with progress() as live, _stopping() as stop:
             hands = Hands(settings.hosts, name, stop)
             recording = course.run(noted, real, hands, name, where, live, stop, versions(), shaped=settings.shape)
-        except Stopped:
-            return 130
+    except Stopped:
+        return 130
+    except OverlaycastError as error:
+        _print(lines_of(error))
+        return error.exit_code
     return conclude(noted, recording, tables=True, json_output=settings.json_output)
 
 
@@ -129,9 +132,11 @@ def each_line() -> Iterator[None]:
     except MistakesError as error:
         _print(error.all[:-1])
         raise error.all[-1] from None
-    except HostsError as error:
-        _print(error.all[:-1])
-        raise HostsError(error.all[-1:]) from None
+
+
+def lines_of(error: OverlaycastError) -> Sequence[object]:
+    """Return all that an error says, a line for each problem."""
+    return error.all if isinstance(error, MistakesError | HostsError) else (error,)
 
 
 def _print(lines: Sequence[object]) -> None:

@@ -42,6 +42,8 @@ HEAR_S: Final = 2.0
 SLACK_S: Final = 2.0
 LEAST_LEAD_S: Final = 4.0
 WAIT_S: Final = 0.2
+LARGEST: Final = 256 << 20
+"""A journal or log of a host may have so many bytes."""
 
 
 @dataclass(slots=True)
@@ -282,6 +284,8 @@ class RealRun:
                 file = opened.extractfile(member) if member.isfile() else None
                 if file is None:
                     continue
+                if member.size > LARGEST:
+                    raise LabError(f"{host}: {member.name[:100]} is larger than {LARGEST >> 20} MiB")
                 folder, _, name = member.name.rpartition("/")
                 if folder in ("journals", "logs") and name.startswith((host, COORDINATOR)) and "/" not in name:
                     (to.out / folder / name).write_bytes(file.read())

@@ -124,7 +124,7 @@ class Hands:
         wrong = []
         for event in self._play(plays):
             if event.kind == "ok" and event.task == _TASK:
-                found = json.loads(str((event.result or {}).get("stdout", "[]")))
+                found = _answers(event)
                 answers.setdefault(event.host, []).extend(found)
                 wrong += [f"{event.host}: {one['wrong']}" for one in found if "wrong" in one]
         if wrong:
@@ -185,6 +185,22 @@ class Hands:
 
 class Stopped(LabError):
     """The user asked to stop."""
+
+
+def _answers(event: Event) -> list[dict[str, Any]]:
+    """Return what a host's hand printed.
+
+    Raises:
+        LabError: it is no list of answers.
+    """
+    text = str((event.result or {}).get("stdout", ""))
+    try:
+        found = json.loads(text)
+    except ValueError:
+        found = None
+    if not isinstance(found, list) or not all(isinstance(one, dict) for one in found):
+        raise LabError(f"{event.host}: no answer of the run's own: {text[:200]!r}")
+    return found
 
 
 def _why(event: Event) -> str:

@@ -65,7 +65,9 @@ def _prepare(place: Place, order: Order) -> dict[str, Any]:
     for folder in (place.volatile / "deeds", place.volatile / "commands"):
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     place.data.mkdir(parents=True, exist_ok=True, mode=0o755)
-    for name in ("journals", "logs", "received", "state"):
+    # systemd writes the logs, as root: no other user may say where they lie
+    (place.data / "logs").mkdir(exist_ok=True, mode=0o750)
+    for name in ("journals", "received", "state"):
         (place.data / name).mkdir(exist_ok=True, mode=0o750)
         shutil.chown(place.data / name, USER, USER)
     units.later(place, "end", order["ends_after_s"], place.hand("end"))

@@ -185,8 +185,11 @@ def said_by(place: Place, name: str) -> dict[str, float]:
     for line in lines:
         if not line.endswith(b"\n"):
             break
-        entry = json.loads(line)
-        kind = entry.get("kind")
+        try:
+            entry = json.loads(line)
+            kind = entry["kind"]
+        except (ValueError, KeyError, TypeError):  # who reads the whole journal later says what is wrong with it
+            continue
         if kind == "start":
             found.clear()
         word = {"welcome": "joined", "begin": "begun"}.get(kind, "over" if kind in _OVER else None)
