@@ -159,7 +159,9 @@ def test_a_link_heals_by_itself_when_the_controller_is_killed(hosts: Hosts, tmp_
     assert 7.5 < done[1]["at"] - done[0]["at"] < 9
     # what its own timer would do minutes later
     for name in hosts.machines.of:
-        hosts.machines.run(name, "systemctl start $(ls /run/systemd/transient | grep -- -end.service) 2>&1; true")
+        hosts.machines.run(
+            name, "systemctl start --wait $(ls /run/systemd/transient | grep -- -end.service) 2>&1; true"
+        )
     for name in hosts.machines.of:
         hosts.machines.run(name, "rm -rf /var/lib/overlaycast-lab")
     assert hosts.traces() == hosts.before
@@ -220,6 +222,19 @@ def test_faults_of_every_kind_are_done_proven_and_healed(hosts: Hosts, tmp_path:
     assert "packets were dropped" in found["parted"]["evidence"]
     assert "has no room" in found["full"]["evidence"]
     assert all(found[name]["healed_s"] for name in ("frozen", "again", "upgrade", "lossy", "slow", "parted"))
+    assert hosts.traces() == hosts.before
+
+
+@inside
+def test_the_program_of_a_file_is_used_for_one_run(hosts: Hosts, tmp_path: Path) -> None:
+    code, said = hosts.run(small(tmp_path), tmp_path / "out", "--no-faults", "--artefact", str(artefact()))
+    assert code == 1, "nothing measures queue_overflow there"
+    found = result(tmp_path / "out")
+    assert {one["metric"]: (one["ok"], one["why"] is None) for one in found["expectations"]} == {
+        "lost": (True, True),
+        "queue_overflow": (False, False),
+    }, said
+    assert found["versions"]["installed"] == artefact().name
     assert hosts.traces() == hosts.before
 
 

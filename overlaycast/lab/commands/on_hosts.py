@@ -90,12 +90,17 @@ def _hosts(known: Mapping[str, Any], inventory: Path) -> tuple[InventoryHost, ..
 def _run(settings: RunSettings, plan: Plan, real: Sequence[InventoryHost]) -> int:
     assert settings.hosts is not None
     where, name = str(settings.hosts), run_name(plan.experiment.name)
-    shape = " --shape" if settings.shape else ""
-    noted = replace(plan, command=f"{plan.command} --hosts {settings.hosts}{shape}")
+    artefact = settings.artefact
+    if artefact is not None and not artefact.is_file():
+        raise ConfigError(f"{PROG}: artefact: no such file: {artefact}; accepted: a file that make dist has written")
+    more = " --shape" * settings.shape + (f" --artefact {artefact}" if artefact is not None else "")
+    noted = replace(plan, command=f"{plan.command} --hosts {settings.hosts}{more}")
     try:
         with progress() as live, _stopping() as stop:
             hands = Hands(settings.hosts, name, stop)
-            recording = course.run(noted, real, hands, name, where, live, stop, versions(), shaped=settings.shape)
+            recording = course.run(
+                noted, real, hands, name, where, live, stop, versions(), shaped=settings.shape, artefact=artefact
+            )
     except Stopped:
         return 130
     except OverlaycastError as error:

@@ -66,6 +66,9 @@ class RunSettings(Settings):
     hosts: Path | None = Field(
         None, description="run on the real hosts of this Ansible inventory, where overlaycast is installed"
     )
+    artefact: Path | None = Field(
+        None, description="with --hosts: file of make dist to install the program from, for this run alone"
+    )
     shape: bool = Field(
         False, description="with --hosts: make the topology's rates, delays and losses between the hosts"
     )

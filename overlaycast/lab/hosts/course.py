@@ -56,6 +56,7 @@ class RealRun:
         progress: where it is shown.
         stop: whether the user asked to stop.
         shaped: the topology's rates, delays and losses are to be made at the hosts.
+        artefact: the program is to be installed from it for this run; None: it is the deployment's.
         struck: the faults that were armed.
         lead_s: how long before its time a fault is aimed, so that it can be armed in time.
         clocks: host -> its clock against the source's.
@@ -69,6 +70,7 @@ class RealRun:
     progress: RunProgress
     stop: Callable[[], bool]
     shaped: bool = False
+    artefact: Path | None = None
     struck: list[Struck] = field(default_factory=list)
     lead_s: float = LEAST_LEAD_S
     clocks: dict[str, Clock] = field(default_factory=dict)
@@ -93,10 +95,11 @@ class RealRun:
         facts = {one.host: found[one.real.name] for one in hosts}
         for line in fitting.table(hosts, facts):
             self.progress.event(line)
-        fitting.check(self.plan, hosts, facts, where, self.shaped)
+        installs = self.artefact is not None
+        fitting.check(self.plan, hosts, facts, where, shaped=self.shaped, installs=installs)
         self.routers = {host: one["routers"] for host, one in facts.items()}
         self.ahead_s = facts[self.plan.cast.source]["clock"] - now
-        return fitting.site(run, self.plan, hosts, facts, self.shaped), facts
+        return fitting.site(run, self.plan, hosts, facts, self.shaped, self.artefact), facts
 
     # -- before the stream ---------------------------------------------------------------------------------------
 
@@ -108,9 +111,14 @@ class RealRun:
         self.progress.step("preparing the hosts")
         made = self._ask(site, orders.prepare(site, orders.disk_sizes(self.plan)))
         disks = {host: one["disk"] for host, each in made.items() for one in each if "disk" in one}
+        if site.artefact is not None:
+            self.progress.step(f"installing {site.artefact.name} for this run")
+            self.hands.give(list(site.real.values()), site.artefact, str(site.folders.out / orders.ARTEFACT))
+            order = {"verb": "install", "file": orders.ARTEFACT, "to": orders.PROGRAM_FOLDER}
+            self._ask(site, {host: [order] for host in site.doors})
         if orders.stream_bytes(self.plan.experiment) is None:
             self.progress.step(f"carrying {file.name} to the source's host")
-            self.hands.give(site.real[self.plan.cast.source], file, str(site.folders.out / "stream"))
+            self.hands.give([site.real[self.plan.cast.source]], file, str(site.folders.out / "stream"))
         self.progress.step("measuring clocks, and whether multicast passes")
         blocked = self._multicast(site)
         began = time.monotonic()
@@ -320,6 +328,7 @@ def run(
     versions: Mapping[str, str],
     *,
     shaped: bool = False,
+    artefact: Path | None = None,
 ) -> Recording:
     """Run one experiment on real hosts and return what was observed.
 
@@ -333,6 +342,7 @@ def run(
         stop: whether the user asked to stop.
         versions: of this machine.
         shaped: make the topology's rates, delays and losses at the hosts.
+        artefact: install the program from it for this run.
 
     Raises:
         LabError: a host was lost, a fault did not happen, or the stream never began.
@@ -341,7 +351,7 @@ def run(
     started = time.time()
     file = media.prepared(plan.experiment.stream, plan.seed, plan.file, progress.step)
     sent = Sent(file, orders.media_of(plan))
-    one = RealRun(plan, hands, progress, stop, shaped)
+    one = RealRun(plan, hands, progress, stop, shaped, artefact)
     to = Folders(plan.out, plan.out)
     to.make(plan.members)
     try:

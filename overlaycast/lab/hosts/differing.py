@@ -5,6 +5,7 @@ Owns: the lines of the report's section on real hosts. Refuses: to excuse; each 
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Final
 
 from overlaycast.lab.hosts import mapping
@@ -52,13 +53,13 @@ def round_trips(site: Site, got: Gathered) -> list[dict[str, Any]]:
 def real_hosts(site: Site, got: Gathered, began_at: float) -> RealHosts:
     """Return what a reader has to know of the hosts."""
     return RealHosts(
-        tuple(_real(one, got) for one in site.hosts),
+        tuple(_real(one, got, site.artefact) for one in site.hosts),
         not_measured(site, got),
         (*mapping.differences(site.hosts), *_differences(site, got, began_at)),
     )
 
 
-def _real(one: Mapped, got: Gathered) -> RealHost:
+def _real(one: Mapped, got: Gathered, artefact: Path | None) -> RealHost:
     clock, facts = got.noted[one.host].clock, got.facts[one.host]
     first = clock.exchanges[0] if clock.exchanges else None
     return RealHost(
@@ -69,7 +70,7 @@ def _real(one: Mapped, got: Gathered) -> RealHost:
         site=one.site,
         found=one.found,
         how=one.how,
-        version=str(facts["version"]),
+        version=str(facts["version"]) if artefact is None else artefact.name,
         kernel=str(facts["kernel"]),
         rtt_ms=None if first is None else round(min(each.rtt_ms for each in clock.exchanges), 3),
         clock_ahead_ms=0.0 if first is None else round(first.offset_ms, 3) + 0.0,
@@ -101,6 +102,8 @@ def _differences(site: Site, got: Gathered, began_at: float) -> list[str]:
     lines += _of_faults(got, began_at)
     if site.counted:
         lines.append("copies into a site were counted at its hosts' interfaces, not on its uplink")
+    if site.artefact is not None:
+        lines.append(f"the program was installed from {site.artefact.name} for this run alone")
     beside = {host: facts["beside"] for host, facts in got.facts.items() if facts.get("beside")}
     if beside:
         units = sorted({unit for some in beside.values() for unit in some})

@@ -7,6 +7,7 @@ host that lacks what the experiment needs, by name, before anything is changed.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Final
 
 from overlaycast.errors import ConfigError, MistakesError
@@ -59,8 +60,18 @@ def table(hosts: Sequence[Mapped], facts: Facts) -> list[str]:
     return ["  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip() for row in rows]
 
 
-def check(plan: Plan, hosts: Sequence[Mapped], facts: Facts, where: str, shaped: bool) -> None:
+def check(
+    plan: Plan, hosts: Sequence[Mapped], facts: Facts, where: str, *, shaped: bool = False, installs: bool = False
+) -> None:
     """Return if every host has what the experiment needs.
+
+    Args:
+        plan: the experiment.
+        hosts: as mapped.
+        facts: host -> what it has.
+        where: the inventory, for complaints.
+        shaped: the topology's rates and delays will be made.
+        installs: the program will be installed for the run.
 
     Raises:
         MistakesError: one line for each host and thing.
@@ -70,21 +81,20 @@ def check(plan: Plan, hosts: Sequence[Mapped], facts: Facts, where: str, shaped:
     wrong = [
         ConfigError(f"{where}: host {one.real.name} ({one.host}): {line}")
         for one in hosts
-        for line in (*_lacks(plan, facts[one.host]), *_lacks_for_shape(for_shape, facts[one.host]))
+        for line in (*_lacks(plan, facts[one.host], installs), *_lacks_for_shape(for_shape, facts[one.host]))
     ]
     if wrong:
         raise MistakesError(wrong)
 
 
-def _lacks(plan: Plan, has: Mapping[str, Any]) -> Iterator[str]:
-    if has.get("version") is None:
-        yield "/opt/overlaycast/current is not there; install it with: overlaycast deploy up INVENTORY"
-    if not has.get("user"):
-        yield "the user overlaycast is not there; install it with: overlaycast deploy up INVENTORY"
+def _lacks(plan: Plan, has: Mapping[str, Any], installs: bool) -> Iterator[str]:
+    if has.get("version") is None and not installs:
+        yield "/opt/overlaycast/current is not there; accepted: playbooks/site.yml installs it, or --artefact FILE"
     if len(has.get("ports", ())) < PORTS_NEEDED:
         first, last = orders.PORTS
         yield f"fewer than {PORTS_NEEDED} TCP ports of {first} to {last} are free"
-    needs = (orders.stream_bytes(plan.experiment) or 0) * 2 >> 20
+    needs = orders.INSTALLED_MIB if installs else 0
+    needs += (orders.stream_bytes(plan.experiment) or 0) * 2 >> 20
     if int(has.get("room_mib", 0)) < needs + LEAST_ROOM_MIB:
         yield f"{has.get('room_mib')} MiB are free in /var/lib; needed: {needs + LEAST_ROOM_MIB}"
     lacks = has.get("lacks", {})
@@ -99,7 +109,9 @@ def _lacks_for_shape(tools: frozenset[str], has: Mapping[str, Any]) -> Iterator[
         yield f"shape: {has['lacks'][tool]}; accepted: without --shape"
 
 
-def site(run: str, plan: Plan, hosts: Sequence[Mapped], facts: Facts, shaped: bool) -> Site:
+def site(
+    run: str, plan: Plan, hosts: Sequence[Mapped], facts: Facts, shaped: bool = False, artefact: Path | None = None
+) -> Site:
     """Return where the run takes place, with the ports that are free there."""
     return Site(
         run=run,
@@ -110,6 +122,7 @@ def site(run: str, plan: Plan, hosts: Sequence[Mapped], facts: Facts, shaped: bo
         loops=frozenset(one.host for one in hosts if "loop" not in facts[one.host]["lacks"]),
         counted=not any("nft" in facts[one.host]["lacks"] for one in hosts),
         shaped=shaped,
+        artefact=artefact,
     )
 
 

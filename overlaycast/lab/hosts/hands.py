@@ -131,9 +131,9 @@ class Hands:
             raise HostsError(wrong)
         return answers
 
-    def give(self, host: str, file: Path, to: str) -> None:
-        """Carry a file to a host."""
-        self._play([_play([host], [_module("copy", src=str(file), dest=to, mode="0644")])])
+    def give(self, hosts: Sequence[str], file: Path, to: str) -> None:
+        """Carry a file to hosts."""
+        self._play([_play(hosts, [_module("copy", src=str(file), dest=to, mode="0644")])])
 
     def share_token(self, coordinator: str, members: Sequence[str]) -> None:
         """Give the members' hosts the join token that was made on the coordinator's."""

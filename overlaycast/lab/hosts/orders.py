@@ -22,7 +22,11 @@ from overlaycast.lab.hosts.severing import Door
 from overlaycast.lab.run import programs
 from overlaycast.lab.run.programs import COORDINATOR, PROGRAM, Folders, Membership
 
-BINARY: Final = "/opt/overlaycast/current/bin/overlaycast"
+DEPLOYED: Final = Path("/opt/overlaycast")
+ARTEFACT: Final = "artefact.tar"
+PROGRAM_FOLDER: Final = "program"
+"""Below the run's folder, where the program is not the deployment's."""
+INSTALLED_MIB: Final = 300
 DATA: Final = Path("/var/lib/overlaycast-lab")
 PORTS: Final = (8600, 8699)
 """A run's ports are the first free ones of these; those of the deployment are below."""
@@ -50,6 +54,7 @@ class Site:
         loops: hosts that can have a file system in a loop file.
         counted: every host can count packets.
         shaped: the topology's rates, delays and losses are made at the hosts.
+        artefact: what the program is installed from for this run; None: it is the deployment's.
     """
 
     run: str
@@ -60,11 +65,18 @@ class Site:
     loops: frozenset[str]
     counted: bool
     shaped: bool = False
+    artefact: Path | None = None
 
     @property
     def folders(self) -> Folders:
         """Return the folders of the run on each host."""
         return Folders(DATA / self.run, DATA / self.run / "state")
+
+    @property
+    def binary(self) -> str:
+        """Return the program on each host."""
+        prefix = DEPLOYED if self.artefact is None else self.folders.out / PROGRAM_FOLDER
+        return str(prefix / "current" / "bin" / "overlaycast")
 
     @property
     def numbers(self) -> dict[str, int]:
@@ -164,16 +176,16 @@ def start_coordinator(site: Site) -> list[Order]:
     first = len(plan.arrivals.first)
     group = programs.create_group(systems.grouped(plan.system, plan.experiment), site.folders, first, port)
     return [
-        {"verb": "start", "name": COORDINATOR, "program": {"words": _installed(words), "properties": raw}},
+        {"verb": "start", "name": COORDINATOR, "program": {"words": _installed(site, words), "properties": raw}},
         {"verb": "ready", "patience_s": 30.0},
-        {"verb": "group", "words": _installed(group)},
+        {"verb": "group", "words": _installed(site, group)},
         _serving(site, "trees", ["trees", plan.experiment.name]),
     ]
 
 
-def _installed(words: Sequence[str]) -> list[str]:
+def _installed(site: Site, words: Sequence[str]) -> list[str]:
     """Return a command of the lab's as one of the program that is installed."""
-    return [BINARY, *words[len(PROGRAM) :]]
+    return [site.binary, *words[len(PROGRAM) :]]
 
 
 def start_members(site: Site) -> dict[str, list[Order]]:
@@ -213,7 +225,7 @@ def member(site: Site, host: str) -> list[str]:
         words = programs.backup(host, group, folders, unused)
     else:
         words = programs.join(host, group, folders, unused, str(folders.out / site.output(host)))
-    return [*_installed(words), *own]
+    return [*_installed(site, words), *own]
 
 
 def arrivals(site: Site, began_at: float) -> dict[str, list[Order]]:

@@ -53,7 +53,7 @@ def recording(
         system=plan.system,
         seed=plan.seed,
         command=plan.command,
-        versions={**versions, "installed": ", ".join(sorted({str(one["version"]) for one in got.facts.values()}))},
+        versions={**versions, "installed": _installed(site, got)},
         started=started,
         ended=ended,
         network=_network(site, sites),
@@ -77,6 +77,12 @@ def recording(
         stalls=[one for each in got.noted.values() for one in each.stalls()],
         hosts=differing.real_hosts(site, got, began_at),
     )
+
+
+def _installed(site: Site, got: Gathered) -> str:
+    if site.artefact is not None:
+        return site.artefact.name
+    return ", ".join(sorted({str(one["version"]) for one in got.facts.values()}))
 
 
 def _network(site: Site, sites: Mapping[str, str | None]) -> NetworkSeen:

@@ -88,8 +88,8 @@ class Noting(Hands):
                 return {"units": units, "last_words": dict.fromkeys(names, ""), "received": seen}
         return {}
 
-    def give(self, host: str, file: Path, to: str) -> None:
-        self.asked.append((host, "give", {"to": to}))
+    def give(self, hosts: Sequence[str], file: Path, to: str) -> None:
+        self.asked += [(host, "give", {"to": to}) for host in hosts]
 
     def share_token(self, coordinator: str, members: Sequence[str]) -> None:
         self.asked.append((coordinator, "token", {"members": list(members)}))
@@ -169,6 +169,20 @@ def test_a_stream_from_a_seed_is_made_on_the_host_and_carried_nowhere(short: Pla
     assert made == {"seed": 1, "size": 37_500}
 
 
+def test_a_program_of_its_own_is_installed_for_the_run(short: Plan, tmp_path: Path) -> None:
+    noting = hands(version=None)
+    file = tmp_path / "overlaycast-1.tar"
+    file.touch()
+    one = without_last_fault(short)
+    recording = course.run(one, real(), noting, "one-1", "inv", PlainProgress(), lambda: False, {}, artefact=file)
+    given = {to["to"] for _, verb, to in noting.asked if verb == "give"}
+    assert given == {"/var/lib/overlaycast-lab/one-1/artefact.tar"}
+    started = [order["program"]["words"] for _, verb, order in noting.asked if verb == "start" and "program" in order]
+    programs = {words[0] for words in started if words[0] != "sh"}
+    assert programs == {"/var/lib/overlaycast-lab/one-1/program/current/bin/overlaycast"}
+    assert recording.versions["installed"] == "overlaycast-1.tar"
+
+
 @pytest.mark.parametrize("verb", ["prepare", "group", "look", "gather"])
 def test_what_fails_on_the_way_is_removed_too(short: Plan, verb: str) -> None:
     noting = hands(fails=verb)
@@ -193,8 +207,8 @@ def test_what_hosts_lack_is_a_line_for_each_before_anything_starts(short: Plan) 
     lines = [str(one) for one in error.value.all]
     assert len(lines) == 4 * 16
     assert lines[:4] == [
-        "inv: host server (control): /opt/overlaycast/current is not there; install it with: overlaycast deploy up"
-        " INVENTORY",
+        "inv: host server (control): /opt/overlaycast/current is not there; accepted: playbooks/site.yml installs it,"
+        " or --artefact FILE",
         "inv: host server (control): fewer than 2 TCP ports of 8600 to 8699 are free",
         "inv: host server (control): 3 MiB are free in /var/lib; needed: 50",
         "inv: host server (control): link-down cannot be done there: nftables is not installed; accepted: install it,"

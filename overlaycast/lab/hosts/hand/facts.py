@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import platform
-import pwd
 import shutil
 import socket
 import subprocess
@@ -17,7 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from . import paths, units
-from .place import DATA, USER, Place
+from .place import DATA, Place
 
 CURRENT: Final = Path("/opt/overlaycast/current")
 _TABLE: Final = (
@@ -42,7 +41,6 @@ def facts(place: Place, order: Mapping[str, Any]) -> dict[str, Any]:
         "python": platform.python_version(),
         "processors": os.cpu_count(),
         "version": CURRENT.resolve().name if (CURRENT / "bin" / "overlaycast").exists() else None,
-        "user": _user(),
         "ports": _free(order["ports"], order["count"]),
         "routers": paths.routers(order["towards"]) if order.get("towards") else [],
         "lacks": {name: why for name in order.get("need", ()) if (why := tools[name]())},
@@ -50,14 +48,6 @@ def facts(place: Place, order: Mapping[str, Any]) -> dict[str, Any]:
         "beside": _beside(place),
         "clock": time.time(),
     }
-
-
-def _user() -> bool:
-    try:
-        pwd.getpwnam(USER)
-    except KeyError:
-        return False
-    return True
 
 
 def _free(bounds: tuple[int, int], count: int) -> list[int]:

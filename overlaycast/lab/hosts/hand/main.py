@@ -18,10 +18,11 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from . import clock, deeds, facts, gather, paths, units, watch
-from .place import USER, Place
+from .place import Place, user
 from .units import HandError
 
 Order = Mapping[str, Any]
+INSTALL_S: Final = 300.0
 
 
 def main() -> int:
@@ -69,12 +70,12 @@ def _prepare(place: Place, order: Order) -> dict[str, Any]:
     (place.data / "logs").mkdir(exist_ok=True, mode=0o750)
     for name in ("journals", "received", "state"):
         (place.data / name).mkdir(exist_ok=True, mode=0o750)
-        shutil.chown(place.data / name, USER, USER)
+        shutil.chown(place.data / name, *user())
     units.later(place, "end", order["ends_after_s"], place.hand("end"))
     made: dict[str, Any] = {}
     if disk := order.get("disk"):
         made["disk"] = deeds.make_disk(place, disk["folder"], disk["size_mib"], disk["loop"])
-        shutil.chown(place.data / disk["folder"], USER, USER)
+        shutil.chown(place.data / disk["folder"], *user())
     if source := order.get("bytes"):
         _write_bytes(place, source)
     if rules := order.get("counters"):
@@ -90,6 +91,16 @@ def _write_bytes(place: Place, source: Order) -> None:
             portion = draw.randbytes(min(left, 1 << 20))
             file.write(portion)
             left -= len(portion)
+
+
+def _install(place: Place, order: Order) -> None:
+    """Install the program from an artefact into the run's own folder."""
+    artefact, unpacked = place.data / order["file"], place.data / "artefact"
+    unpacked.mkdir()
+    units.said(["tar", "-C", str(unpacked), "--strip-components=1", "-xf", str(artefact)], patience_s=INSTALL_S)
+    units.said([str(unpacked / "install"), "--prefix", str(place.data / order["to"])], patience_s=INSTALL_S)
+    shutil.rmtree(unpacked)
+    artefact.unlink()
 
 
 def _start(place: Place, order: Order) -> None:
@@ -136,7 +147,8 @@ def _ready(place: Place, order: Order) -> None:
 
 def _group(place: Place, order: Order) -> dict[str, Any]:
     """Make the group. Its join token is kept in a file that root alone can read, and is printed nowhere."""
-    text = units.said(["setpriv", f"--reuid={USER}", f"--regid={USER}", "--clear-groups", *order["words"]])
+    name, group = user()
+    text = units.said(["setpriv", f"--reuid={name}", f"--regid={group}", "--clear-groups", *order["words"]])
     token = text.strip()
     if not token or len(token.splitlines()) != 1:
         raise HandError("'overlaycast group create' did not print a join token alone")
@@ -165,6 +177,7 @@ def _remove(place: Place, _: Order) -> None:
 ORDERS: Final[Mapping[str, Callable[[Place, Any], dict[str, Any] | None]]] = {
     "facts": facts.facts,
     "prepare": _prepare,
+    "install": _install,
     "start": _start,
     "prepared": _prepared,
     "arm": _arm,

@@ -8,16 +8,28 @@ Owns: names and paths. All units of a run begin with ``overlaycast-lab-RUN-``, s
 
 from __future__ import annotations
 
+import grp
 import json
+import pwd
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 VOLATILE: Final = Path("/run/overlaycast-lab")
 DATA: Final = Path("/var/lib/overlaycast-lab")
-USER: Final = "overlaycast"
+USERS: Final = ("overlaycast", "nobody")
+"""Who runs the programs: the deployment's user, and where there is none, the one that owns nothing."""
 HAND: Final = "hand.pyz"
+
+
+def user() -> tuple[str, str]:
+    """Return the user who runs the programs, and its group."""
+    for name in USERS:
+        with suppress(KeyError):
+            return name, grp.getgrgid(pwd.getpwnam(name).pw_gid).gr_name
+    return "root", "root"
 
 
 @dataclass(frozen=True)

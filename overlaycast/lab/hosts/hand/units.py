@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from .place import USER, Place
+from .place import Place, user
 
 PATIENCE_S: Final = 20.0
 SHOWN: Final = ("ActiveState", "SubState", "MainPID", "ExecMainStatus", "ExecMainCode", "CPUUsageNSec", "Result")
@@ -82,7 +82,8 @@ def _properties(place: Place, name: str, order: Mapping[str, Any]) -> list[str]:
     found = ["RemainAfterExit=yes", "StandardOutput=null", f"StandardError=append:{log}", *order.get("properties", ())]
     found += ["CPUAccounting=yes", f"Description=overlaycast experiment {place.run}: {name}"]
     if not order.get("root"):
-        found += [f"User={USER}", f"Group={USER}", *HARDENED, f"ReadWritePaths={place.data}"]
+        name_, group = user()
+        found += [f"User={name_}", f"Group={group}", *HARDENED, f"ReadWritePaths={place.data}"]
     if order.get("token"):
         found += [f"LoadCredential=token:{place.volatile / 'token'}"]
     return [f"--property={one}" for one in found]
