@@ -24,6 +24,13 @@ AHEAD: Final = -10
 BURST_S: Final = 0.05
 """What may come at once where a rate is held: as a link's queue would take it in."""
 MILLION: Final = 1_000_000
+UNLIMITED: Final = "100gbit"
+SLOW: Final = "1:4"
+ROOT: Final = (
+    ("qdisc", "add", "dev", "DEVICE", "root", "handle", "1:", "htb", "default", "1"),
+    ("class", "add", "dev", "DEVICE", "parent", "1:", "classid", "1:1", "htb", "rate", UNLIMITED),
+)
+"""Commands of tc: a queue of classes, and one that all goes through but what is led into another."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +118,7 @@ def counting(host: str, others: Sequence[str], doors: Mapping[str, Door], number
     return "\n".join([*lines, *_chain("in", "input", inbound, 0), *_chain("out", "output", outbound, 0)])
 
 
-def slower(host: str, others: Iterable[str], doors: Mapping[str, Door], queue: Sequence[str]) -> list[list[str]]:
+def slower(host: str, others: Iterable[str], doors: Mapping[str, Door], queue: Sequence[str]) -> list[Sequence[str]]:
     """Return the commands of tc that have what goes to others pass a queue. ``DEVICE`` stands for the device.
 
     Args:
@@ -120,14 +127,13 @@ def slower(host: str, others: Iterable[str], doors: Mapping[str, Door], queue: S
         doors: addresses and ports.
         queue: the words of the queue, such as ``netem delay 50ms``.
     """
-    # three bands as the kernel has them, and a fourth that nothing enters but what is named
-    bands = ["bands", "4", "priomap", *"1222120011111111"]
-    commands = [
-        ["qdisc", "add", "dev", "DEVICE", "root", "handle", "1:", "prio", *bands],
-        ["qdisc", "add", "dev", "DEVICE", "parent", "1:4", "handle", "40:", *queue],
+    commands: list[Sequence[str]] = [
+        *ROOT,
+        ["class", "add", "dev", "DEVICE", "parent", "1:", "classid", SLOW, "htb", "rate", UNLIMITED],
+        ["qdisc", "add", "dev", "DEVICE", "parent", SLOW, "handle", "40:", *queue],
     ]
     for other in others:
-        commands += matching(doors[host], doors[other], "1:4")
+        commands += matching(doors[host], doors[other], SLOW)
     return commands
 
 

@@ -10,10 +10,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from overlaycast.lab.hosts.deeds import Deed
-from overlaycast.lab.hosts.severing import Door, matching
+from overlaycast.lab.hosts.severing import ROOT, UNLIMITED, Door, matching
 from overlaycast.lab.topology.topology import Topology
 
-UNLIMITED: Final = "100gbit"
 QUEUE: Final = 10_000
 """Packets that wait out their delay."""
 FIRST_CLASS: Final = 16
@@ -22,10 +21,7 @@ NAME: Final = "shape"
 
 def shape(topology: Topology, host: str, others: Sequence[str], doors: Mapping[str, Door]) -> Deed:
     """Return what a host does to what it sends to others in the run; nothing else that it sends is touched."""
-    commands = [
-        ["qdisc", "add", "dev", "DEVICE", "root", "handle", "1:", "htb", "default", "1"],
-        ["class", "add", "dev", "DEVICE", "parent", "1:", "classid", "1:1", "htb", "rate", UNLIMITED],
-    ]
+    commands: list[Sequence[str]] = [*ROOT]
     for number, other in enumerate(others, FIRST_CLASS):
         rate, delay_ms, loss = path(topology, host, other)
         class_ = f"1:{number:x}"

@@ -8,7 +8,7 @@ import subprocess
 import pytest
 
 from overlaycast.lab.faults.aim import Hit
-from overlaycast.lab.hosts import severing
+from overlaycast.lab.hosts import severing, shaping
 from overlaycast.lab.hosts.severing import Door
 from tests.lab import made_up
 from tests.lab.faults.test_aim import fault, hit
@@ -72,7 +72,9 @@ def test_silence_drops_packets_of_the_run_both_ways_and_no_others() -> None:
 def test_what_goes_to_others_passes_a_queue_and_the_rest_does_not() -> None:
     words = [" ".join(one) for one in severing.slower("202a", ("source",), DOORS, ["netem", "delay", "50ms"])]
     assert words == [
-        "qdisc add dev DEVICE root handle 1: prio bands 4 priomap 1 2 2 2 1 2 0 0 1 1 1 1 1 1 1 1",
+        "qdisc add dev DEVICE root handle 1: htb default 1",
+        "class add dev DEVICE parent 1: classid 1:1 htb rate 100gbit",
+        "class add dev DEVICE parent 1: classid 1:4 htb rate 100gbit",
         "qdisc add dev DEVICE parent 1:4 handle 40: netem delay 50ms",
         "filter add dev DEVICE parent 1: protocol ip prio 1 u32 match ip dst 192.0.2.1/32"
         " match ip sport 8601 0xffff flowid 1:4",
@@ -94,3 +96,15 @@ def test_nft_understands_all_rules() -> None:
         words = ["unshare", "-rn", "nft", "-c", "-f", "-"]
         done = subprocess.run(words, input=text, capture_output=True, text=True, check=False)
         assert done.returncode == 0, f"{text}\n{done.stderr}"
+
+
+@pytest.mark.skipif(shutil.which("tc") is None, reason="tc is missing: apt-get install iproute2")
+def test_tc_understands_all_commands() -> None:
+    queue = ["tbf", "rate", "2mbit", "burst", "16kb", "latency", "100ms"]
+    plain = shaping.shape(made_up.topology(), "202a", ("202b", "202h"), {**DOORS, "202h": DOORS["202g"]})
+    of_rates = [words for words in plain.steps[0]["commands"] if "netem" not in words]
+    for commands in (severing.slower("202a", ("source", "202g"), DOORS, queue), of_rates):
+        words = [" ".join(["tc", *("lo" if word == "DEVICE" else word for word in one)]) for one in commands]
+        script = " && ".join(["ip link set lo up", *words, "tc qdisc del dev lo root"])
+        done = subprocess.run(["unshare", "-rn", "sh", "-c", script], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, f"{script}\n{done.stderr}"

@@ -85,17 +85,24 @@ def _nft() -> str | None:
     return None if done.returncode == 0 else f"nft: {(done.stderr.strip().splitlines() or ['no reason given'])[0]}"
 
 
-def _tc() -> str | None:
-    return None if shutil.which("tc") else "tc (iproute2) is not installed"
+def _tc(leaf: str = "tbf rate 1mbit burst 16kb latency 100ms") -> str | None:
+    """Return why queues cannot be put before some of what leaves. Tried in a network namespace of its own."""
+    if shutil.which("tc") is None:
+        return "tc (iproute2) is not installed"
+    script = (
+        "ip link set lo up && tc qdisc add dev lo root handle 1: htb default 1"
+        " && tc class add dev lo parent 1: classid 1:4 htb rate 1gbit"
+        f" && tc qdisc add dev lo parent 1:4 {leaf}"
+        " && tc filter add dev lo parent 1: protocol ip prio 1 u32 match ip dst 192.0.2.1/32 flowid 1:4"
+    )
+    done = subprocess.run(["unshare", "-n", "sh", "-c", script], capture_output=True, text=True, check=False)
+    return None if done.returncode == 0 else f"tc: {(done.stderr.strip().splitlines() or ['no reason given'])[0]}"
 
 
 def _netem() -> str | None:
-    """Try it in a network namespace of its own, so that this host's queues stay as they are."""
     if (why := _tc()) is not None:
         return why
-    script = "ip link set lo up && tc qdisc add dev lo root netem delay 1ms"
-    done = subprocess.run(["unshare", "-n", "sh", "-c", script], capture_output=True, text=True, check=False)
-    return None if done.returncode == 0 else "the kernel has no netem (module sch_netem)"
+    return "the kernel has no netem (module sch_netem)" if _tc("netem delay 1ms") else None
 
 
 def _loop() -> str | None:
