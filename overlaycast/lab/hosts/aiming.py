@@ -9,7 +9,7 @@ from overlaycast.lab.experiment.plan import Plan
 from overlaycast.lab.faults import aim
 from overlaycast.lab.faults.aim import Hit
 from overlaycast.lab.faults.faults import Fault
-from overlaycast.lab.faults.targets import SOURCE
+from overlaycast.lab.faults.targets import PLAIN, SOURCE
 from overlaycast.lab.faults.tree import Seat, Tree
 from overlaycast.lab.hosts.gathered import Struck
 
@@ -20,6 +20,8 @@ def known(plan: Plan, fault: Fault) -> bool:
         return True
     if fault.aims_at == "link" and plan.ground.link(fault.aim) is not None:
         return True
+    if fault.aim in PLAIN:  # a host may be called so too: the expression counts
+        return False
     hosts = {node.name for node in plan.topology.hosts()}
     return all(part.strip() in hosts for part in fault.aim.split(","))
 
