@@ -18,6 +18,7 @@ from mkdocs.utils import get_relative_url
 ROOT: Final = Path(__file__).resolve().parent.parent
 OUTSIDE: Final = {
     "README.md": "index.md",
+    "playbooks/README.md": "playbooks.md",
     **{f"{name}.md": f"{name}.md" for name in ("CONTRIBUTING", "SECURITY", "CODE_OF_CONDUCT", "CHANGELOG")},
     **{
         f"playbooks/roles/{name}/README.md": f"role-{name}.md"

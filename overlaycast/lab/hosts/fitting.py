@@ -89,7 +89,7 @@ def check(
 
 def _lacks(plan: Plan, has: Mapping[str, Any], installs: bool) -> Iterator[str]:
     if has.get("version") is None and not installs:
-        yield "/opt/overlaycast/current is not there; accepted: playbooks/site.yml installs it, or --artefact FILE"
+        yield "/opt/overlaycast/current is not there; accepted: overlaycast deploy up installs it, or --artefact FILE"
     if len(has.get("ports", ())) < PORTS_NEEDED:
         first, last = orders.PORTS
         yield f"fewer than {PORTS_NEEDED} TCP ports of {first} to {last} are free"

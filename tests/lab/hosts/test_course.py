@@ -207,8 +207,8 @@ def test_what_hosts_lack_is_a_line_for_each_before_anything_starts(short: Plan) 
     lines = [str(one) for one in error.value.all]
     assert len(lines) == 4 * 16
     assert lines[:4] == [
-        "inv: host server (control): /opt/overlaycast/current is not there; accepted: playbooks/site.yml installs it,"
-        " or --artefact FILE",
+        "inv: host server (control): /opt/overlaycast/current is not there; accepted: overlaycast deploy up installs"
+        " it, or --artefact FILE",
         "inv: host server (control): fewer than 2 TCP ports of 8600 to 8699 are free",
         "inv: host server (control): 3 MiB are free in /var/lib; needed: 50",
         "inv: host server (control): link-down cannot be done there: nftables is not installed; accepted: install it,"
