@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal, TypeAlias
 
 Kind: TypeAlias = Literal[
-    "play", "task", "started", "ok", "skipped", "failed", "forgiven", "unreachable", "retry", "warning", "end"
+    "play", "task", "started", "ok", "skipped", "failed", "forgiven", "unreachable", "retry", "diff", "warning", "end"
 ]
 KINDS: Final[Mapping[str, Kind]] = {
     "playbook_on_play_start": "play",
@@ -23,6 +23,7 @@ KINDS: Final[Mapping[str, Kind]] = {
     "runner_on_failed": "failed",
     "runner_on_unreachable": "unreachable",
     "runner_retry": "retry",
+    "runner_on_file_diff": "diff",
     "warning": "warning",
     "playbook_on_stats": "end",
 }
@@ -35,13 +36,13 @@ class Event:
     Attributes:
         kind: ``play`` and ``task`` begin; ``started`` a host begins a task; ``ok``, ``skipped``, ``failed``,
             ``forgiven`` (it failed, and the playbook does not mind) and ``unreachable`` end a host's task; ``retry`` it
-            is tried again; ``warning`` Ansible's own words; ``end`` of the playbook.
+            is tried again; ``diff`` how a file changes; ``warning`` Ansible's own words; ``end`` of the playbook.
         play, task: their names; empty: none yet.
         host: the inventory's name; empty: it is about no host.
         changed: the host is not as it was before; unknown, and so false, where the result is hidden.
         result: what the module returned; empty where the playbook hides it (``no_log``). At the end: how many tasks of
             each host were ``ok``, ``changed`` and ``failures``, hidden ones too, and which hosts are ``dark``.
-        text: of a warning.
+        text: of a warning or a diff.
     """
 
     kind: Kind
@@ -57,11 +58,7 @@ def event(raw: Mapping[str, Any]) -> Event | None:
     """Return an event of ansible-runner as ours; None: nothing of it matters."""
     kind = KINDS.get(_text(raw.get("event")))
     data = raw.get("event_data")
-    if kind is None:
-        return None
-    if kind == "warning":
-        return Event(kind, text=_text(raw.get("stdout")))
-    if not isinstance(data, Mapping):
+    if kind is None or not isinstance(data, Mapping):
         return None
     result = data if kind == "end" else data.get("res")
     result = result if isinstance(result, Mapping) and "censored" not in result else {}
@@ -74,6 +71,7 @@ def event(raw: Mapping[str, Any]) -> Event | None:
         _text(data.get("host")),
         kind == "ok" and result.get("changed") is True,
         result,
+        _text(raw.get("stdout")) if kind in ("warning", "diff") else "",
     )
 
 

@@ -11,6 +11,7 @@ from typing import Literal, TypeAlias
 
 from overlaycast.deploy.events import Event
 from overlaycast.deploy.failures import Failure, failure
+from overlaycast.streams import printable
 
 State: TypeAlias = Literal["works", "waits", "done", "failed", "not reached"]
 
@@ -55,6 +56,8 @@ class Progress:
             yield event.play
         if event.kind == "warning":
             self.warned.append(event.text)
+        elif event.kind == "diff":
+            yield from (f"    {printable(line)}" for line in event.text.splitlines() if line.strip())
         elif event.kind == "end":
             self._end(event)
         elif event.host:

@@ -211,6 +211,17 @@ def test_what_is_no_event_is_passed_over(raw: dict[str, Any]) -> None:
     assert event(raw) is None
 
 
+def test_a_diff_is_shown_as_ansible_has_it() -> None:
+    raw = {
+        "event": "runner_on_file_diff",
+        "stdout": "\r\n--- before\r\n+a = 1\x1b[2J\r\n",
+        "event_data": {"host": "one"},
+    }
+    found = event(raw)
+    assert found is not None
+    assert list(Progress().hear(found)) == ["    --- before", "    +a = 1?[2J"]
+
+
 def test_a_failure_that_the_playbook_ignores_is_none() -> None:
     raw = {"event": "runner_on_failed", "event_data": {"host": "one", "ignore_errors": True, "res": {"msg": "no"}}}
     found = event(raw)
