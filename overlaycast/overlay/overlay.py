@@ -12,17 +12,16 @@ member is told once.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 from overlaycast.overlay import snapshots, views
 from overlaycast.overlay.mending import drain, improve, repair
-from overlaycast.overlay.plan import capacity, moves, orders, promises, reach, unusable_pair
+from overlaycast.overlay.plan import capacity, locating, moves, orders, promises, reach, unusable_pair
 from overlaycast.overlay.state import credit
 from overlaycast.overlay.state.group import Event, Group
 from overlaycast.overlay.state.measurement import Measurement
 from overlaycast.overlay.state.members import SERVERS, Member, State
-from overlaycast.overlay.watching import contents, inquiries, relief, retuning, start, watch
+from overlaycast.overlay.watching import contents, inquiries, relief, retuning, start, unlocated, watch
 from overlaycast.wire.group import GroupSettings
 from overlaycast.wire.messages import (
     Contents,
@@ -147,9 +146,12 @@ class Overlay:
             return
         first = not member.measured
         member.placed_at = now if first else member.placed_at
-        _locate(group, member, measurement)
+        locating.take(group, member, measurement)
+        improve.correct_later(group, now)
         if not first:
+            unlocated.look_again(group)
             return
+        unlocated.note(group, member, now)
         group.start.measured_peers += member.role == "peer"
         if member.role == "source":
             moves.enter(group, member)
@@ -159,6 +161,7 @@ class Overlay:
             start.maybe_start(group, now)
         else:
             repair.place_orphan(group, member)
+        unlocated.look_again(group)
 
     def claims(self, member_id: int) -> tuple[tuple[str, int], ...]:
         """Return addresses, host and port, at which the member has to answer before others are told of them."""
@@ -334,6 +337,8 @@ class Overlay:
             watch.check_members(group, now)
         elif kind == "improve":
             improve.step(group, now)
+        elif kind == "correct":
+            improve.correct(group, now)
         elif (member := group.living(member_id)) is not None:
             self._due_for(kind, member, now)
 
@@ -345,6 +350,8 @@ class Overlay:
             watch.look_again(group, member, now)
         elif kind == "unusable-pair":
             unusable_pair.forgive(member)
+        elif kind == "unlocated":
+            unlocated.wait_no_more(group, member)
         elif kind == "leaf":
             repair.may_forward(group, member, now)
         elif kind == "release":
@@ -372,41 +379,6 @@ def _describe(group: Group, member: Member, request: Subscribe) -> None:
     member.upload_mbit = request.limits.upload_mbit
     member.out_degree = request.limits.out_degree
     reach.describe(member, request, group.allow_local)
-
-
-def _locate(group: Group, member: Member, measurement: Measurement) -> None:
-    """Put the member at its place; one that was there before keeps its tree edge, only the counts move."""
-    for other in member.children:
-        group.routers.carry(member.router, other.router, -1)
-    if member.parent is not None:
-        group.routers.carry(member.parent.router, member.router, -1)
-    if member.measured:
-        group.routers.leave(member)
-    if measurement.rtt_ms is not None:
-        member.rtt_ms = measurement.rtt_ms
-    if measurement.rate_mbit is not None:
-        member.rate_mbit = measurement.rate_mbit
-    if group.settings.strategy == "performance":
-        member.router = group.routers.root
-    else:
-        member.router = group.routers.locate(_behind(member, measurement), member.addresses)
-    member.measured = True
-    group.routers.enter(member)
-    if member.parent is not None:
-        group.routers.carry(member.parent.router, member.router, 1)
-        moves.mark(group, member)
-    for other in member.children:
-        group.routers.carry(member.router, other.router, 1)
-        moves.mark(group, other)
-    member.degree = max(capacity.degree(group, member), len(member.children))
-    promises.trim(group, member)
-
-
-def _behind(member: Member, measurement: Measurement) -> Measurement:
-    """A trace to a member that nobody can dial ends at its translator: that is its router, not the target."""
-    if member.inside is None or member.reachable or member.inside[0] in measurement.path:
-        return measurement
-    return replace(measurement, path=(*measurement.path, member.inside[0]))
 
 
 __all__ = ["Event", "Measurement", "Overlay", "State"]

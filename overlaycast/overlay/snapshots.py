@@ -4,7 +4,7 @@ Owns: the format, with its version, and the way back. Refuses: storage. Kept are
 ranks; promises and orders are kept as they were told, so that nobody well is moved or told anything new by a restart.
 Members that feed nobody for a while, and unusable pairs, remain so until the same time. Times of the watch (flags,
 inquiries, under-performance) and what uplinks and hosts were seen to carry start afresh: what is still wrong will be
-told again.
+told again. What was measured of the members is kept beside the routers that it told of: releases of before read those.
 """
 
 from __future__ import annotations
@@ -14,12 +14,14 @@ from collections.abc import Iterable
 from typing import Any
 
 from overlaycast.errors import ConfigError
-from overlaycast.overlay.plan import capacity, moves
+from overlaycast.overlay.plan import capacity, locating, moves
 from overlaycast.overlay.state import credit
 from overlaycast.overlay.state.account import Progress
 from overlaycast.overlay.state.group import Group
+from overlaycast.overlay.state.measurement import NOWHERE, Fact
 from overlaycast.overlay.state.members import NO_MEMBERS, SERVERS, UNTOUCHED, History, Member, Seat, State
 from overlaycast.overlay.state.router import Key, Router
+from overlaycast.overlay.state.skeleton import usable
 from overlaycast.overlay.state.tree import check
 from overlaycast.overlay.watching.forgers import SHUNNED_S
 from overlaycast.overlay.watching.watch import CHECK_S
@@ -52,6 +54,7 @@ def dump(group: Group) -> dict[str, Any]:
     source, progress = group.source, group.watch.progress
     routers = sorted(group.routers.known.values(), key=lambda router: router.depth)
     number = {id(router): index for index, router in enumerate(dict.fromkeys(routers))}
+    facts = {fact: index for index, fact in enumerate(dict.fromkeys(one.fact for one in group.members.values()))}
     return {
         "version": VERSION,
         "next_id": group.next_id,
@@ -67,8 +70,9 @@ def dump(group: Group) -> dict[str, Any]:
         "nonces": group.watch.nonces,
         "contents": group.start.contents.model_dump() if group.start.contents else None,
         "source": source.id if source else None,
+        "facts": [[list(fact.hops), fact.reached, fact.prefix] for fact in facts],
         "places": [_place(router, number) for router in dict.fromkeys(routers)],
-        "members": [_member(member, number) for member in group.members.values()],
+        "members": [_member(member, number, facts) for member in group.members.values()],
         "waiting": list(group.repair.waiting),
         "leaves": list(group.repair.leaves),
         "timers": [
@@ -87,7 +91,7 @@ def _place(router: Router, number: dict[int, int]) -> list[Any]:
     return [key, router.name, above, router.delay_ms, router.timed, router.heard, rate]
 
 
-def _member(member: Member, number: dict[int, int]) -> dict[str, Any]:
+def _member(member: Member, number: dict[int, int], facts: dict[Fact, int]) -> dict[str, Any]:
     return {
         **{name: getattr(member, name) for name in _PLAIN},
         **{name: getattr(member.watch, name) for name in _WATCHED},
@@ -101,6 +105,7 @@ def _member(member: Member, number: dict[int, int]) -> dict[str, Any]:
         "proven": [[list(address) for address in pair] for pair in member.proven],
         "state": int(member.state),
         "addresses": [list(address) for address in member.addresses],
+        "fact": facts[member.fact],
         "place": number[id(member.router)] if member.router else None,
         "parent": member.parent.id if member.parent else None,
         "standbys": [[s.id, c] for s, c in zip(member.standbys, member.counted, strict=True)],
@@ -138,9 +143,10 @@ def load(group: Group, snapshot: dict[str, Any], now: float) -> None:
     group.tree.highest = max(highest, snapshot.get("highest", 0))  # snapshots of before do not say either of these
     progress = snapshot.get("progress")
     group.watch.progress = None if progress is None else Progress(*progress)
-    routers = _load_places(group, snapshot["places"])
+    facts = _facts(snapshot)
     for kept in snapshot["members"]:
-        _load_member(group, kept, routers, now)
+        _load_member(group, kept, facts, now)
+    _load_routers(group, snapshot)
     by_rank = sorted(snapshot["members"], key=lambda kept: kept["rank"])
     source = snapshot["source"]
     if source is not None:
@@ -151,16 +157,27 @@ def load(group: Group, snapshot: dict[str, Any], now: float) -> None:
     _finish(group, snapshot, now)
 
 
-def _load_places(group: Group, kept: list[list[Any]]) -> list[Router]:
-    routers: list[Router] = []
-    for key, name, above, delay, timed, heard, rate in kept:
-        router = group.routers.root
-        if above is not None:
-            router = group.routers.add(_frozen(key), routers[above], name)
-        router.delay_ms, router.timed, router.heard = delay, timed, heard
-        router.rate_mbit = math.inf if rate == "ample" else rate
-        routers.append(router)
-    return routers
+def _facts(snapshot: dict[str, Any]) -> list[Fact]:
+    if "facts" in snapshot:
+        return [Fact(usable(tuple(hops)), reached, prefix) for hops, reached, prefix in snapshot["facts"]]
+    found: list[Fact] = []  # snapshots of before have the tree of routers alone, the upper ones first
+    for _, name, above, *_ in snapshot["places"]:
+        found.append(Fact() if above is None else Fact(usable((*found[above].hops, name)), reached=True))
+    return found
+
+
+def _load_routers(group: Group, snapshot: dict[str, Any]) -> None:
+    """Make the tree of routers from what was measured of the members, and put them there."""
+    members = [member for member in group.members.values() if member.measured]
+    for member in members:
+        group.routers.learn(member.fact.hops)
+    group.routers.refresh()
+    for key, _, _, delay, timed, heard, rate in snapshot["places"]:
+        router = group.routers.known.get(_frozen(key))
+        if router is not None:
+            router.delay_ms, router.timed, router.heard = delay, timed, heard
+            router.rate_mbit = math.inf if rate == "ample" else rate
+    locating.enter_all(group)
 
 
 def _frozen(key: Any) -> Key:
@@ -168,7 +185,7 @@ def _frozen(key: Any) -> Key:
     return tuple(_frozen(part) for part in key) if isinstance(key, list) else key
 
 
-def _load_member(group: Group, kept: dict[str, Any], routers: list[Router], now: float) -> None:
+def _load_member(group: Group, kept: dict[str, Any], facts: list[Fact], now: float) -> None:
     member = Member(kept["id"], kept["name"], kept["role"])
     for part, names in ((member, _PLAIN), (member.watch, _WATCHED)):
         for name in names:
@@ -187,7 +204,8 @@ def _load_member(group: Group, kept: dict[str, Any], routers: list[Router], now:
     member.open = kept.get("open", member.reachable)
     member.claimed = _addresses(kept.get("claimed", ()))
     member.proven = tuple((one, other) for one, other in map(_addresses, kept.get("proven", ())))
-    member.router = None if kept["place"] is None else routers[kept["place"]]
+    known = kept["fact"] if "fact" in kept else kept["place"]
+    member.fact = NOWHERE if known is None else facts[known]
     member.watch.heard_at = now
     group.members[member.id] = member
     group.watch.returning.add(member.id)
@@ -198,8 +216,6 @@ def _load_member(group: Group, kept: dict[str, Any], routers: list[Router], now:
         group.servers.append(member)
     if member.role == "standby" and not member.leaving:
         group.start.standbys[member.id] = member
-    if member.measured:
-        group.routers.enter(member)
 
 
 def _addresses(kept: Iterable[Any]) -> tuple[tuple[str, int], ...]:

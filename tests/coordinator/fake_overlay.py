@@ -34,6 +34,7 @@ class FakeMeasurement:
     hops_ms: tuple[float | None, ...]
     rtt_ms: float | None
     rate_mbit: float | None
+    reached: bool
 
 
 class FakeOverlay:
@@ -212,5 +213,6 @@ class FakeMaker:
         hops_ms: tuple[float | None, ...],
         rtt_ms: float | None,
         rate_mbit: float | None,
+        reached: bool,
     ) -> FakeMeasurement:
-        return FakeMeasurement(path, hops_ms, rtt_ms, rate_mbit)
+        return FakeMeasurement(path, hops_ms, rtt_ms, rate_mbit, reached)

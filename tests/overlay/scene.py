@@ -6,13 +6,16 @@ Owns: what a well-behaved agent and driver would answer. Refuses: deciding; ever
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from overlaycast.overlay import Event, Measurement, Overlay
 from overlaycast.overlay.state.group import Group
+from overlaycast.overlay.state.locality import Routers
 from overlaycast.overlay.state.members import Member
+from overlaycast.overlay.state.router import Router
+from overlaycast.overlay.state.tree import check
 from overlaycast.wire.group import GroupSettings, MemberLimits
 from overlaycast.wire.messages import (
     Address,
@@ -286,3 +289,23 @@ def restart(scene: Scene, after: float, *away: str) -> None:
 def record(scene: Scene, name: str) -> Member:
     """Return what the overlay knows of a member."""
     return inside(scene).members[scene[name].id]
+
+
+def sound(group: Group) -> None:
+    """Assert that the tree keeps its rules, and that routers count those members and copies that there are."""
+    members = list(group.members.values())
+    check(group.tree, iter(members))
+    for router in group.routers.known.values():
+        within = {one for one in members if one.router is not None and router in one.router.up()}
+        assert router.count == sum(one.role == "peer" and one.measured for one in within)
+        edges = [(one.parent in within, one in within) for one in members if one.parent is not None]
+        assert router.outbound == edges.count((True, False))
+        assert router.inbound == edges.count((False, True))
+
+
+def locate(routers: Routers, measurement: Measurement, addresses: Sequence[tuple[str, int]]) -> Router:
+    """Return the router of a member of which this was measured; nobody enters it."""
+    fact = routers.fact(measurement, addresses)
+    routers.learn(fact.hops, measurement.hops_ms)
+    routers.refresh()
+    return routers.find(fact, measurement.rtt_ms)[0]

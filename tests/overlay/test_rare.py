@@ -14,7 +14,6 @@ from overlaycast.overlay.placing import placement
 from overlaycast.overlay.plan import moves, orders, promises
 from overlaycast.overlay.state.locality import Routers, distance_ms, reach_ms
 from overlaycast.overlay.state.members import Member, State
-from overlaycast.overlay.state.tree import check
 from overlaycast.overlay.watching import inquiries, start, watch
 from overlaycast.wire.messages import (
     Address,
@@ -28,11 +27,7 @@ from overlaycast.wire.messages import (
     Report,
     Subscribe,
 )
-from tests.overlay.scene import KEY, Actor, Scene, figure_2a, inside, record
-
-
-def sound(scene: Scene) -> None:
-    check(inside(scene).tree, iter(inside(scene).members.values()))
+from tests.overlay.scene import KEY, Actor, Scene, figure_2a, inside, locate, record, sound
 
 
 def kinds(actor: Actor, since: int = 0) -> list[str]:
@@ -104,7 +99,7 @@ def test_a_second_measurement_moves_the_counts_and_not_the_member() -> None:
     scene.measure(scene[forwarder], ("srv", "core", "D"), None, None)
     assert record(scene, forwarder).rtt_ms == 14.5
     assert scene.parents() == before
-    sound(scene)
+    sound(inside(scene))
     inbound = {router.label: router.inbound for router in inside(scene).routers.known.values()}
     crossing = sum(scene.parents()[name] == forwarder for name in scene.parents() if name[0] == "a")
     assert inbound["A"] == crossing
@@ -120,16 +115,16 @@ def test_members_without_a_place_are_as_far_as_their_echo() -> None:
     routers.enter(one)
     routers.leave(one)
     assert routers.located == 0
-    router = routers.locate(Measurement(("gw", None)), ())
+    router = locate(routers, Measurement(("gw", None)), ())
     other.router = router
     assert reach_ms(other) == router.delay_ms
     assert "count=0" in repr(router)
-    assert routers.locate(Measurement(("gw", None)), ()) is router
+    assert locate(routers, Measurement(("gw", None)), ()) is router
 
 
 def test_a_hop_that_answered_no_probe_in_time_has_no_time() -> None:
     routers = Routers()
-    router = routers.locate(Measurement(("gw", None, "a"), hops_ms=(2.0, None, None)), ())
+    router = locate(routers, Measurement(("gw", None, "a"), hops_ms=(2.0, None, None)), ())
     assert not router.timed
     assert routers.known["gw"].delay_ms == 1.0
 
@@ -165,7 +160,7 @@ def test_promises_that_cannot_be_kept_are_broken() -> None:
     assert not standby.wards
     standby.rank = rank
     scene.deliver()
-    sound(scene)
+    sound(inside(scene))
 
 
 def test_an_orphan_s_standby_is_given_up_with_it() -> None:
@@ -278,7 +273,7 @@ def test_a_silent_link_is_asked_and_then_given_up() -> None:
     scene.pass_time(60)
     assert any(isinstance(message, Ping) for message in mute.heard[before:])
     assert scene.parents()["d3"] is None
-    sound(scene)
+    sound(inside(scene))
 
 
 def test_a_reporter_that_is_fed_again_by_its_parent_keeps_it() -> None:
@@ -303,7 +298,7 @@ def test_a_conclusion_about_one_that_is_gone_is_none() -> None:
     inquiry.parent = 9998
     inquiries.conclude(group, inquiry, scene.now)
     assert not group.watch.inquiries
-    sound(scene)
+    sound(inside(scene))
 
 
 # --- improving and starting ---------------------------------------------------------------------------------
@@ -402,7 +397,7 @@ def test_queues_go_on_where_they_were_and_skip_the_dead() -> None:
     group.watch.queue[0] = 9999
     watch.check_members(group, scene.now)
     assert len(group.watch.queue) < left
-    sound(scene)
+    sound(inside(scene))
 
 
 def test_timers_that_are_late_do_nothing() -> None:
@@ -494,7 +489,7 @@ def test_a_branch_is_lifted_where_only_higher_ranks_have_room() -> None:
     assert moved.parent is not None
     assert moved.parent.rank > low
     assert [one.name for one in moved.children] == below
-    sound(scene)
+    sound(inside(scene))
 
 
 def test_promises_to_orphans_end_without_a_new_plan() -> None:

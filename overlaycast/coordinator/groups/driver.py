@@ -339,7 +339,8 @@ class GroupDriver:
                     item.member,
                     {"path": found.path, "reached": found.reached, "rtt_ms": rtt, "rate_mbit": rate},
                 )
-                self.overlay.measured(item.member, self._maker.measurement(found.path, found.hops_ms, rtt, rate), now)
+                known = self._maker.measurement(found.path, found.hops_ms, rtt, rate, found.reached)
+                self.overlay.measured(item.member, known, now)
                 self._unkept = True
 
     def _note_answers(self, item: Measured, now: float) -> None:

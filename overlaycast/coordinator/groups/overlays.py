@@ -30,6 +30,7 @@ class Overlays:
         hops_ms: tuple[float | None, ...],
         rtt_ms: float | None,
         rate_mbit: float | None,
+        reached: bool,
     ) -> Measurement:
         """Return what was found out about a member in the overlay's own form."""
-        return Measurement(path=path, hops_ms=hops_ms, rtt_ms=rtt_ms, rate_mbit=rate_mbit)
+        return Measurement(path=path, hops_ms=hops_ms, rtt_ms=rtt_ms, rate_mbit=rate_mbit, reached=reached)

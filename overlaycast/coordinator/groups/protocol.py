@@ -70,4 +70,5 @@ class OverlayMaker(Protocol):
         hops_ms: tuple[float | None, ...],
         rtt_ms: float | None,
         rate_mbit: float | None,
+        reached: bool,
     ) -> Any: ...

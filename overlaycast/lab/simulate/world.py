@@ -205,6 +205,7 @@ class World:
             rtt_ms=2 * self.draw.control_ms(member.seat),
             rate_mbit=self.draw.bottleneck_mbit(member.seat),
             hops_ms=tuple(None if name in self._hidden else ms for name, ms in trace),
+            reached=True,
         )
         self.overlay.measured(member.ident, found, self.now)
         self._pump()

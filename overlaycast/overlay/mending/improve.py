@@ -25,7 +25,7 @@ from overlaycast.overlay.mending.replan import Leave
 from overlaycast.overlay.placing import clusters, placement, search
 from overlaycast.overlay.placing.search import SITE_STRETCH, TOO_LONG, Found, Rules
 from overlaycast.overlay.plan import moves
-from overlaycast.overlay.plan.capacity import UNLIMITED, uplink_copies
+from overlaycast.overlay.plan.capacity import UNLIMITED, link_copies
 from overlaycast.overlay.state.group import Group
 from overlaycast.overlay.state.members import Member, State
 from overlaycast.overlay.state.router import Router
@@ -47,6 +47,10 @@ SETTLED_S: Final = 10.0
 PATIENCE_S: Final = 30.0
 """Where there is always something to mend, improvement waits for so long and then keeps to calm branches."""
 LEAST_GAIN_MS: Final = 5.0
+CORRECT_S: Final = 1.0
+"""Heads that are elsewhere than was thought are looked at so often, some of them each time."""
+CORRECTED: Final = 20
+"""One in so many heads is moved each time, and one at least."""
 
 
 def step(group: Group, now: float) -> None:
@@ -57,6 +61,30 @@ def step(group: Group, now: float) -> None:
     group.timers.arm(now + settings.improve_s, "improve")
     if _hindrance(group, now) is None:
         _improve(group, now, LOOKED_AT)
+
+
+def correct_later(group: Group, now: float) -> None:
+    """Have those looked at that are elsewhere than was thought, if the group is improved at all."""
+    if group.improvement.misplaced and group.settings.improve_s > 0 and not group.timers.armed("correct"):
+        group.timers.arm(now + CORRECT_S, "correct")
+
+
+def correct(group: Group, now: float) -> None:
+    """Mend what was planned for other places: copies that enter a limited link beside another one.
+
+    Nobody else is moved, and those by and by: ``CORRECTED``. Those that cannot be moved now are left to ``step``.
+    """
+    misplaced = group.improvement.misplaced
+    left = 1 + len(group.improvement.heads) // CORRECTED
+    hindered = _hindrance(group, now) is not None
+    for member_id in list(misplaced):
+        if hindered or not left:
+            break
+        del misplaced[member_id]
+        member = group.living(member_id)
+        if member is not None and _well(group, member, now) and _doubled(group, member) is not None:
+            left -= _better(group, member, now)
+    correct_later(group, now)
 
 
 def rebalance(group: Group, now: float) -> str | None:
@@ -206,11 +234,11 @@ def _saved(present: Found, found: Found) -> int:
 
 
 def _doubled(group: Group, member: Member) -> Router | None:
-    """Return the site with a thin uplink that the member's copy enters as one of several; or None."""
-    router, parent = member.router, member.parent
-    if router is None or parent is None or parent.router is None:
+    """Return the first router behind a limited link that the member's copy enters as one of several; or None."""
+    if member.parent is None:
         return None
-    site = group.routers.site(router)
-    if uplink_copies(group, site) >= UNLIMITED or group.routers.site(parent.router) is site:
-        return None
-    return site if site.inbound > clusters.tolerated(group, site) else None
+    _, into = group.routers.crossed(member.parent.router, member.router)
+    for router in reversed(into):
+        if link_copies(group, router, "in") < UNLIMITED and router.inbound > clusters.tolerated(group, router):
+            return router
+    return None

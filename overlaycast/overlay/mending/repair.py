@@ -125,6 +125,8 @@ def place_orphan(group: Group, member: Member) -> None:
         return
     if not group.start.started or not member.measured:
         return
+    if member.id in group.start.unlocated and group.routers.located:
+        return
     if member.role == "backup":
         placement.attach_server(group, member)
     elif not _probation(group, member):

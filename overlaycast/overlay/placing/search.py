@@ -86,6 +86,8 @@ class Search:
         """In a mass failure: also those that have not been heard since it began."""
         self.thin = False
         """Also those behind an uplink thinner than the member's: a file may come slower than it could."""
+        self.lost = member.role == "peer" and not member.located and group.routers.located > 0
+        """Nobody knows where it is: each such member of a site would be one more copy of the source's."""
         self.direct = direct_ms(group, member)
 
     def accepts(self, candidate: Member) -> bool:
@@ -93,7 +95,7 @@ class Search:
         spare = candidate.spare
         if spare <= 0 or not candidate.trusted or not (self.anybody or mass_failure.known_alive(self.group, candidate)):
             return False
-        if spare <= _for_siblings(candidate):
+        if spare <= _for_siblings(candidate) or (candidate.role == "source" and self.lost):
             return False
         if self.keep and candidate.router is not self.member.router and spare <= self.keep.get(candidate.router, 0):
             return False

@@ -3,7 +3,8 @@
 Owns: degrees (copies that a host sends) and the room of an uplink (copies that cross it). Refuses: choosing.
 
 Capacity belongs to hosts and to shared links. A host states what it can upload; what an echo shows is a lower bound
-of the thinnest link on the way, which members of one site share: so it limits the site's uplink, not the host's LAN.
+of the thinnest link on the way, which members of one router share: so it limits the links on the way, not the host's
+LAN.
 An echo that shows ``AMPLE`` times the stream's rate or more is limited by the echo itself and limits nothing.
 """
 
@@ -65,12 +66,54 @@ def _copies(rate_mbit: float | None, stream_mbit: float) -> int:
 
 
 def uplink_copies(group: Group, router: Router) -> int:
-    """Return how many copies a site's uplink carries in one direction, as far as is known.
+    """Return how many copies a site's uplink carries in one direction, as far as is known."""
+    return link_copies(group, router, "out") if _is_site(group, router) else UNLIMITED
 
-    Only uplinks of sites, and what leaves the source's router, are limited by what echoes show: further in they show
-    the same thin link again, and further out they are the sum of many.
+
+def link_copies(group: Group, router: Router, direction: Direction) -> int:
+    """Return how many copies the link above a router carries, as far as is known.
+
+    An echo shows the thinnest link on its way, so the best one below a router is what its link carries at least. A
+    link is taken for no more, unless a thinner one hides it, or transfers show more. A router at which nobody has shown
+    anything is taken for a middling one. Of a file, a site needs no more copies than its plan says (``filerate``).
     """
-    return _site_copies(group, router, "out") if _is_site(group, router) else UNLIMITED
+    if group.settings.mode == "live":
+        copies = _copies(_known_mbit(group, router), group.settings.rate_mbit)
+        copies = UNLIMITED if copies == UNLIMITED or _hidden(group, router) else copies
+        return _learned(group, router, direction, copies) if group.watch.carried else copies
+    if _hidden(group, router):
+        return UNLIMITED
+    plan = file_rate(group)
+    if direction == "in" and router.depth > group.routers.core.depth:
+        return plan.divided
+    return plan.copies(_file_mbit(group, plan, router))
+
+
+def _hidden(group: Group, router: Router) -> bool:
+    """Whether a link may be thicker than it shows, for it shows what a thinner one above it lets through.
+
+    If that one is a site's uplink, the links further in are its own. If it is one that all share, any of them may be as
+    thin: only links between routers are not taken for it.
+    """
+    thin = router
+    while thin.parent is not None and _shows_as_much(thin, thin.parent):
+        thin = thin.parent
+    if thin is router:
+        return False
+    return thin.depth > group.routers.core.depth or any(child.count for child in router.children)
+
+
+def _shows_as_much(router: Router, above: Router) -> bool:
+    """Whether what came through both links was as much as through the upper one; above the first one is none."""
+    if above.parent is None or router.rate_mbit is None or above.rate_mbit is None:
+        return False
+    return router.rate_mbit >= filerate.SAME * above.rate_mbit
+
+
+def _known_mbit(group: Group, router: Router) -> float | None:
+    if router.rate_mbit is None and router.count:
+        return group.routers.middling_mbit
+    return router.rate_mbit
 
 
 def _learned(group: Group, router: Router, direction: Direction, copies: int) -> int:
@@ -96,14 +139,6 @@ def _source_has_room(group: Group, router: Router) -> bool:
 def _is_site(group: Group, router: Router) -> bool:
     routers = group.routers
     return router.depth > routers.core.depth and routers.site(router) is router
-
-
-def _site_copies(group: Group, router: Router, direction: Direction) -> int:
-    """Copies that a site's uplink carries; of a file just so many that no receiver is slowed down (``filerate``)."""
-    if group.settings.mode == "live":
-        return _learned(group, router, direction, _copies(router.rate_mbit, group.settings.rate_mbit))
-    plan = file_rate(group)
-    return plan.divided if direction == "in" else plan.copies(_site_mbit(group, plan, router))
 
 
 def _source_copies(group: Group, source: Member) -> int:
@@ -138,32 +173,33 @@ def file_rate(group: Group) -> FileRate:
     return group.file_rate[1]
 
 
-def _site_mbit(group: Group, plan: FileRate, site: Router) -> float:
-    """Return the rate that a site is taken for; the source's is not known by echoes alone."""
+def _file_mbit(group: Group, plan: FileRate, router: Router) -> float:
+    """Return the rate that a router's link is taken for; the source's is not known by echoes alone."""
     source = group.source
-    if source is not None and source.router is not None and group.routers.site(source.router) is site:
+    if source is not None and source.router is router:
         return plan.source_mbit
-    return plan.known(site.rate_mbit)
+    return plan.known(_known_mbit(group, router))
 
 
 def turn(group: Group, router: Router) -> tuple[int, int]:
-    """Return when the router's site is to be placed in a file group: those that feed most first, the thin last."""
+    """Return when the router is to be placed in a file group: those that feed most first, the thin last."""
     if group.settings.mode == "live":
         return 0, 0
     plan = file_rate(group)
-    rate = plan.known(group.routers.site(router).rate_mbit)
+    rate = plan.known(_known_mbit(group, router))
     return -plan.copies(rate), plan.step(rate)
 
 
 def holds_up(group: Group, feeder: Router | None, fed: Router | None) -> bool:
-    """Whether a copy of a file from one router to another would come through a thinner uplink than it could."""
+    """Whether a copy of a file from one router to another would come through a thinner link than it could."""
     if group.settings.mode == "live" or feeder is None or fed is None:
         return False
-    one, other = group.routers.site(feeder), group.routers.site(fed)
-    if one is other or not _is_site(group, one):
+    out, into = group.routers.crossed(feeder, fed)
+    if not out:
         return False
     plan = file_rate(group)
-    return not plan.feeds(_site_mbit(group, plan, one), plan.known(other.rate_mbit))
+    wanted = min((plan.known(_known_mbit(group, router)) for router in into), default=plan.fastest_mbit)
+    return not plan.feeds(min(_file_mbit(group, plan, router) for router in out), wanted)
 
 
 def slowed(group: Group, feeder: Member, fed: Router | None) -> int:
@@ -181,24 +217,33 @@ def slowed(group: Group, feeder: Member, fed: Router | None) -> int:
     routers = [child.router for child in feeder.children if child.router is not None]
     others = [other for router in routers if (other := group.routers.site(router)) is not site]
     wanted = [plan.known(other.rate_mbit) for other in others]
-    return plan.step(filerate.share(_site_mbit(group, plan, site), wanted))
+    return plan.step(filerate.share(_file_mbit(group, plan, site), wanted))
 
 
 def room(group: Group, feeder: Router | None, fed: Router | None, instead: bool = False, thin: bool = False) -> bool:
-    """Whether one more copy from one router to another overloads no site's uplink.
+    """Whether one more copy from one router to another overloads no link that it crosses.
 
-    ``instead``: the copy replaces one that enters the same site already. ``thin``: a file may come through an uplink
-    that is thinner than the site's own.
+    ``instead``: the copy replaces one that comes in already. ``thin``: a file may come through a link that is thinner
+    than the receiver's own.
     """
     if feeder is fed or feeder is None or fed is None:
         return True
-    one, other = group.routers.site(feeder), group.routers.site(fed)
-    if one is other:
-        return True
-    if one.outbound >= uplink_copies(group, one) or not _source_has_room(group, feeder):
+    if not _source_has_room(group, feeder):
         return False
-    if not thin and holds_up(group, feeder, fed):
-        return False
-    if instead or not _is_site(group, other):
-        return True
-    return other.inbound < _site_copies(group, other, "in")
+    out, into = feeder, fed
+    while out is not into:
+        if out.depth >= into.depth:
+            if out.outbound >= link_copies(group, out, "out") and not _is_source(group, out):
+                return False
+            assert out.parent is not None
+            out = out.parent
+        else:
+            if not instead and into.inbound >= link_copies(group, into, "in"):
+                return False
+            assert into.parent is not None
+            into = into.parent
+    return thin or not holds_up(group, feeder, fed)
+
+
+def _is_source(group: Group, router: Router) -> bool:
+    return group.source is not None and group.source.router is router

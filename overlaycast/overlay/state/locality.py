@@ -1,11 +1,15 @@
-"""Where members are: router paths become one tree of routers, and the tree tells sites and distances.
+"""Where members are: traced paths become one tree of routers, and the tree tells sites and distances.
 
-Owns: the routers, how far they are, how many copies pass the link above each. Refuses: choosing parents.
+Owns: the routers, how far they are, how many copies pass the link above each. Refuses: what paths say of one another
+(``skeleton``), choosing parents.
 
-A path is read from the member's end: the deepest router that is already known is where it joins the tree. So
-load-balanced paths and paths of different length to one site meet at that site, and a join costs what is new in its
-path. A hop that does not answer is a wildcard: it is one with another hop only where both neighbours match. Paths
-that failed, or that end in silence, fall back to the address prefix, and with no address to the round-trip time.
+Raw paths are kept, and the tree is what all of them say together, in whatever order they came. A path that only adds
+to the tree is added; where it contradicts, the whole is inferred anew (``refresh``).
+
+A member is *located* by the last router of its path, or because it was reached without one. Where the path ends in
+silence, the member joins the members of its prefix if all of those that were traced are at one router, and that one
+fits. Otherwise it is not located: it counts for no core, and is beside others of its prefix that are not, or with no
+address beside those that are about as far.
 
 Invariants: an address has one router; ``count`` is the number of peers at and below a router; a router's delay never
 exceeds the smallest measured below it.
@@ -16,17 +20,24 @@ from __future__ import annotations
 import ipaddress
 import math
 from collections.abc import Sequence
+from statistics import median_low
 from typing import Final
 
-from overlaycast.overlay.state.measurement import Measurement
+from overlaycast.overlay.state.measurement import Fact, Measurement
 from overlaycast.overlay.state.members import Member
 from overlaycast.overlay.state.router import Key, Router, meeting
+from overlaycast.overlay.state.skeleton import ROOT, Above, Hops, Skeleton, infer, usable
 
 UNKNOWN_MS: Final = 1.0
 """One router further, where nothing was measured."""
 NEAR_MS: Final = 1.0
 SAME_SHARE: Final = 1.25
 """Delays are alike up to this share and so many ms more: what is measured twice differs, and a busy host is late."""
+SUPPORT: Final = 3
+"""So many members with the same path say no more than that it is no mistake."""
+HERE: Final = "the coordinator's network"
+OUTSIDE: Final = "outside"
+"""Begins the keys of what stands for the routers of members that no path locates."""
 _OCTETS: Final = frozenset(map(str, range(256)))
 
 
@@ -81,80 +92,110 @@ class Routers:
     """The tree of routers of one group."""
 
     def __init__(self) -> None:
-        self.root = Router("", None, "coordinator")
-        self.known: dict[Key, Router] = {"": self.root}
-        self._prefixes: dict[str, Router] = {}
-        self.located = 0
         self.version = 0
         """Grows whenever a router gets its first member or loses its last, or shows a better rate."""
+        self._paths: dict[Hops, int] = {}
+        """How many members have come with each path, and no more than ``SUPPORT``."""
+        self._above: Skeleton = {}
+        self._contested = False
+        self._stale = False
+        self._facts: dict[Fact, Fact] = {}
+        self._made = 0
+        self._clear()
+
+    def _clear(self) -> None:
+        self.root = Router("", None, "coordinator", self._made)
+        self._made += 1
+        self.known: dict[Key, Router] = {"": self.root}
+        self.located = 0
+        """Peers that are located."""
+        self.lost = 0
+        """Peers that are not, and are outside of the tree that paths make."""
+        self.unlocated: dict[int, Member] = {}
+        """Members that no path locates: another one's path may."""
+        self._prefixes: dict[str, dict[Key, int]] = {}
+        """By prefix, how many traced members are at which router."""
         self._core: Router | None = None
+        self._middling: tuple[int, float | None] | None = None
 
-    # --- finding a router ---------------------------------------------------------------------------------------
+    # --- what paths say ----------------------------------------------------------------------------------------
 
-    def locate(self, measurement: Measurement, addresses: Sequence[tuple[str, int]]) -> Router:
-        """Return the router of a member with this path, making what is new of it."""
-        path = measurement.path
-        while path and path[-1] is None:
-            path = path[:-1]
-        tail = len(measurement.path) - len(path)
-        prefix = prefix_of(addresses)
-        if not path:
-            return self._unlocated(measurement, prefix)
-        router = self._follow(path, measurement.hops_ms)
-        if tail:
-            # the member's own router is silent: those of one subnet are behind the same one
-            router = self.add(("*", router.key, tail, prefix or "?"), router)
-        if prefix is not None:
-            self._prefixes.setdefault(prefix, router)
-        return router
+    def learn(self, hops: Hops, hops_ms: Sequence[float | None] = ()) -> None:
+        """Take a path that is ``usable``; ``refresh`` tells whether it has changed more than it added."""
+        support = self._paths.get(hops, 0)
+        if support < SUPPORT:
+            self._paths[hops] = support + 1
+            if self._contested or not self._extend(hops):
+                self._stale = True
+        if hops_ms:
+            self._time(hops, hops_ms)
 
-    def _follow(self, path: Sequence[str | None], hops_ms: Sequence[float | None]) -> Router:
-        start = len(path)
-        router = self.root
-        while start > 0:
-            hop = path[start - 1]
-            if hop is not None and hop in self.known:
-                router = self.known[hop]
-                break
-            start -= 1
-        self._name_wildcard(router, path, start)
-        index = start
-        while index < len(path):
-            hop = path[index]
-            if hop is not None:
-                router = self.add(hop, router, hop)
-                index += 1
-                continue
-            end = index
-            while path[end] is None:
-                end += 1
-            for step in range(end - index):
-                router = self.add(("*", router.key, end - index, step, path[end]), router)
-            index = end
-        self._time(path, hops_ms)
-        return router
+    def _extend(self, hops: Hops) -> bool:
+        """Add what is new of a path behind what is known of it; False: it says something else of what is known."""
+        last = next((index for index in range(len(hops) - 1, -1, -1) if hops[index] in self._above), -1)
+        if last >= 0 and not self._agrees(hops[:last], self.known[hops[last] or ""]):
+            return False
+        above, silent = (hops[last] or ROOT) if last >= 0 else ROOT, 0
+        for hop in hops[last + 1 :]:
+            if hop is None:
+                silent += 1
+            else:
+                self._above[hop] = Above(above, silent)
+                self._make(hop)
+                above, silent = hop, 0
+        return True
+
+    def _agrees(self, before: Hops, router: Router) -> bool:
+        """Whether these hops are those before the router, or silent ones where those are."""
+        above = router.parent
+        for hop in reversed(before):
+            if above is None or above is self.root or (hop is not None and hop != above.name):
+                return False
+            above = above.parent
+        return above is self.root
+
+    def refresh(self) -> bool:
+        """Infer the tree anew if that is called for. True: it is another one, and nobody is in it; enter all again."""
+        if not self._stale:
+            return False
+        self._stale = False
+        found = infer(self._paths)
+        self._contested = found.contested
+        if found.above == self._above:
+            return False
+        former, self._above = self.known, found.above
+        self._clear()
+        self.version += 1
+        for name in found.above:
+            router, before = self._make(name), former.get(name)
+            if before is not None and before.timed:
+                router.delay_ms, router.timed = before.delay_ms, True
+        return True
+
+    def _make(self, name: str) -> Router:
+        """Return the router of this name, made where it belongs."""
+        found, chain = self.known.get(name), []
+        while found is None:
+            chain.append(name)
+            name = self._above[name].router
+            found = self.known.get(name)
+        for below in reversed(chain):
+            silent = self._above[below].silent
+            for step in range(silent):
+                found = self.add(("*", found.key, silent, step, below), found)
+            found = self.add(below, found, below)
+        return found
 
     def add(self, key: Key, parent: Router, name: str | None = None) -> Router:
         """Return the router with this key, made below ``parent`` if it is new."""
         router = self.known.get(key)
         if router is None:
-            router = self.known[key] = Router(key, parent, name, len(self.known))
+            router = self.known[key] = Router(key, parent, name, self._made)
+            self._made += 1
         return router
 
-    def _name_wildcard(self, router: Router, path: Sequence[str | None], start: int) -> None:
-        """Let a wildcard take the name of the router that now answers between the same two neighbours."""
-        above = router.parent
-        if start < 2 or above is None or above.name is not None or above.parent is None:
-            return
-        name = path[start - 2]
-        before = path[start - 3] if start > 2 else ""
-        if name is None or name in self.known or above.parent.key != before:
-            return
-        above.name = name
-        self.known[name] = above
-
-    def _time(self, path: Sequence[str | None], hops_ms: Sequence[float | None]) -> None:
-        for hop, rtt in zip(path, hops_ms, strict=False):
+    def _time(self, hops: Hops, hops_ms: Sequence[float | None]) -> None:
+        for hop, rtt in zip(hops, hops_ms, strict=False):
             router = self.known.get(hop) if hop is not None else None
             if router is None or rtt is None:
                 continue
@@ -162,13 +203,45 @@ class Routers:
             router.delay_ms = min(router.delay_ms, rtt / 2) if router.timed else rtt / 2
             router.timed = True
 
-    def _unlocated(self, measurement: Measurement, prefix: str | None) -> Router:
-        if prefix is not None:
-            router = self._prefixes.get(prefix)
-            return router or self.add(("prefix", prefix), self.root, prefix)
+    # --- finding a router ---------------------------------------------------------------------------------------
+
+    def fact(self, measurement: Measurement, addresses: Sequence[tuple[str, int]]) -> Fact:
+        """Return what of a measurement tells where its member is; members beside one another share it."""
+        fact = Fact(usable(measurement.path), measurement.reached, prefix_of(addresses))
+        return self._facts.setdefault(fact, fact)
+
+    def find(self, fact: Fact, rtt_ms: float | None = None) -> tuple[Router, bool]:
+        """Return the router of a member, and whether it is located by it; its path has been learned."""
+        hops = fact.hops
+        if hops and (last := hops[-1]) is not None:
+            return self.known[last], True
+        end = len(hops)
+        while end and hops[end - 1] is None:
+            end -= 1
+        name = hops[end - 1] if end else None
+        if fact.reached and not hops:
+            return self.add((HERE,), self.root, HERE), True
+        below = self.root if name is None else self.known[name]
+        near = self._neighbour(fact, below)
+        if near is not None:
+            return near, True
+        if name is not None:
+            # the member's own router is silent: those of one subnet are behind the same one
+            return self.add(("*", below.key, len(hops) - end, fact.prefix or "?"), below), False
+        if fact.prefix is not None:
+            return self.add((OUTSIDE, fact.prefix), self.root, fact.prefix), False
         # no path, no address: all that is left is how far it is from the only landmark, the coordinator
-        bucket = round(math.log2(max(measurement.rtt_ms or 1.0, 0.1)))
-        return self.add(("rtt", bucket), self.root, f"about {2.0**bucket:g} ms")
+        bucket = round(math.log2(max(rtt_ms or 1.0, 0.1)))
+        return self.add((OUTSIDE, bucket), self.root, f"about {2.0**bucket:g} ms"), False
+
+    def _neighbour(self, fact: Fact, below: Router) -> Router | None:
+        """Return the one router at which all traced members of the prefix are, if the path does not contradict it."""
+        routers = self._prefixes.get(fact.prefix or "")
+        if routers is None or len(routers) != 1:
+            return None
+        found = self.known[next(iter(routers))]
+        fits = not fact.hops or found.depth == len(fact.hops)
+        return found if fits and below in found.up() else None
 
     # --- members come and go -----------------------------------------------------------------------------------
 
@@ -178,23 +251,50 @@ class Routers:
         if router is None:
             return
         self._learn(router, member)
+        self._note(member, router, 1)
         if member.role != "peer":
             return
-        self.located += 1
-        self._core = None
+        self._count(router, 1)
         for above in router.up():
             self.version += not above.count
             above.count += 1
 
     def leave(self, member: Member) -> None:
         """Count the member no more."""
-        if member.router is None or member.role != "peer":
+        if member.router is None:
             return
-        self.located -= 1
-        self._core = None
+        self._note(member, member.router, -1)
+        if member.role != "peer":
+            return
+        self._count(member.router, -1)
         for above in member.router.up():
             above.count -= 1
             self.version += not above.count
+
+    def _note(self, member: Member, router: Router, more: int) -> None:
+        """Take down where a traced member is, or that no path tells where this one is."""
+        fact = member.fact
+        if not fact.hops or fact.hops[-1] is None:
+            if more > 0 and not (fact.reached and not fact.hops):
+                self.unlocated[member.id] = member
+            else:
+                self.unlocated.pop(member.id, None)
+        elif fact.prefix is not None:
+            routers = self._prefixes.get(fact.prefix)
+            if routers is None:
+                routers = self._prefixes[fact.prefix] = {}
+            members = routers.get(router.key, 0) + more
+            if members:
+                routers[router.key] = members
+            else:
+                del routers[router.key]
+
+    def _count(self, router: Router, more: int) -> None:
+        self._core = None
+        if isinstance(router.key, tuple) and router.key[0] == OUTSIDE:
+            self.lost += more
+        else:
+            self.located += more
 
     def _learn(self, router: Router, member: Member) -> None:
         if member.role != "source":
@@ -226,6 +326,15 @@ class Routers:
             above.rate_mbit = rate
             self.version += 1
 
+    @property
+    def middling_mbit(self) -> float | None:
+        """What the middle one of all routers with peers has shown; None: none has shown anything, or a limit."""
+        if self._middling is None or self._middling[0] != self.version:
+            rates = [one.rate_mbit for one in self.known.values() if one.count and one.rate_mbit is not None]
+            middle = median_low(rates) if rates else math.inf
+            self._middling = self.version, None if math.isinf(middle) else middle
+        return self._middling[1]
+
     # --- sites -------------------------------------------------------------------------------------------------
 
     @property
@@ -236,10 +345,10 @@ class Routers:
         return self._core
 
     def _find_core(self) -> Router:
-        router = self.root
+        router, peers = self.root, self.located or self.lost
         while True:
-            below = next((child for child in router.children if child.count), None)
-            if below is None or below.count != self.located:
+            below = next((child for child in router.children if child.count == peers), None)
+            if below is None or not peers:
                 return router
             router = below
 

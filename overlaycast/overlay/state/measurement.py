@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final, NamedTuple
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,9 +16,24 @@ class Measurement:
         rtt_ms: round-trip time of a small echo.
         rate_mbit: rate that a large echo showed; a lower bound of the thinnest link on the way.
         hops_ms: round-trip time to each hop of ``path``, or empty; tells thin long links from LAN.
+        reached: the member itself answered, so that the path is complete; with an empty path it is in the
+            coordinator's own network.
     """
 
     path: tuple[str | None, ...] = ()
     rtt_ms: float | None = None
     rate_mbit: float | None = None
     hops_ms: tuple[float | None, ...] = ()
+    reached: bool = False
+
+
+class Fact(NamedTuple):
+    """What tells where one member is: its path, whether it is complete, and the prefix of its address."""
+
+    hops: tuple[str | None, ...] = ()
+    reached: bool = False
+    prefix: str | None = None
+
+
+NOWHERE: Final = Fact()
+"""Nothing is known."""

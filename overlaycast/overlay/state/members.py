@@ -14,6 +14,7 @@ from typing import Final, NamedTuple
 
 from overlaycast.errors import LocalProtocolError
 from overlaycast.overlay.state.lateness import Lateness
+from overlaycast.overlay.state.measurement import NOWHERE, Fact
 from overlaycast.overlay.state.router import Router
 from overlaycast.wire.messages import Behind
 
@@ -126,6 +127,8 @@ class Member:
 
     ``draining``: its children are attached elsewhere, and it is given none, for its host is to be stopped (``drain``).
 
+    ``fact`` is what ``router`` was found by; ``located``: by a path, not by the lack of anything better.
+
     ``inside`` is (the translator's address, its own address behind it, port), None where nothing translates. Tree
     fields (parent, children, rank, height, size) are written by ``tree`` only; promises (standbys, wards, promised) by
     ``promises`` only, ``barred`` (parents that it is kept away from) by ``unusable_pair``. Rates are Mbit/s, times
@@ -151,6 +154,8 @@ class Member:
     placed_at: float = 0.0
     # location and performance (Fig. 6B: routers, performance parameter)
     router: Router | None = None
+    fact: Fact = NOWHERE
+    located: bool = False
     rtt_ms: float | None = None
     rate_mbit: float | None = None
     measured: bool = False

@@ -25,6 +25,8 @@ class Start:
     contents: Contents | None = None
     """What the source of a file group has announced."""
     measured_peers: int = 0
+    unlocated: dict[int, None] = field(default_factory=dict)
+    """Members that wait for a path that locates them."""
     planted: dict[int, Member] = field(default_factory=dict)
     """Relays and backup servers: the start waits for their measurements."""
     unconfirmed: set[int] = field(default_factory=set)
@@ -49,6 +51,7 @@ class Start:
     def forget(self, member: int) -> None:
         """Wait for this member no more."""
         self.planted.pop(member, None)
+        self.unlocated.pop(member, None)
         self.unconfirmed.discard(member)
         self.parted.pop(member, None)
         self.standbys.pop(member, None)
@@ -175,6 +178,8 @@ class Improvement:
     """Members that are fed from another router: their copies pass links."""
     hinted: dict[int, None] = field(default_factory=dict)
     """Members that may have a better place now, to be looked at first."""
+    misplaced: dict[int, None] = field(default_factory=dict)
+    """Members that are elsewhere than was thought when they got their parent."""
     waits_since: float | None = None
     """Since when improvement waits for a group that settles."""
     heads_queue: list[int] = field(default_factory=list)
@@ -184,6 +189,7 @@ class Improvement:
         """Do not look at this member any more."""
         self.heads.pop(member, None)
         self.hinted.pop(member, None)
+        self.misplaced.pop(member, None)
 
 
 @dataclass(slots=True)

@@ -153,7 +153,8 @@ def maybe_start(group: Group, now: float, at_last: bool = False) -> bool:
         return False
     state.started = True
     group.timers.cancel("start")
-    ready = [one for one in group.members.values() if one.measured and one.role not in SENDERS]
+    later = group.start.unlocated if group.routers.located else {}
+    ready = [one for one in group.members.values() if one.measured and one.role not in SENDERS and one.id not in later]
     moves.enter(group, source)
     many.attach_all(group, ready)
     group.note(now, "placed", None, members=len(ready), waiting=len(group.repair.waiting))

@@ -155,7 +155,7 @@ def test_many_near_the_source_are_searched_from_the_member_outwards() -> None:
     for number in range(70):
         scene.join(f"m{number}", ("gw", f"s{number}"))
     group = scene.overlay._group
-    newcomer = Member(999, "new", "peer", router=record(scene, "m7").router)
+    newcomer = Member(999, "new", "peer", located=True, router=record(scene, "m7").router)
     two_levels = Search(group, newcomer, rules=Rules(deepest=2))
     assert two_levels._shallow() is None
     assert two_levels.run() is record(scene, "m7")

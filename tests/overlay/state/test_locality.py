@@ -10,13 +10,14 @@ from overlaycast.overlay.state.locality import Routers, prefix_of
 from overlaycast.overlay.state.measurement import Measurement
 from overlaycast.overlay.state.members import Member
 from overlaycast.overlay.state.router import Router, meeting
+from tests.overlay.scene import locate
 
 HOST = (("192.0.2.7", 8471),)
 ROUTERS = st.sampled_from(["a", "b", "c", "d", None])
 
 
 def router(routers: Routers, *path: str | None, host: str = "192.0.2.7") -> Router:
-    return routers.locate(Measurement(path), ((host, 8471),))
+    return locate(routers, Measurement(path), ((host, 8471),))
 
 
 def chain(where: Router) -> list[str | None]:
@@ -31,10 +32,12 @@ def test_members_of_one_router_share_a_place() -> None:
 
 def test_load_balanced_paths_and_paths_of_other_length_meet_at_the_site() -> None:
     routers = Routers()
-    site = router(routers, "r1", "x", "site")
-    assert router(routers, "r1", "y", "site") is site
-    assert router(routers, "r1", "y", "z", "site") is site
-    assert router(routers, "r1", "site", "leaf").parent is site
+    for path in (("r1", "x", "site"), ("r1", "y", "site"), ("r1", "y", "z", "site"), ("r1", "x", "site", "leaf")):
+        router(routers, *path)
+    for path in (("r1", "x", "site"), ("r1", "y", "site"), ("r1", "y", "z", "site")):
+        assert router(routers, *path) is routers.known["site"]
+    assert routers.known["leaf"].parent is routers.known["site"]
+    assert chain(routers.known["site"])[-1] == "r1"
 
 
 def test_a_silent_hop_is_another_one_only_where_both_neighbours_match() -> None:
@@ -47,10 +50,10 @@ def test_a_silent_hop_is_another_one_only_where_both_neighbours_match() -> None:
 
 def test_a_silent_hop_takes_the_name_of_whom_answers_there_later() -> None:
     routers = Routers()
-    first = router(routers, "r1", None, "s1")
-    assert router(routers, "r1", "m", "s1") is first
-    assert chain(first) == ["s1", "m", "r1"]
-    assert router(routers, "r1", "m", "s2").parent is first.parent
+    router(routers, "r1", None, "s1")
+    router(routers, "r1", "m", "s1")
+    assert chain(router(routers, "r1", None, "s1")) == ["s1", "m", "r1"]
+    assert router(routers, "r1", "m", "s2").parent is routers.known["s1"].parent
 
 
 def test_paths_that_end_in_silence_are_told_apart_by_subnet() -> None:
@@ -62,11 +65,9 @@ def test_paths_that_end_in_silence_are_told_apart_by_subnet() -> None:
 
 def test_a_failed_trace_falls_back_to_the_subnet_then_to_the_round_trip() -> None:
     routers = Routers()
-    known = router(routers, "r1", "r2", host="192.0.2.1")
-    assert router(routers, host="192.0.2.99") is known
     alone = router(routers, host="203.0.113.4")
     assert router(routers, host="203.0.113.5") is alone
-    named = [routers.locate(Measurement((), rtt), (("somewhere", 1),)) for rtt in (10.0, 11.0, 80.0)]
+    named = [locate(routers, Measurement((), rtt), (("somewhere", 1),)) for rtt in (10.0, 11.0, 80.0)]
     assert named[0] is named[1] is not named[2]
 
 
@@ -90,11 +91,14 @@ def test_the_core_is_what_all_share_and_sites_are_the_branches_below() -> None:
 @given(st.lists(st.lists(ROUTERS, max_size=6), max_size=12))
 def test_any_paths_make_a_tree(paths: list[list[str | None]]) -> None:
     routers = Routers()
-    members = []
-    for number, path in enumerate(paths):
-        found = routers.locate(Measurement(tuple(path), 10.0 + number), ((f"10.0.{number}.1", 1),))
-        members.append(Member(number, f"m{number}", "peer", router=found, rtt_ms=10.0 + number))
-        routers.enter(members[-1])
+    members = [Member(number, f"m{number}", "peer", rtt_ms=10.0 + number) for number in range(len(paths))]
+    for member, path in zip(members, paths, strict=True):
+        member.fact = routers.fact(Measurement(tuple(path)), ((f"10.0.{member.id}.1", 1),))
+        routers.learn(member.fact.hops)
+    routers.refresh()
+    for member in members:
+        member.router, member.located = routers.find(member.fact, member.rtt_ms)
+        routers.enter(member)
     for where in dict.fromkeys(routers.known.values()):
         assert where.parent is None or where.depth == where.parent.depth + 1
         assert where.parent is None or where in where.parent.children
@@ -108,3 +112,12 @@ def test_any_paths_make_a_tree(paths: list[list[str | None]]) -> None:
     for one in members:
         routers.leave(one)
     assert all(where.count == 0 for where in routers.known.values())
+    assert not routers.unlocated
+
+
+def test_what_a_router_took_to_answer_is_kept_when_paths_say_that_it_is_elsewhere() -> None:
+    routers = Routers()
+    locate(routers, Measurement(("r1", None, "s1"), hops_ms=(2.0, None, 8.0)), HOST)
+    locate(routers, Measurement(("r1", "m", "s1")), HOST)
+    assert chain(routers.known["s1"]) == ["s1", "m", "r1"]
+    assert (routers.known["r1"].delay_ms, routers.known["s1"].delay_ms) == (1.0, 4.0)

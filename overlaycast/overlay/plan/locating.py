@@ -1,0 +1,127 @@
+"""Puts members at their routers as measurements come, early or late, complete or not (Fig. 4, 406).
+
+Owns: that copies, counts and lists follow when a member, or the whole tree of routers, turns out to be elsewhere.
+Refuses: moving anybody: edges of the tree stay, and ``mending`` looks at those that are now too long.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from overlaycast.overlay.plan import capacity, moves, promises
+from overlaycast.overlay.state.candidates import Candidates
+from overlaycast.overlay.state.group import Group
+from overlaycast.overlay.state.measurement import Fact, Measurement
+from overlaycast.overlay.state.members import SENDERS, Member
+from overlaycast.overlay.state.router import Key, Router
+
+
+def take(group: Group, member: Member, measurement: Measurement) -> None:
+    """Take what was measured of a member. All that its path tells of others counts at once."""
+    if measurement.rtt_ms is not None:
+        member.rtt_ms = measurement.rtt_ms
+    if measurement.rate_mbit is not None:
+        member.rate_mbit = measurement.rate_mbit
+    routers = group.routers
+    known = _behind(member, measurement)
+    fact = routers.fact(known, member.addresses)
+    entered, member.measured = member.measured, True
+    if group.settings.strategy != "performance":
+        routers.learn(fact.hops, known.hops_ms)
+    if routers.refresh():
+        member.fact = fact
+        enter_all(group)
+    elif entered:
+        _put(group, member, fact)
+    else:
+        member.fact = fact
+        member.router, member.located = _find(group, member)
+        routers.enter(member)
+    if routers.unlocated:
+        _settle_others(group)
+    member.degree = max(capacity.degree(group, member), len(member.children))
+    promises.trim(group, member)
+
+
+def enter_all(group: Group) -> None:
+    """Enter all measured members into a tree of routers in which nobody is yet."""
+    former = {member.id: member.router for member in group.members.values()}
+    measured = [member for member in group.members.values() if member.measured]
+    traced = sorted(measured, key=lambda member: not _traced(member))  # prefixes tell of others once these are there
+    for member in traced:
+        before = member.router
+        member.router, member.located = _find(group, member)
+        group.routers.enter(member)
+        if member.parent is not None and before is not None and _keys(before) != _keys(member.router):
+            group.improvement.misplaced[member.id] = None
+    for member in group.members.values():
+        if member.parent is not None:
+            group.routers.carry(member.parent.router, member.router, 1)
+            moves.mark(group, member)
+    group.candidates = Candidates()
+    for member in measured:
+        moves.enter(group, member)
+    _keep_accounts(group, former)
+
+
+def _keys(router: Router) -> list[Key]:
+    return [one.key for one in router.up()]
+
+
+def _traced(member: Member) -> bool:
+    return bool(member.fact.hops) and member.fact.hops[-1] is not None
+
+
+def _find(group: Group, member: Member) -> tuple[Router, bool]:
+    routers = group.routers
+    if group.settings.strategy == "performance":
+        return routers.root, True
+    router, located = routers.find(member.fact, member.rtt_ms)
+    if member.role in SENDERS and not located and routers.located:
+        return routers.root, False  # a stranger's network would get a copy for each of its members
+    return router, located
+
+
+def _put(group: Group, member: Member, fact: Fact) -> None:
+    """Put a member that is at a router already where this says; it keeps its edges."""
+    _carry(group, member, -1)
+    group.routers.leave(member)
+    member.fact = fact
+    member.router, member.located = _find(group, member)
+    group.routers.enter(member)
+    _carry(group, member, 1)
+    for one in (member, *member.children):
+        if one.parent is not None:
+            moves.mark(group, one)
+            group.improvement.misplaced[one.id] = None
+    moves.enter(group, member)
+
+
+def _carry(group: Group, member: Member, copies: int) -> None:
+    for other in member.children:
+        group.routers.carry(member.router, other.router, copies)
+    if member.parent is not None:
+        group.routers.carry(member.parent.router, member.router, copies)
+
+
+def _settle_others(group: Group) -> None:
+    """Look where members belong that no path locates: their neighbours may be traced now, or be no neighbours."""
+    for member in list(group.routers.unlocated.values()):
+        if _find(group, member)[0] is not member.router:
+            _put(group, member, member.fact)
+
+
+def _keep_accounts(group: Group, former: dict[int, Router | None]) -> None:
+    """What links were seen to carry is kept under the routers' new numbers."""
+    numbers = {one.order: one.key for router in former.values() if router is not None for one in router.up()}
+    known, carried = group.routers.known, group.watch.carried
+    kept = ((known.get(numbers.get(order, "")), direction, one) for (order, direction), one in carried.items())
+    group.watch.carried = {(router.order, way): one for router, way, one in kept if router is not None}
+    group.file_rate = None
+
+
+def _behind(member: Member, measurement: Measurement) -> Measurement:
+    """A trace to a member that nobody can dial ends at its translator: that is its router, not the target."""
+    if member.inside is None or member.reachable or member.inside[0] in measurement.path:
+        return measurement
+    return replace(measurement, path=(*measurement.path, member.inside[0]))
