@@ -11,11 +11,11 @@ from collections.abc import Iterable, Sequence
 from types import TracebackType
 from typing import Final, Self
 
-from rich.console import Console
+from rich.console import Console, Group
 from rich.live import Live
-from rich.markup import escape
 from rich.spinner import Spinner
 from rich.table import Table
+from rich.text import Text
 
 from overlaycast.deploy.progress import Progress
 
@@ -64,18 +64,19 @@ class LiveTable:
         """Print a line above the table."""
         style = "bold red" if text.startswith("!") else "" if text.startswith(" ") else "bold"
         elapsed = time.monotonic() - self._began
-        self._console.print(f"[dim]{elapsed:6.1f} s[/dim]  {escape(text)}", style=style, highlight=False)
+        # a style of the whole print would be that of the table below, too
+        self._console.print(Text.assemble((f"{elapsed:6.1f} s", "dim"), "  ", (text, style)))
 
-    def _render(self) -> Table:
+    def _render(self) -> Group:
+        self._spinner.update(text=Text(self._progress.play or "Ansible starts"))
         grid = Table.grid(padding=(0, 2))
-        grid.add_row(self._spinner, escape(self._progress.play or "Ansible starts"))
         # what a terminal has no room for, rich leaves out; hosts that work or failed are worth more than others
         hosts = sorted(self._progress.hosts.items(), key=lambda one: one[1].state not in STYLES)
         for name, host in hosts[: max(1, self._console.height - 4)]:
             tries = f" (try {host.tries + 1})" if host.tries else ""
-            task = host.task + tries if host.state != "waits" else ""
-            grid.add_row("", escape(name), f"[{STYLES.get(host.state, 'dim')}]{host.state}[/]", escape(task))
-        return grid
+            task = host.task + tries if host.state not in ("waits", "done") else ""
+            grid.add_row("", Text(name), Text(host.state, STYLES.get(host.state, "dim")), Text(task))
+        return Group(self._spinner, grid)
 
 
 def screen(progress: Progress) -> Lines | LiveTable:

@@ -1,7 +1,7 @@
 """``overlaycast deploy`` on three real machines: a coordinator, a source, a peer.
 
-The first tests are quick. The slow ones go on with the same machines: interrupted runs, roles that move, units
-that fail, another version, and the end.
+The tests are one story, in the order in which they stand here: bare hosts, a second run, interrupted runs, roles that
+move, units that fail, another version, and the end.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from tests.deploy.traces import traces
 from tests.deploy.versions import NEXT, artefact
 from tests.lab.inside import inside
 
-pytestmark = [pytest.mark.lab]
+pytestmark = [pytest.mark.lab, pytest.mark.slow]
 
 HOSTS: Final = ("server", "studio", "viewer")
 GROUPS: Final = {"coordinator": ["server"], "sources": ["studio"], "peers": ["viewer"]}
@@ -151,7 +151,6 @@ def test_the_status_is_a_table_with_the_tree_or_json(deployment: Deployment) -> 
     assert {member["name"] for member in view["groups"]["news"]["members"]} == {"studio", "viewer"}
 
 
-@pytest.mark.slow
 @inside
 def test_what_an_interrupted_run_did_not_restart_is_restarted_by_the_next(deployment: Deployment) -> None:
     before = {name: deployment.pid(name, unit) for name, unit in UNITS.items()}
@@ -164,7 +163,6 @@ def test_what_an_interrupted_run_did_not_restart_is_restarted_by_the_next(deploy
     assert set(deployment.changes(again).values()) == {0}, again.said
 
 
-@pytest.mark.slow
 @inside
 def test_a_version_that_was_installed_and_not_started_is_started(deployment: Deployment) -> None:
     next_ = str(artefact(NEXT))
@@ -181,7 +179,6 @@ def test_a_version_that_was_installed_and_not_started_is_started(deployment: Dep
     assert set(deployment.changes(again).values()) == {0}, again.said
 
 
-@pytest.mark.slow
 @inside
 def test_a_host_that_moves_to_another_role_loses_the_old_one(deployment: Deployment) -> None:
     deployment.roles(coordinator=["server"], sources=["studio"], relays=["viewer"])
@@ -196,7 +193,6 @@ def test_a_host_that_moves_to_another_role_loses_the_old_one(deployment: Deploym
     assert deployment.deploy("up").code == 0
 
 
-@pytest.mark.slow
 @inside
 def test_a_unit_that_fails_is_told_with_its_own_last_lines(deployment: Deployment) -> None:
     deployment.change(overlaycast_source_synthetic_s=0, overlaycast_source_file="/srv/none.ts")
@@ -218,7 +214,6 @@ def test_a_unit_that_fails_is_told_with_its_own_last_lines(deployment: Deploymen
     assert deployment.deploy("up").code == 0
 
 
-@pytest.mark.slow
 @inside
 def test_logs_can_be_followed(deployment: Deployment) -> None:
     program = [str(BIN / "overlaycast"), "deploy", "logs", str(deployment.player.inventory), "viewer", "--follow"]
@@ -238,7 +233,6 @@ def test_logs_can_be_followed(deployment: Deployment) -> None:
     assert process.returncode == 143
 
 
-@pytest.mark.slow
 @inside
 def test_another_version_and_then_nothing(deployment: Deployment) -> None:
     played = deployment.deploy("upgrade", "--version", __version__)  # it is still installed
