@@ -28,7 +28,7 @@ pytestmark = [pytest.mark.lab, pytest.mark.slow]
 SITES: Final = {"north": "abcdef", "east": "ghi", "south": "jk", "west": "lm"}
 """Those of figure 2A, with the letters of its clients."""
 PEERS: Final = {site: [f"{site}-{number}" for number in range(1, len(letters) + 1)] for site, letters in SITES.items()}
-PATIENCE_S: Final = 300
+PATIENCE_S: Final = 600
 
 
 class Hosts:
@@ -52,7 +52,7 @@ class Hosts:
             "systemctl list-units --all --plain --no-legend 'overlaycast*'; nft list tables; ls -d /run/overlaycast-lab"
             " /var/lib/overlaycast-lab 2>&1; tc qdisc show dev eth0; mount | grep overlaycast-lab; true"
         )
-        return {name: self.machines.run(name, look) for name in self.machines.of}
+        return {name: self.machines.run(name, look, seconds=PATIENCE_S) for name in self.machines.of}
 
     def command(self, experiment: Path, out: Path, *words: str) -> list[str]:
         """Return the command of a run on these hosts."""
@@ -62,7 +62,8 @@ class Hosts:
     @property
     def environment(self) -> dict[str, str]:
         """The user's."""
-        return self.player.environment | {"PYTHONPATH": str(ROOT)}
+        # sixteen machines on few processors may take long to let one in
+        return self.player.environment | {"PYTHONPATH": str(ROOT), "ANSIBLE_TIMEOUT": "120"}
 
     def run(self, experiment: Path, out: Path, *words: str) -> tuple[int, str]:
         """Run an experiment and return its exit code and what it printed."""
