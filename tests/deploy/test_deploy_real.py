@@ -94,7 +94,8 @@ def run(player: Player, folder: Path, command: str, *words: str) -> Played:
 def deployment(machines: Machines | None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment | None]:
     """The machines after the first ``up``; none outside of their namespaces."""
     if not is_isolated():
-        artefact()
+        for version in (__version__, NEXT):
+            artefact(version)
         yield None
         return
     assert machines is not None
