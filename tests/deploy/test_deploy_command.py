@@ -13,6 +13,9 @@ import pytest
 
 from overlaycast.cli import main
 from overlaycast.deploy.books import artefact, playbook
+from overlaycast.deploy.failures import Failure
+from overlaycast.deploy.interrupt import Interrupt
+from overlaycast.deploy.playing import Play, tell_failures
 from overlaycast.errors import ConfigError
 
 LOCAL = f"{{ansible_connection: local, ansible_python_interpreter: {sys.executable}, ansible_become: false}}"
@@ -123,6 +126,57 @@ def _ended(pid: int) -> bool:
         return bool(select.select([descriptor], [], [], 30)[0])
     finally:
         os.close(descriptor)
+
+
+JOURNALCTL = """#!/bin/sh
+for word; do case $word in --after-cursor=*) after=${word#--after-cursor=} ;; esac; done
+echo "$@" >> "$0.asked"
+if [ -z "$after" ]; then echo 'a line' "$(printf '\\033')[2J"; else echo "a line after $after"; fi
+echo "-- cursor: s=${after:-0}1"
+"""
+
+
+@pytest.fixture
+def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A journalctl of the test's own; this is where it writes down how it was called."""
+    journalctl = tmp_path / "journalctl"
+    journalctl.write_text(JOURNALCTL)
+    journalctl.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    return tmp_path / "journalctl.asked"
+
+
+def test_lines_of_journals_come_with_their_host(tmp_path: Path, capfd: pytest.CaptureFixture[str], asked: Path) -> None:
+    words = ["one", "--unit", "join@news", "--unit", "coordinator", "--since", "10 min ago", "--lines", "3"]
+    assert main(["deploy", "logs", inventory(tmp_path, GOOD), *words]) == 0
+    assert capfd.readouterr().out == "one  a line ?[2J\n"
+    assert asked.read_text().strip() == (
+        "--quiet --no-pager --output=short-iso --show-cursor --unit=overlaycast-join@news.service"
+        " --unit=overlaycast-coordinator.service --lines=3 --since=10 min ago"
+    )
+
+
+def test_journals_are_followed_from_where_they_ended(tmp_path: Path, asked: Path) -> None:
+    command = [sys.executable, "-m", "overlaycast.cli", "deploy", "logs", inventory(tmp_path, GOOD), "--follow"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, preexec_fn=_listen) as process:
+        assert process.stdout is not None
+        lines = [process.stdout.readline() for _ in range(3)]
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=120)
+    assert process.returncode == 130
+    assert lines == ["one  a line ?[2J\n", "one  a line after s=01\n", "one  a line after s=s=011\n"]
+
+
+def test_a_failed_units_own_last_lines_are_shown(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], asked: Path
+) -> None:
+    unit = "overlaycast-join@news.service"
+    failures = [Failure("one", "Wait", True, f"{unit} is failed", (unit,)), Failure("two", "Wait", False, "gone")]
+    what = Play("site", Path(inventory(tmp_path, GOOD)), words=["--check"])
+    with Interrupt() as interrupt:
+        tell_failures(what, failures, interrupt)
+    assert capfd.readouterr().out == f"\none: Wait: {unit} is failed\n    a line ?[2J\n\ntwo: Wait: gone\n"
+    assert f"--unit={unit} --lines=12" in asked.read_text()
 
 
 def test_the_file_to_install_is_looked_for_in_dist(tmp_path: Path) -> None:
