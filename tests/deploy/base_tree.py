@@ -59,7 +59,17 @@ def base_tree(release: str = "bookworm", more: Sequence[str] = ()) -> Path:
 def _make(release: str, packages: Sequence[str], tree: Path) -> None:
     unfinished = tree.with_suffix(".unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)
-    words = ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={','.join(packages)}", release, str(unfinished)]
+    # its mounts end with it, however it ends
+    words = [
+        "unshare",
+        "--mount",
+        "mmdebstrap",
+        "--quiet",
+        "--variant=minbase",
+        f"--include={','.join(packages)}",
+        release,
+        str(unfinished),
+    ]
     done = subprocess.run(words, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False)
     assert done.returncode == 0, f"mmdebstrap could not make a Debian: {done.stderr[-2000:]}"
     unfinished.rename(tree)

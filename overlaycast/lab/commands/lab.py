@@ -6,6 +6,7 @@ Owns: the list of commands, and what check, show, list and schema print. Refuses
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from overlaycast.lab.report import catalogue
 
 PROG: Final = "overlaycast lab"
+SYSTEM_FOLDERS: Final = ("/usr/local/sbin", "/usr/sbin", "/sbin")
+"""Where tc, nft and ifconfig are: folders that Debian has in the PATH of root, and not of ordinary users."""
 
 
 class CheckSettings(Settings):
@@ -205,8 +208,15 @@ COMMANDS: Final = {
 }
 
 
+def with_system_folders(path: str) -> str:
+    """Return a ``PATH`` in which the system's programs are found too, behind all others."""
+    there = path.split(os.pathsep)
+    return os.pathsep.join([*there, *(folder for folder in SYSTEM_FOLDERS if folder not in there)])
+
+
 def main(argv: list[str]) -> int:
     """Run ``overlaycast lab COMMAND``."""
+    os.environ["PATH"] = with_system_folders(os.environ.get("PATH", os.defpath))
     try:
         return dispatch(PROG, COMMANDS, argv)
     except ModuleNotFoundError as error:
