@@ -57,6 +57,7 @@ class Group(World):
         self.needless: list[tuple[float, int, int, int]] = []
         """When which member gave up records, from which number to which, that a parent within its reach still had."""
         self._numbers: dict[int, int] = {}
+        self._parts: dict[int, Part] = {}
         self._joined = 0
 
     # --- the group as it is ----------------------------------------------------------------------------------------
@@ -158,6 +159,7 @@ class Group(World):
         member = super().join(seat, role, limits)
         self._joined += 1
         self._numbers[member.ident] = self._joined
+        self._parts[member.ident] = role
         return member
 
     def unlink(self, member: Member) -> None:
@@ -176,11 +178,13 @@ class Group(World):
             self.agenda.after(RECONNECT_S, self.relink, member)
             return
         self.unlinked.discard(member.ident)
-        request = self.subscription(self._numbers[member.ident], member.seat, member.role, MemberLimits())
+        part = self._parts[member.ident]  # what it was started as
+        request = self.subscription(self._numbers[member.ident], member.seat, part, MemberLimits())
         resume: Resume = member.resume()
         if not self.overlay.resume(request.model_copy(update={"resume": resume}), self.now):
             member.die("reset")  # forgotten: it starts again
-            self.join(member.seat, member.role)
+            if part != "source" or not self.overlay.has_source():  # a second one is refused
+                self.join(member.seat, part)
         self._pump()
 
     def lose_coordinator(self) -> None:

@@ -6,13 +6,28 @@ it has reached anybody), and was silent for no longer than is said.
 
 from __future__ import annotations
 
+import random
+
 import pytest
 
 from overlaycast.lab.simulate.hop import RECORDS_PER_S, Death
 from overlaycast.lab.simulate.member import Member
 from overlaycast.wire.group import GroupSettings
 from tests.sim.group import HEAD, Group
-from tests.sim.script import Crash, Join, Leave, Lose, LoseCoordinator, Operation, ReturnCoordinator, Wait, play
+from tests.sim.script import (
+    Crash,
+    Freeze,
+    Join,
+    Leave,
+    Lose,
+    LoseCoordinator,
+    Operation,
+    ReturnCoordinator,
+    Thaw,
+    Wait,
+    play,
+)
+from tests.sim.test_random_scripts import one_fault
 from tests.sim.test_scenarios import SEED, peers, settle
 
 WITHIN_S = 1.0
@@ -176,3 +191,40 @@ def test_the_stream_goes_to_and_fro() -> None:
     assert {member.lost for member in receivers(group)} == {0}
     assert max(group.longest_gap_s.values()) <= PLANNED_S
     assert group.source.position() > 5 * RECORDS_PER_S
+
+
+# --- anything, in any order -------------------------------------------------------------------------------------
+
+
+def _befalls_the_source(group: Group, chance: random.Random) -> tuple[list[Operation], list[Operation]]:
+    """Return one operation on the source, and what ends it; another standby comes after it."""
+    source = group.source.ident
+    faults: list[tuple[Operation, list[Operation]]] = [
+        (Crash((source,), "reset"), []),
+        (Crash((source,), "silent"), []),
+        (Leave(source), []),
+        (Freeze(source), [Thaw(source)]),
+    ]
+    begin, end = chance.choice(faults)
+    return [begin, Join(chance.choice(group.seats_of(HEAD)), "standby")], end
+
+
+@pytest.mark.parametrize("seed", range(16))
+def test_whatever_befalls_sources_and_others_all_are_fed_in_the_end(seed: int) -> None:
+    chance = random.Random(f"relief {seed}")
+    group = streaming(standbys=chance.randint(1, 2), improve_s=chance.choice([0, 5]))
+    seats = [seat for site in (1, 2, 3) for seat in group.seats_of(site)]
+    others = [member.ident for member in receivers(group)]
+    ends: list[Operation] = []
+    for _ in range(6):
+        of_the_source = chance.random() < 0.4 and group.source.alive and not group.source.leaving
+        begun, ended = _befalls_the_source(group, chance) if of_the_source else one_fault(chance, others, seats)
+        ends += ended
+        script = [*begun, Wait(chance.choice([0.03, 0.3, 1.0, 4.0]))]
+        if ends and chance.random() < 0.5:
+            script.append(ends.pop(chance.randrange(len(ends))))
+        print(f"seed {seed}:", *script, sep="\n  ")  # pytest shows it where the test fails
+        play(group, script)
+    play(group, [*ends, Lose(0.0), Wait(10.0)])
+    settle(group, lost=True)
+    assert len([member for member in group.present() if member.role == "source"]) == 1
