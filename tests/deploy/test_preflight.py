@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import runpy
 import socket
 import subprocess
@@ -94,7 +95,9 @@ def test_units_of_ours_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     systemctl.write_text(
         """#!/bin/sh
 case $1 in
-list-units) echo 'overlaycast-join@news.service loaded active running overlaycast peer of group news' ;;
+list-units)
+    echo 'overlaycast-join@news.service loaded active running overlaycast peer of group news'
+    echo 'overlaycast-relay@gone.service not-found failed failed overlaycast-relay@gone.service' ;;
 list-unit-files)
     echo 'overlaycast-join@.service    disabled enabled'
     echo 'overlaycast-send@film.service enabled enabled' ;;
@@ -155,7 +158,7 @@ def test_all_is_asked_at_once() -> None:
     done = subprocess.run(
         [sys.executable, "-", json.dumps(question)], input=FILE.read_text(), capture_output=True, text=True, check=True
     )
-    assert [line for line in json.loads(done.stdout)["problems"] if not line.startswith("systemd")] == [
-        "the clock is 3600 s behind the controller's; accepted is up to 5 s",
-        "no-such-program is missing, which overlaycast_firewall needs",
-    ]
+    lines = [line for line in json.loads(done.stdout)["problems"] if not line.startswith("systemd")]
+    # it took a while to come there, on a busy machine more than one second
+    assert re.fullmatch(r"the clock is 3[0-9]{3} s behind the controller's; accepted is up to 5 s", lines[0])
+    assert lines[1:] == ["no-such-program is missing, which overlaycast_firewall needs"]

@@ -92,13 +92,15 @@ def active(*units):
 def present():
     """Return our units that run here, have failed here, or are started with the host: it may have had another role."""
     found = set()
-    for words in (["list-units", "--all"], ["list-unit-files"]):
-        command = ["systemctl", *words, "--plain", "--no-legend", "--no-pager", *UNITS]
+    for kind in (["list-units", "--all"], ["list-unit-files"]):
+        command = ["systemctl", *kind, "--plain", "--no-legend", "--no-pager", *UNITS]
         try:
             done = subprocess.run(command, capture_output=True, text=True, check=False)
         except OSError:
             continue
-        found.update(line.split()[0] for line in done.stdout.splitlines() if line.strip())
+        # one that has failed is remembered after its file is gone; there is nothing left to stop
+        rows = [line.split() for line in done.stdout.splitlines()]
+        found.update(row[0] for row in rows if row and row[1:2] != ["not-found"])
     return sorted(unit for unit in found if "@." not in unit)
 
 
