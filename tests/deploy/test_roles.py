@@ -44,7 +44,8 @@ def plays() -> list[dict[str, Any]]:
         }
     ]
     for role, hosts in PLAYS.items():
-        [task] = yaml.safe_load((ROLES / role / "tasks" / "main.yml").read_text())
+        tasks = yaml.safe_load((ROLES / role / "tasks" / "main.yml").read_text())
+        [task] = [one for one in tasks if "overlaycast_member_verb" in one.get("vars", {})]
         template = f"{{{{ lookup('ansible.builtin.template', '{ROLES}/common/templates/member.toml.j2') }}}}"
         tell = {"name": "Tell", "ansible.builtin.debug": {"msg": template}, "loop": "{{ overlaycast_member_groups }}"}
         found.append(
