@@ -60,6 +60,7 @@ async def service(path: Path) -> AsyncIterator[list[int]]:
     pids = []
 
     async def accept(sock: socket.socket) -> None:
+        sock.setblocking(True)  # as systemd's are: a worker's own read must not find nothing there
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-c", ANSWERS, stdin=sock.fileno(), stdout=sock.fileno()
         )
