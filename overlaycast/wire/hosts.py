@@ -26,6 +26,8 @@ _SHARED: Final = IPv4Network("100.64.0.0/10")
 _COMPATIBLE: Final = IPv6Network("::/96")
 _TRANSLATED: Final = IPv6Network("64:ff9b::/96")
 _LAST_32: Final = 0xFFFFFFFF
+_WIDE: Final = frozenset(map(str, range(1, 224))) - {"127", "169"}
+"""First bytes of IPv4 addresses that are all meant for others; and what begins so and is none is no address."""
 
 
 def is_host(text: str) -> bool:
@@ -66,6 +68,8 @@ def is_local(host: str) -> bool:
 
     These are loopback, link-local, multicast, broadcast and unspecified addresses, also within an IPv6 address.
     """
+    if host.partition(".")[0] in _WIDE:  # most members': what follows costs ten times as much
+        return False
     address = _inner(host)
     return address is not None and _is_local(address)
 
