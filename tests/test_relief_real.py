@@ -15,7 +15,7 @@ import pytest
 from tests.drain_play import PEERS
 from tests.lab.made_up import ROOT
 
-pytestmark = [pytest.mark.lab, pytest.mark.alone]
+pytestmark = [pytest.mark.slow, pytest.mark.lab, pytest.mark.alone]
 
 MOST_S = 2.0
 """The tests' machines are busy: docs/operate.md says what one computer needs."""
