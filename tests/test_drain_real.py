@@ -2,32 +2,18 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from tests.alone_on_loopback import played
 from tests.drain_play import PEERS
-from tests.lab.made_up import ROOT
 
 pytestmark = [pytest.mark.lab, pytest.mark.alone]
 
 
 def test_a_drained_forwarder_is_stopped_and_nobody_loses_a_record(tmp_path: Path) -> None:
-    words = ["unshare", "--net", *([] if os.geteuid() == 0 else ["--user", "--map-root-user"])]
-    done = subprocess.run(
-        [*words, sys.executable, "-m", "tests.drain_play", str(tmp_path)],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        text=True,
-        check=False,
-        timeout=300,
-    )
-    assert done.returncode == 0
-    result = json.loads(done.stdout)
+    result = played("tests.drain_play", tmp_path)
     print(result)
     code, answer = result["drained"]
     assert (code, answer["draining"], answer["left"]) == (0, True, [])

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from tests.alone_on_loopback import played
 from tests.drain_play import PEERS
-from tests.lab.made_up import ROOT
 
 pytestmark = [pytest.mark.slow, pytest.mark.lab, pytest.mark.alone]
 
@@ -21,22 +16,8 @@ MOST_S = 2.0
 """The tests' machines are busy: docs/operate.md says what one computer needs."""
 
 
-def play(folder: Path) -> dict[str, Any]:
-    words = ["unshare", "--net", *([] if os.geteuid() == 0 else ["--user", "--map-root-user"])]
-    done = subprocess.run(
-        [*words, sys.executable, "-m", "tests.relief_play", str(folder)],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        text=True,
-        check=False,
-        timeout=300,
-    )
-    assert done.returncode == 0
-    return dict(json.loads(done.stdout))
-
-
 def test_a_standby_source_goes_on_with_the_stream(tmp_path: Path) -> None:
-    result = play(tmp_path)
+    result = played("tests.relief_play", tmp_path)
     peers = result["peers"]
     print({key: value for key, value in result.items() if key != "peers"})
     assert result["roles"] == {"one": "source", "two": "standby"}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import select
 import signal
 import subprocess
 import sys
@@ -17,6 +16,7 @@ from overlaycast.deploy.failures import Failure
 from overlaycast.deploy.interrupt import Interrupt
 from overlaycast.deploy.playing import Play, tell_failures
 from overlaycast.errors import ConfigError
+from tests.deploy.ending import ended
 
 LOCAL = f"{{ansible_connection: local, ansible_python_interpreter: {sys.executable}, ansible_become: false}}"
 
@@ -110,22 +110,11 @@ def test_a_signal_ends_ansible_and_what_it_started(tmp_path: Path, number: int, 
         _, said = process.communicate(timeout=120)
     assert process.returncode == code, said
     assert "Traceback" not in said
-    assert _ended(pid), "the connection outlived the command"
+    assert ended(pid), "the connection outlived the command"
 
 
 def _listen() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
-def _ended(pid: int) -> bool:
-    try:
-        descriptor = os.pidfd_open(pid)
-    except ProcessLookupError:
-        return True
-    try:
-        return bool(select.select([descriptor], [], [], 30)[0])
-    finally:
-        os.close(descriptor)
 
 
 JOURNALCTL = """#!/bin/sh
@@ -156,7 +145,7 @@ def test_lines_of_journals_come_with_their_host(tmp_path: Path, capfd: pytest.Ca
     )
 
 
-def test_journals_are_followed_from_where_they_ended(tmp_path: Path, asked: Path) -> None:
+def test_journals_are_followed_from_where_theyended(tmp_path: Path, asked: Path) -> None:
     command = [sys.executable, "-m", "overlaycast.cli", "deploy", "logs", inventory(tmp_path, GOOD), "--follow"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, preexec_fn=_listen) as process:
         assert process.stdout is not None

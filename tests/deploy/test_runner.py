@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import select
 import stat
 import subprocess
 import sys
@@ -17,6 +16,7 @@ from overlaycast.deploy import runner
 from overlaycast.deploy.events import Event
 from overlaycast.deploy.playing import QUESTION
 from overlaycast.errors import ConfigError, MissingError
+from tests.deploy.ending import ended
 
 SECRET: Final = "h1dden-fr0m-everyone"
 
@@ -144,18 +144,6 @@ def test_it_ends_with_all_its_processes_when_asked(tmp_path: Path, inventory: Pa
     assert outcome.stopped
     assert not outcome.good
     assert all(ended(int(file.read_text())) for file in pids), "a command of a host outlived Ansible"
-
-
-def ended(pid: int) -> bool:
-    """Return whether a process ends within half a minute."""
-    try:
-        descriptor = os.pidfd_open(pid)
-    except ProcessLookupError:
-        return True
-    try:
-        return bool(select.select([descriptor], [], [], 30)[0])
-    finally:
-        os.close(descriptor)
 
 
 def test_an_inventory_must_be_there(tmp_path: Path) -> None:

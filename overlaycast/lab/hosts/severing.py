@@ -156,18 +156,21 @@ def _chain(name: str, hook: str, rules: Sequence[str], priority: int = AHEAD) ->
 
 def _from(own: Door, others: Iterable[str], doors: Mapping[str, Door]) -> list[str]:
     """Return matches for what comes from others: to this program's port, or from theirs."""
-    found = []
-    for other in others:
-        there = doors[other]
-        found.append(f"{there.family} saddr {there.address} tcp dport {own.port}")
-        found.append(f"{there.family} saddr {there.address} tcp sport {there.port} tcp dport != {own.port}")
-    return found
+    return _between(own, others, doors, "saddr", "dport", "sport")
 
 
 def _to(own: Door, others: Iterable[str], doors: Mapping[str, Door]) -> list[str]:
+    """Return matches for what goes to others: from this program's port, or to theirs."""
+    return _between(own, others, doors, "daddr", "sport", "dport")
+
+
+def _between(
+    own: Door, others: Iterable[str], doors: Mapping[str, Door], address: str, here: str, there: str
+) -> list[str]:
+    """Return matches by the others' address; ``here`` and ``there`` name the ports of the two ends in a packet."""
     found = []
-    for other in others:
-        there = doors[other]
-        found.append(f"{there.family} daddr {there.address} tcp sport {own.port}")
-        found.append(f"{there.family} daddr {there.address} tcp dport {there.port} tcp sport != {own.port}")
+    for other in map(doors.__getitem__, others):
+        packets = f"{other.family} {address} {other.address} tcp"
+        found.append(f"{packets} {here} {own.port}")
+        found.append(f"{packets} {there} {other.port} tcp {here} != {own.port}")
     return found
