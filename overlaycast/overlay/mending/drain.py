@@ -129,6 +129,8 @@ def dependents(group: Group, member: Member) -> list[int]:
 def reported(group: Group, child: Member, now: float) -> None:
     """A report shows for which child a giver need not wait; or that a leaver has not heard that it may go."""
     releasing = group.repair.releasing
+    if not releasing and not child.leaving:
+        return
     if child.leaving and child.id not in releasing:
         release(group, child)
     for giver_id in list(releasing):

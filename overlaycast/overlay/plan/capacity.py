@@ -79,7 +79,8 @@ def link_copies(group: Group, router: Router, direction: Direction) -> int:
     """
     if group.settings.mode == "live":
         copies = _copies(_known_mbit(group, router), group.settings.rate_mbit)
-        copies = UNLIMITED if copies == UNLIMITED or _hidden(group, router) else copies
+        if copies != UNLIMITED and _hidden(group, router):
+            copies = UNLIMITED
         return _learned(group, router, direction, copies) if group.watch.carried else copies
     if _hidden(group, router):
         return UNLIMITED
@@ -230,15 +231,20 @@ def room(group: Group, feeder: Router | None, fed: Router | None, instead: bool 
         return True
     if not _source_has_room(group, feeder):
         return False
+    # most links of a live group are so wide that no limit has to be worked out
+    all_limited = group.settings.mode == "file" or bool(group.watch.carried)
+    wide_mbit = AMPLE * group.settings.rate_mbit
     out, into = feeder, fed
     while out is not into:
         if out.depth >= into.depth:
-            if out.outbound >= link_copies(group, out, "out") and not _is_source(group, out):
+            limited = all_limited or out.rate_mbit is None or out.rate_mbit < wide_mbit
+            if limited and out.outbound >= link_copies(group, out, "out") and not _is_source(group, out):
                 return False
             assert out.parent is not None
             out = out.parent
         else:
-            if not instead and into.inbound >= link_copies(group, into, "in"):
+            limited = not instead and (all_limited or into.rate_mbit is None or into.rate_mbit < wide_mbit)
+            if limited and into.inbound >= link_copies(group, into, "in"):
                 return False
             assert into.parent is not None
             into = into.parent

@@ -80,6 +80,8 @@ def part(group: Group, child: Member, parent: Member, alone: bool) -> None:
 
 def trim(group: Group, member: Member) -> None:
     """Break promises that the member has no degree left for, the newest first; those wards are planned for anew."""
+    if not member.wards:
+        return
     for ward in reversed(list(member.wards)):
         if member.spare >= 0:
             return

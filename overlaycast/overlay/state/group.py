@@ -14,7 +14,7 @@ from typing import Any, Final
 from overlaycast.overlay.state.candidates import Candidates
 from overlaycast.overlay.state.filerate import FileRate
 from overlaycast.overlay.state.locality import Routers
-from overlaycast.overlay.state.members import Member, State
+from overlaycast.overlay.state.members import DEAD, Member, State
 from overlaycast.overlay.state.processes import Improvement, Orders, Repair, Start, Watch
 from overlaycast.overlay.state.timers import Timers
 from overlaycast.overlay.state.tree import Tree
@@ -102,7 +102,7 @@ class Group:
     def living(self, member_id: int | None) -> Member | None:
         """Return the member if it is known and alive."""
         member = self.members.get(member_id) if member_id else None
-        return member if member is not None and member.alive else None
+        return member if member is not None and member.state < DEAD else None
 
     def note(self, at: float, kind: str, member: Member | None, **details: Any) -> None:
         """Record that something happened, and count it."""

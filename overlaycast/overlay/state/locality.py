@@ -20,12 +20,13 @@ from __future__ import annotations
 import ipaddress
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 from statistics import median_low
 from typing import Final
 
 from overlaycast.overlay.state.measurement import Fact, Measurement
 from overlaycast.overlay.state.members import Member
-from overlaycast.overlay.state.router import Key, Router, meeting
+from overlaycast.overlay.state.router import OUTSIDE, Key, Router, meeting
 from overlaycast.overlay.state.skeleton import ROOT, Above, Hops, Skeleton, infer, usable
 
 UNKNOWN_MS: Final = 1.0
@@ -36,8 +37,6 @@ SAME_SHARE: Final = 1.25
 SUPPORT: Final = 3
 """So many members with the same path say no more than that it is no mistake."""
 HERE: Final = "the coordinator's network"
-OUTSIDE: Final = "outside"
-"""Begins the keys of what stands for the routers of members that no path locates."""
 _OCTETS: Final = frozenset(map(str, range(256)))
 
 
@@ -77,15 +76,22 @@ def distance_ms(one: Member, other: Member) -> float:
 def prefix_of(addresses: Sequence[tuple[str, int]]) -> str | None:
     """Return the /24 or /64 of the first address that is one, else None."""
     for host, _ in addresses:
-        parts = host.split(".")
-        if len(parts) == 4 and all(map(_OCTETS.__contains__, parts)):
-            return f"{parts[0]}.{parts[1]}.{parts[2]}.0/24"  # the same as below, at a tenth of its cost
+        network, _, last = host.rpartition(".")
+        if last in _OCTETS and (prefix := _prefix_of_network(network)):
+            return prefix  # the same as below, at a tenth of its cost
         try:
             address = ipaddress.ip_address(host)
         except ValueError:
             continue
         return str(ipaddress.ip_network(f"{address}/{24 if address.version == 4 else 64}", strict=False))
     return None
+
+
+@lru_cache(maxsize=1 << 12)
+def _prefix_of_network(network: str) -> str | None:
+    """Return the /24 of an IPv4 address without its last number; neighbours share it, and come together."""
+    parts = network.split(".")
+    return f"{network}.0/24" if len(parts) == 3 and all(map(_OCTETS.__contains__, parts)) else None
 
 
 class Routers:
@@ -195,19 +201,21 @@ class Routers:
         return router
 
     def _time(self, hops: Hops, hops_ms: Sequence[float | None]) -> None:
+        known = self.known
         for hop, rtt in zip(hops, hops_ms, strict=False):
-            router = self.known.get(hop) if hop is not None else None
-            if router is None or rtt is None:
+            if hop is None or rtt is None or (router := known.get(hop)) is None:
                 continue
             # routers answer late when busy, never early: the smallest is the truest
-            router.delay_ms = min(router.delay_ms, rtt / 2) if router.timed else rtt / 2
-            router.timed = True
+            if not router.timed or rtt / 2 < router.delay_ms:
+                router.delay_ms, router.timed = rtt / 2, True
 
     # --- finding a router ---------------------------------------------------------------------------------------
 
     def fact(self, measurement: Measurement, addresses: Sequence[tuple[str, int]]) -> Fact:
         """Return what of a measurement tells where its member is; members beside one another share it."""
-        fact = Fact(usable(measurement.path), measurement.reached, prefix_of(addresses))
+        path = measurement.path
+        hops = path if path in self._paths else usable(path)  # neighbours come by the same one
+        fact = Fact(hops, measurement.reached, prefix_of(addresses))
         return self._facts.setdefault(fact, fact)
 
     def find(self, fact: Fact, rtt_ms: float | None = None) -> tuple[Router, bool]:
@@ -256,7 +264,8 @@ class Routers:
             return
         self._count(router, 1)
         for above in router.up():
-            self.version += not above.count
+            if not above.count:
+                self.version += 1
             above.count += 1
 
     def leave(self, member: Member) -> None:
@@ -291,7 +300,7 @@ class Routers:
 
     def _count(self, router: Router, more: int) -> None:
         self._core = None
-        if isinstance(router.key, tuple) and router.key[0] == OUTSIDE:
+        if router.outside:
             self.lost += more
         else:
             self.located += more

@@ -29,6 +29,11 @@ class State(IntEnum):
     LEFT = 4
 
 
+ACTIVE: Final = State.ACTIVE
+SUSPECT: Final = State.SUSPECT
+DEAD: Final = State.DEAD
+"""Names of their own for what every report and every search asks: through the enum they are found slowly."""
+
 TRANSITIONS: Final[dict[State, tuple[State, ...]]] = {
     State.JOINING: (State.ACTIVE, State.DEAD, State.LEFT),
     State.ACTIVE: (State.SUSPECT, State.DEAD, State.LEFT),
@@ -195,12 +200,12 @@ class Member:
     @property
     def alive(self) -> bool:
         """It is a member, as far as anybody knows."""
-        return self.state < State.DEAD
+        return self.state < DEAD
 
     @property
     def trusted(self) -> bool:
         """It may be given children: a member in good standing that stays."""
-        return self.state <= State.ACTIVE and self.connected and not (self.draining or self.leaving or self.done)
+        return self.state <= ACTIVE and self.connected and not (self.draining or self.leaving or self.done)
 
     @property
     def spare(self) -> int:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from typing import Final
 
 Key = str | tuple[object, ...]
+
+OUTSIDE: Final = "outside"
+"""Begins the keys of what stands for the routers of members that no path locates."""
 
 
 class Router:
     """A router, or a wildcard, and what is known of the link above it."""
 
     __slots__ = (
+        "_up",
         "children",
         "count",
         "delay_ms",
@@ -21,6 +25,7 @@ class Router:
         "name",
         "order",
         "outbound",
+        "outside",
         "parent",
         "rate_mbit",
         "timed",
@@ -29,6 +34,7 @@ class Router:
     def __init__(self, key: Key, parent: Router | None, name: str | None = None, order: int = 0) -> None:
         self.key = key
         self.name = name
+        self.outside = isinstance(key, tuple) and key[0] == OUTSIDE
         self.parent = parent
         self.depth: int = parent.depth + 1 if parent else 0
         self.children: list[Router] = []
@@ -40,6 +46,7 @@ class Router:
         self.inbound = 0
         self.outbound = 0
         self.order = order
+        self._up: tuple[Router, ...] = (self, *parent.up()) if parent else (self,)
         if parent:
             parent.children.append(self)
 
@@ -51,12 +58,9 @@ class Router:
         """A name for people: the router's address, or what stands for it."""
         return self.name or (self.key if isinstance(self.key, str) else "/".join(str(part) for part in self.key))
 
-    def up(self) -> Iterator[Router]:
-        """Yield this router and all above it."""
-        router: Router | None = self
-        while router is not None:
-            yield router
-            router = router.parent
+    def up(self) -> tuple[Router, ...]:
+        """Return this router and all above it."""
+        return self._up
 
 
 def meeting(one: Router, other: Router) -> Router:

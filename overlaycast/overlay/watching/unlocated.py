@@ -27,6 +27,8 @@ def note(group: Group, member: Member, now: float) -> None:
 
 def look_again(group: Group) -> None:
     """Place those that wait and are located by now."""
+    if not group.start.unlocated:
+        return
     for member_id in list(group.start.unlocated):
         member = group.members[member_id]
         if member.located:

@@ -17,7 +17,7 @@ from overlaycast.overlay.plan import capacity, moves, orders, promises, unusable
 from overlaycast.overlay.state import carried, credit
 from overlaycast.overlay.state.group import Group
 from overlaycast.overlay.state.lateness import Lateness
-from overlaycast.overlay.state.members import SENDERS, Member, State
+from overlaycast.overlay.state.members import SENDERS, SUSPECT, Member, State
 from overlaycast.overlay.state.processes import Complaint
 from overlaycast.overlay.state.tree import ancestors
 from overlaycast.overlay.watching import extent, forgers, inquiries, laggards, lapses, liars, relief, source_lost, start
@@ -120,7 +120,8 @@ def _in_place(group: Group, member: Member, parent: Member, message: Report, now
 
 def _rate_mbit(message: Report) -> float:
     """The rate that a report shows; whatever it claims, it is a number that one can go on with."""
-    return min(message.bytes * 8e-3 / max(message.interval_ms, SHORTEST_MS), MOST_MBIT)
+    rate = message.bytes * 8e-3 / max(message.interval_ms, SHORTEST_MS)
+    return rate if rate < MOST_MBIT else MOST_MBIT
 
 
 def _blend(before: float | None, rate: float) -> float:
@@ -134,9 +135,13 @@ def _late_ms(member: Member, latency_ms: float, now: float) -> float:
 
 
 def _too_slow(group: Group, member: Member, parent: Member, rate: float, late_ms: float | None, now: float) -> bool:
-    if not start.sends(group, now) or parent.watch.slow_since is not None:
-        # what the parent does not get it cannot give: only the top of a slow branch is moved
+    if not _lacks(group, member, parent, rate, late_ms):
         return False
+    # what the parent does not get it cannot give: only the top of a slow branch is moved
+    return parent.watch.slow_since is None and start.sends(group, now)
+
+
+def _lacks(group: Group, member: Member, parent: Member, rate: float, late_ms: float | None) -> bool:
     settings = group.settings
     if settings.mode == "file":
         return rate == 0 and parent.watch.next_seq > member.watch.next_seq
@@ -299,9 +304,10 @@ def on_pong(group: Group, member: Member, message: Pong, now: float) -> None:
 
 def heard(group: Group, member: Member, now: float) -> None:
     """Anything from a member shows that it lives."""
-    group.clock = max(group.clock, now)
+    if now > group.clock:
+        group.clock = now
     member.watch.heard_at = now
-    if member.state is State.SUSPECT and member.connected:
+    if member.state == SUSPECT and member.connected:
         repair.trust(group, member, now)
 
 
