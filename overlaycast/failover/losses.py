@@ -52,6 +52,19 @@ class Losses:
             succession.complain(Complain(member, 0.0, reason, parents.member), now)
             parents.redials.failed(member, now)
 
+    def deposed(self, member: int, now: float) -> None:
+        """This source has lost its place to another one: what it sends has numbers that are that one's now."""
+        parents, succession = self._parents, self._succession
+        link = parents.links.to(member)
+        if link is None:
+            return
+        parents.close(link)
+        if link is parents.current:
+            parents.current = None
+            reason = succession.outage.reason if succession.outage else "reset"
+            successor = parents.order.parent if parents.order else None
+            succession.begin_outage(reason, now, first=successor, parent=member, heard=link.heard)
+
     def refused(self, number: int, code: RefuseCode, oldest: int, now: float) -> None:
         """The other side said no. After GONE the link stays open: it has nothing older than ``oldest``."""
         if code is not RefuseCode.GONE:

@@ -20,7 +20,8 @@ Rules
 6. It never gives up: standbys, the parent, fallbacks, round and round with a jittered pause.
 7. The coordinator is told until an order answers.
 8. A heartbeat that claims records which have not come says nothing: whoever has records sends them first.
-9. A loss is taken only from a parent that has brought us new records since it was last silent, or when all others were
+9. Of a source whose place another one has taken nothing is taken any more, although it may send: it does not know.
+10. A loss is taken only from a parent that has brought us new records since it was last silent, or when all others were
    asked for what is missing, those that did not answer twice. A parent that has no records yet counts as one that has
    lost what we need, and no loss is taken from it. After a sleep of our own the first loss is asked of others, whatever
    the parent has brought: who was silent meanwhile, and who still holds what we missed, we cannot know.
@@ -150,6 +151,8 @@ class Upstream:
             return
         parents.order = order
         succession.answered(order)
+        if order.deposed is not None:
+            self._losses.deposed(order.deposed, now)
         wanted = {peer.member: peer for peer in (*order.standbys, order.parent) if peer}
         parents.sort(wanted, order.parent, searching=succession.outage is not None)
         parents.redials.keep_only(wanted)

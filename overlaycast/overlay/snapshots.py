@@ -66,6 +66,7 @@ def dump(group: Group) -> dict[str, Any]:
         "begun": group.start.begun,
         "begin_wanted": group.start.begin_wanted,
         "incarnation": group.start.incarnation,
+        "deposed": group.start.deposed,
         "next_seq": max(group.start.next_seq, credit.furthest(group)),
         "nonces": group.watch.nonces,
         "contents": group.start.contents.model_dump() if group.start.contents else None,
@@ -135,6 +136,7 @@ def load(group: Group, snapshot: dict[str, Any], now: float) -> None:
     group.next_id, group.epoch, group.watch.nonces = snapshot["next_id"], snapshot["epoch"], snapshot["nonces"]
     for name in ("started", "begun", "begin_wanted", "incarnation", "next_seq"):
         setattr(group.start, name, snapshot[name])
+    group.start.deposed = snapshot.get("deposed")  # snapshots of before do not say it
     kept_contents = snapshot.get("contents")
     group.repair.leaves = dict.fromkeys(snapshot.get("leaves", ()))
     group.start.contents = None if kept_contents is None else Contents.model_validate(kept_contents)

@@ -327,6 +327,10 @@ class Assign(_Message):
     relieved: bool | None = Field(
         None, description="to the source: a standby takes over when it goes, so it leaves without END"
     )
+    incarnation: int | None = Field(None, ge=0, lt=1 << 16, description="the group's source's")
+    deposed: MemberId | None = Field(
+        None, description="a former source that may still send what nobody is to take: its place is another's"
+    )
 
 
 class Accept(_Message):

@@ -35,7 +35,7 @@ LATER: Final = frozenset(
     {
         *LATER_KINDS,
         *(f"{kind}.settings.{name}" for name in LATER_SETTINGS for kind in ("welcome", "settings")),
-        *("assign.extent", "assign.relieved"),
+        *("assign.deposed", "assign.extent", "assign.incarnation", "assign.relieved"),
         "leaving.reason",
         "ping.extent",
         *("report.asks", "report.untrue"),

@@ -23,7 +23,13 @@ from overlaycast.wire.messages import Assign, Peer
 P, S, T, F = 1, 2, 3, 4
 
 
-def order(epoch: int, parent: int | None, standbys: tuple[int, ...] = (), fallbacks: tuple[int, ...] = ()) -> Assign:
+def order(
+    epoch: int,
+    parent: int | None,
+    standbys: tuple[int, ...] = (),
+    fallbacks: tuple[int, ...] = (),
+    deposed: int | None = None,
+) -> Assign:
     def peer(member: int) -> Peer:
         return Peer(member=member, name=f"m{member}", addresses=(), grant="0" * 32, rank=1)
 
@@ -34,6 +40,7 @@ def order(epoch: int, parent: int | None, standbys: tuple[int, ...] = (), fallba
         parent=None if parent is None else peer(parent),
         standbys=tuple(map(peer, standbys)),
         fallbacks=tuple(map(peer, fallbacks)),
+        deposed=deposed,
     )
 
 
@@ -533,3 +540,43 @@ def test_who_was_asked_before_an_order_counts_still() -> None:
     driver.machine.heartbeat(driver.links[T], False, at)
     driver.machine.data(driver.links[T], True, at, 1000)
     assert AskedInVain((S,)) in driver.do()
+
+
+# --- a source that has lost its place -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("silent", [False, True])
+def test_a_deposed_source_feeds_nobody_any_more(silent: bool) -> None:
+    driver = Driver()
+    driver.streaming(P, ())
+    at = driver.silent() if silent else 0.01
+    driver.do()
+    former = driver.links[P]
+    driver.machine.assign(order(2, S, deposed=P), at)
+    done = driver.do()
+    assert CloseLink(former) in done
+    assert [action.peer.member for action in done if isinstance(action, Dial)] == [S]
+    assert (driver.machine.parent, driver.machine.state) == (None, State.SWITCHING)
+    driver.machine.data(former, True, at, 1000)  # it had been read before the link was closed
+    assert driver.machine.parent is None
+    driver.machine.heartbeat(driver.links[S], False, at)
+    assert driver.do()[0] == ParentChanged(S, P, "silence" if silent else "reset")
+
+
+def test_a_deposed_source_that_was_asked_is_asked_no_more() -> None:
+    driver = Driver()
+    driver.streaming(P, (S,))
+    driver.do()
+    driver.machine.assign(order(2, P, deposed=S), 0.0)
+    assert driver.do() == [CloseLink(driver.links[S])]
+    assert driver.machine.parent == P
+    driver.machine.assign(order(3, P, deposed=S), 0.0)
+    assert driver.do() == []
+
+
+def test_without_a_successor_others_are_asked_when_the_source_is_deposed() -> None:
+    driver = Driver()
+    driver.streaming(P, (S,))
+    driver.do()
+    driver.machine.assign(order(2, None, (S,), deposed=P), 0.0)
+    assert driver.do() == [CloseLink(driver.links[P]), SendStart(driver.links[S])]

@@ -13,7 +13,7 @@ import pytest
 from overlaycast.lab.simulate.hop import RECORDS_PER_S, Death
 from overlaycast.lab.simulate.member import Member
 from overlaycast.wire.group import GroupSettings
-from tests.sim.group import HEAD, Group
+from tests.sim.group import HEAD, STEP_S, Group
 from tests.sim.script import (
     Crash,
     Freeze,
@@ -55,6 +55,13 @@ def standbys(group: Group) -> list[Member]:
 
 def receivers(group: Group) -> list[Member]:
     return [member for member in group.present() if member.role == "peer"]
+
+
+def ahead_of(source: Member, group: Group) -> list[int]:
+    """Return the receivers that have whole records which the source, if it has begun, has not sent yet."""
+    if source.began is None:
+        return []
+    return [member.ident for member in receivers(group) if int(member.position()) > source.position()]
 
 
 def went_on(group: Group, script: list[Operation], successor: Member, silent_s: float) -> None:
@@ -176,6 +183,23 @@ def test_a_frozen_source_is_told_that_another_one_goes_on() -> None:
     assert {member.lost for member in receivers(group)} == {0}
 
 
+@pytest.mark.parametrize("frozen_ms", range(400, 900, 10))
+@pytest.mark.parametrize("site", [HEAD, 2])
+def test_a_frozen_source_that_runs_again_feeds_nobody(frozen_ms: int, site: int) -> None:
+    """What it sends then has numbers that are its successor's: who took it would lack the successor's records."""
+    group = streaming(site=site)
+    source = group.source
+    source.freeze()
+    group.run(frozen_ms / 1000)
+    source.thaw()
+    ends_at = group.now + 2.0
+    while group.now < ends_at:
+        group.run(STEP_S)
+        assert ahead_of(group.source, group) == []
+    settle(group)
+    assert {member.lost for member in receivers(group)} == {0}
+
+
 def test_the_stream_goes_to_and_fro() -> None:
     """As in an upgrade of two hosts: each hands over to the other, and waits for its place again."""
     group = streaming()
@@ -225,6 +249,7 @@ def test_whatever_befalls_sources_and_others_all_are_fed_in_the_end(seed: int) -
             script.append(ends.pop(chance.randrange(len(ends))))
         print(f"seed {seed}:", *script, sep="\n  ")  # pytest shows it where the test fails
         play(group, script)
+        assert not group.source.alive or ahead_of(group.source, group) == []
     play(group, [*ends, Lose(0.0), Wait(10.0)])
     settle(group, lost=True)
     assert len([member for member in group.present() if member.role == "source"]) == 1

@@ -10,7 +10,7 @@ import hashlib
 from dataclasses import dataclass, field
 
 from overlaycast.agent.records.chunks import Layout
-from overlaycast.wire.frames import HEADER, HEADER_SIZE, Kind
+from overlaycast.wire.frames import HEADER, HEADER_SIZE, End, Kind, decode_one
 
 
 @dataclass(slots=True)
@@ -27,6 +27,10 @@ class Entered:
     incarnation: int | None = None
     incarnation_first: int = 0
     gaps_in_incarnation: int = 0
+    former_next: int = 0
+    """The number after the last record of an incarnation before this one."""
+    false: int = 0
+    """Records of a former incarnation with numbers that turned out to be this one's: they stand in for what is lost."""
     holes: list[tuple[int, int]] = field(default_factory=list)
 
 
@@ -55,12 +59,16 @@ class Counting:
         """Return the payloads of the new records in ``[start, stop)``."""
         payloads = []
         while start < stop:
-            kind, _, incarnation, length, seq, _ = HEADER.unpack_from(memory, start)
+            header = kind, _, incarnation, length, seq, _ = HEADER.unpack_from(memory, start)
             start += HEADER_SIZE
             if kind == Kind.DATA and self._count(seq, incarnation, length):
                 payload = memory[start : start + length]
                 self._hash(payload)
                 payloads.append(payload)
+            elif kind == Kind.END:
+                end = decode_one(header, bytes(memory[start : start + length]))
+                assert isinstance(end, End)
+                self._end(end.first_seq)
             start += length
         return payloads
 
@@ -92,12 +100,21 @@ class Counting:
     def _begin_incarnation(self, seq: int, incarnation: int) -> None:
         entered = self.entered
         if entered.incarnation is not None:
+            entered.former_next = entered.next_seq or 0
             self._part = hashlib.sha256()
             entered.gaps_in_incarnation = 0
             entered.incarnation_first = seq
         elif not entered.records:
             entered.incarnation_first = seq
         entered.incarnation = incarnation
+
+    def _end(self, first_seq: int) -> None:
+        """The source says with which record it began: what a former one sent with such numbers stands for others."""
+        entered = self.entered
+        false = range(max(first_seq, entered.first_seq or 0), min(entered.former_next, entered.incarnation_first))
+        missing = [range(max(first, false.start), min(after, false.stop)) for first, after in entered.holes]
+        entered.false = len(false) - sum(map(len, missing))
+        entered.lost += entered.false
 
     def sha256(self) -> str:
         """Return the digest of all that entered."""
@@ -106,6 +123,8 @@ class Counting:
     def matches(self, first_seq: int, after: int, digest: bytes) -> bool | None:
         """Is what entered the source's ``[first_seq, after)``? None: we do not have all of it (a late joiner)."""
         entered = self.entered
+        if entered.false:
+            return False
         if entered.records == 0:
             return True if first_seq == after else None
         if entered.incarnation_first != first_seq or entered.gaps_in_incarnation or entered.next_seq != after:

@@ -191,6 +191,13 @@ class ParentLink:
         if not self.paused:
             self._read()
 
+    def read_up(self) -> None:
+        """Read all that has come by now; more may come meanwhile."""
+        before, stop = -1, self.bytes_in + self.unread
+        while before < self.bytes_in < stop and not self.paused:
+            before = self.bytes_in
+            self._read()
+
     def _readable(self) -> None:
         if self._moderation.pausing:
             # not by a timer: the loop's own are ten times as coarse, and nothing here is ever that urgent

@@ -23,6 +23,7 @@ from overlaycast.agent.records.chunk_intake import ChunkIntake
 from overlaycast.agent.records.chunks import Checks
 from overlaycast.agent.records.credible import UntrueError
 from overlaycast.agent.records.intake import Intake
+from overlaycast.agent.records.lineage import Lineage
 from overlaycast.agent.records.live_intake import LiveIntake
 from overlaycast.agent.records.ring import Ring
 from overlaycast.failover.machine import Upstream
@@ -89,6 +90,7 @@ class Uplink(ParentView):
         self._waiting: Assign | None = None
         self.forwards = False
         self._shunned = Shunned()
+        self._lineage = Lineage()
         self._claims = Claims(settings, self.machine, ring, self)
         self._reports = ParentReports(listener, self.machine, ring)
 
@@ -98,6 +100,7 @@ class Uplink(ParentView):
         """The coordinator has taken us in again; ``anew``: as a new member."""
         if anew:
             self.machine.new_identity()
+            self._lineage.told = None
 
     def configured(self, settings: GroupSettings) -> None:
         """The group has other settings."""
@@ -134,6 +137,11 @@ class Uplink(ParentView):
             return
         if self.machine.state is State.ENDED:
             return
+        if order.incarnation is not None:
+            self._lineage.told = order.incarnation
+        if order.deposed is not None:
+            for link in [one for one in self.links.values() if one.peer.member == order.deposed]:
+                link.read_up()  # it is the last that is taken from there
         self.machine.assign(order, self._now())
         self._perform()
         for link in list(self.links.values()):
@@ -227,6 +235,7 @@ class Uplink(ParentView):
             lambda *_: self.machine.may_skip(link.number),
             lambda end: self._claims.may_end(link, end),
             self._claims.check,
+            self._lineage,
         )
 
     @property

@@ -110,6 +110,8 @@ class _Teller:
             fallbacks=tuple([self._peer(member, one, grants) for one in member.fallbacks]),
             extent=self.extent,
             relieved=True if member is self.group.source and self.group.relief is not None else None,
+            incarnation=max(self.group.start.incarnation, 0),
+            deposed=self.group.start.deposed,
         )
 
     def _peer(self, member: Member, feeder: Member, grants: dict[int, str]) -> Peer:

@@ -41,6 +41,8 @@ class Start:
     """Sources that wait to take over, in the order in which they came. Changed by ``watching.relief``."""
     former: int = 0
     """The source that failed and whose place a standby has taken: its children may still read what it had sent."""
+    deposed: int | None = None
+    """The last source that was dismissed: it may be only frozen, or cut off, and then goes on sending."""
     unsure: set[int] = field(default_factory=set)
     """Of those children, who said that the former source still fed them: they are asked again."""
     ahead: dict[int, Member] = field(default_factory=dict)

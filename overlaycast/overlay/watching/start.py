@@ -75,7 +75,8 @@ def inherit(group: Group, former: Member, source: Member, now: float) -> list[Me
 
 
 def dismiss(group: Group, former: Member) -> None:
-    """Forget a source that has failed, and that has no children any more."""
+    """Forget a source that has failed, and that has no children any more; it does not know, and may send again."""
+    group.start.deposed = former.id
     orders.dismiss(group, former)
     group.forget(former, State.DEAD)
 

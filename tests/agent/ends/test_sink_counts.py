@@ -62,6 +62,50 @@ def test_digest_is_checked_over_the_newest_incarnation() -> None:
     assert counting.matches(5, 10, hashlib.sha256(b"5;6;9;").digest()) is None
 
 
+def end(counting: Counting, first_seq: int, *records: Data) -> bool | None:
+    """Return the verdict on these records, the last of a source that began with ``first_seq``."""
+    take(counting, *records)
+    digest = hashlib.sha256(b"".join(one.payload for one in records)).digest()
+    frame = encode(End(records[-1].seq + 1, 1, first_seq, digest, records[-1].incarnation))
+    assert counting.take(memoryview(frame), 0, len(frame)) == []
+    return counting.matches(first_seq, records[-1].seq + 1, digest)
+
+
+def test_what_a_former_source_sent_with_the_numbers_of_the_next_one_is_no_part_of_the_stream() -> None:
+    """It was frozen, and a standby went on behind record 3; the records 4 and 5 that came are not the standby's."""
+    counting = Counting()
+    take(counting, *map(rec, range(6)))
+    assert end(counting, 4, rec(6, 1), rec(7, 1)) is False
+    assert (counting.entered.lost, counting.entered.false) == (2, 2)
+
+
+def test_what_is_lost_at_a_change_of_sources_is_not_counted_twice() -> None:
+    counting = Counting()
+    take(counting, *map(rec, [0, 1, 2, 5]))  # 3 and 4 are lost, and 5 stands in for another
+    assert end(counting, 4, rec(8, 1), rec(9, 1)) is False
+    assert (counting.entered.lost, counting.entered.false) == (2 + 1 + 2, 1)
+
+
+def test_what_is_lost_between_two_sources_leaves_no_verdict() -> None:
+    counting = Counting()
+    take(counting, *map(rec, [0, 1, 2]))
+    assert end(counting, 4, rec(6, 1), rec(7, 1)) is None
+    assert (counting.entered.lost, counting.entered.false) == (3, 0)
+
+
+def test_whoever_joins_after_the_change_has_nothing_false() -> None:
+    counting = Counting()
+    assert end(counting, 4, rec(6, 1), rec(7, 1)) is None
+    assert (counting.entered.lost, counting.entered.false) == (0, 0)
+
+
+def test_a_change_without_a_loss_has_a_verdict() -> None:
+    counting = Counting()
+    take(counting, *map(rec, range(4)))
+    assert end(counting, 4, rec(4, 1), rec(5, 1)) is True
+    assert (counting.entered.lost, counting.entered.false) == (0, 0)
+
+
 def test_a_late_joiner_cannot_tell() -> None:
     counting = Counting()
     take(counting, rec(3))

@@ -86,9 +86,8 @@ class Child:
 
     def starved_changed(self) -> None: ...
 
-    def order(self, epoch: int, parent: Peer, *standbys: Peer, depth: int = 2, extent: Extent | None = None) -> None:
-        order = Assign(epoch=epoch, rank=99, depth=depth, parent=parent, standbys=standbys, extent=extent)
-        self.uplink.assign(order)
+    def order(self, epoch: int, parent: Peer, *standbys: Peer, depth: int = 2, **more: Any) -> None:
+        self.uplink.assign(Assign(epoch=epoch, rank=99, depth=depth, parent=parent, standbys=standbys, **more))
 
     async def reaches(self, next_seq: int) -> None:
         await until(lambda: self.ring.position >= next_seq)

@@ -16,12 +16,14 @@ class FakeParent:
 
     Attributes:
         has: the records that it holds, ``[first, after)``; None: none yet.
+        incarnation: of the source from which they are.
         asked: every resume point that it was asked for.
     """
 
     def __init__(self, member: int, has: tuple[int, int] | None) -> None:
         self.member = member
         self.has = has
+        self.incarnation = 0
         self.asked: list[int] = []
         self.writers: set[asyncio.StreamWriter] = set()
         self.came = 0
@@ -106,7 +108,7 @@ class FakeParent:
         first, after = self.has
         marks = {OLDEST: first, EDGE: first}
         start = max(first, min(marks.get(wanted, wanted), after))
-        records = b"".join(encode(Data(number, 1, b"%d" % number)) for number in range(start, after))
+        records = b"".join(encode(Data(number, 1, b"%d" % number, self.incarnation)) for number in range(start, after))
         over = b"" if self.end is None else encode(self.end)
         writer.write(encode(Heartbeat(start, first, seek=True)) + records + over)
 

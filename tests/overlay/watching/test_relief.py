@@ -303,6 +303,42 @@ def test_a_source_that_is_accused_and_does_not_answer_is_relieved(busy: bool) ->
     assert "source" not in scene.parents()
 
 
+def orders(actor: Actor) -> list[Assign]:
+    return [said for said in actor.heard if isinstance(said, Assign)]
+
+
+def test_children_of_a_silent_source_take_nothing_more_from_it_before_they_say_how_far_they_are() -> None:
+    """It may be only frozen: what it sends when it runs again has numbers that are its successor's."""
+    scene = streaming()
+    heads = scene.children("source")
+    former = scene["source"].id
+    before = inside(scene).start.incarnation
+    scene["source"].answers = False
+    cut_off(scene, *heads, reason="silence")
+    scene.deliver()
+    asked = {name: len(scene[name].heard) for name in heads}
+    scene.pass_time(relief.ANSWER_S + 0.05, reports=False)
+    took_over(scene, "standby-0", heads)
+    for name in heads:
+        order, ping = scene[name].heard[asked[name] : asked[name] + 2]
+        assert isinstance(order, Assign)
+        assert (order.deposed, order.incarnation) == (former, before + 1)
+        assert isinstance(ping, Ping)
+    # whoever was not there then hears of it later
+    restart(scene, 1.0, "source")
+    scene.pass_time(3)
+    assert {orders(scene[name])[-1].deposed for name in heads} == {former}
+
+
+def test_a_source_that_has_said_how_far_it_is_feeds_its_children_until_they_have_changed_over() -> None:
+    scene = streaming()
+    heads = scene.children("source")
+    scene.say(scene["source"], Leaving())
+    took_over(scene, "standby-0", heads)
+    assert {order.deposed for name in heads for order in orders(scene[name])} == {None}
+    assert {orders(scene[name])[-1].incarnation for name in heads} == {inside(scene).start.incarnation}
+
+
 def test_a_source_that_feeds_others_is_not_relieved_for_one_child() -> None:
     scene = streaming()
     heads = scene.children("source")
