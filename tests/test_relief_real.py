@@ -10,7 +10,7 @@ import pytest
 from tests.alone_on_loopback import played
 from tests.drain_play import PEERS
 
-pytestmark = [pytest.mark.slow, pytest.mark.lab, pytest.mark.alone]
+pytestmark = [pytest.mark.lab, pytest.mark.alone]
 
 MOST_S = 2.0
 """The tests' machines are busy: docs/operate.md says what one computer needs."""
