@@ -19,7 +19,7 @@ from overlaycast.deploy.interrupt import Interrupt
 from overlaycast.deploy.journal import EVERY, Journal
 from overlaycast.deploy.progress import Progress
 from overlaycast.deploy.runner import Outcome, run
-from overlaycast.deploy.screen import screen, table
+from overlaycast.deploy.screen import screen, style, table
 from overlaycast.errors import ConfigError
 
 GROUPS: Final = "coordinator, sources, relays, backups, peers"
@@ -82,7 +82,7 @@ def play(what: Play) -> int:
 
             def heard(event: Event) -> None:
                 for line in progress.hear(event):
-                    shown.line(line)
+                    shown.line(line, style(line))
 
             outcome = what.run(heard, interrupt)
         must_have_played(what, outcome, progress)

@@ -1,73 +1,34 @@
 """What is printed while Ansible works: on a terminal a live table of hosts, elsewhere lines; and tables at the end.
 
-Owns: standard error while it goes on. Refuses: to know what a line means (``progress``).
+Owns: how they look. Refuses: to know what a line means (``progress``), and to print while it goes on (``live``).
 """
 
 from __future__ import annotations
 
-import sys
-import time
 from collections.abc import Iterable, Sequence
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
 from rich.console import Console, Group
-from rich.live import Live
 from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
 from overlaycast.deploy.progress import Progress
+from overlaycast.live import Lines, LiveLines, PlainLines
 
 STYLES: Final = {"failed": "bold red", "not reached": "bold red", "works": "cyan", "done": "green"}
 
 
-class Lines:
-    """Lines with the seconds since the start, for logs and CI."""
-
-    def __init__(self) -> None:
-        self._began = time.monotonic()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        return
-
-    def line(self, text: str) -> None:
-        """Print a line."""
-        print(f"{time.monotonic() - self._began:6.1f} s  {text}", file=sys.stderr, flush=True)
-
-
-class LiveTable:
-    """The same lines on a terminal, and below them where each host stands now."""
+class Hosts:
+    """Where each host stands now, below what is done now."""
 
     def __init__(self, console: Console, progress: Progress) -> None:
-        self._began = time.monotonic()
         self._console = console
         self._progress = progress
         self._spinner = Spinner("dots", style="cyan")
-        self._live = Live(console=console, get_renderable=self._render, refresh_per_second=8, transient=True)
 
-    def __enter__(self) -> Self:
-        self._live.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._live.stop()
-
-    def line(self, text: str) -> None:
-        """Print a line above the table."""
-        style = "bold red" if text.startswith("!") else "" if text.startswith(" ") else "bold"
-        elapsed = time.monotonic() - self._began
-        # a style of the whole print would be that of the table below, too
-        self._console.print(Text.assemble((f"{elapsed:6.1f} s", "dim"), "  ", (text, style)))
-
-    def _render(self) -> Group:
+    def __call__(self) -> Group:
+        """Return it as it is now."""
         self._spinner.update(text=Text(self._progress.play or "Ansible starts"))
         grid = Table.grid(padding=(0, 2))
         # what a terminal has no room for, rich leaves out; hosts that work or failed are worth more than others
@@ -79,10 +40,15 @@ class LiveTable:
         return Group(self._spinner, grid)
 
 
-def screen(progress: Progress) -> Lines | LiveTable:
+def screen(progress: Progress) -> Lines:
     """Return what suits standard error."""
     console = Console(stderr=True)
-    return LiveTable(console, progress) if console.is_terminal else Lines()
+    return LiveLines(console, Hosts(console, progress)) if console.is_terminal else PlainLines()
+
+
+def style(line: str) -> str:
+    """Return how a line of ``progress`` looks: what failed, what changed, and what is done now."""
+    return "bold red" if line.startswith("!") else "" if line.startswith(" ") else "bold"
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -8,7 +8,8 @@ import re
 from rich.console import Console
 
 from overlaycast.deploy.progress import Progress
-from overlaycast.deploy.screen import LiveTable, table
+from overlaycast.deploy.screen import Hosts, style, table
+from overlaycast.live import LiveLines
 from tests.deploy.golden import golden
 
 
@@ -16,10 +17,10 @@ def test_lines_stay_above_a_table_of_hosts_that_goes_at_the_end() -> None:
     written = io.StringIO()
     console = Console(file=written, force_terminal=True, width=100, height=20, color_system=None)
     progress = Progress()
-    with LiveTable(console, progress) as shown:
+    with LiveLines(console, Hosts(console, progress)) as shown:
         for one in golden("failed-units"):
             for line in progress.hear(one):
-                shown.line(line)
+                shown.line(line, style(line))
         shown._live.refresh()
         during = written.getvalue()
     assert re.search(r" s    viewer: Start the member, now and at each start of the host", during)
@@ -34,13 +35,12 @@ def test_lines_stay_above_a_table_of_hosts_that_goes_at_the_end() -> None:
 
 
 def test_markup_of_a_name_is_no_markup() -> None:
-    written = io.StringIO()
+    console = Console(width=100, color_system=None)
     progress = Progress()
     progress.play = "[bold]A play[/bold]"
-    with LiveTable(Console(file=written, force_terminal=True, width=100, color_system=None), progress) as shown:
-        shown.line("! [red]x[/red]")
-    assert "[red]x[/red]" in written.getvalue()
-    assert "[bold]A play[/bold]" in written.getvalue()
+    with console.capture() as shown:
+        console.print(Hosts(console, progress)())
+    assert "[bold]A play[/bold]" in shown.get()
 
 
 def test_a_table_has_columns_of_one_width() -> None:

@@ -1,21 +1,22 @@
 """What a run prints while it goes on: steps and events as lines, and on a terminal one live line below them.
 
-Owns: standard error. Refuses: anything that a program would parse; that is ``result.json``.
+Owns: what they look like. Refuses: to print them (``live``), and anything that a program would parse; that is
+``result.json``.
 """
 
 from __future__ import annotations
 
-import sys
 import time
 from types import TracebackType
 from typing import Final, Protocol, Self
 
 from rich.console import Console
-from rich.live import Live
-from rich.markup import escape
 from rich.progress_bar import ProgressBar
 from rich.spinner import Spinner
 from rich.table import Table
+from rich.text import Text
+
+from overlaycast.live import LiveLines, PlainLines
 
 PLAIN_EVERY_S: Final = 5.0
 
@@ -38,79 +39,53 @@ class RunProgress(Protocol):
         """Say how far it is; ``share`` from 0 to 1."""
 
 
-class PlainProgress:
-    """Lines with the seconds since the start, for logs and CI."""
+class PlainProgress(PlainLines):
+    """Lines for logs and CI."""
 
     def __init__(self) -> None:
-        self._started = time.monotonic()
+        super().__init__()
         self._stated = 0.0
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        return
 
     def step(self, text: str) -> None:
         """Say what is being done from now on."""
-        self._line(text)
+        self.line(text)
 
     def event(self, text: str, bad: bool = False) -> None:
         """Say what happened."""
-        self._line(f"! {text}" if bad else text)
+        self.line(f"! {text}" if bad else text)
 
     def state(self, text: str, share: float | None = None) -> None:
         """Say how far it is, every few seconds."""
         if time.monotonic() - self._stated >= PLAIN_EVERY_S:
             self._stated = time.monotonic()
-            self._line(text)
-
-    def _line(self, text: str) -> None:
-        print(f"{time.monotonic() - self._started:6.1f} s  {text}", file=sys.stderr, flush=True)
+            self.line(text)
 
 
-class LiveProgress:
+class LiveProgress(LiveLines):
     """The same on a terminal, with a live line at the bottom."""
 
     def __init__(self, console: Console) -> None:
-        self._started = time.monotonic()
-        self._console = console
         self._step, self._state, self._share = "", "", None  # type: tuple[str, str, float | None]
         self._spinner = Spinner("dots", style="cyan")
-        self._live = Live(console=console, get_renderable=self._render, refresh_per_second=8, transient=True)
-
-    def __enter__(self) -> Self:
-        self._live.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._live.stop()
+        super().__init__(console, self._render)
 
     def step(self, text: str) -> None:
         """Say what is being done from now on."""
-        self._line(text)
+        self.line(text)
         self._step, self._state, self._share = text, "", None
 
     def event(self, text: str, bad: bool = False) -> None:
         """Say what happened."""
-        self._line(text, "bold yellow" if bad else "")
+        self.line(text, "bold yellow" if bad else "")
 
     def state(self, text: str, share: float | None = None) -> None:
         """Say how far it is."""
         self._state, self._share = text, share
 
-    def _line(self, text: str, style: str = "") -> None:
-        elapsed = time.monotonic() - self._started
-        self._console.print(f"[dim]{elapsed:6.1f} s[/dim]  {escape(text)}", style=style, highlight=False)
-
     def _render(self) -> Table:
         grid = Table.grid(padding=(0, 1))
         bar = [] if self._share is None else [ProgressBar(total=1.0, completed=self._share, width=28)]
-        grid.add_row(self._spinner, *bar, escape(self._state or self._step))
+        grid.add_row(self._spinner, *bar, Text(self._state or self._step))
         return grid
 
 
