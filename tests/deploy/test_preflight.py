@@ -79,7 +79,7 @@ def test_a_port_must_be_free() -> None:
 
 def test_a_port_may_be_taken_by_the_unit_that_shall_have_it(monkeypatch: pytest.MonkeyPatch) -> None:
     running = {"overlaycast-join@news.service"}
-    monkeypatch.setitem(PREFLIGHT["_refused"].__globals__, "active", lambda *units: not running.isdisjoint(units))
+    monkeypatch.setitem(PREFLIGHT["_refused"].__globals__, "runs", lambda *units: not running.isdisjoint(units))
     with socket.create_server(("127.0.0.1", 0)) as taken:
         question = asked("127.0.0.1", taken.getsockname()[1])
         assert said("ports", question) == []
@@ -88,6 +88,20 @@ def test_a_port_may_be_taken_by_the_unit_that_shall_have_it(monkeypatch: pytest.
         running.add("overlaycast-relay@news.service")
         assert len(said("ports", question)) == 1
         assert said("ports", question, ["overlaycast-relay@news.service"]) == [], "the host was a relay until now"
+
+
+@pytest.mark.parametrize(("pids", "runs"), [("0\n\n4711", True), ("0\n\n0", False), ("", False)])
+def test_a_unit_that_waits_for_its_source_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pids: str, runs: bool
+) -> None:
+    """systemd does not call it active before it is fed."""
+    systemctl = tmp_path / "systemctl"
+    systemctl.write_text(f"#!/bin/sh\n[ $1 = show ] || exit 3\ncat <<.\n{pids}\n.\n")
+    systemctl.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    assert PREFLIGHT["runs"]("overlaycast-join@news.service", "overlaycast-relay@news.service") is runs
+    monkeypatch.setenv("PATH", str(tmp_path / "none"))
+    assert not PREFLIGHT["runs"]("overlaycast-join@news.service")
 
 
 def test_units_of_ours_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -74,19 +74,18 @@ def _refused(one, former, error):
         yield f"{one['variable']}: {address} is not an address of this host; see: ip address"
     elif error.errno != errno.EADDRINUSE:
         yield f"{one['variable']}: cannot listen on {address}, TCP port {port}: {error.strerror}"
-    elif not active(one["unit"], *former):
+    elif not runs(one["unit"], *former):
         yield f"TCP port {port} of {address} is taken by a program that is not {one['unit']}; see: ss -ltnp"
 
 
-def active(*units):
-    """Return whether one of these units runs."""
-    command = ["systemctl", "is-active", "--quiet", *units]
+def runs(*units):
+    """Return whether one of these units has a process: one that waits for its source listens, too."""
+    command = ["systemctl", "show", "--property=MainPID", "--value", *units]
     try:
-        return (
-            subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False).returncode == 0
-        )
+        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=False)
     except OSError:
         return False
+    return any(word not in ("", "0") for word in done.stdout.split())
 
 
 def present():
