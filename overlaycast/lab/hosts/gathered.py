@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from overlaycast.errors import LabError
 from overlaycast.lab.faults.aim import Hit
@@ -12,6 +13,9 @@ from overlaycast.lab.faults.faults import Fault, LinkFlap
 from overlaycast.lab.hosts.noted import Done, Noted, Trees
 from overlaycast.lab.recording.journals import Journal
 from overlaycast.lab.recording.recording import FileSeen
+
+_DROPPED: Final = re.compile(r"([0-9]+) packets had been dropped")
+"""What a hand says when it takes a table of nftables away (``hand/deeds.py``)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,9 +93,9 @@ def did(got: Gathered, struck: Struck) -> Done:
         else ", ".join(f"{host}: {done.evidence}" if several else done.evidence for host, done in found)
     )
     undone = [one.evidence for host in struck.hosts for one in deeds_of(got, host, struck.name, undone=True)]
-    dropped = [text for text in undone if text.endswith("had been dropped")]
+    dropped = [int(count) for text in undone for count in _DROPPED.findall(text)]
     if dropped:
-        evidence += f"; {sum(int(text.split()[0]) for text in dropped)} packets were dropped"
+        evidence += f"; {sum(dropped)} packets were dropped"
     return Done(struck.name, False, first, True, evidence)
 
 

@@ -164,6 +164,10 @@ def test_a_heal_brings_back_and_one_at_the_runs_end_is_none() -> None:
     assert one.left == frozenset({"202a"})
     assert one.hosts is not None
     assert "fault silent-death took effect 1.5 s later than asked: orders took so long" in one.hosts.differs
+    queued = done + deed(
+        "silent-death", "undo", T0 + 25, evidence="eth0 has its own queue again, 7 packets had been dropped"
+    )
+    assert recording(gathered(**{"202g": queued})).faults[1].evidence == "it is so; 7 packets were dropped"
     at_end = done + deed("silent-death", "undo", T0 + 40, why="at the end of the run")
     assert recording(gathered(**{"202g": at_end})).faults[1].healed_at is None
 
