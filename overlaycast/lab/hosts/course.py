@@ -87,7 +87,7 @@ class RealRun:
         self.progress.step(f"looking at {len(real)} hosts")
         self.hands.carry([one.name for one in real])
         before = time.time()
-        answers = self._asked({one.name: [fitting.look(one, real)] for one in real})
+        answers = self._asked({one.name: [fitting.look(self.plan, one, real)] for one in real})
         now = (before + time.time()) / 2
         found = {name: each[0] for name, each in answers.items()}
         routers = {name: facts["routers"] for name, facts in found.items()}

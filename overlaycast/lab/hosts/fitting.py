@@ -27,7 +27,7 @@ SEND_S: Final = 25.0
 Facts = Mapping[str, Mapping[str, Any]]
 
 
-def look(one: InventoryHost, real: Sequence[InventoryHost]) -> Order:
+def look(plan: Plan, one: InventoryHost, real: Sequence[InventoryHost]) -> Order:
     """Return the first order of a host: say what you have. Routers are traced to a source's host, or from it."""
     sources = [other for other in real if "sources" in other.groups] or list(real)
     others = [other for other in (*sources, *real) if other.name != one.name]
@@ -37,6 +37,7 @@ def look(one: InventoryHost, real: Sequence[InventoryHost]) -> Order:
         "count": PORTS_NEEDED,
         "towards": others[0].address if others else None,
         "need": list(TOOLS),
+        "ends_after_s": orders.longest_s(plan),
     }
 
 

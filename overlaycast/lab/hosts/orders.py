@@ -122,7 +122,7 @@ def prepare(site: Site, sizes: Mapping[str, int]) -> dict[str, list[Order]]:
     found: dict[str, list[Order]] = {}
     experiment, cast = site.plan.experiment, site.plan.cast
     for one in site.hosts:
-        order: Order = {"verb": "prepare", "ends_after_s": longest_s(site.plan)}
+        order: Order = {"verb": "prepare"}
         if site.counted:
             others = [other.host for other in site.hosts if other.host != one.host]
             order["counters"] = severing.counting(one.host, others, site.doors, site.numbers)

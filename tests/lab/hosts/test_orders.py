@@ -5,8 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from overlaycast.lab.experiment.plan import Plan
-from overlaycast.lab.hosts import orders, shaping
+from overlaycast.lab.hosts import fitting, orders, shaping
+from overlaycast.lab.hosts.hand import facts, units
+from overlaycast.lab.hosts.hand.place import Place
+from overlaycast.lab.hosts.hand.units import HandError
 from overlaycast.lab.hosts.mapping import mapped
 from overlaycast.lab.hosts.orders import Site
 from overlaycast.lab.hosts.severing import Door
@@ -70,10 +75,27 @@ def test_members_start_one_after_the_other_in_the_plans_order() -> None:
     assert all(each[1]["what"] == "joined" for each in found.values())
 
 
-def test_everything_ends_by_itself_whatever_becomes_of_the_controller() -> None:
-    first = {host: each[0] for host, each in orders.prepare(site(), {}).items()}
-    assert {each["ends_after_s"] for each in first.values()} == {orders.longest_s(plan())}
+def test_a_run_ends_by_itself_on_every_host_also_where_it_only_looked() -> None:
+    asked = [fitting.look(plan(), one, real()) for one in real()]
+    assert {each["ends_after_s"] for each in asked} == {orders.longest_s(plan())}
     assert orders.longest_s(plan()) > 30 + 60
+
+
+def test_a_host_arms_the_end_before_anything_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    armed: list[tuple[str, float, list[str]]] = []
+
+    def later(place: Place, name: str, after_s: float, words: list[str]) -> None:
+        armed.append((name, after_s, words[-2:]))
+        raise HandError("no more is looked at here")
+
+    monkeypatch.setattr(units, "later", later)
+    with pytest.raises(HandError):
+        facts.facts(Place("one-1"), fitting.look(plan(), real()[0], real()))
+    assert armed == [("end", orders.longest_s(plan()), ["one-1", "end"])]
+
+
+def test_hosts_count_what_passes_between_them_unless_one_of_them_cannot() -> None:
+    first = {host: each[0] for host, each in orders.prepare(site(), {}).items()}
     assert all("counter from_0" in each["counters"] for host, each in first.items() if host != "control")
     uncounted = orders.prepare(replace(site(), counted=False), {})
     assert all("counters" not in each[0] for each in uncounted.values())

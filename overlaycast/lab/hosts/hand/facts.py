@@ -1,4 +1,5 @@
-"""What this host has: the program, free ports, tools, room, and what runs beside. Changes nothing.
+"""What this host has: the program, free ports, tools, room, and what runs beside. Changes nothing, but for the
+timer that ends the run here.
 
 Owns: the look. Refuses: to judge; the controller does.
 """
@@ -32,8 +33,10 @@ def facts(place: Place, order: Mapping[str, Any]) -> dict[str, Any]:
     Args:
         place: the run.
         order: ``ports``: first and last that may be used, ``count``: how many are needed, ``towards``: an address that
-            routers are traced to, ``need``: tools to look for.
+            routers are traced to, ``need``: tools to look for, ``ends_after_s``: when the run is removed unless it has
+            been. A host that will take no part has the hand, too.
     """
+    units.later(place, "end", order["ends_after_s"], place.hand("end"))
     tools = {"nft": _nft, "netem": _netem, "tc": _tc, "loop": _loop}
     return {
         "hostname": socket.gethostname(),

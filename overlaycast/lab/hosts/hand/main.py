@@ -62,7 +62,7 @@ def _one(place: Place, word: str, rest: list[str]) -> None:
 
 
 def _prepare(place: Place, order: Order) -> dict[str, Any]:
-    """Make the run's folders, arm the end of everything, and make what the host's part needs."""
+    """Make the run's folders, and what the host's part needs."""
     for folder in (place.volatile / "deeds", place.volatile / "commands"):
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     place.data.mkdir(parents=True, exist_ok=True, mode=0o755)
@@ -71,7 +71,6 @@ def _prepare(place: Place, order: Order) -> dict[str, Any]:
     for name in ("journals", "received", "state"):
         (place.data / name).mkdir(exist_ok=True, mode=0o750)
         shutil.chown(place.data / name, *user())
-    units.later(place, "end", order["ends_after_s"], place.hand("end"))
     made: dict[str, Any] = {}
     if disk := order.get("disk"):
         made["disk"] = deeds.make_disk(place, disk["folder"], disk["size_mib"], disk["loop"])
