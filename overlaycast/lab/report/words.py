@@ -63,7 +63,7 @@ def number(value: float | None, unit: str = "") -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     size = abs(value)
-    text = f"{value:,.0f}" if size >= 100 or value == int(value) else f"{value:.1f}" if size >= 10 else f"{value:.2f}"
+    text = f"{value:,.0f}" if size >= 100 or value == int(value) else f"{value:.1f}" if size >= 10 else f"{value:z.2f}"
     text = text.replace(",", NARROW)
     return f"{text}{NO_BREAK}{unit}" if unit else text
 

@@ -148,6 +148,10 @@ def test_numbers_are_short(value: float | None) -> None:
     assert 1 <= len(words.number(value)) <= 13
 
 
+def test_next_to_nothing_has_no_sign() -> None:
+    assert words.number(-0.001, "ms") == words.number(0.001, "ms")
+
+
 def test_terminal_tells_the_same(capsys: pytest.CaptureFixture[str]) -> None:
     result = judge.build(made_up.recording(Story(lost={"202e": 3})))
     terminal.show(result, Path("/x/report.html"), Console(width=140, color_system=None))
