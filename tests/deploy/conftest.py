@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import ExitStack
 
 import pytest
 
 from overlaycast.lab.network.isolation import is_isolated
-from tests.deploy.base_tree import base_tree, missing
+from tests.deploy.base_tree import NotHere, base_tree, missing
 from tests.deploy.machines import Machines
 from tests.deploy.versions import artefact
 from tests.lab import inside
@@ -29,7 +30,10 @@ def made() -> None:
         pytest.skip("only root can start machines")
     if lacking := missing():
         pytest.skip(f"{', '.join(lacking)} missing; install with: scripts/setup --tests")
-    base_tree()
+    try:
+        base_tree()
+    except NotHere as why:
+        pytest.skip(str(why))
     artefact()
 
 
@@ -39,5 +43,9 @@ def machines(made: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[M
     if not is_isolated():
         yield None
         return
-    with Machines(tmp_path_factory.mktemp("machines") / "of") as them:
+    with ExitStack() as ends:
+        try:
+            them = ends.enter_context(Machines(tmp_path_factory.mktemp("machines") / "of"))
+        except NotHere as why:
+            pytest.skip(str(why))
         yield them

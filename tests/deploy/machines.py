@@ -14,13 +14,14 @@ import shutil
 import socket
 import subprocess
 import time
+from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 from overlaycast.lab.network.isolation import is_isolated
-from tests.deploy.base_tree import base_tree
+from tests.deploy.base_tree import NotHere, base_tree
 
 CGROUPS: Final = Path("/sys/fs/cgroup")
 _BOOT_S: Final = 60.0
@@ -51,7 +52,7 @@ class Machine:
 
 @dataclass
 class Machines:
-    """All machines of a test, as a context."""
+    """All machines of a test, as a context; entering it raises ``NotHere`` where no machine can be started."""
 
     folder: Path
     """In memory: files of machines, the key, and what the machines print while they start."""
@@ -63,6 +64,15 @@ class Machines:
     def __enter__(self) -> Machines:
         assert is_isolated(), "mounts and processes of machines end with their namespaces"
         self.folder.mkdir(parents=True)
+        try:
+            self._make_room()
+        except (AssertionError, OSError) as error:
+            raise NotHere(f"no machine can be started here: {error}") from None
+        _run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", self.key)
+        return self
+
+    def _make_room(self) -> None:
+        """Mount what machines need, and try it with one that ends at once."""
         _run("mount", "-t", "tmpfs", "-o", "mode=0755", "tmpfs", self.folder)
         self._exits.callback(_run, "umount", "--lazy", self.folder)
         with suppress(AssertionError):  # it may be nothing that is mounted
@@ -71,8 +81,9 @@ class Machines:
         self.cgroup = CGROUPS / f"machines-{os.urandom(4).hex()}"
         self.cgroup.mkdir()
         self._exits.callback(self._remove_cgroup)
-        _run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", self.key)
-        return self
+        root = self._mount("trial", (base_tree(),))
+        _run(*self._inside("trial", root, "--private-network"), "true")
+        _run("umount", "--lazy", root)
 
     def __exit__(self, *_: object) -> None:
         self._exits.close()
@@ -93,31 +104,19 @@ class Machines:
         Args:
             tree: what it starts from, instead of the base tree.
         """
-        tree = tree or base_tree()
-        mine = self.folder / name
-        for part in ("up", "work", "root", "cgroup"):
-            (mine / part).mkdir(parents=True)
-        lower = ":".join(map(str, (*self.layers, tree)))
-        options = f"lowerdir={lower},upperdir={mine / 'up'},workdir={mine / 'work'}"
-        _run("mount", "-t", "overlay", "overlay", "-o", options, mine / "root")
-        root = mine / "root"
+        root = self._mount(name, (*self.layers, tree or base_tree()))
         self._prepare(root, name)
         host_key = (root / "etc/ssh/ssh_host_ed25519_key.pub").read_text().split()[:2]
         with self.known_hosts.open("a") as file:
             file.write(f"{address} {' '.join(host_key)}\n")
-        log = mine / "log"
+        log = root.with_name("log")
         process = self._start(name, root, namespace, log)
         self.of[name] = Machine(name, address, root, process, log)
         return self.of[name]
 
     def install(self, artefact: Path) -> None:
         """Have all machines that are booted from now on have the program installed: once for all of them."""
-        mine = self.folder / "installed"
-        for part in ("up", "work", "root"):
-            (mine / part).mkdir(parents=True)
-        options = f"lowerdir={base_tree()},upperdir={mine / 'up'},workdir={mine / 'work'}"
-        root = mine / "root"
-        _run("mount", "-t", "overlay", "overlay", "-o", options, root)
+        root = self._mount("installed", (base_tree(),))
         for part in ("proc", "dev"):
             _run("mount", "--rbind", f"/{part}", root / part)
         _run("tar", "-C", root / "root", "-xf", artefact)
@@ -127,7 +126,17 @@ class Machines:
         _run("chroot", root, "useradd", "--system", "--home-dir", "/var/lib/overlaycast", "overlaycast")
         shutil.rmtree(install.parent)
         _run("umount", "--recursive", "--lazy", root)
-        self.layers.insert(0, mine / "up")
+        self.layers.insert(0, root.with_name("up"))
+
+    def _mount(self, name: str, layers: Sequence[Path]) -> Path:
+        """Return the root of a machine's own files above trees that stay as they are."""
+        mine = self.folder / name
+        for part in ("up", "work", "root"):
+            (mine / part).mkdir(parents=True)
+        lower = ":".join(map(str, layers))
+        options = f"lowerdir={lower},upperdir={mine / 'up'},workdir={mine / 'work'}"
+        _run("mount", "-t", "overlay", "overlay", "-o", options, mine / "root")
+        return mine / "root"
 
     def _prepare(self, root: Path, name: str) -> None:
         (root / "etc/hostname").write_text(f"{name}\n")
@@ -137,6 +146,12 @@ class Machines:
         (root / "root/.ssh/authorized_keys").write_text(self.key.with_suffix(".pub").read_text())
 
     def _start(self, name: str, root: Path, namespace: str, log: Path) -> subprocess.Popen[bytes]:
+        words = self._inside(name, root, "--boot", f"--network-namespace-path=/run/netns/{namespace}")
+        with log.open("wb") as output:
+            return subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT)
+
+    def _inside(self, name: str, root: Path, *more: str) -> list[str]:
+        """Return the command that runs a tree, in a cgroup of its own."""
         cgroup = self.cgroup / name
         cgroup.mkdir()
         # systemd-nspawn finds its place below that of process 1, so the namespace of cgroups begins there
@@ -145,27 +160,20 @@ class Machines:
             "mkdir -p /run/systemd/nspawn; mount -t tmpfs tmpfs /run/systemd/nspawn; "
             'echo $$ > "$1/cgroup.procs"; shift; exec "$@"'
         )
-        machine = [
+        return [
+            *("unshare", "--cgroup", "--mount", "bash", "-euc", script, "bash", str(cgroup)),
             "systemd-nspawn",
             "--quiet",
             "--keep-unit",
             "--register=no",
-            "--boot",
             f"--machine={name}",
             f"--directory={root}",
-            f"--network-namespace-path=/run/netns/{namespace}",
             "--capability=CAP_NET_ADMIN,CAP_NET_RAW",
             "--resolv-conf=off",
             "--timezone=off",
             "--console=pipe",
+            *more,
         ]
-        with log.open("wb") as output:
-            return subprocess.Popen(
-                ["unshare", "--cgroup", "--mount", "bash", "-euc", script, "bash", str(cgroup), *machine],
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-            )
 
     def wait(self) -> None:
         """Return when every machine's SSH server answers."""

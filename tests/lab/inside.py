@@ -12,6 +12,7 @@ import sys
 import tempfile
 from collections import defaultdict
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import ParamSpec
 from xml.etree import ElementTree
@@ -24,8 +25,18 @@ P = ParamSpec("P")
 ROOT = Path(__file__).parents[2]
 FIGURE_2A = ROOT / "topologies" / "figure_2a.py"
 
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a test inside: why it failed, or why it was skipped; both empty where it passed."""
+
+    complaint: str = ""
+    skipped: str = ""
+
+
+_NOT_RUN = Outcome("did not run inside its namespaces; see the first test of this file")
 _selected: dict[str, list[str]] = defaultdict(list)
-_outcomes: dict[str, dict[str, str]] = {}
+_outcomes: dict[str, dict[str, Outcome]] = {}
 
 
 def inside(test: Callable[P, None]) -> Callable[P, None]:
@@ -40,8 +51,10 @@ def inside(test: Callable[P, None]) -> Callable[P, None]:
         file, _, name = node.partition("::")
         if file not in _outcomes:
             _outcomes[file] = _run(_selected.get(file) or [node])
-        complaint = _outcomes[file].get(name, "did not run inside its namespaces; see the first test of this file")
-        assert not complaint, complaint
+        outcome = _outcomes[file].get(name, _NOT_RUN)
+        if outcome.skipped:
+            pytest.skip(outcome.skipped)
+        assert not outcome.complaint, outcome.complaint
 
     run.inside = True  # type: ignore[attr-defined]
     return run
@@ -56,8 +69,8 @@ def select(items: list[pytest.Item]) -> None:
                 nodes.append(item.nodeid)
 
 
-def _run(nodes: list[str]) -> dict[str, str]:
-    """Return each test's complaint by its name, empty where it passed."""
+def _run(nodes: list[str]) -> dict[str, Outcome]:
+    """Return what became of each test, by its name."""
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder, "report.xml")
         command = [
@@ -72,4 +85,12 @@ def _run(nodes: list[str]) -> dict[str, str]:
         ]
         run_isolated([*command, *(str(ROOT / node) for node in nodes)])
         cases = ElementTree.parse(report).iter("testcase") if report.exists() else ()
-        return {str(case.get("name")): "\n".join(child.text or child.tag for child in case) for case in cases}
+        return {str(case.get("name")): _outcome(case) for case in cases}
+
+
+def _outcome(case: ElementTree.Element) -> Outcome:
+    said = [child for child in case if child.tag != "skipped"]
+    return Outcome(
+        "\n".join(child.text or child.tag for child in said),
+        "" if said else "; ".join(child.get("message", "skipped") for child in case),
+    )
