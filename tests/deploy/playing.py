@@ -86,12 +86,12 @@ class Player:
         command = [str(BIN / "ansible-playbook"), "-i", str(self.inventory), book, *words]
         return self.run(command)
 
-    def run(self, command: Sequence[str], folder: Path = PLAYBOOKS) -> Played:
-        """Run a command that plays books, in a folder."""
+    def run(self, command: Sequence[str], folder: Path = PLAYBOOKS, **environ: str) -> Played:
+        """Run a command that plays books, in a folder, with further variables."""
         done = subprocess.run(
             command,
             cwd=folder,
-            env=self.environment,
+            env=self.environment | environ,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

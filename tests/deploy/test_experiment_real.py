@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,16 +18,19 @@ from overlaycast.lab.network.isolation import is_isolated
 from tests.deploy.base_tree import ROOT
 from tests.deploy.machines import Machines
 from tests.deploy.networks import build
-from tests.deploy.playing import Player
+from tests.deploy.playing import BIN, Played, Player
 from tests.deploy.versions import artefact
 from tests.lab.inside import inside
 
 pytestmark = [pytest.mark.lab, pytest.mark.slow]
 
+FIGURE_2A: Final = ROOT / "experiments" / "figure-2a.yaml"
 SITES: Final = {"north": "abcdef", "east": "ghi", "south": "jk", "west": "lm"}
 """Those of figure 2A, with the letters of its clients."""
 PEERS: Final = {site: [f"{site}-{number}" for number in range(1, len(letters) + 1)] for site, letters in SITES.items()}
 PATIENCE_S: Final = 600
+SLOW: Final = {"ANSIBLE_TIMEOUT": "120"}
+"""Sixteen machines on few processors may take long to let one in."""
 
 
 class Hosts:
@@ -54,31 +56,14 @@ class Hosts:
         )
         return {name: self.machines.run(name, look, seconds=PATIENCE_S) for name in self.machines.of}
 
-    def command(self, experiment: Path, out: Path, *words: str) -> list[str]:
+    def command(self, *words: object) -> list[str]:
         """Return the command of a run on these hosts."""
-        lab = [sys.executable, "-m", "overlaycast.cli", "lab", "run", str(experiment)]
-        return [*lab, "--hosts", str(self.player.inventory), "--out", str(out), *words]
+        lab = [str(BIN / "overlaycast"), "lab", "run", "--hosts", str(self.player.inventory)]
+        return [*lab, *map(str, words)]
 
-    @property
-    def environment(self) -> dict[str, str]:
-        """The user's."""
-        # sixteen machines on few processors may take long to let one in
-        return self.player.environment | {"PYTHONPATH": str(ROOT), "ANSIBLE_TIMEOUT": "120"}
-
-    def run(self, experiment: Path, out: Path, *words: str) -> tuple[int, str]:
-        """Run an experiment and return its exit code and what it printed."""
-        done = subprocess.run(
-            self.command(experiment, out, *words),
-            cwd=ROOT,
-            env=self.environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=PATIENCE_S,
-            check=False,
-        )
-        return done.returncode, done.stdout
+    def run(self, *words: object) -> Played:
+        """Run an experiment, whatever becomes of it."""
+        return self.player.run(self.command(*words), ROOT, **SLOW)
 
 
 @pytest.fixture(scope="module")
@@ -100,8 +85,8 @@ def result(out: Path) -> dict[str, Any]:
 
 @inside
 def test_figure_2a_comes_to_the_same_verdict_on_real_hosts(hosts: Hosts, tmp_path: Path) -> None:
-    code, said = hosts.run(ROOT / "experiments" / "figure-2a.yaml", tmp_path / "real")
-    assert code == 0, said
+    played = hosts.run(FIGURE_2A, "--out", tmp_path / "real")
+    assert played.code == 0, played.said
     found = result(tmp_path / "real")
     assert found["verdict"] == "passed"
     assert [fault["action"] for fault in found["faults"]] == ["kill", "link-down"]
@@ -136,9 +121,9 @@ def small(folder: Path) -> Path:
 def test_a_link_heals_by_itself_when_the_controller_is_killed(hosts: Hosts, tmp_path: Path) -> None:
     with (tmp_path / "said").open("w") as said:
         controller = subprocess.Popen(
-            hosts.command(small(tmp_path), tmp_path / "out"),
+            hosts.command(small(tmp_path), "--out", tmp_path / "out"),
             cwd=ROOT,
-            env=hosts.environment,
+            env=hosts.player.environment | SLOW,
             stdin=subprocess.DEVNULL,
             stdout=said,
             stderr=subprocess.STDOUT,
@@ -212,8 +197,8 @@ expect:
 def test_faults_of_every_kind_are_done_proven_and_healed(hosts: Hosts, tmp_path: Path) -> None:
     file = tmp_path / "all-kinds.yaml"
     file.write_text(KINDS.format(topologies=ROOT / "topologies"))
-    code, said = hosts.run(file, tmp_path / "out")
-    assert code == 0, said
+    played = hosts.run(file, "--out", tmp_path / "out")
+    assert played.code == 0, played.said
     found = {fault["id"]: fault for fault in result(tmp_path / "out")["faults"]}
     assert "is stopped" in found["frozen"]["evidence"]
     assert "ended by signal 9" in found["again"]["evidence"]
@@ -228,25 +213,21 @@ def test_faults_of_every_kind_are_done_proven_and_healed(hosts: Hosts, tmp_path:
 
 @inside
 def test_the_program_of_a_file_is_used_for_one_run(hosts: Hosts, tmp_path: Path) -> None:
-    code, said = hosts.run(small(tmp_path), tmp_path / "out", "--no-faults", "--artefact", str(artefact()))
-    assert code == 1, "nothing measures queue_overflow there"
+    played = hosts.run(small(tmp_path), "--out", tmp_path / "out", "--no-faults", "--artefact", artefact())
+    assert played.code == 1, f"nothing measures queue_overflow there: {played.said}"
     found = result(tmp_path / "out")
     assert {one["metric"]: (one["ok"], one["why"] is None) for one in found["expectations"]} == {
         "lost": (True, True),
         "queue_overflow": (False, False),
-    }, said
+    }, played.said
     assert found["versions"]["installed"] == artefact().name
     assert hosts.traces() == hosts.before
 
 
 @inside
 def test_a_rehearsal_goes_through_the_hosts_of_the_inventory(hosts: Hosts, tmp_path: Path) -> None:
-    lab = [sys.executable, "-m", "overlaycast.cli", "lab", "run", "--hosts", str(hosts.player.inventory)]
-    words = [*lab, "--rehearse", "1", "--rehearse-s", "5", "--out", str(tmp_path / "out")]
-    done = subprocess.run(
-        words, cwd=ROOT, env=hosts.environment, capture_output=True, text=True, timeout=PATIENCE_S, check=False
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+    played = hosts.run("--rehearse", 1, "--rehearse-s", 5, "--out", tmp_path / "out")
+    assert played.code == 0, played.said
     found = result(tmp_path / "out")
     assert (found["experiment"], len(found["delivery"])) == ("rehearse-live", 13)
     assert hosts.traces() == hosts.before
@@ -261,11 +242,11 @@ def test_what_cannot_be_mapped_is_said_and_nothing_is_left(hosts: Hosts, tmp_pat
     del fewer["all"]["children"]["backups"]
     try:
         inventory.write_text(yaml.safe_dump(fewer))
-        code, said = hosts.run(ROOT / "experiments" / "figure-2a.yaml", tmp_path / "out")
+        played = hosts.run(FIGURE_2A, "--out", tmp_path / "out")
     finally:
         inventory.write_text(before)
-    assert code == 2, said
-    lines = [line for line in said.splitlines() if line.startswith("overlaycast:")]
-    assert any("no host for backup (backup)" in line for line in lines), said
-    assert any("site west of the experiment has 2 peers" in line for line in lines), said
+    assert played.code == 2, played.said
+    lines = [line for line in played.said.splitlines() if line.startswith("overlaycast:")]
+    assert any("no host for backup (backup)" in line for line in lines), played.said
+    assert any("site west of the experiment has 2 peers" in line for line in lines), played.said
     assert hosts.traces() == hosts.before
