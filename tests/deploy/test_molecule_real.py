@@ -28,9 +28,7 @@ def built() -> str:
 
 
 @inside
-def test_molecule_converges_is_idempotent_and_verifies(
-    machines: Machines, built: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_molecule_converges_is_idempotent_and_verifies(machines: Machines, built: str, tmp_path: Path) -> None:
     names = [name for group in GROUPS.values() for name in group]
     for name, address in build(names).items():
         machines.boot(name, address, name)
@@ -44,9 +42,12 @@ def test_molecule_converges_is_idempotent_and_verifies(
     }
     player = Player(machines, tmp_path, GROUPS, variables)
     before = {name: traces(machines, name) for name in names}
-    monkeypatch.setenv("OVERLAYCAST_INVENTORY", str(player.inventory))
-    monkeypatch.setenv("MOLECULE_EPHEMERAL_DIRECTORY", str(tmp_path / "molecule"))
-    played = player.run([str(BIN / "molecule"), "test"], PLAYBOOKS / "extensions")
+    environ = {
+        "OVERLAYCAST_INVENTORY": str(player.inventory),
+        "MOLECULE_EPHEMERAL_DIRECTORY": str(tmp_path / "molecule"),
+        "NO_COLOR": "1",
+    }
+    played = player.run([str(BIN / "molecule"), "test"], PLAYBOOKS / "extensions", **environ)
     assert played.code == 0, played.said
     for step in ("converge", "idempotence", "verify", "cleanup"):
         assert f"default > {step}: Executed: Successful" in played.said, played.said
