@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Final
 
 from overlaycast.errors import ConfigError
 from overlaycast.overlay.plan import capacity, locating, moves
@@ -42,6 +42,9 @@ _PLAIN = (
 )
 _WATCHED = ("fed_by", "next_seq", "status")
 _HISTORY = ("moved_at", "failures")
+NOBODY: Final = 0
+AMPLE: Final = "ample"
+"""A rate too fast to tell; JSON has no infinity."""
 
 
 def dump(group: Group) -> dict[str, Any]:
@@ -88,8 +91,18 @@ def dump(group: Group) -> dict[str, Any]:
 def _place(router: Router, number: dict[int, int]) -> list[Any]:
     above = number[id(router.parent)] if router.parent else None
     key = list(router.key) if isinstance(router.key, tuple) else router.key
-    rate = "ample" if router.rate_mbit == math.inf else router.rate_mbit
-    return [key, router.name, above, router.delay_ms, router.timed, router.heard, rate]
+    readings = [[member, _worded(rate)] for member, rate in router.readings.items()]
+    rate = _worded(router.rate_mbit)
+    return [key, router.name, above, router.delay_ms, router.timed, router.heard, rate, readings]
+
+
+def _worded(rate_mbit: float | None) -> float | str | None:
+    """Return a rate as JSON can have it."""
+    return AMPLE if rate_mbit == math.inf else rate_mbit
+
+
+def _rate(kept: float | str) -> float:
+    return math.inf if isinstance(kept, str) else kept
 
 
 def _member(member: Member, number: dict[int, int], facts: dict[Fact, int]) -> dict[str, Any]:
@@ -174,11 +187,13 @@ def _load_routers(group: Group, snapshot: dict[str, Any]) -> None:
     for member in members:
         group.routers.learn(member.fact.hops)
     group.routers.refresh()
-    for key, _, _, delay, timed, heard, rate in snapshot["places"]:
+    for key, _, _, delay, timed, heard, rate, *kept in snapshot["places"]:
         router = group.routers.known.get(_frozen(key))
         if router is not None:
             router.delay_ms, router.timed, router.heard = delay, timed, heard
-            router.rate_mbit = math.inf if rate == "ample" else rate
+            before = [] if rate is None else [(NOBODY, rate)]  # snapshots of before do not say whose echo it was
+            readings = kept[0] if kept else before
+            group.routers.show(router, {member: _rate(one) for member, one in readings})
     locating.enter_all(group)
 
 

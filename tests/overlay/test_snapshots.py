@@ -57,6 +57,7 @@ def test_what_is_stored_again_is_what_was_read() -> None:
         {name: one[name] for name in known} for one, known in zip(again["members"], before["members"], strict=True)
     ]
     assert ["rift", *before["timers"][1][1:]] == before["timers"][1]  # by its earlier name
+    again["places"] = [row[: len(known)] for row, known in zip(again["places"], before["places"], strict=True)]
     renamed = [before["timers"][0], ["unusable-pair", *before["timers"][1][1:]]]
     # what is new beside it was not known then
     assert {name: again[name] for name in before} == {**before, "timers": renamed}

@@ -24,7 +24,7 @@ from overlaycast.overlay.mending import gather, replan
 from overlaycast.overlay.mending.replan import Leave
 from overlaycast.overlay.placing import clusters, placement, search
 from overlaycast.overlay.placing.search import SITE_STRETCH, TOO_LONG, Found, Rules
-from overlaycast.overlay.plan import moves
+from overlaycast.overlay.plan import capacity, moves
 from overlaycast.overlay.plan.capacity import UNLIMITED, link_copies
 from overlaycast.overlay.state.group import Group
 from overlaycast.overlay.state.members import Member, State
@@ -70,7 +70,7 @@ def correct_later(group: Group, now: float) -> None:
 
 
 def correct(group: Group, now: float) -> None:
-    """Mend what was planned for other places: copies that enter a limited link beside another one.
+    """Mend what was planned for other places: copies that enter a limited link beside another one, or overfill one.
 
     Nobody else is moved, and those by and by: ``CORRECTED``. Those that cannot be moved now are left to ``step``.
     """
@@ -82,8 +82,11 @@ def correct(group: Group, now: float) -> None:
             break
         del misplaced[member_id]
         member = group.living(member_id)
-        if member is not None and _well(group, member, now) and _doubled(group, member) is not None:
-            left -= _better(group, member, now)
+        if member is None or not _well(group, member, now):
+            continue
+        burden = _overfull(group, member)
+        if burden or _doubled(group, member) is not None:
+            left -= _better(group, member, now, burden)
     correct_later(group, now)
 
 
@@ -184,8 +187,8 @@ def _calm(group: Group, member: Member, now: float) -> bool:
     )
 
 
-def _better(group: Group, member: Member, now: float) -> bool:
-    """Move the member if another parent is worth it."""
+def _better(group: Group, member: Member, now: float, burden: bool = False) -> bool:
+    """Move the member if another parent is worth it; any is, if the copy is a ``burden`` to a link."""
     parent = member.parent
     assert parent is not None
     source = group.source
@@ -198,7 +201,7 @@ def _better(group: Group, member: Member, now: float) -> bool:
     moves.detach(group, member, alone=False)
     found = _promotion(group, member) if promoted else placement.seek(group, member, avoid, Rules(inside=doubled))
     if found is not None:
-        needed = parent.role == "backup" or promoted or doubled is not None
+        needed = parent.role == "backup" or promoted or burden or doubled is not None
         worth = needed or _gains(group, member, present, found, before)
         found = found if worth and found[4] is not parent and _calm(group, found[4], now) else None
     if found is None:
@@ -242,3 +245,11 @@ def _doubled(group: Group, member: Member) -> Router | None:
         if link_copies(group, router, "in") < UNLIMITED and router.inbound > clusters.tolerated(group, router):
             return router
     return None
+
+
+def _overfull(group: Group, member: Member) -> bool:
+    """Whether the member's copy leaves by a link that has more copies to carry than it can."""
+    if member.parent is None:
+        return False
+    out, _ = group.routers.crossed(member.parent.router, member.router)
+    return any(not capacity.is_source(group, one) and one.outbound > link_copies(group, one, "out") for one in out)

@@ -94,19 +94,26 @@ def _hidden(group: Group, router: Router) -> bool:
     """Whether a link may be thicker than it shows, for it shows what a thinner one above it lets through.
 
     If that one is a site's uplink, the links further in are its own. If it is one that all share, any of them may be as
-    thin: only links between routers are not taken for it.
+    thin: only links between routers are not taken for it. Where no router is shared, the sites that show most may all
+    be hidden by the coordinator's own link.
     """
+    core = group.routers.core
     thin = router
     while thin.parent is not None and _shows_as_much(thin, thin.parent):
         thin = thin.parent
     if thin is router:
         return False
-    return thin.depth > group.routers.core.depth or any(child.count for child in router.children)
+    own = thin.depth > core.depth and not (core.parent is None and thin.parent is core and _as_much(thin, core))
+    return own or any(child.count for child in router.children)
 
 
 def _shows_as_much(router: Router, above: Router) -> bool:
     """Whether what came through both links was as much as through the upper one; above the first one is none."""
-    if above.parent is None or router.rate_mbit is None or above.rate_mbit is None:
+    return above.parent is not None and _as_much(router, above)
+
+
+def _as_much(router: Router, above: Router) -> bool:
+    if router.rate_mbit is None or above.rate_mbit is None:
         return False
     return router.rate_mbit >= filerate.SAME * above.rate_mbit
 
@@ -238,7 +245,7 @@ def room(group: Group, feeder: Router | None, fed: Router | None, instead: bool 
     while out is not into:
         if out.depth >= into.depth:
             limited = all_limited or out.rate_mbit is None or out.rate_mbit < wide_mbit
-            if limited and out.outbound >= link_copies(group, out, "out") and not _is_source(group, out):
+            if limited and out.outbound >= link_copies(group, out, "out") and not is_source(group, out):
                 return False
             assert out.parent is not None
             out = out.parent
@@ -251,5 +258,6 @@ def room(group: Group, feeder: Router | None, fed: Router | None, instead: bool 
     return thin or not holds_up(group, feeder, fed)
 
 
-def _is_source(group: Group, router: Router) -> bool:
+def is_source(group: Group, router: Router) -> bool:
+    """Whether the source is at this router, whose links say how much leaves it."""
     return group.source is not None and group.source.router is router

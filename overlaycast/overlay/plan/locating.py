@@ -52,8 +52,8 @@ def enter_all(group: Group) -> None:
         before = member.router
         member.router, member.located = _find(group, member)
         group.routers.enter(member)
-        if member.parent is not None and before is not None and _keys(before) != _keys(member.router):
-            group.improvement.misplaced[member.id] = None
+        if before is not None and _keys(before) != _keys(member.router):
+            _misplaced(group, member)
     for member in group.members.values():
         if member.parent is not None:
             group.routers.carry(member.parent.router, member.router, 1)
@@ -85,6 +85,7 @@ def _find(group: Group, member: Member) -> tuple[Router, bool]:
 def _put(group: Group, member: Member, fact: Fact) -> None:
     """Put a member that is at a router already where this says; it keeps its edges."""
     _carry(group, member, -1)
+    group.routers.withdraw(member)
     group.routers.leave(member)
     member.fact = fact
     member.router, member.located = _find(group, member)
@@ -93,8 +94,15 @@ def _put(group: Group, member: Member, fact: Fact) -> None:
     for one in (member, *member.children):
         if one.parent is not None:
             moves.mark(group, one)
-            group.improvement.misplaced[one.id] = None
+    _misplaced(group, member)
     moves.enter(group, member)
+
+
+def _misplaced(group: Group, member: Member) -> None:
+    """Its own copy crosses other links than was planned, and so do those that it sends."""
+    for one in (member, *member.children):
+        if one.parent is not None:
+            group.improvement.misplaced[one.id] = None
 
 
 def _carry(group: Group, member: Member, copies: int) -> None:

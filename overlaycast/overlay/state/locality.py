@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import ipaddress
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from statistics import median_low
 from typing import Final
@@ -27,7 +27,8 @@ from typing import Final
 from overlaycast.overlay.state.measurement import Fact, Measurement
 from overlaycast.overlay.state.members import Member
 from overlaycast.overlay.state.router import OUTSIDE, Key, Router, meeting
-from overlaycast.overlay.state.skeleton import ROOT, Above, Hops, Skeleton, infer, usable
+from overlaycast.overlay.state.shown import Readings
+from overlaycast.overlay.state.skeleton import ROOT, Above, Hops, Skeleton, infer, through, usable
 
 UNKNOWN_MS: Final = 1.0
 """One router further, where nothing was measured."""
@@ -103,6 +104,10 @@ class Routers:
         self._paths: dict[Hops, int] = {}
         """How many members have come with each path, and no more than ``SUPPORT``."""
         self._above: Skeleton = {}
+        self._first: dict[str | None, None] = {}
+        """What comes first in any path."""
+        self._gateway: str | None = None
+        """The router by which all paths leave, if they do."""
         self._contested = False
         self._stale = False
         self._facts: dict[Fact, Fact] = {}
@@ -122,6 +127,9 @@ class Routers:
         self._prefixes: dict[str, dict[Key, int]] = {}
         """By prefix, how many traced members are at which router."""
         self._core: Router | None = None
+        self._readings = Readings()
+        self._doubted: tuple[Router, int] | None = None
+        """The member whose reading is not believed, and its router."""
         self._middling: tuple[int, float | None] | None = None
 
     # --- what paths say ----------------------------------------------------------------------------------------
@@ -131,10 +139,21 @@ class Routers:
         support = self._paths.get(hops, 0)
         if support < SUPPORT:
             self._paths[hops] = support + 1
-            if self._contested or not self._extend(hops):
+            self._begin(hops)
+            if self._contested or not self._extend(through(self._gateway, hops)):
                 self._stale = True
         if hops_ms:
             self._time(hops, hops_ms)
+
+    def _begin(self, hops: Hops) -> None:
+        """Note by which router a path leaves; the first two that are named say what a silent one is, or is not."""
+        if not hops or hops[0] in self._first:
+            return
+        self._first[hops[0]] = None
+        if None in self._first and 1 < len(self._first) < 4:
+            self._stale = True
+        named = [hop for hop in self._first if hop is not None]
+        self._gateway = named[0] if len(named) == 1 else None
 
     def _extend(self, hops: Hops) -> bool:
         """Add what is new of a path behind what is known of it; False: it says something else of what is known."""
@@ -323,16 +342,45 @@ class Routers:
                 above.delay_ms = guess
 
     def _learn_rate(self, router: Router, member: Member) -> None:
-        """The best that any member below has shown; an echo that came back too fast to tell shows no limit."""
+        """Take what the member's echo has shown; one that came back too fast to tell shows no limit."""
         rate = member.rate_mbit
         if rate is None:
             if member.rtt_ms is None:
                 return
             rate = math.inf
+        self.show(router, {member.id: rate})
+
+    def show(self, router: Router, rates_mbit: Mapping[int, float]) -> None:
+        """Take what echoes of members of a router have shown; a link shows what the best one below it does."""
+        for member, rate in rates_mbit.items():
+            self._readings.take(router, member, rate)
+        self._weigh(router)
+
+    def withdraw(self, member: Member) -> None:
+        """Take back what a member's echo has shown: it may be elsewhere."""
+        if member.router is not None and member.router.readings.pop(member.id, None) is not None:
+            self._weigh(member.router)
+
+    def _weigh(self, router: Router) -> None:
+        """Look what is believed of a router now, and of one whose reading is in doubt, or was."""
+        doubted, self._doubted = self._doubted, self._readings.doubted()
+        for one in dict.fromkeys([router, *(found[0] for found in (doubted, self._doubted) if found is not None)]):
+            unsure = self._doubted[1] if self._doubted is not None and self._doubted[0] is one else None
+            own = max((rate for member, rate in one.readings.items() if member != unsure), default=None)
+            before, one.own_mbit = one.own_mbit, own
+            self._pass_up(one, before, own)
+
+    def _pass_up(self, router: Router, before: float | None, now: float | None) -> None:
         for above in router.up():
-            if above.rate_mbit is not None and above.rate_mbit >= rate:
+            best = above.rate_mbit
+            if now is not None and (best is None or now >= best):
+                best = now
+            elif before is not None and before == best:
+                rates = [above.own_mbit, *(below.rate_mbit for below in above.children)]
+                best = max((rate for rate in rates if rate is not None), default=None)
+            if best == above.rate_mbit:
                 break
-            above.rate_mbit = rate
+            before, now, above.rate_mbit = above.rate_mbit, best, best
             self.version += 1
 
     @property

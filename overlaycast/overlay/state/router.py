@@ -26,8 +26,10 @@ class Router:
         "order",
         "outbound",
         "outside",
+        "own_mbit",
         "parent",
         "rate_mbit",
+        "readings",
         "timed",
     )
 
@@ -43,6 +45,11 @@ class Router:
         self.timed = False
         self.heard = False
         self.rate_mbit: float | None = None
+        """The best that is believed of any router at or below this one; infinite: too fast to tell."""
+        self.own_mbit: float | None = None
+        """The best that is believed of what members of this very router have shown."""
+        self.readings: dict[int, float] = {}
+        """What the echoes of members of this very router have shown, by member."""
         self.inbound = 0
         self.outbound = 0
         self.order = order

@@ -3,7 +3,8 @@
 Owns: the inference. Refuses: members, prefixes, and what silence at the end of a path means (``locality``).
 
 A router that is silent in one path often answers in another: hops before the same router at the same distance are the
-same as long as all paths that name them agree (Doubletree's prefixes, Donnet et al., SIGMETRICS 2005). Hops that stay
+same as long as all paths that name them agree (Doubletree's prefixes, Donnet et al., SIGMETRICS 2005). So is the first
+hop, for all paths begin at one host, whose gateway is silent when it has to answer for many at once. Hops that stay
 silent are one hop where both neighbours are the same (Gunes and Sarac, "Resolving anonymous routers in Internet
 topology measurement studies", INFOCOM 2008). Load-balanced paths contradict one another: there the shortest known gap
 decides, then the number of members, then the name.
@@ -87,9 +88,20 @@ def _elected(router: str, heard: Counter[Above], distance: Mapping[str, int]) ->
     return min(able, key=lambda one: (one.silent, -heard[one], one.router), default=Above(ROOT, own))
 
 
+def through(gateway: str | None, hops: Hops) -> Hops:
+    """Return a path whose silent first hop is the gateway that all paths leave by, if there is one."""
+    if gateway is None or not hops or hops[0] is not None or gateway in hops:
+        return hops
+    return (gateway, *hops[1:])
+
+
 def _filled(paths: Mapping[Hops, int]) -> Counter[Hops]:
     """Return the paths with the silent hops named that other paths name, as far as all of them agree."""
-    present = Counter(dict(paths))
+    first = {hops[0] for hops in paths if hops and hops[0] is not None}
+    gateway = next(iter(first)) if len(first) == 1 else None
+    present: Counter[Hops] = Counter()
+    for hops, members in paths.items():
+        present[through(gateway, hops)] += members
     while True:
         agreed = _agreed(present)
         after: Counter[Hops] = Counter()

@@ -32,6 +32,19 @@ def test_names_spread_from_path_to_path() -> None:
     assert found["s"] == Above("m")
 
 
+def test_a_silent_first_hop_is_the_gateway_by_which_all_leave() -> None:
+    assert above(("r", "m"), (None, "n"), (None, None, "s")) == {
+        "r": Above(ROOT),
+        "m": Above("r"),
+        "n": Above("r"),
+        "s": Above("r", 1),
+    }
+
+
+def test_where_paths_leave_by_two_gateways_a_silent_one_may_be_either() -> None:
+    assert above(("r", "m"), ("q", "t"), (None, "n"))["n"] == Above(ROOT, 1)
+
+
 def test_what_stays_silent_is_counted() -> None:
     assert above((None, "m", None, None, "s")) == {"m": Above(ROOT, 1), "s": Above("m", 2)}
 

@@ -1,0 +1,95 @@
+"""Which of several echoes is believed: the best, unless nobody in the group confirms it and its neighbours deny it."""
+
+from __future__ import annotations
+
+import json
+import math
+import random
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from overlaycast.overlay import Overlay
+from overlaycast.overlay.state.locality import Routers
+from overlaycast.overlay.state.measurement import Measurement
+from overlaycast.wire.group import GroupSettings
+from tests.overlay.scene import KEY, Scene, inside, locate, record
+
+HOST = (("192.0.2.7", 8471),)
+
+
+def tree(*readings: tuple[str, float]) -> Routers:
+    """Return the routers of a group whose members, each behind ``r`` and a router, have shown these rates."""
+    routers = Routers()
+    for number, (name, rate) in enumerate(readings, 1):
+        routers.show(locate(routers, Measurement(("r", name)), HOST), {number: rate})
+    return routers
+
+
+def rates(routers: Routers, *names: str) -> list[float | None]:
+    return [routers.known[name].rate_mbit for name in names]
+
+
+def test_late_echoes_do_not_hide_what_one_has_shown() -> None:
+    assert rates(tree(("a", 7), ("a", 20), ("b", 19)), "a", "b", "r") == [20, 19, 20]
+
+
+def test_one_that_nobody_confirms_is_not_believed_against_its_neighbours() -> None:
+    found = tree(("a", 22), ("a", 29), ("a", 20), ("b", 21))
+    assert rates(found, "a", "b", "r") == [22, 21, 22]
+
+
+def test_it_is_believed_as_soon_as_anybody_confirms_it() -> None:
+    found = tree(("a", 22), ("a", 29), ("a", 20), ("b", 27))
+    assert rates(found, "a", "b", "r") == [29, 27, 29]
+
+
+def test_a_member_on_its_own_behind_a_fast_link_is_believed() -> None:
+    assert rates(tree(("a", 100), ("b", 20), ("b", 20), ("b", 20)), "a", "b", "r") == [100, 20, 100]
+
+
+def test_of_two_the_better_one_is_believed() -> None:
+    assert rates(tree(("a", 20), ("a", 10)), "a") == [20]
+
+
+def test_one_that_is_too_fast_to_tell_is_no_better() -> None:
+    assert rates(tree(("a", math.inf), ("a", 20), ("a", 20), ("b", 20)), "a", "r") == [20, 20]
+
+
+def test_a_newer_echo_takes_the_place_of_the_one_before() -> None:
+    found = tree(("a", 20), ("b", 10))
+    found.show(found.known["a"], {1: 8})
+    assert rates(found, "a", "b", "r") == [8, 10, 10]
+
+
+def test_an_echo_tells_nothing_of_where_its_member_was_taken_to_be() -> None:
+    scene = Scene(start_members=3)
+    scene.join("far", ("r", "a"), rate_mbit=50)
+    scene.join("near", ("r", "b"), rate_mbit=10)
+    scene.measure(scene["far"], ("r", "c"), rate_mbit=50)
+    known = inside(scene).routers.known
+    assert [known[name].rate_mbit for name in ("a", "b", "c", "r")] == [None, 10, 50, 50]
+    assert record(scene, "far").router is known["c"]
+
+
+@given(st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from([5.0, 8.0, 20.0, 29.0, math.inf]))), st.randoms())
+def test_the_order_changes_nothing(readings: list[tuple[str, float]], chance: random.Random) -> None:
+    numbered = list(enumerate(readings, 1))
+    found = []
+    for order in (numbered, chance.sample(numbered, len(numbered))):
+        routers = Routers()
+        for number, (name, rate) in order:
+            routers.show(locate(routers, Measurement(("r", name)), HOST), {number: rate})
+        found.append({name: one.rate_mbit for name, one in routers.known.items()})
+    assert found[0] == found[1]
+
+
+def test_a_restart_keeps_what_was_shown() -> None:
+    scene = Scene(start_members=4)
+    for name, rate in (("one", 20.0), ("two", 29.0), ("three", 22.0), ("four", None)):
+        scene.join(name, ("r", "a") if rate else ("r", "b"), rate_mbit=rate)
+    kept = json.loads(json.dumps(scene.overlay.snapshot()))
+    again = Overlay.restore(GroupSettings(start_members=4), KEY, kept, scene.now)._group.routers.known
+    before = inside(scene).routers.known
+    assert {key: one.rate_mbit for key, one in again.items()} == {key: one.rate_mbit for key, one in before.items()}
+    assert again["b"].rate_mbit == math.inf
