@@ -18,6 +18,7 @@ from typing import Final
 from overlaycast.lab.analysis.aftermath import faults_seen
 from overlaycast.lab.analysis.copies import inbound_by_site, inbound_by_tree, stream_curve, wire_curve
 from overlaycast.lab.analysis.delivery import NOTHING, began, delivered, deliveries, ended, lost_by_any, span
+from overlaycast.lab.analysis.discovery import first_record_s, found, waited_s
 from overlaycast.lab.analysis.feeding import feeding
 from overlaycast.lab.analysis.footprints import footprints
 from overlaycast.lab.analysis.gaps import gaps
@@ -80,7 +81,10 @@ def build(recording: Recording) -> Result:
         fidelity=tuple(dict(entry) for entry in recording.fidelity),
         multicast_blocked=recording.multicast_blocked,
         members=_members(recording),
-        delivery=deliveries(recording),
+        delivery=tuple(
+            replace(one, first_record_s=waited_s(recording, recording.journals.get(one.host, NOTHING)))
+            for one in deliveries(recording)
+        ),
         links=tuple(_link(recording, stream, link, t0, t1) for link in recording.network.links),
         sites=_sites(recording, t0),
         tree=_tree(recording),
@@ -95,6 +99,8 @@ def build(recording: Recording) -> Result:
         unexplained_gaps=None if silent is None else sum(gap.cause is None for gap in silent),
         footprints=footprints(recording.footprints),
         hosts=recording.hosts,
+        located=found(recording),
+        first_record_s=first_record_s(recording),
     )
     judged = expectations(result, experiment.expect)
     return replace(result, expectations=judged, verdict=_verdict(judged, recording.shaping.get("valid", True)))

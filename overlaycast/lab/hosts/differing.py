@@ -82,6 +82,7 @@ def _real(one: Mapped, got: Gathered, artefact: Path | None) -> RealHost:
 def not_measured(site: Site, got: Gathered) -> dict[str, str]:
     """Return the metrics that nothing measured, and why."""
     found = {"queue_overflow": QUEUES, "stretch_mean": LINKS, "stretch_p95": LINKS}
+    found |= dict.fromkeys(("complete_paths", "rate_error", "rates_close"), LINKS)
     if not site.counted:
         found |= dict.fromkeys(("inbound_copies_per_site", "inbound_copies_after"), NO_COUNTERS)
     if got.multicast is None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from overlaycast.lab.experiment.experiment import Cast
+from overlaycast.lab.recording.located import way
 from overlaycast.lab.recording.recording import LinkSeen, NetworkSeen, NodeSeen
 from overlaycast.lab.topology.topology import Topology
 
@@ -27,6 +28,7 @@ def network_seen(topology: Topology, cast: Cast, means: Mapping[str, str]) -> Ne
         links=_links(topology, means),
         paths={(a, b): topology.path(a, b) for a, b in pairs},
         delays={(a, b): topology.delay_ms(a, b) for a, b in pairs},
+        ways={host: way(topology, cast.coordinator, host) for host in cast.peers},
     )
 
 

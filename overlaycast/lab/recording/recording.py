@@ -14,6 +14,7 @@ from overlaycast.lab.experiment.arrivals import Going
 from overlaycast.lab.experiment.experiment import Cast, Experiment
 from overlaycast.lab.faults.tree import EMPTY, Tree
 from overlaycast.lab.recording.journals import Journal
+from overlaycast.lab.recording.located import Located, Way
 from overlaycast.lab.results.result import RealHosts
 
 
@@ -54,12 +55,14 @@ class NetworkSeen:
         links: the cables between them.
         paths: for two members' hosts, the names of the links from the first to the second.
         delays: for two members' hosts, the one-way delay asked of that path, in ms.
+        ways: for each receiver, the true way from the coordinator.
     """
 
     nodes: tuple[NodeSeen, ...]
     links: tuple[LinkSeen, ...]
     paths: Mapping[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
     delays: Mapping[tuple[str, str], float] = field(default_factory=dict)
+    ways: Mapping[str, Way] = field(default_factory=dict)
 
     def site_of(self, host: str) -> str | None:
         """Return the site of a host."""
@@ -183,6 +186,7 @@ class Recording:
         footprints: of every program, as long as it ran.
         stalls: when a program waited long for a processor.
         hosts: the real hosts that it ran on; None: the network was emulated.
+        located: what the coordinator knew of the receivers, at last.
     """
 
     experiment: Experiment
@@ -215,6 +219,7 @@ class Recording:
     footprints: Sequence[Footprint] = ()
     stalls: Sequence[Stall] = ()
     hosts: RealHosts | None = None
+    located: Mapping[str, Located] = field(default_factory=dict)
 
     def absent(self) -> frozenset[str]:
         """Return the members that were away at the end, to which nothing was promised."""

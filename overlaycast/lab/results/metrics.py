@@ -11,9 +11,12 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from overlaycast.lab.results.result import FaultSeen, FeedSeen, Result
+from overlaycast.lab.results.result import FaultSeen, FeedSeen, LocatedSeen, Result
 
 Value = float | bool | None
+
+CLOSE: Final = 0.15
+"""An echo that differs by so much from the link is as good as it: placement rounds more than that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +104,36 @@ def _inbound_after(_: Result, faults: tuple[FaultSeen, ...]) -> Value:
     return _largest(copies for fault in faults for copies in fault.inbound_copies.values())
 
 
+def _of_uplinks(inwards: bool) -> Callable[[Result, tuple[FaultSeen, ...]], Value]:
+    """Return what reads the most copies over any site's uplink, in one direction."""
+
+    def read(result: Result, _: tuple[FaultSeen, ...]) -> Value:
+        links = [link for link in result.links if link.site_uplink is not None and link.into_site in ("ab", "ba")]
+        return _largest(link.copies_ab if (link.into_site == "ab") == inwards else link.copies_ba for link in links)
+
+    return read
+
+
+def _located(result: Result) -> list[LocatedSeen]:
+    """Return what was known of the surviving receivers."""
+    survivors = {one.host for one in result.survivors()}
+    return [one for one in result.located if one.host in survivors]
+
+
+def _complete_paths(result: Result, _: tuple[FaultSeen, ...]) -> Value:
+    seen = _located(result)
+    return sum(one.complete for one in seen) / len(seen) if seen else None
+
+
+def _rate_error(result: Result, _: tuple[FaultSeen, ...]) -> Value:
+    return _largest(one.rate_error for one in _located(result) if one.true_mbit is not None)
+
+
+def _rates_close(result: Result, _: tuple[FaultSeen, ...]) -> Value:
+    seen = [one.rate_error for one in _located(result) if one.true_mbit is not None]
+    return sum(error is not None and error <= CLOSE for error in seen) / len(seen) if seen else None
+
+
 def _heir(_: Result, faults: tuple[FaultSeen, ...]) -> Value:
     seen = [fault.heir_fed_from_outside for fault in faults]
     return all(seen) if seen and None not in seen else None
@@ -180,6 +213,23 @@ METRICS: Final[dict[str, Metric]] = {
     "inbound_copies_by_tree": Metric(
         "members of a site with a parent outside it when the stream began", "", _inbound_by_tree
     ),
+    "uplink_copies_in": Metric(
+        "copies of the stream that entered by a site's uplink, over all of it; the most", "", _of_uplinks(True)
+    ),
+    "uplink_copies_out": Metric(
+        "copies of the stream that left by a site's uplink, the source's too; the most", "", _of_uplinks(False)
+    ),
+    "complete_paths": Metric(
+        "share of surviving receivers whose path the coordinator knew, with every router that answers",
+        "",
+        _complete_paths,
+    ),
+    "rate_error": Metric(
+        "by which share a receiver's echo differed from its path's thinnest link; the most", "", _rate_error
+    ),
+    "rates_close": Metric(
+        "share of surviving receivers behind limited links whose echo differed by 15 % at most", "", _rates_close
+    ),
     "inbound_copies_after": Metric(
         "copies that entered a site hit by a fault, until the next fault", "", _watched(_inbound_after)
     ),
@@ -255,6 +305,16 @@ METRICS: Final[dict[str, Metric]] = {
         "time from a receiver's start (or the stream's, if later) to its first record; the slowest",
         "ms",
         lambda result, _: _largest(one.startup_ms for one in result.survivors()),
+    ),
+    "first_record_s": Metric(
+        "time from the last subscription before the stream began until all of these receivers had a record",
+        "s",
+        lambda result, _: result.first_record_s,
+    ),
+    "member_first_record_s": Metric(
+        "time from a receiver's subscription (or the stream's begin, if later) to its first record; the slowest",
+        "s",
+        lambda result, _: _largest(one.first_record_s for one in result.survivors()),
     ),
     "troubles": Metric(
         "programs that failed although no fault targeted them", "", lambda result, _: len(result.troubles)

@@ -54,6 +54,7 @@ class Delivery:
 
     ``survived``: no fault took it away for good; only such receivers are promised anything. ``digest_ok``: own check
     of the source's digest, None without all of the stream. ``startup_ms``: from its start to its first record.
+    ``first_record_s``: from its subscription, or the stream's begin if that came later, to its first record.
     ``links_failed``: its links to possible parents that failed, ``asked_in_vain``: parents that brought none of the
     data asked for; both over all its starts.
     """
@@ -79,6 +80,7 @@ class Delivery:
     startup_ms: float | None = None
     links_failed: int = 0
     asked_in_vain: int = 0
+    first_record_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,6 +291,34 @@ class FootprintSeen:
 
 
 @dataclass(frozen=True, slots=True)
+class LocatedSeen:
+    """Where the coordinator took a receiver to be, beside where it was.
+
+    Attributes:
+        host: the receiver.
+        routers: on the path that the coordinator knew last, from there on; None: one that did not answer.
+        true_routers: on the way that it compares best with; None: one that never answers.
+        complete: the path is a true way, with all routers that answer.
+        rate_mbit: what its echo showed; None: nothing, or no limit.
+        true_mbit: of the thinnest link on the way; None: none has a limit.
+    """
+
+    host: str
+    routers: tuple[str | None, ...]
+    true_routers: tuple[str | None, ...]
+    complete: bool
+    rate_mbit: float | None
+    true_mbit: float | None
+
+    @property
+    def rate_error(self) -> float | None:
+        """By which share of the true rate the echo is off; None where one of both is not known."""
+        if self.rate_mbit is None or self.true_mbit is None:
+            return None
+        return abs(self.rate_mbit / self.true_mbit - 1)
+
+
+@dataclass(frozen=True, slots=True)
 class ControlTraffic:
     """What the control plane cost, as the coordinator counts it."""
 
@@ -377,6 +407,9 @@ class Result:
         unexplained_gaps: how many of all are not explained; None: not measured.
         footprints: programs that ran long enough to be judged.
         hosts: the real hosts that it ran on; None: it ran on an emulated network.
+        located: where the coordinator took the receivers to be; empty: nobody found out.
+        first_record_s: from the subscription of the last receiver before the stream began to the moment when all of
+            these had a record; None: one never had any.
         verdict: ``passed``, ``failed``, or ``invalid`` (the emulated network was late; nothing is proven).
     """
 
@@ -416,6 +449,8 @@ class Result:
     unexplained_gaps: int | None = None
     footprints: tuple[FootprintSeen, ...] = ()
     hosts: RealHosts | None = None
+    located: tuple[LocatedSeen, ...] = ()
+    first_record_s: float | None = None
     expectations: tuple[Judged, ...] = ()
     verdict: str = "failed"
 

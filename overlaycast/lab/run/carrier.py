@@ -8,6 +8,7 @@ from typing import Protocol, Self
 
 from overlaycast.lab.faults.tree import Tree
 from overlaycast.lab.network.processes import Program
+from overlaycast.wire.views import MemberView
 
 
 class Carrier(Protocol):
@@ -32,6 +33,9 @@ class Carrier(Protocol):
 
     async def tree(self) -> Tree:
         """Return each member and its parent."""
+
+    async def members(self) -> tuple[MemberView, ...]:
+        """Return all that is known of each member; nothing, where nobody finds out about them."""
 
     async def traffic(self) -> tuple[int | None, int | None]:
         """Return bytes and messages of the control plane so far."""

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ValidationError
 from overlaycast.errors import LabError
 from overlaycast.lab.faults.tree import Seat, Tree
 from overlaycast.lab.run.programs import Folders
-from overlaycast.wire.views import MetricsView, SeatView, TreeView
+from overlaycast.wire.views import MembersView, MemberView, MetricsView, SeatView, TreeView
 
 PATIENCE_S: Final = 2.0
 RETRY_S: Final = 0.05
@@ -62,6 +62,10 @@ class Control:
     async def tree(self) -> Tree:
         """Return which member feeds which now."""
         return parse_tree(await self._get("/tree"), self._site_of)
+
+    async def members(self) -> tuple[MemberView, ...]:
+        """Return all that is known of each member now."""
+        return _read(MembersView, await self._get("/members")).members
 
     async def traffic(self) -> tuple[int | None, int | None]:
         """Return bytes and messages of the control links so far."""

@@ -33,6 +33,7 @@ from overlaycast.lab.run.programs import COORDINATOR, Folders
 from overlaycast.lab.run.progress import RunProgress
 from overlaycast.lab.run.timeline import Timeline
 from overlaycast.lab.run.watch import Watch
+from overlaycast.lab.run.whereabouts import Whereabouts
 
 COUNT_EVERY_S: Final = 0.2
 LOOK_EVERY_S: Final = 0.25
@@ -67,6 +68,7 @@ class Run:
         kind = MulticastCarrier if plan.system == "multicast" else OverlayCarrier
         self.carrier: Carrier = kind(plan, network, self.members, progress)
         site_of = plan.topology.site_of
+        self.whereabouts = Whereabouts(self.carrier, plan.topology)
         self.timeline = Timeline(self._stage(), self.carrier, progress, site_of, plan.ground, plan.seed)
         absent = set(plan.cast.peers) - set(self.arrivals.first)
         self.timeline.gone |= {host: site_of(host) for host in sorted(absent)}
@@ -102,7 +104,7 @@ class Run:
             await self.carrier.start_first(file)
             async with asyncio.TaskGroup() as faults:
                 await self._wait_for_begin()
-                tasks.append(side.create_task(self.meter.run()))
+                tasks += [side.create_task(self.meter.run()), side.create_task(self.whereabouts.run())]
                 for program in list(self.programs.values()):
                     self._started(program)
                 passages = faults.create_task(self._come_and_go())
@@ -114,6 +116,7 @@ class Run:
                 await self._wait_for_end()
             for task in (*tasks, *self._watching):
                 task.cancel()
+            await self.whereabouts.look()
             await self._last_look()
 
     def _started(self, program: Program) -> None:

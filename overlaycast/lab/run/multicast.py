@@ -25,6 +25,7 @@ from overlaycast.lab.run.members import Members
 from overlaycast.lab.run.multicast_routes import GROUP
 from overlaycast.lab.run.progress import RunProgress
 from overlaycast.lab.run.watch import PAUSE_S
+from overlaycast.wire.views import MemberView
 
 PORT: Final = 5004
 RECORD: Final = 7896
@@ -98,6 +99,10 @@ class MulticastCarrier:
     async def tree(self) -> Tree:
         """Return all receivers below the source."""
         return self._tree
+
+    async def members(self) -> tuple[MemberView, ...]:
+        """Nobody finds out where receivers are: routers know by themselves."""
+        return ()
 
     async def traffic(self) -> tuple[int | None, int | None]:
         """There is no control plane but IGMP, which stays within the LANs."""

@@ -22,6 +22,7 @@ from overlaycast.lab.run.control import Control
 from overlaycast.lab.run.members import Members
 from overlaycast.lab.run.programs import Membership
 from overlaycast.lab.run.progress import RunProgress
+from overlaycast.wire.views import MemberView
 
 COORDINATOR_S: Final = 20.0
 GROUP_S: Final = 20.0
@@ -95,6 +96,10 @@ class OverlayCarrier:
     async def tree(self) -> Tree:
         """Return each member and its parent, as the coordinator says."""
         return await self._control.tree()
+
+    async def members(self) -> tuple[MemberView, ...]:
+        """Return all that the coordinator knows of each member."""
+        return await self._control.members()
 
     async def traffic(self) -> tuple[int | None, int | None]:
         """Return bytes and messages of the control links so far."""

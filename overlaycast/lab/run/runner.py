@@ -165,6 +165,7 @@ def _recording(
         notes=plan.notes,
         cpu_s=one.cpu_s,
         passed=one.passed,
+        located=one.whereabouts.known,
         footprints=one.meter.footprints,
         stalls=[*one.meter.stalls, *_halts(shaping)],
     )

@@ -211,6 +211,22 @@ class Topology:
             start = self._links[name].other(start)
         return (*crossed, *last)
 
+    def ways(self, source: str, target: str, most: int) -> tuple[tuple[str, ...], ...]:
+        """Return the routers on the ways of least cost between two nodes, ends left out; no more than ``most`` ways."""
+        if source == target:
+            return ((),)
+        (_, start), (_, end) = self._doorstep(source), self._doorstep(target)
+        found: list[tuple[str, ...]] = []
+        open_ways: list[tuple[str, ...]] = [(start,)]
+        while open_ways and len(found) < most:
+            way = open_ways.pop()
+            if way[-1] == end:
+                found.append(way)
+                continue
+            equal = self.equal_links.get(end, {}).get(way[-1]) or (self.next_links[end][way[-1]],)
+            open_ways += [(*way, self._links[name].other(way[-1])) for name in equal]
+        return tuple(tuple(name for name in way if name not in (source, target)) for way in found)
+
     def delay_ms(self, source: str, target: str) -> float:
         """Return the sum of the asked delays on the path, one way."""
         here, total = source, 0.0
