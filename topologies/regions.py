@@ -6,7 +6,9 @@ unless an experiment asks for ``addressing: one24``.
 
 Parameters, after the name: ``regions,anonymous=1`` has a leaf and a regional router that never answer probes;
 ``mpls=1`` puts a router that traceroute cannot see above the third region; ``apart=1`` gives the way back from the
-second region another route; ``ecmp=1`` balances flows over two routers above the first.
+second region another route; ``ecmp=1`` balances flows over two routers above the first; ``nat=1`` has the last site
+behind an address translator; ``far=1`` puts the coordinator, as host ``control``, behind 20 Mbit/s of its own at the
+third region.
 """
 
 from overlaycast.lab.routedtopo import RoutedTopo
@@ -23,22 +25,29 @@ class Regions(RoutedTopo):
     icmp = "stock"
     addressing = "spread"
 
-    def build(self, anonymous: int = 0, mpls: int = 0, apart: int = 0, ecmp: int = 0) -> None:
+    def build(
+        self, anonymous: int = 0, mpls: int = 0, apart: int = 0, ecmp: int = 0, nat: int = 0, far: int = 0
+    ) -> None:
         self.router("R0", ecmp=bool(ecmp))
         self.host("source", site="head", role="server")
         self.host("control", role="coordinator")
         self.link("R0", "source", rate_mbit=UPLINK_MBIT, delay_ms=UPLINK_MS, uplink_of="head")
-        self.link("R0", "control", rate_mbit=LAN_MBIT)
+        if not far:
+            self.link("R0", "control", rate_mbit=LAN_MBIT)
         for region, leaves in REGIONS.items():
             self.router(region, anonymous=bool(anonymous) and region == "R2", ecmp=bool(ecmp))
             self._above(region, bool(mpls), bool(apart), bool(ecmp))
             for leaf in leaves:
                 site = leaf[1]
-                self.router(leaf, anonymous=bool(anonymous) and leaf == "La")
+                self.router(leaf, anonymous=bool(anonymous) and leaf == "La", nat=bool(nat) and leaf == "Lf")
                 self.link(region, leaf, rate_mbit=UPLINK_MBIT, delay_ms=UPLINK_MS, uplink_of=site)
                 for number in range(1, MEMBERS + 1):
                     self.host(f"{site}{number}", site=site)
                     self.link(leaf, f"{site}{number}", rate_mbit=LAN_MBIT)
+        if far:
+            self.router("K")
+            self.link("R3", "K", rate_mbit=UPLINK_MBIT, delay_ms=UPLINK_MS)
+            self.link("K", "control", rate_mbit=LAN_MBIT)
 
     def _above(self, region: str, mpls: bool, apart: bool, ecmp: bool) -> None:
         if region == "R1" and ecmp:

@@ -100,6 +100,7 @@ def build(recording: Recording) -> Result:
         footprints=footprints(recording.footprints),
         hosts=recording.hosts,
         located=found(recording),
+        delivered_s=_delivered_s(recording),
         first_record_s=first_record_s(recording),
     )
     judged = expectations(result, experiment.expect)
@@ -194,6 +195,13 @@ def _sites(recording: Recording, t0: float) -> tuple[SiteUse, ...]:
     if recording.system == "multicast":  # everybody is the source's, and routers make of many copies one
         by_tree = {site: min(fed, 1) for site, fed in by_tree.items()}
     return tuple(SiteUse(site, _rounded(crossed.get(site)), by_tree[site]) for site in sorted(by_tree))
+
+
+def _delivered_s(recording: Recording) -> float | None:
+    away = recording.absent()
+    journals = [recording.journals.get(host, NOTHING) for host in recording.cast.peers if host not in away]
+    ends = [end.t for one in journals if (end := one.last(StreamEnd)) is not None]
+    return round(max(ends) - began(recording), 3) if ends and len(ends) == len(journals) else None
 
 
 def _tree(recording: Recording) -> TreeSeen:

@@ -112,6 +112,9 @@ class Arrival(Part):
     """When peers join: all at once, one after the other during the stream, or at random, with departures."""
 
     kind: Literal["at-once", "spread", "churn"] = "at-once"
+    together: bool = Field(
+        False, description="at-once: all are let in at the same moment; default: one by one, in a fixed order"
+    )
     over_s: Seconds = Field(
         0, description="spread: seconds between the first peer, there at the beginning, and the last"
     )

@@ -63,6 +63,7 @@ def render(result: Result, series: Series, network: NetworkSeen) -> str:
         silence_ms=silence_ms,
         band=words.BAND,
         grown=words.grown(result),
+        misread=words.misread(result),
         explained=words.explained(result),
         busiest=max(result.cpu_s, key=lambda host: result.cpu_s[host], default=None),
     )

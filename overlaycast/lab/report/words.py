@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from overlaycast.lab.results.metrics import METRICS
+from overlaycast.lab.results.metrics import CLOSE, METRICS
 from overlaycast.lab.results.result import Delivery, FaultSeen, Judged, LinkUse, Result
 
 NO_BREAK: Final = "\u00a0"
@@ -126,6 +126,22 @@ def grown(result: Result) -> tuple[str, ...]:
         f" {number(one.descriptors)} descriptors, {number(one.grown_descriptors)} more, in {number(one.watched_s, 's')}"
         for one in ordered
     )
+
+
+def misread(result: Result) -> tuple[str, ...]:
+    """Return a line for each receiver whose path or rate the coordinator did not find out, as far as it was asked."""
+    lines = []
+    for one in result.located:
+        said = [] if one.complete else [f"found {_path(one.routers)} instead of {_path(one.true_routers)}"]
+        if one.true_mbit is not None and (one.rate_error is None or one.rate_error > CLOSE):
+            shown = "no rate" if one.rate_mbit is None else number(one.rate_mbit, "Mbit/s")
+            said.append(f"{shown} on {number(one.true_mbit, 'Mbit/s')}")
+        lines += [f"{one.host}: {', '.join(said)}"] if said else []
+    return (*lines[:MOST_SHOWN], *[f"and {len(lines) - MOST_SHOWN} more"] * (len(lines) > MOST_SHOWN))
+
+
+def _path(routers: tuple[str | None, ...]) -> str:
+    return " → ".join(name or "?" for name in routers) or "nothing"
 
 
 def explained(result: Result) -> str:

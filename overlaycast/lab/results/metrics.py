@@ -306,6 +306,11 @@ METRICS: Final[dict[str, Metric]] = {
         "ms",
         lambda result, _: _largest(one.startup_ms for one in result.survivors()),
     ),
+    "delivered_s": Metric(
+        "time from the source's begin until the last surviving receiver had everything",
+        "s",
+        lambda result, _: result.delivered_s,
+    ),
     "first_record_s": Metric(
         "time from the last subscription before the stream began until all of these receivers had a record",
         "s",

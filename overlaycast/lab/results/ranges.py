@@ -16,7 +16,7 @@ from overlaycast.lab.results.metrics import METRICS
 
 TRUTHS: Final = frozenset({"sha256_ok", "media_readable", "heir_fed_from_outside", "multicast_blocked", "reason_given"})
 """These are yes or no."""
-SHARES: Final = frozenset({"receivers_finished", "fed_as_planned"})
+SHARES: Final = frozenset({"receivers_finished", "fed_as_planned", "complete_paths", "rates_close"})
 """These are at most 1."""
 COUNTS: Final = frozenset(
     {

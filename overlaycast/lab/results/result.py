@@ -408,6 +408,7 @@ class Result:
         footprints: programs that ran long enough to be judged.
         hosts: the real hosts that it ran on; None: it ran on an emulated network.
         located: where the coordinator took the receivers to be; empty: nobody found out.
+        delivered_s: from the source's begin until the last surviving receiver had everything; None: one never had.
         first_record_s: from the subscription of the last receiver before the stream began to the moment when all of
             these had a record; None: one never had any.
         verdict: ``passed``, ``failed``, or ``invalid`` (the emulated network was late; nothing is proven).
@@ -450,6 +451,7 @@ class Result:
     footprints: tuple[FootprintSeen, ...] = ()
     hosts: RealHosts | None = None
     located: tuple[LocatedSeen, ...] = ()
+    delivered_s: float | None = None
     first_record_s: float | None = None
     expectations: tuple[Judged, ...] = ()
     verdict: str = "failed"

@@ -17,8 +17,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Final
+from typing import Final, TextIO
 
 from overlaycast.errors import LabError, MissingError
 from overlaycast.lab.faults.fixtures import Fixtures
@@ -153,17 +154,34 @@ class Members:
         while not self.watch.look(host).joined:
             await self._patience(host, deadline, "was not welcomed")
 
+    async def admit_together(self, texts: Mapping[str, str], patience_s: float) -> None:
+        """Open the gates of several hosts once all have come to them, and return once all have been welcomed.
+
+        Raises:
+            LabError: one ended, or took too long.
+        """
+        deadline = time.monotonic() + patience_s
+        with ExitStack() as gates:
+            opened = [(gates.enter_context(await self._opened(host, deadline)), text) for host, text in texts.items()]
+            for gate, text in opened:
+                gate.write(text)
+                gate.flush()
+        for host in texts:
+            while not self.watch.look(host).joined:
+                await self._patience(host, deadline, "was not welcomed")
+
     async def _write(self, host: str, text: str, deadline: float) -> None:
+        with await self._opened(host, deadline) as gate:
+            gate.write(text)
+
+    async def _opened(self, host: str, deadline: float) -> TextIO:
         while True:
             try:
-                descriptor = os.open(self.gate(host), os.O_WRONLY | os.O_NONBLOCK)
-                break
+                return os.fdopen(os.open(self.gate(host), os.O_WRONLY | os.O_NONBLOCK), "w")
             except OSError as error:
                 if error.errno != errno.ENXIO:  # no process reads it yet
                     raise
                 await self._patience(host, deadline, "did not come to its gate")
-        with os.fdopen(descriptor, "w") as gate:
-            gate.write(text)
 
     async def _patience(self, host: str, deadline: float, what: str) -> None:
         program = self.programs[host]

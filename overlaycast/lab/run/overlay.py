@@ -6,6 +6,7 @@ Owns: the coordinator's process, the group, and the commands of its members. Ref
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -65,9 +66,18 @@ class OverlayCarrier:
         self._progress.step(f"starting {many}; {file.name} will be sent")
         for host in first:
             self._start(host)
-        for number, host in enumerate(first, 1):
-            await self._members.admit(host, self._secret(host), plan.experiment.limits.start_s)
-            self._progress.state(f"{number} of {len(first)} members joined", number / len(first))
+        if plan.experiment.arrival.together:
+            await self._admit(first[: -len(receivers) or None])
+            secrets = {host: self._secret(host) for host in receivers}
+            await self._members.admit_together(secrets, plan.experiment.limits.start_s)
+            return
+        await self._admit(first)
+
+    async def _admit(self, hosts: Sequence[str]) -> None:
+        """Let members in one by one."""
+        for number, host in enumerate(hosts, 1):
+            await self._members.admit(host, self._secret(host), self._plan.experiment.limits.start_s)
+            self._progress.state(f"{number} of {len(hosts)} members joined", number / len(hosts))
 
     async def start_member(self, host: str) -> None:
         """Start a host's member, and return once it has joined."""

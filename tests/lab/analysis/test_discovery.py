@@ -10,11 +10,12 @@ from overlaycast.lab.analysis import judge
 from overlaycast.lab.experiment.experiment import Cast, Expectation
 from overlaycast.lab.recording.located import Located, Way, addresses, located, way
 from overlaycast.lab.recording.recording import Recording
+from overlaycast.lab.report import words
 from overlaycast.lab.results.metrics import METRICS
 from overlaycast.lab.results.result import Result
 from overlaycast.lab.topology.loading import load_topology
 from overlaycast.lab.topology.topology import Topology
-from overlaycast.wire.journal import Fed, Welcomed
+from overlaycast.wire.journal import Fed, StreamEnd, Welcomed
 from overlaycast.wire.views import MemberView, PerformanceView
 from tests.lab import made_up
 from tests.lab.made_up import ROOT, T0
@@ -98,12 +99,36 @@ def test_one_that_never_had_a_record_leaves_the_start_unknown() -> None:
     assert value(result, "member_first_record_s") is None
 
 
+def test_the_end_is_when_the_last_one_has_everything() -> None:
+    run = made_up.recording()
+    assert value(judge.build(run), "delivered_s") == pytest.approx(30.02)
+    book = run.journals["202c"]
+    short = replace(book, entries=tuple(one for one in book.entries if not isinstance(one, StreamEnd)))
+    assert value(judge.build(replace(run, journals={**run.journals, "202c": short})), "delivered_s") is None
+
+
+def test_the_report_says_what_the_coordinator_did_not_find_out() -> None:
+    true = known().located["202b"].routers
+    wrong = {"202b": Located((None, *true[1:]), 20), "202c": Located(true, 31), "202d": Located((), None)}
+    lines = [line.replace("\N{NO-BREAK SPACE}", " ") for line in words.misread(judge.build(known(wrong)))]
+    assert lines[0].startswith("202b: found ? → ")
+    assert "31 Mbit/s on 20 Mbit/s" in lines[1]
+    assert lines[2].startswith("202d: found nothing instead of ")
+    assert lines[2].endswith("no rate on 20 Mbit/s")
+    assert words.misread(judge.build(known())) == ()
+    assert words.misread(judge.build(known(dict.fromkeys(known().located, Located(())))))[-1].startswith("and ")
+
+
 def test_true_ways_are_those_that_a_trace_can_show() -> None:
     assert way(regions(), "source", "a1") == Way((("R0", "R1", "La"),), 20)
     assert way(regions(",anonymous=1"), "source", "c1").routers == (("R0", None, "Lc"),)
     assert way(regions(",mpls=1"), "source", "e1").routers == (("R0", "R3", "Le"),)
     assert set(way(regions(",ecmp=1"), "source", "a1").routers) == {("R0", "X1", "R1", "La"), ("R0", "X2", "R1", "La")}
     assert way(regions(), "source", "source").routers == ((),)
+    apart = regions(",far=1,nat=1")
+    assert way(apart, "control", "a1").routers == (("K", "R3", "R0", "R1", "La"),)
+    assert way(apart, "control", "f1").routers == (("K", "R3", "Lf"),)
+    assert not apart.reaches("control", "f1")
 
 
 def test_what_the_coordinator_tells_is_named_as_the_topology_does() -> None:
