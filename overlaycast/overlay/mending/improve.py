@@ -249,7 +249,6 @@ def _doubled(group: Group, member: Member) -> Router | None:
 
 def _overfull(group: Group, member: Member) -> bool:
     """Whether the member's copy leaves by a link that has more copies to carry than it can."""
-    if member.parent is None:
-        return False
+    assert member.parent is not None
     out, _ = group.routers.crossed(member.parent.router, member.router)
     return any(not capacity.is_source(group, one) and one.outbound > link_copies(group, one, "out") for one in out)

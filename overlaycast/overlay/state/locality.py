@@ -27,7 +27,7 @@ from typing import Final
 from overlaycast.overlay.state.measurement import Fact, Measurement
 from overlaycast.overlay.state.members import Member
 from overlaycast.overlay.state.router import OUTSIDE, Key, Router, meeting
-from overlaycast.overlay.state.shown import Readings
+from overlaycast.overlay.state.shown import Readings, tells
 from overlaycast.overlay.state.skeleton import ROOT, Above, Hops, Skeleton, infer, through, usable
 
 UNKNOWN_MS: Final = 1.0
@@ -348,7 +348,8 @@ class Routers:
             if member.rtt_ms is None:
                 return
             rate = math.inf
-        self.show(router, {member.id: rate})
+        if tells(router.readings, member.id, rate):
+            self.show(router, {member.id: rate})
 
     def show(self, router: Router, rates_mbit: Mapping[int, float]) -> None:
         """Take what echoes of members of a router have shown; a link shows what the best one below it does."""

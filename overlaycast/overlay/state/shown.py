@@ -14,7 +14,7 @@ Invariant: what is doubted depends on the readings, not on their order.
 from __future__ import annotations
 
 import heapq
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
 from typing import Final
 
 from overlaycast.overlay.state.router import Router
@@ -52,6 +52,11 @@ class Readings:
         (first, member, _, router), (second, *_) = found
         denied = len(router.readings) > NEIGHBOURS and -second < CONFIRMED * -first
         return (router, member) if denied else None
+
+
+def tells(readings: Mapping[int, float], member: int, rate_mbit: float) -> bool:
+    """Whether a reading changes what a router's members have shown: most say what neighbours have said before."""
+    return len(readings) < KEPT or member in readings or rate_mbit > min(readings.values())
 
 
 def _keep(readings: MutableMapping[int, float], member: int, rate_mbit: float) -> None:
