@@ -37,6 +37,8 @@ class Outcome:
 _NOT_RUN = Outcome("did not run inside its namespaces; see the first test of this file")
 _selected: dict[str, list[str]] = defaultdict(list)
 _outcomes: dict[str, dict[str, Outcome]] = {}
+_passed_on: set[str] = set()
+"""Words of pytest's command line that count inside too."""
 
 
 def inside(test: Callable[P, None]) -> Callable[P, None]:
@@ -63,6 +65,8 @@ def inside(test: Callable[P, None]) -> Callable[P, None]:
 def select(items: list[pytest.Item]) -> None:
     """Take note of what is going to run (``conftest.py`` calls it after all deselection)."""
     for item in items:
+        if item.config.getoption("capture") == "no":
+            _passed_on.add("--capture=no")
         if getattr(getattr(item, "function", None), "inside", False):
             nodes = _selected[item.nodeid.partition("::")[0]]
             if item.nodeid not in nodes:  # several folders call this
@@ -82,6 +86,7 @@ def _run(nodes: list[str]) -> dict[str, Outcome]:
             "-p",
             "no:cacheprovider",
             f"--junitxml={report}",
+            *_passed_on,
         ]
         run_isolated([*command, *(str(ROOT / node) for node in nodes)])
         cases = ElementTree.parse(report).iter("testcase") if report.exists() else ()
