@@ -35,7 +35,8 @@ COMMANDS: Final = {
         imported("overlaycast.agent.command:relay"),
     ),
     "group": Command(
-        "create, show and delete groups; print their trees and events", imported("overlaycast.admin.command:main")
+        "create, change, show and delete groups; print their trees and events",
+        imported("overlaycast.admin.command:main"),
     ),
     "trace": Command("print the router path to a host", imported("overlaycast.discovery.command:main")),
     "deploy": Command(

@@ -129,7 +129,7 @@ _METAVARS: Final = {
     "Segment": "TEXT",
 }
 # what pydantic-settings writes behind a description, and what a reader gains nothing from
-_NOISE: Final = re.compile(r"\s*\(default(: None| factory: [^)]*|: \[\])\)$")
+_NOISE: Final = re.compile(r"\s*\(default(: |: None| factory: [^)]*|: \[\])\)$")
 
 
 _UNKNOWN: Final = "unrecognized arguments: "

@@ -17,10 +17,12 @@ FIXED: Final = "cannot change while the group runs"
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """Attributes:
-    settings: as they would be: all that differs counts.
-    changed: what differs, by name, in the order of the settings: old and new value.
-    refused: which of it may not change, by name, and why.
+    """What would become of a group's settings.
+
+    Attributes:
+        settings: as they would be: all that differs counts.
+        changed: what differs, by name, in the order of the settings: old and new value.
+        refused: which of it may not change, by name, and why.
     """
 
     settings: GroupSettings

@@ -3,7 +3,7 @@
 Owns: the layout of a frame, its bounds, and the only error that garbage may cause (``RemoteProtocolError``).
 Refuses: any meaning. The two ends of a hop decide which frame may come when.
 
-Every frame starts with the same 24 bytes, network order::
+Every frame starts with the same 24 bytes, network order:
 
     kind u8 | flags u8 | incarnation u16 | length u32 | seq u64 | time_us u64      then `length` bytes of payload
 

@@ -74,7 +74,7 @@ class GroupSettings(BaseModel):
         description="minimum peers of a cluster (those behind one router); a smaller one joins the next router up",
     )
     cluster_max: Annotated[int, AT_ONCE] = Field(
-        256, ge=2, description="maximum peers per primary in one cluster; see primary_copies"
+        256, ge=2, description="maximum peers per primary in one cluster; without effect while primary_copies is 0"
     )
     primary_copies: Annotated[float, AT_ONCE] = Field(
         0,

@@ -1,1 +1,4 @@
-"""From journals and counters to figures and a verdict."""
+"""From journals and counters to figures and a verdict.
+
+Begin with ``judge``, which puts the result together from the other modules' figures.
+"""

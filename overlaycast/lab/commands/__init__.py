@@ -1,1 +1,4 @@
-"""The subcommands of ``overlaycast lab``."""
+"""The subcommands of ``overlaycast lab``.
+
+``lab`` lists them. ``run`` is the longest: ``run_plans`` reads its options, ``inside`` is the part within namespaces.
+"""

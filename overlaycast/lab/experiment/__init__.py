@@ -1,1 +1,4 @@
-"""An experiment file as models: read, checked, varied and drawn from a seed."""
+"""An experiment file as models: read, checked, varied and drawn from a seed.
+
+Begin with ``experiment`` (the fields) and ``reading`` (from a file to a ``plan``).
+"""

@@ -1,6 +1,6 @@
 """The faults that a timeline may hold: what each is called, what it needs, how long it lasts. Pure.
 
-Owns: names, bounds and defaults. Refuses: to do them (``injection``) and to choose their targets (``targets``).
+Owns: names, bounds and defaults. Refuses: to do them (``injection``) and to choose their targets (``aim``).
 
 A fault *takes away* its members if they cannot serve while it lasts; it *silences* them if their children get
 nothing from them though they are there. Only members that are away for good are owed nothing.

@@ -40,6 +40,15 @@ NEEDS: Final[Mapping[str, tuple[str, ...]]] = {
 
 QUEUES: Final = ("link-delay", "link-rate")
 """Faults that put a queue at a host's device, which has one."""
+ENDS: Final[Mapping[str, str]] = {
+    "kill": "KILL",
+    "restart": "KILL",
+    "leave": "TERM",
+    "coordinator-kill": "KILL",
+    "coordinator-restart": "TERM",
+}
+"""Faults that end a program, and the signal that does it."""
+FREEZES: Final = ("freeze", "coordinator-freeze")
 
 Step = dict[str, Any]
 
@@ -107,10 +116,9 @@ def deeds(
 
 
 def _of_process(action: str, name: str, unit: str, lasts_s: float | None) -> Deed:
-    kind = action.removeprefix("coordinator-")
-    if kind == "freeze":
+    if action in FREEZES:
         return Deed(name, (_signal(unit, "STOP"),), (_signal(unit, "CONT"),), lasts_s=lasts_s)
-    ends = _signal(unit, "TERM" if action in ("leave", "coordinator-restart") else "KILL")
+    ends = _signal(unit, ENDS[action])
     again: tuple[Step, ...] = ({"kind": "start", "unit": unit},) if lasts_s is not None else ()
     return Deed(name, (ends,), again, lasts_s=lasts_s)
 

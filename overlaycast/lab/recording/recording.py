@@ -1,6 +1,6 @@
 """All that was observed in one run, and no conclusions. Pure values.
 
-Owns: the shapes between the runner, which fills them, and ``result.build``, which judges them. Times are wall seconds.
+Owns: the shapes between the runner, which fills them, and ``judge.build``, which judges them. Times are wall seconds.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""``result.json``: its model, its metrics, its outcome."""
+"""``result.json``: its model (``result``), its metrics (``metrics``), its outcome (``outcome``)."""

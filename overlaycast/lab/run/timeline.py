@@ -1,7 +1,7 @@
 """The faults of a run, each at its time: aimed, injected and verified, healed, with the tree before and after.
 
 Owns: which hosts are away, and what was seen of each fault. Refuses: how a fault is injected
-(``injection``), and how its target is chosen (``targets``).
+(``injection``), and how its target is chosen (``aim``).
 """
 
 from __future__ import annotations

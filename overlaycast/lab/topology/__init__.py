@@ -1,1 +1,4 @@
-"""Networks as data: routers, hosts, links, addresses and routes."""
+"""Networks as data: routers, hosts, links, addresses and routes.
+
+``loading`` reads a file, ``topology`` is the checked network, ``routedtopo`` the class that topology files derive from.
+"""

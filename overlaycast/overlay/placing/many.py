@@ -233,7 +233,7 @@ def _levels(stop: _Stop) -> int:
 
 
 def merit(group: Group, member: Member) -> tuple[object, ...]:
-    """Return the order within a cluster: planted servers, dialable ones, the better performing, the stronger, name.
+    """Return the order within a cluster: relays, dialable ones, the better performing, the stronger, name.
 
     Performance is compared in coarse steps, for an echo is noisy; strategy "location" leaves it out.
     """

@@ -2,7 +2,7 @@
 
 Owns: the order of resorts. Refuses: changing anything but through ``moves``; breaking what ``tree`` guards.
 
-First the search (``search``) among peers and planted servers, promises to others kept. Then backup servers. Then
+First the search (``search``) among peers and relays, promises to others kept. Then backup servers. Then
 whatever room is left, promised or not. A branch that only members of too high a rank may feed gets new ranks; a branch
 that is too tall for all that have room loses its tallest parts, which are attached elsewhere. Last, a member that is
 kept away from parents for failed links is forgiven. If all of that fails it waits.
@@ -31,7 +31,7 @@ LIFT_LIMIT: Final = 1024
 def choose(group: Group, member: Member, avoid: Iterable[Member] = (), rules: Rules = FREE) -> Member | None:
     """Return the parent for an orphan (with its branch), or None if nobody may take it.
 
-    Peers and planted servers first, then backup servers, then, in groups small enough to look at all, any member that
+    Peers and relays first, then backup servers, then, in groups small enough to look at all, any member that
     has a place left that is promised to others.
     """
     search = Search(group, member, avoid, rules)
@@ -96,7 +96,7 @@ def lift(group: Group, member: Member, parent: Member) -> None:
 
 
 def seek(group: Group, member: Member, avoid: Iterable[Member], rules: Rules) -> Found | None:
-    """Return the best peer or planted server for an orphan, by the search alone: no backup server, no last resort."""
+    """Return the best peer or relay for an orphan, by the search alone: no backup server, no last resort."""
     return Search(group, member, avoid, rules).found()
 
 
