@@ -97,6 +97,8 @@ class Departure:
             self._program.tell(Done(next_seq=figures.next_seq, sha256=sha256, ok=ok))
         figures.report()
         await self._children_have_all()
+        if self._parts.feed.sends and not self._parts.downstream.bytes_out:
+            self._program.say("sent to nobody: no receiver had a place yet; start them first, or set start_members")
         self._program.finish(0 if ok else 1, None if ok else complaint)
 
     async def _children_have_all(self) -> None:

@@ -17,14 +17,15 @@ from overlaycast.wire.frames import End
 class Children:
     """Children that never have it all; ``gets_on``: they claim progress whenever they are asked."""
 
-    def __init__(self, gets_on: bool, archive: object) -> None:
+    def __init__(self, gets_on: bool, archive: object, bytes_out: int = 1) -> None:
         self.gets_on = gets_on
         self.archive = archive
+        self.bytes_out = bytes_out
         self.told = 0
         self._claimed = 0
 
     def all_have(self, next_seq: int) -> bool:
-        return False
+        return not self.bytes_out
 
     def progress(self) -> int:
         self._claimed += self.gets_on
@@ -66,7 +67,7 @@ class Told:
     complaint = look_at_file = report = tell_all = journal = quiet
 
 
-def stays(children: Children) -> tuple[float, Told]:
+def stays(children: Children, source: bool = True) -> tuple[float, Told]:
     """Play the end of a stream; return how many seconds the member stayed for its children, and what it said."""
     loop = looptime.new_event_loop()
     told, ring = Told(), Ring(2)
@@ -74,7 +75,7 @@ def stays(children: Children) -> tuple[float, Told]:
     ring.append_end(End(0, 0, 0, b"d" * 32))
 
     async def play() -> float:
-        parts = Parts(ring, cast(Any, children), cast(Any, SimpleNamespace()), cast(Any, told))
+        parts = Parts(ring, cast(Any, children), cast(Any, SimpleNamespace(sends=source)), cast(Any, told))
         departure = Departure(parts, cast(Any, told), cast(Any, told), cast(Any, told))
         begin = loop.time()
         await departure.end_of_stream()
@@ -100,3 +101,16 @@ def test_children_that_get_no_further_are_left_soon() -> None:
     assert seconds == pytest.approx(LINGER_S, abs=0.01)
     assert told.lines == ["exiting, because the children make no progress"]
     assert children.told == 1
+
+
+@pytest.mark.parametrize("archive", [None, object()])
+def test_a_source_that_nobody_heard_says_so(archive: object) -> None:
+    seconds, told = stays(Children(gets_on=False, archive=archive, bytes_out=0))
+    assert (seconds, told.code) == (0, 0)
+    [line] = told.lines
+    assert "no receiver" in line
+    assert "start_members" in line
+
+
+def test_a_receiver_without_children_says_nothing_of_them() -> None:
+    assert stays(Children(gets_on=False, archive=None, bytes_out=0), source=False)[1].lines == []
