@@ -57,12 +57,12 @@ def _table(*columns: str) -> Table:
 
 
 def receivers(result: Result) -> Table:
-    """Return a line for every receiver; a star marks the primaries."""
+    """Return a line for every receiver."""
     table = _table("site", "host", "fed by", ">records", ">lost", ">twice", ">gap", ">p50", "file")
     fed_by = {member.host: member for member in result.members}
     for one in sorted(result.delivery, key=lambda one: (one.site or "", one.host)):
         member = fed_by.get(one.host)
-        parent = (member.parent_host or "–") + ("*" if member.primary else "") if member else "–"
+        parent = member.parent_host or "–" if member else "–"
         counts = (words.number(one.received), str(one.lost), str(one.duplicated))
         times = (words.number(one.longest_gap_ms, "ms"), words.number(one.latency_ms.p50, "ms"))
         table.add_row(one.site or "–", one.host, parent, *counts, *times, _file(one), style=_style(one))
