@@ -87,6 +87,8 @@ def exit_code(command: Callable[[], int]) -> int:
         return command()
     except OverlaycastError as error:
         text = str(error)
+        if not error.exit_code:
+            return 0
         # an error in settings begins with the command's full name
         print(text if text.startswith(("overlaycast ", "overlaycast:")) else f"overlaycast: {text}", file=sys.stderr)
         return error.exit_code

@@ -18,9 +18,9 @@ import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Final, NoReturn, TypeAlias, TypeVar, cast
+from typing import Annotated, Any, ClassVar, Final, NoReturn, TypeAlias, TypeVar, cast, get_args
 
-from pydantic import AfterValidator, ValidationError
+from pydantic import AfterValidator, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import (
     BaseSettings,
     CliSettingsSource,
@@ -32,9 +32,13 @@ from pydantic_settings import (
 )
 
 from overlaycast.errors import ConfigError
+from overlaycast.named_files import read_small
+from overlaycast.streams import printable
 from overlaycast.tokens import shown
 
 _S = TypeVar("_S", bound="Settings")
+
+A_NAME: Final = "accepted is the name of a file or folder"
 
 
 class Settings(BaseSettings):
@@ -54,6 +58,19 @@ class Settings(BaseSettings):
         cli_avoid_json=True,
     )
 
+    @field_validator("*", mode="before")
+    @classmethod
+    def _refuse_empty_name(cls, value: Any, info: ValidationInfo) -> Any:
+        """An unset variable of a shell is an empty word; as a path it would mean the current folder."""
+        words = value if isinstance(value, list) else [value]
+        if "" in words and _takes_path(cls.model_fields[str(info.field_name)].annotation):
+            raise ValueError(A_NAME)
+        return value
+
+
+def _takes_path(annotation: Any) -> bool:
+    return annotation is Path or any(map(_takes_path, get_args(annotation)))
+
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
@@ -66,6 +83,7 @@ class Endpoint:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
+_PORT: Final = re.compile(r"[0-9]{1,5}")
 ENDPOINT: Final = "accepted is HOST:PORT or [IPV6]:PORT with a port from 0 to 65535"
 
 
@@ -80,7 +98,7 @@ def parse_endpoint(text: str) -> Endpoint:
         host = host[1:-1]
     elif ":" in host:
         raise ValueError(ENDPOINT)
-    if not colon or not port.isdecimal() or int(port) > 65535:
+    if not colon or not _PORT.fullmatch(port) or int(port) > 65535:
         raise ValueError(ENDPOINT)
     return Endpoint(host, int(port))
 
@@ -132,13 +150,20 @@ _METAVARS: Final = {
 _NOISE: Final = re.compile(r"\s*\(default(: |: None| factory: [^)]*|: \[\])\)$")
 
 
+_FIELD: Final = re.compile(r'(?<=field ")\w+(?=")')
 _UNKNOWN: Final = "unrecognized arguments: "
 _OPTION: Final = re.compile(r"--?[a-z][a-z0-9-]{0,23}")
 _VALUE: Final = re.compile(r"(?<!\S)(--[\w-]+)=\S*")
 
 
 class _Parser(argparse.ArgumentParser):
-    """argparse, but a wrong flag is a ``ConfigError`` in one line, and help says only what helps."""
+    """argparse, but a wrong flag is a ``ConfigError`` in one line, and help says only what helps.
+
+    Attributes:
+        lists: the options and positionals that take several words, as they were given.
+    """
+
+    lists: dict[str, list[str]]
 
     def add_argument(self, *names: Any, **options: Any) -> argparse.Action:
         if isinstance(options.get("metavar"), str):
@@ -148,8 +173,15 @@ class _Parser(argparse.ArgumentParser):
         return super().add_argument(*names, **options)
 
     def parse_words(self, words: list[str]) -> argparse.Namespace:
-        """Parse options and positionals in any order."""
-        return self.parse_intermixed_args(list(self._joined(words)))
+        """Parse options and positionals in any order.
+
+        pydantic-settings would take each word of a list for JSON, or for several: a file may be called ``a,b``.
+        """
+        found = self.parse_intermixed_args(list(self._joined(words)))
+        self.lists = {name: value for name, value in vars(found).items() if isinstance(value, list) and value}
+        for name in self.lists:
+            setattr(found, name, None)
+        return found
 
     def _joined(self, words: list[str]) -> Iterator[str]:
         """Join a value that begins with a dash to its option: argparse would take it for an option, too."""
@@ -220,20 +252,25 @@ def load(model: type[_S], argv: list[str], prog: str, table: str | None = None) 
             add_argument_method=_Parser.add_argument,
             parse_args_method=_Parser.parse_words,
         )
-        return _from_sources(model, flags, file_values)
+        return _from_sources(model, parser.lists, flags, file_values)
     except ValidationError as error:
         raise ConfigError(f"{prog}: {one_line(error)}") from None
-    except SettingsError as error:
-        raise ConfigError(f"{prog}: {shown(str(error))}") from None
+    except SettingsError as error:  # only lists are JSON, and these are in the environment
+        name = _FIELD.findall(str(error))
+        wanted = 'accepted in the environment is a JSON list, as in ["a", "b"]'
+        raise ConfigError(f"{prog}: {': '.join([*name, wanted]).replace('_', '-')}") from None
 
 
-def _from_sources(model: type[_S], flags: CliSettingsSource[Any], file_values: dict[str, Any]) -> _S:
+def _from_sources(
+    model: type[_S], lists: dict[str, list[str]], flags: CliSettingsSource[Any], file_values: dict[str, Any]
+) -> _S:
     class Sourced(model):  # type: ignore[valid-type,misc]
         @classmethod
         def settings_customise_sources(
             cls, settings_cls: type[BaseSettings], **_: Any
         ) -> tuple[PydanticBaseSettingsSource, ...]:
-            return flags, _Environment(settings_cls), _File(settings_cls, file_values)
+            given = InitSettingsSource(settings_cls, lists)
+            return given, flags, _Environment(settings_cls), _File(settings_cls, file_values)
 
     values = dict(Sourced())
     return cast(_S, model.model_construct(**values))
@@ -263,12 +300,14 @@ def _config_flag(argv: list[str], prog: str) -> tuple[Path | None, list[str]]:
 
 def _toml_table(path: Path, table: str) -> dict[str, Any]:
     try:
-        document = tomllib.loads(path.read_text())
+        document = tomllib.loads(read_small(path))
     except OSError as error:
-        raise ConfigError(f"{path}: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: not TOML: {error}") from None
+        raise ConfigError(f"config: {shown(str(path))}: {error.strerror}") from None
+    except RecursionError:
+        raise ConfigError(f"config: {shown(str(path))}: not TOML: too deep") from None
+    except ValueError as error:  # also a number that is longer than Python reads, and what is no UTF-8
+        raise ConfigError(f"config: {shown(str(path))}: not TOML: {printable(str(error))}") from None
     values = document.get(table, {})
     if not isinstance(values, dict):
-        raise ConfigError(f"{path}: {table}: accepted is a table, [{table}]")
+        raise ConfigError(f"config: {shown(str(path))}: {table}: accepted is a table, [{table}]")
     return {key.replace("-", "_"): value for key, value in values.items()}

@@ -46,6 +46,12 @@ def reserve() -> None:
         sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 (until the program ends)
 
 
+class ReaderGoneError(OutputError):
+    """Whoever read our output has what was wanted (``| head``). No ``BrokenPipeError``: rich makes code 1 of it."""
+
+    exit_code = 0
+
+
 class _CarefulRaw(io.FileIO):
     """Standard output's descriptor; says in our words what is wrong with it, once."""
 
@@ -60,7 +66,7 @@ class _CarefulRaw(io.FileIO):
             return super().write(data)  # type: ignore[arg-type]
         except BrokenPipeError:
             self._failed = True
-            raise
+            raise ReaderGoneError("standard output: nobody reads it") from None
         except OSError as error:
             self._failed = True
             raise OutputError(f"standard output: {error.strerror}") from None

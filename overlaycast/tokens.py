@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Final
 
 from overlaycast.errors import ConfigError
+from overlaycast.named_files import read_small
+from overlaycast.streams import printable
 
 ACCEPTED: Final = "one word of up to 256 printable ASCII characters"
 _LOOKS: Final = re.compile(r"(?<![\w./-])(?=[\w-]*[a-z])(?=[\w-]*[A-Z])[A-Za-z0-9_-]{24,}(?![\w./-])")
@@ -29,8 +31,8 @@ def parse_token(text: str) -> str:
 
 
 def shown(text: str) -> str:
-    """Return a user's words for an error, without those that look like a token."""
-    return _LOOKS.sub("…", text)
+    """Return a user's words for an error, in one line, without those that look like a token."""
+    return printable(_LOOKS.sub("…", text))
 
 
 def read_token(path: Path, option: str) -> str:
@@ -43,7 +45,7 @@ def read_token(path: Path, option: str) -> str:
         ConfigError: it cannot be read, or holds something else.
     """
     try:
-        return parse_token(path.expanduser().read_text().strip())
+        return parse_token(read_small(path).strip())
     except OSError as error:
         raise ConfigError(f"{option}: {shown(str(path))}: {error.strerror}") from None
     except ValueError:

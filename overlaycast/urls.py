@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
+from overlaycast.named_files import at_home
+
 MEMBER: Final = "accepted is http://HOST:PORT or https://HOST:PORT"
 ADMIN: Final = f"{MEMBER}, or unix:FILE"
 _LABEL: Final = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)", re.IGNORECASE)
@@ -58,7 +60,7 @@ def parse_coordinator(text: str, accepted: str = ADMIN) -> CoordinatorUrl:
             have written.
     """
     if text.startswith("unix:") and accepted == ADMIN:
-        return CoordinatorUrl(file=Path(text.removeprefix("unix:")).expanduser())
+        return CoordinatorUrl(file=_socket(text.removeprefix("unix:"), accepted))
     try:
         parts = urlsplit(text)
         scheme, host, port = parts.scheme.lower(), parts.hostname or "", parts.port
@@ -70,6 +72,15 @@ def parse_coordinator(text: str, accepted: str = ADMIN) -> CoordinatorUrl:
     if scheme not in _PORTS or port == 0 or not text.isprintable() or " " in text or not _is_host(host, parts.netloc):
         raise ValueError(accepted)
     return CoordinatorUrl(scheme == "https", _plain(host), _PORTS[scheme] if port is None else port)
+
+
+def _socket(name: str, accepted: str) -> Path:
+    try:
+        if name:
+            return at_home(Path(name))
+    except OSError:
+        pass
+    raise ValueError(accepted)
 
 
 def _extra(parts: SplitResult) -> str:

@@ -51,7 +51,7 @@ def test_settings_are_frozen() -> None:
         (["g", "--token", "t", "--rate", "x"], "overlaycast sample: rate: Input should be a valid number"),
         (["g", "--token", "t", "--speed", "1"], "overlaycast sample: unrecognized arguments: --speed"),
         (["--token", "t"], "overlaycast sample: the following arguments are required: GROUP"),
-        (["g", "--config", "/nowhere.toml"], "/nowhere.toml: No such file"),
+        (["g", "--config", "/nowhere.toml"], "config: /nowhere.toml: No such file"),
     ],
 )
 def test_a_wrong_flag_is_one_line(argv: list[str], line: str) -> None:
@@ -135,3 +135,25 @@ def test_a_wrong_token_is_not_repeated(words: list[str]) -> None:
     with pytest.raises(ConfigError) as caught:
         load(Several, ["g", *words], "overlaycast several")
     assert "secret" not in str(caught.value)
+
+
+class Lists(Settings):
+    """A sample command with lists."""
+
+    files: CliPositionalArg[list[Path]] = Field([], description="files")
+    proxy: list[str] = Field([], description="proxies")
+
+
+@pytest.mark.parametrize("word", ["a,b", "[1].yaml", "{a}", 'x"y', "[a", " a", "null", "1.0", "\\x", '"a"'])
+def test_each_word_of_a_list_is_taken_as_it_is(word: str) -> None:
+    found = load(Lists, [word, "--proxy", word, "c", f"--proxy={word}"], "overlaycast sample")
+    assert (found.files, found.proxy) == ([Path(word), Path("c")], [word, word])
+
+
+def test_a_list_in_the_environment_is_json(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OVERLAYCAST_PROXY", '["a", "b"]')
+    assert load(Lists, [], "overlaycast sample").proxy == ["a", "b"]
+    assert load(Lists, ["--proxy", "c"], "overlaycast sample").proxy == ["c"]
+    monkeypatch.setenv("OVERLAYCAST_PROXY", "a")
+    with pytest.raises(ConfigError, match=r"^overlaycast sample: proxy: accepted in the environment is a JSON list"):
+        load(Lists, [], "overlaycast sample")

@@ -41,7 +41,7 @@ def shell(line: str, words: str) -> subprocess.CompletedProcess[str]:
         ("set -o pipefail; {oc} | true", 0, ""),
     ],
 )
-@pytest.mark.parametrize("words", ["--help", "group --help", "lab schema"])
+@pytest.mark.parametrize("words", ["--help", "group --help", "lab schema", "lab list"])
 def test_output_that_goes_nowhere(words: str, line: str, code: int, err: str) -> None:
     ended = shell(line, words)
     assert (ended.returncode, ended.stderr) == (code, err)

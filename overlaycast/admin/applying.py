@@ -21,7 +21,7 @@ from overlaycast.admin.request import AdminSettings, SaidNoError, creation, requ
 from overlaycast.admin.token_files import TokenFileError, TokenFiles
 from overlaycast.document.placed_yaml import PlacedYaml
 from overlaycast.errors import ConfigError
-from overlaycast.streams import OutputError
+from overlaycast.streams import OutputError, ReaderGoneError
 from overlaycast.wire.views import ChangedView, CreatedView, GroupsView
 
 
@@ -147,12 +147,13 @@ class Application:
             for line in [json.dumps(self.report())] if self._to.json_output else self._lines():
                 print(line)
             sys.stdout.flush()
-        except (OutputError, BrokenPipeError) as error:
+        except OutputError as error:
             lost = [name for name, one in self.outcomes.items() if one.token is not None]
             for name in lost:
                 self._unmake(name)
             more = f"; deleted again, as their tokens would be lost: {', '.join(lost)}" if lost else ""
-            raise OutputError(f"{error}{more}") from None
+            if lost or not isinstance(error, ReaderGoneError):
+                raise OutputError(f"{error}{more}") from None
         wrong = [line for one in self.outcomes.values() for line in one.wrong]
         for line in wrong:
             print(f"overlaycast: {line}", file=sys.stderr)

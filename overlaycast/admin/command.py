@@ -127,7 +127,7 @@ def _create(argv: list[str]) -> None:
         if error.status != 409:
             raise
         _exists_so(settings, wanted, error)
-    except (OutputError, BrokenPipeError) as error:
+    except OutputError as error:
         # the token is shown once: a group that no member can join is not left behind
         request(settings, "DELETE", f"/v1/groups/{settings.name}")
         raise OutputError(f"{error}; the group was deleted again, as its token would be lost") from None

@@ -24,6 +24,8 @@ from overlaycast.wire.group import GroupSettings
 _V = TypeVar("_V", bound=BaseModel)
 
 _TIMEOUT_S: Final = 10.0
+_MOST: Final = 256 << 20
+"""Bytes of an answer: the tree of the largest group has less."""
 
 
 class AdminSettings(Settings):
@@ -86,26 +88,44 @@ def request(settings: AdminSettings, method: str, path: str, body: dict[str, Any
     try:
         # the system's certificates, or those of SSL_CERT_FILE: what members trust too
         trusted = ssl.create_default_context()
-        with httpx.Client(
-            base_url=base, transport=transport, verify=trusted, timeout=_TIMEOUT_S, trust_env=False
-        ) as http:
-            answer = http.request(method, path, json=body, headers={"Authorization": f"Bearer {token}"})
-            said = answer.json()
+        with (
+            httpx.Client(
+                base_url=base, transport=transport, verify=trusted, timeout=_TIMEOUT_S, trust_env=False
+            ) as http,
+            http.stream(method, path, json=body, headers={"Authorization": f"Bearer {token}"}) as answer,
+        ):
+            said = json.loads(_bounded(answer))
     except (httpx.InvalidURL, UnicodeError):
         raise ConfigError(f"coordinator: {settings.coordinator!r}: accepted: http://HOST:PORT or unix:FILE") from None
     except (httpx.HTTPError, OSError) as error:  # OSError: the file that SSLKEYLOGFILE names cannot be written
         reason = str(error) or type(error).__name__
         raise ConfigError(f"coordinator: {settings.coordinator}: not reachable: {reason}") from None
-    except ValueError:
-        raise ConfigError(f"coordinator: {settings.coordinator}: this is no overlaycast coordinator") from None
+    except (ValueError, RecursionError):
+        said = None
+    if not isinstance(said, dict):
+        raise ConfigError(f"coordinator: {settings.coordinator}: this is no overlaycast coordinator")
     if answer.status_code == 401:
         raise ConfigError(f"admin-token-file: {settings.admin_token_file}: the coordinator does not accept this token")
-    if answer.is_error or not isinstance(said, dict):
-        text = said.get("error", said) if isinstance(said, dict) else said
+    if answer.is_error:
+        text = said.get("error", said)
         if answer.status_code == 405:
             text = "an older version, which cannot do this"
         raise SaidNoError(answer.status_code, f"coordinator: {printable(str(text)):.1000}")
     return said
+
+
+def _bounded(answer: httpx.Response) -> bytes:
+    """Return an answer's body.
+
+    Raises:
+        ValueError: it has no end in sight.
+    """
+    body = bytearray()
+    for part in answer.iter_bytes():
+        body += part
+        if len(body) > _MOST:
+            raise ValueError(f"more than {_MOST} bytes")
+    return bytes(body)
 
 
 def creation(name: str, settings: GroupSettings, token_ttl_s: float | None) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from overlaycast.errors import ConfigError
+from overlaycast.named_files import at_home
 
 
 class TokenFileError(ConfigError):
@@ -25,7 +26,10 @@ class TokenFiles:
     """
 
     def __init__(self, folder: Path, overwrite: bool) -> None:
-        self._folder = folder.expanduser()
+        try:
+            self._folder = at_home(folder)
+        except OSError as error:
+            raise TokenFileError(f"token-dir: {folder}: {error.strerror}") from None
         self._overwrite = overwrite
 
     def path(self, group: str) -> Path:

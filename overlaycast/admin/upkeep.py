@@ -19,6 +19,7 @@ from overlaycast.errors import ConfigError
 from overlaycast.settings import load
 from overlaycast.streams import printable
 from overlaycast.wire.group import GroupName
+from overlaycast.wire.messages import Name
 from overlaycast.wire.views import DrainView, MoveView, NamedMember, RebalancedView
 
 PROG: Final = "overlaycast group"
@@ -42,7 +43,7 @@ class DrainSettings(AdminSettings):
     """
 
     name: CliPositionalArg[GroupName] = Field(description="the group's name")
-    member: CliPositionalArg[str] = Field(description="the member's number, or its name if no other has it")
+    member: CliPositionalArg[Name] = Field(description="the member's number, or its name if no other has it")
     undo: bool = Field(False, description="let it have children again")
     wait: float | None = Field(
         None, ge=0, le=86_400, description="seconds to wait until no member needs it; exit code 1 if one still does"

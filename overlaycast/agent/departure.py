@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
 from overlaycast.agent.figures import Figures
@@ -29,9 +29,15 @@ FLUSH_S: Final = 1.0
 
 
 class Departure:
-    """The ends of one member."""
+    """The ends of one member.
 
-    def __init__(self, parts: Parts, figures: Figures, lookout: Lookout, program: Program) -> None:
+    Args:
+        output: returns what the output is called.
+    """
+
+    def __init__(
+        self, parts: Parts, figures: Figures, lookout: Lookout, program: Program, output: Callable[[], str]
+    ) -> None:
         self.released = asyncio.Event()
         self.ending = False
         self._leaving = False
@@ -39,6 +45,7 @@ class Departure:
         self._figures = figures
         self._lookout = lookout
         self._program = program
+        self._output = output
 
     def asked(self, number: int) -> None:
         """A signal: go properly; a second SIGINT: at once. (``timeout`` sends SIGTERM twice by itself.)"""
@@ -52,7 +59,10 @@ class Departure:
         line = f"output: {reason}"
         self._program.tell(Failed(reason=line[:200]))
         if not self._leaving:
-            self._go(1, line, line)
+            self._go(1, self._trouble(reason), line)
+
+    def _trouble(self, reason: str) -> str:
+        return f"output: {self._output()}: {reason}"  # others are not told the name
 
     def _go(self, code: int, line: str | None, reason: str) -> None:
         self._leaving = True
@@ -73,7 +83,7 @@ class Departure:
         if code == 0 and delivery.incomplete:
             code, line = 1, "interrupted before the file was complete"
         elif code == 0 and (trouble := await delivery.keep()):
-            code, line = 1, f"output: {trouble}"
+            code, line = 1, self._trouble(trouble)
         self._program.finish(code, line)
 
     async def end_of_stream(self) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 import socket
+import tempfile
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -118,7 +119,7 @@ class Node:
         self._parts = parts = Parts(ring, downstream, feed, delivery, changed)
         self._figures = Figures(parts, membership, self._reception, self._failures, program, console)
         self._lookout = Lookout(parts, self._figures, self._reception, program, settings.mode == "live")
-        self.departure = Departure(parts, self._figures, self._lookout, program)
+        self.departure = Departure(parts, self._figures, self._lookout, program, self._output_place)
         program.spawn(self._beat())
         program.spawn(self._lookout.run())
         program.spawn(self._every(PROGRESS_S, feed.progress))
@@ -336,6 +337,9 @@ class Node:
         options = self._setup.options
         standby = isinstance(options, SendOptions) and options.standby
         return standing(self._setup.role, figures.state, figures.feeder, feeding, self._program.connected, standby)
+
+    def _output_place(self) -> str:
+        return self._setup.output.place if self._setup.output else tempfile.gettempdir()
 
     def _output_failed(self, reason: str) -> None:
         self.departure.output_failed(reason)

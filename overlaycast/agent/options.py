@@ -16,7 +16,7 @@ from pydantic_settings import CliPositionalArg
 
 from overlaycast.agent.ends.naming import Segment, read_segment
 from overlaycast.errors import ConfigError
-from overlaycast.settings import EndpointText, Settings
+from overlaycast.settings import A_NAME, EndpointText, Settings
 from overlaycast.tokens import parse_token, read_token
 from overlaycast.wire.frames import MAX_RECORD, TS_PACKET
 from overlaycast.wire.group import GroupName, Mode
@@ -118,6 +118,8 @@ class NodeOptions(Settings):
             return values
         if "token" in values:
             raise ConfigError("token: accepted is either --token or --token-file")
+        if not str(path):
+            raise ConfigError(f"token-file: {A_NAME}")
         return values | {"token": read_token(Path(path), "token-file")}
 
 

@@ -7,6 +7,7 @@ it tells: to read the settings again. Refuses: the work itself.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import signal
 import socket
@@ -109,7 +110,8 @@ def _serve(settings: CoordinatorSettings, folder: StateFolder, rereading: _Rerea
     finally:
         for sock in sockets:
             sock.close()
-        folder.socket.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            folder.socket.unlink()
 
 
 async def _run(

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from overlaycast.discovery.route import Route
+from overlaycast.errors import in_one_line
 
 log = logging.getLogger(__name__)
 
@@ -128,8 +129,8 @@ class TraceClient:
         try:
             while line := await answers.readline():
                 self._take(json.loads(line))
-        except ValueError as error:  # no JSON, or a line beyond the limit
-            log.error("the tracing process wrote a line that is not JSON, and is ended: %s", error)
+        except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:  # or beyond the limit
+            log.error("the tracing process wrote a line that is no answer, and is ended: %s", in_one_line(error))
             if process is not None:
                 with contextlib.suppress(ProcessLookupError):
                     process.kill()

@@ -19,6 +19,7 @@ from overlaycast.discovery.route import Route
 from overlaycast.discovery.tracer import Tracer
 from overlaycast.errors import ConfigError
 from overlaycast.settings import Settings, load
+from overlaycast.tokens import shown
 
 
 class TraceSettings(Settings):
@@ -54,8 +55,9 @@ def main(argv: list[str]) -> int:
 def _resolve(host: str) -> str:
     try:
         found = socket.getaddrinfo(host, None, type=socket.SOCK_DGRAM)
-    except (OSError, UnicodeError) as error:
-        raise ConfigError(f"overlaycast trace: host: {host}: {getattr(error, 'strerror', error)}") from None
+    except (OSError, UnicodeError) as error:  # a name that DNS could never hold is a UnicodeError
+        why = getattr(error, "strerror", None) or "not a host name"
+        raise ConfigError(f"overlaycast trace: host: {shown(host)}: {why}") from None
     return str(found[0][4][0])
 
 

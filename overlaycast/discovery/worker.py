@@ -7,7 +7,7 @@ the coordinator, or ``overlaycast trace -``, for which a service manager has mad
 In:  ``{"id": 7, "host": "192.0.2.1"}``
 Out: ``{"ready": true}`` once, or ``{"missing": "why"}`` and the end; then, in the order in which they are done,
 ``{"id": 7, "routers": ["192.0.2.254", null], "reached": true, "shared": false, "rtt_ms": [...]}``
-or ``{"id": 7, "error": "why not"}``.
+or ``{"id": 7, "error": "why not"}``, without a number where a line is no request.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from overlaycast.errors import ConfigError, MissingError
 
 _NOBODY: Final = 65534
 _LINE_LIMIT: Final = 4096
+WANTED: Final = 'accepted is {"id": NUMBER, "host": "ADDRESS"}'
 
 
 def _say(**fields: Any) -> None:
@@ -54,6 +55,25 @@ async def _answer(tracer: Tracer, number: int, host: str) -> None:
     _say(id=number, **fields)
 
 
+async def _line(requests: asyncio.StreamReader) -> bytes:
+    try:
+        return await requests.readline()
+    except ValueError:  # longer than any request; what was read of it is gone
+        return b"\n"
+
+
+def _request(line: bytes) -> tuple[int, str] | None:
+    """Return a request's number and host; None: it is none."""
+    try:
+        request = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(request, dict):
+        return None
+    number, host = request.get("id"), request.get("host")
+    return (number, host) if type(number) is int and isinstance(host, str) else None
+
+
 async def serve() -> int:
     """Answer requests until stdin ends; return the exit code."""
     try:
@@ -69,9 +89,12 @@ async def serve() -> int:
     _say(ready=True)
     answers: set[asyncio.Task[None]] = set()
     async with asyncio.TaskGroup() as tasks:
-        while line := await requests.readline():
-            request = json.loads(line)
-            task = tasks.create_task(_answer(tracer, int(request["id"]), str(request["host"])))
+        while line := await _line(requests):
+            request = _request(line)
+            if request is None:
+                _say(error=WANTED)
+                continue
+            task = tasks.create_task(_answer(tracer, *request))
             answers.add(task)
             task.add_done_callback(answers.discard)
         for task in answers:

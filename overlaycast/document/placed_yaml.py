@@ -16,8 +16,11 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from overlaycast.errors import ConfigError, MistakesError
+from overlaycast.named_files import read_bytes
 
 LIMIT: Final = 1 << 20
+DEPTH: Final = 50
+"""Levels of lists and mappings within one another."""
 ACCEPTED: Final = {
     "tuple_type": "a list is accepted",
     "list_type": "a list is accepted",
@@ -133,9 +136,7 @@ def read(path: Path) -> PlacedYaml:
         ConfigError: not there, not readable, too large, not YAML.
     """
     try:
-        if path.stat().st_size > LIMIT:
-            raise ConfigError(f"{path}: larger than {LIMIT} bytes")
-        text = path.read_text()
+        text = read_bytes(path, LIMIT).decode()
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}") from None
     except UnicodeDecodeError as error:
@@ -146,10 +147,7 @@ def read(path: Path) -> PlacedYaml:
 def parse(text: str, path: Path) -> PlacedYaml:
     """Return the document that ``text`` holds; ``path`` is its name in errors."""
     try:
-        for event in yaml.parse(text, Loader=yaml.SafeLoader):
-            if isinstance(event, yaml.AliasEvent):  # a few of them can stand for gigabytes
-                line = event.start_mark.line + 1 if event.start_mark else 1
-                raise ConfigError(f"{path}:{line}: *{event.anchor}: aliases are not accepted")
+        _refuse_what_grows(text, path)
         root = yaml.compose(text, Loader=yaml.SafeLoader)
         values = yaml.safe_load(text)
     except yaml.MarkedYAMLError as error:
@@ -158,11 +156,29 @@ def parse(text: str, path: Path) -> PlacedYaml:
         raise ConfigError(f"{where}: not YAML: {error.problem or error.context}") from None
     except yaml.YAMLError as error:
         raise ConfigError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
+    except (ValueError, LookupError, TypeError, ArithmeticError) as error:  # not what its tag says, no date, too long
+        raise ConfigError(f"{path}: not YAML: a value that cannot be read: {error}") from None
     if root is None:
         raise ConfigError(f"{path}:1: document: empty; accepted is a mapping of fields")
     lines: dict[Field, int] = {}
     _note(root, (), root.start_mark.line + 1, lines, path)
     return PlacedYaml(path, values, lines)
+
+
+def _refuse_what_grows(text: str, path: Path) -> None:
+    """Refuse aliases, a few of which can stand for gigabytes, and depth, which costs more than its length.
+
+    Raises:
+        ConfigError: there is one; that the rest is YAML is not said.
+    """
+    depth = 0
+    for event in yaml.parse(text, Loader=yaml.SafeLoader):
+        line = event.start_mark.line + 1 if event.start_mark else 1
+        if isinstance(event, yaml.AliasEvent):
+            raise ConfigError(f"{path}:{line}: *{event.anchor}: aliases are not accepted")
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > DEPTH:
+            raise ConfigError(f"{path}:{line}: more than {DEPTH} levels")
 
 
 def dotted(field: Field) -> str:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import http.server
+import re
 import ssl
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -59,6 +61,51 @@ def secure_port(certificate: Path) -> Iterator[int]:
     server.shutdown()
     thread.join()
     server.server_close()
+
+
+@pytest.fixture
+def answering() -> Iterator[Callable[[bytes], int]]:
+    """A function that starts a server whose every answer has one body, and returns its port."""
+    servers = []
+
+    def start(body: bytes) -> int:
+        class Answer(_NoGroups):
+            def do_GET(self) -> None:
+                self.send_response(200)
+                self.end_headers()
+                with suppress(OSError):
+                    self.wfile.write(body)
+
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answer)
+        threading.Thread(target=server.serve_forever).start()
+        servers.append(server)
+        return server.server_port
+
+    yield start
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.mark.parametrize(
+    "body", [b"[]", b"7", b"[" * 100_000, b"9" * 5000, b"\xff\xfe", b"<h1>It works</h1>", b" " * 3000]
+)
+def test_an_answer_that_is_none_of_ours_is_one_line(
+    token: Path, answering: Callable[[bytes], int], body: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("overlaycast.admin.request._MOST", 200_000)
+    url = f"http://127.0.0.1:{answering(body)}"
+    with pytest.raises(ConfigError, match=rf"^coordinator: {re.escape(url)}: this is no overlaycast coordinator$"):
+        request(AdminSettings(coordinator=url, admin_token_file=token), "GET", "/v1/groups")
+
+
+def test_an_answer_without_end_is_not_taken_in(
+    token: Path, answering: Callable[[bytes], int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("overlaycast.admin.request._MOST", 200_000)
+    url = f"http://127.0.0.1:{answering(b'{}' + b' ' * 300_000)}"
+    with pytest.raises(ConfigError, match=r"this is no overlaycast coordinator$"):
+        request(AdminSettings(coordinator=url, admin_token_file=token), "GET", "/v1/groups")
 
 
 def test_a_key_log_that_cannot_be_written_is_one_line(token: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -76,7 +76,7 @@ def stays(children: Children, source: bool = True) -> tuple[float, Told]:
 
     async def play() -> float:
         parts = Parts(ring, cast(Any, children), cast(Any, SimpleNamespace(sends=source)), cast(Any, told))
-        departure = Departure(parts, cast(Any, told), cast(Any, told), cast(Any, told))
+        departure = Departure(parts, cast(Any, told), cast(Any, told), cast(Any, told), lambda: "x")
         begin = loop.time()
         await departure.end_of_stream()
         return loop.time() - begin

@@ -33,6 +33,9 @@ for line in sys.stdin:
     print(json.dumps(answer), flush=True)
 """
 BABBLES = "print('x' * 200_000, flush=True); import time; time.sleep(60)"
+NO_ANSWERS = [
+    f"print({line!r}, flush=True); import time; time.sleep(60)" for line in ("5", "[" * 9000, '{"id": []}', '{"id": 1}')
+]
 MISSES = 'print(\'{"missing": "no raw sockets"}\', flush=True); raise SystemExit(3)'
 NO_SOCKET = "no traceroute until the tracing process can be reached: "
 FOUND = Route("", ("r1", None), True, (1.0, None, 2.0), False)
@@ -209,7 +212,7 @@ async def test_the_real_worker_goes_when_its_coordinator_does() -> None:
 
 
 async def test_a_worker_that_lacks_privileges_or_babbles_means_no_routes() -> None:
-    for program in (MISSES, BABBLES):
+    for program in (MISSES, BABBLES, *NO_ANSWERS):
         async with client(program, limit=1.5) as asking:
             assert await asking.route("192.0.2.1") is None
 

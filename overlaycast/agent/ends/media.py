@@ -11,7 +11,6 @@ import random
 import select
 import stat
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Final, Protocol
 
 from overlaycast.errors import ConfigError
@@ -191,14 +190,16 @@ def open_input(path: str, record_size: int) -> FileInput | PipeInput | DeviceInp
     Raises:
         ConfigError: it cannot be read.
     """
+    if not path:
+        raise ConfigError("file: accepted is a name, or - for standard input")
     name = "standard input" if path == "-" else path
     try:
-        descriptor = _own_stdin() if path == "-" else os.open(Path(path), os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = _own_stdin() if path == "-" else os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         kind = os.fstat(descriptor).st_mode
     except OSError as error:
         raise _unreadable(name, error) from None
     if stat.S_ISDIR(kind):
-        raise ConfigError(f"{name}: is a folder; accepted: a file, or - for standard input")
+        raise ConfigError(f"{shown(name)}: is a folder; accepted: a file, or - for standard input")
     if stat.S_ISREG(kind):
         return FileInput(descriptor, name)
     return (PipeInput if _can_be_awaited(descriptor) else DeviceInput)(descriptor, name, record_size)

@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import IO, Final
 
 from overlaycast.agent.ends.naming import Segment, named
-from overlaycast.agent.ends.recording import CutRecording, Destination, Recording, Stream, locked
+from overlaycast.agent.ends.recording import CutRecording, Destination, Recording, Stream, locked, make_folder
 from overlaycast.agent.records.chunks import Checks, DamagedError, Read, held_chunks
 from overlaycast.errors import ConfigError
 
@@ -64,19 +64,26 @@ class Output:
         self._overwrite = overwrite
         self._cut: CutRecording | None = None
         self._held: int | None = None
+        self._template = name
+        self._name = name if name == "-" else named(name, time.localtime())
+        self._path = Path("standard output")
         if name == "-":
-            self._path = Path(name)
             self.descriptor = _standard_output()
         else:
-            self._path = Path(os.path.realpath(named(name, time.localtime(), cut=segment is not None)))
-            self._look(named(name, time.localtime()))
+            self._look(segment is not None)
         if segment is not None:
             if self.descriptor is not None:
                 raise ConfigError("segment: accepted with an output that is a regular file, by name")
             self._cut = CutRecording(name, segment, on_part)
 
-    def _look(self, given: str) -> None:
+    @property
+    def place(self) -> str:
+        """What is written now, for people."""
+        return str((self._cut and self._cut.path) or self._path)
+
+    def _look(self, cut: bool) -> None:
         """Find out what is there, and whether it can be written, before anything connects."""
+        given = self._name
         try:
             mode = os.stat(given).st_mode
         except FileNotFoundError:
@@ -85,10 +92,13 @@ class Output:
             raise ConfigError(f"output: {given}: {error.strerror}") from None
         if mode is not None and stat.S_ISDIR(mode):
             raise ConfigError(f"output: {given}: {os.strerror(errno.EISDIR)}")
+        if not os.path.basename(given):
+            raise ConfigError(f"output: {given!r}: accepted is a file's name, or - for standard output")
+        self._path = Path(os.path.realpath(named(self._template, time.localtime(), cut=True) if cut else given))
         if mode is not None and not stat.S_ISREG(mode):
             self.descriptor = _open(Path(given), os.O_WRONLY)  # a pipe or a device: opened once
             return
-        _check_name(self._path)
+        _check_name(self._path, may_make="%" in os.path.dirname(self._template))
         if self._path.exists():
             self._held = _open(self._path, os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW)
             locked(self._path, self._held)
@@ -100,11 +110,18 @@ class Output:
         if self._cut is not None:
             return self._cut
         if self._held is None:
+            self._make_folder()
             self._held = _open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW)
             locked(self._path, self._held)
         if self._overwrite:
             os.ftruncate(self._held, 0)
         return Recording(self._path, self._held)
+
+    def _make_folder(self) -> None:
+        try:
+            make_folder(self._template, str(self._path))
+        except OSError as error:
+            raise ConfigError(f"output: {self._path.parent}: {error.strerror}") from None
 
     def refuse_unless_named(self) -> None:
         """A file group needs an output that can be read again, and renamed.
@@ -136,6 +153,7 @@ class Output:
             checks: what has to be there.
             reader: returns what reads from a descriptor; if that raises, the part stays what it is.
         """
+        self._make_folder()
         descriptor = self.descriptor = _open(self._beside(PART), os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW)
         locked(self._beside(PART), descriptor)
         chunks = held_chunks(checks, reader(descriptor)) if checks.complete else 0
@@ -225,9 +243,15 @@ def _standard_output() -> int:
     return 1
 
 
-def _check_name(path: Path) -> None:
-    """Refuse what cannot be made: a folder that is missing or closed to us, a name too long for its companions."""
+def _check_name(path: Path, *, may_make: bool) -> None:
+    """Refuse what cannot be made: a folder that is missing or closed to us, a name too long for its companions.
+
+    Args:
+        may_make: folders that are missing will be made.
+    """
     folder = path.parent
+    while may_make and not os.path.lexists(folder):
+        folder = folder.parent
     if not folder.is_dir():
         raise ConfigError(f"output: {path}: {os.strerror(errno.ENOENT)}")
     most = os.pathconf(folder, "PC_NAME_MAX") - len(_NEW_DIGESTS)

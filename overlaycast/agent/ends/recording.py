@@ -7,7 +7,6 @@ there, unless asked to. Runs in the sink's thread, but for the first file, which
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import json
 import os
@@ -15,6 +14,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
+from itertools import count
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -22,8 +22,6 @@ from overlaycast.agent.ends.naming import Segment, another, named
 from overlaycast.errors import ConfigError
 
 PARTS: Final = ".parts"
-_SAME_SECOND: Final = 1000
-"""Parts that may begin in one second: beyond that the cut is a mistake."""
 
 
 class Destination(Protocol):
@@ -76,15 +74,21 @@ class CutRecording:
         template: the parts' names, see ``naming.named``.
         segment: where it is cut.
         on_part: told the name and the first record of each part.
+
+    Attributes:
+        path: the part that is written, or would have been.
     """
 
     def __init__(self, template: str, segment: Segment, on_part: Callable[[Path, int], None]) -> None:
         self._template = template
         self._segment = segment
         self._on_part = on_part
+        self.path: Path | None = None
         self._descriptor: int | None = None
         self._began = 0.0
         self._size = 0
+        self._last = ("", 0)
+        """The name that the part's template meant, and the number of the part that has it."""
 
     def descriptor(self, seq: int, size: int) -> int:
         """Return the part's that these bytes belong to."""
@@ -100,13 +104,26 @@ class CutRecording:
 
     def _fresh(self) -> tuple[Path, int]:
         name = named(self._template, time.localtime(), cut=True)
-        for number in range(1, _SAME_SECOND):
-            path = Path(os.path.realpath(another(name, number)))
+        make_folder(self._template, name)
+        last, number = self._last
+        for another_number in count(number + 1 if name == last else 1):
+            path = self.path = Path(os.path.realpath(another(name, another_number)))
             with suppress(FileExistsError):
                 descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o644)
                 locked(path, descriptor)
+                self._last = (name, another_number)
                 return path, descriptor
-        raise FileExistsError(errno.EEXIST, "too many parts begin in one second")
+        raise AssertionError("numbers do not end")
+
+
+def make_folder(template: str, name: str) -> None:
+    """Make the folder of a name if a date is in the folder's: the next day's is not there yet.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    if "%" in os.path.dirname(template):
+        os.makedirs(os.path.dirname(name), exist_ok=True)
 
 
 def locked(path: Path, descriptor: int) -> None:

@@ -79,6 +79,8 @@ def open_data_port(listen: str | None) -> socket.socket:
             return _bound(endpoint.host, endpoint.port)
         except OSError as error:
             raise ConfigError(f"listen: {listen}: {error.strerror or error}") from None
+        except TypeError:  # a name that is no text
+            raise ConfigError(f"listen: {listen}: not a host name") from None
     for port in range(FIRST_PORT, LAST_PORT + 1):
         try:
             return _bound("", port)
@@ -102,7 +104,7 @@ def _bound(host: str, port: int) -> socket.socket:
         sock.bind((host, port))
         sock.listen(BACKLOG)
         sock.setblocking(False)
-    except OSError:
+    except (OSError, TypeError):
         sock.close()
         raise
     return sock

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from overlaycast.coordinator.state.secret import new_token
 from overlaycast.errors import ConfigError
+from overlaycast.named_files import at_home, read_small
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +52,8 @@ def open_folder(path: Path) -> StateFolder:
     Raises:
         ConfigError: it cannot be used, or another coordinator is using it.
     """
-    path = path.expanduser().absolute()
     try:
+        path = at_home(path).absolute()
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
         lock = os.open(path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
@@ -73,9 +74,11 @@ def _admin_token(path: Path) -> str:
         if not path.exists():
             _write_private(path, new_token() + new_token())
         path.chmod(0o600)
-        token = path.read_text().strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"state: {path}: {getattr(error, 'strerror', None) or error}") from None
+        token = read_small(path).strip()
+    except OSError as error:
+        raise ConfigError(f"state: {path}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        token = ""
     if len(token) < 32:
         raise ConfigError(f"state: {path}: not an admin token; remove the file and a new one is made")
     return token

@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from itertools import groupby
 
@@ -24,6 +25,7 @@ from overlaycast.lab.report import junit, many_page, terminal
 from overlaycast.lab.results.outcome import Outcome
 from overlaycast.lab.results.result import Result
 from overlaycast.lab.run.writable import writable
+from overlaycast.streams import ReaderGoneError
 
 
 def run_all(settings: RunSettings, plans: Sequence[Plan]) -> int:
@@ -43,7 +45,8 @@ def run_all(settings: RunSettings, plans: Sequence[Plan]) -> int:
         settings.junit.write_text(junit.document(outcomes))
     _write_studies(plans[: len(outcomes)], outcomes)
     if len(outcomes) > 1:
-        terminal.roundup(outcomes, Console(stderr=settings.json_output))
+        with suppress(ReaderGoneError):
+            terminal.roundup(outcomes, Console(stderr=settings.json_output))
     return worst
 
 

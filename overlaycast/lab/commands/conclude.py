@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 
 from rich.console import Console
 
@@ -11,6 +12,7 @@ from overlaycast.lab.experiment.plan import Plan
 from overlaycast.lab.recording.recording import Recording
 from overlaycast.lab.report import terminal
 from overlaycast.lab.report.page import render
+from overlaycast.streams import ReaderGoneError
 
 
 def conclude(plan: Plan, recording: Recording, *, tables: bool, json_output: bool) -> int:
@@ -29,11 +31,12 @@ def conclude(plan: Plan, recording: Recording, *, tables: bool, json_output: boo
     (plan.out / "events.jsonl").write_text("".join(json.dumps(event) + "\n" for event in story.events(recording)))
     report = plan.out / "report.html"
     report.write_text(render(result, timelines, recording.network))
-    if json_output:
-        print(text)
-    console = Console(stderr=json_output or not tables)
-    if tables:
-        terminal.show(result, report, console)
-    else:
-        console.print(f"report: {report}", highlight=False, soft_wrap=True)
+    with suppress(ReaderGoneError):  # `| head`: the verdict is what it is
+        if json_output:
+            print(text, flush=True)
+        console = Console(stderr=json_output or not tables)
+        if tables:
+            terminal.show(result, report, console)
+        else:
+            console.print(f"report: {report}", highlight=False, soft_wrap=True)
     return 0 if result.verdict == "passed" else 1

@@ -27,6 +27,7 @@ from overlaycast.lab.run import prompt
 from overlaycast.lab.run.programs import outputs
 from overlaycast.lab.run.progress import progress
 from overlaycast.lab.run.runner import run
+from overlaycast.streams import careful_stdout
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,10 +85,12 @@ def main(argv: list[str]) -> int:
     recording = asyncio.run(_run_until_stopped(inside.plan))
     if recording is None:
         return 130
-    code = conclude(inside.plan, recording, tables=inside.tables, json_output=inside.json_output)
-    if not inside.keep:
-        _delete_received(inside.plan)
-    return code
+    try:
+        with careful_stdout():
+            return conclude(inside.plan, recording, tables=inside.tables, json_output=inside.json_output)
+    finally:
+        if not inside.keep:
+            _delete_received(inside.plan)
 
 
 async def _run_until_stopped(plan: Plan) -> Recording | None:

@@ -26,6 +26,9 @@ def main(argv: list[str]) -> int:
             if settings.rehearse is not None:
                 return on_hosts.rehearse(settings)
             return run_all(settings, [plan for file in files for plan in plans(settings, file, len(files) > 1)])
+    for option, given in {"shape": settings.shape, "artefact": settings.artefact is not None}.items():
+        if given:
+            raise ConfigError(f"{PROG}: {option}: only with --hosts INVENTORY")
     if not files:
         raise ConfigError(f"{PROG}: experiments: required; accepted: one or more files")
     if settings.chaos is not None:

@@ -27,6 +27,7 @@ from typing import Any, Final, cast
 import networkx as nx
 
 from overlaycast.errors import ConfigError
+from overlaycast.named_files import read_bytes
 
 MAX_BYTES: Final = 32 * 1024 * 1024
 MAX_NODES: Final = 100_000
@@ -105,10 +106,7 @@ def _defaults(root: ET.Element, domain: str) -> dict[str, str]:
 def _guarded(path: Path) -> ET.Element:
     """Return the file's XML, all its elements in GraphML's namespace, if it is safe to look into."""
     try:
-        size = path.stat().st_size
-        if size > MAX_BYTES:
-            raise ConfigError(f"{path}: size: accepted up to {MAX_BYTES} bytes (got {size})")
-        text = path.read_bytes()
+        text = read_bytes(path, MAX_BYTES)
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}") from None
     if b"<!DOCTYPE" in text or b"<!ENTITY" in text:

@@ -168,3 +168,46 @@ def test_a_segment_that_lasts() -> None:
     assert not part.full(59.9, 1 << 40, 1)
     assert part.full(60.0, 0, 1)
     assert not Segment(bytes=10).full(1e9, 0, 50)  # a record larger than a part still goes into one
+
+
+def test_a_folder_with_a_date_is_made_when_its_day_has_come(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "localtime", lambda: NOON)
+    output = Output(str(tmp_path / "%Y/%m%d/news.ts"), segment=Segment(bytes=4))
+    assert not list(tmp_path.iterdir())
+    parts = output.open_live()
+    os.write(parts.descriptor(0, 4), b"noon")
+    assert output.place == str(tmp_path / "2026/1128/news.ts")
+    monkeypatch.setattr(time, "localtime", lambda: time.struct_time((2026, 11, 29, 0, 0, 0, 6, 333, 0)))
+    os.write(parts.descriptor(1, 4), b"next")
+    assert (tmp_path / "2026/1128/news.ts").read_bytes() == b"noon"
+    assert (tmp_path / "2026/1129/news.ts").read_bytes() == b"next"
+
+
+def test_a_folder_with_a_date_is_made_for_one_file_too(tmp_path: Path) -> None:
+    record(Output(str(tmp_path / "%Y/news.ts")), b"data")
+    assert [file.read_bytes() for file in tmp_path.glob("*/news.ts")] == [b"data"]
+
+
+@pytest.mark.parametrize("name", ["%Y", "100%%", "file/%Y"])
+def test_a_folder_that_cannot_be_made_is_told_at_the_start(tmp_path: Path, name: str) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    (tmp_path / time.strftime("%Y")).write_bytes(b"")
+    (tmp_path / "100%").write_bytes(b"")
+    with pytest.raises(ConfigError, match=r"^output: .*: N"):
+        Output(str(tmp_path / name / "x.ts"))
+
+
+@pytest.mark.parametrize("segment", [None, Segment(seconds=1)])
+@pytest.mark.parametrize("name", ["", ".", "..", "/", "nothing/", "./"])
+def test_a_folder_is_no_output(name: str, segment: Segment | None) -> None:
+    with pytest.raises(ConfigError, match=r"^output: "):
+        Output(name, segment=segment)
+
+
+def test_parts_that_begin_within_one_name_have_no_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """``news-%Y.ts`` has one name for a year."""
+    monkeypatch.setattr(time, "localtime", lambda: NOON)
+    parts = CutRecording(str(tmp_path / "news-%Y.ts"), Segment(bytes=1), lambda path, seq: None)
+    for seq in range(1200):
+        os.write(parts.descriptor(seq, 1), b"x")
+    assert len(list(tmp_path.iterdir())) == 1200

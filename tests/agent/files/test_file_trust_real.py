@@ -172,7 +172,7 @@ async def test_a_file_system_that_cannot_hold_the_file_is_told_in_one_line(tmp_p
         await member.send(Contents(size=SIZE, record_size=RECORD, chunk_records=1, sha256=NONE, digests_sha256=NONE))
         code, err = await peer.ended()
         assert code == 1
-        assert "overlaycast: output: File too large" in err
+        assert f"overlaycast: output: {peer.output}: File too large" in err
         assert "Traceback" not in err
 
 
@@ -186,7 +186,7 @@ async def test_a_name_that_is_taken_meanwhile_is_told_in_one_line(tmp_path: Path
         await coordinator.begin("s")
         code, err = await peer.ended()
         assert code == 1
-        assert "overlaycast: output: File exists" in err
+        assert f"overlaycast: output: {peer.output}: File exists" in err
         part = peer.output.with_name("a.out.part")
         assert await asyncio.to_thread(part.read_bytes) == await asyncio.to_thread(media.read_bytes)  # nothing is lost
         assert (await source.ended())[0] == 0
