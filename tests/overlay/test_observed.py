@@ -99,8 +99,12 @@ def test_routers_that_never_answer(mode: str, routers: tuple[str, ...]) -> None:
 
 
 @pytest.mark.parametrize("mode", ["live", "file"])
-def test_a_leaf_that_never_answers_is_one_site_where_its_addresses_are_of_one_subnet(mode: str) -> None:
-    assert worst(planned(mode, True, 3, silent(clear(), "La")))[IN] == 1
+@pytest.mark.parametrize("one24", [False, True])
+def test_a_leaf_that_never_answers_is_one_site(mode: str, one24: bool) -> None:
+    scene = planned(mode, one24, 3, silent(clear(), "La", "Ld"))
+    scene.pass_time(3)
+    assert fed(scene)
+    assert worst(scene)[IN] == 1
 
 
 @some

@@ -61,6 +61,7 @@ def enter_all(group: Group) -> None:
     group.candidates = Candidates()
     for member in measured:
         moves.enter(group, member)
+    _settle_others(group)
     _keep_accounts(group, former)
 
 
@@ -72,11 +73,11 @@ def _traced(member: Member) -> bool:
     return bool(member.fact.hops) and member.fact.hops[-1] is not None
 
 
-def _find(group: Group, member: Member) -> tuple[Router, bool]:
+def _find(group: Group, member: Member, entered: bool = False) -> tuple[Router, bool]:
     routers = group.routers
     if group.settings.strategy == "performance":
         return routers.root, True
-    router, located = routers.find(member.fact, member.rtt_ms)
+    router, located = routers.find(member.fact, member.rtt_ms, entered)
     if member.role in SENDERS and not located and routers.located:
         return routers.root, False  # a stranger's network would get a copy for each of its members
     return router, located
@@ -115,7 +116,7 @@ def _carry(group: Group, member: Member, copies: int) -> None:
 def _settle_others(group: Group) -> None:
     """Look where members belong that no path locates: their neighbours may be traced now, or be no neighbours."""
     for member in list(group.routers.unlocated.values()):
-        if _find(group, member)[0] is not member.router:
+        if _find(group, member, entered=True)[0] is not member.router:
             _put(group, member, member.fact)
 
 

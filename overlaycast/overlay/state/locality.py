@@ -126,6 +126,8 @@ class Routers:
         """Members that no path locates: another one's path may."""
         self._prefixes: dict[str, dict[Key, int]] = {}
         """By prefix, how many traced members are at which router."""
+        self._subnets: dict[str, int] = {}
+        """By prefix, how many members there are."""
         self._core: Router | None = None
         self._readings = Readings()
         self._doubted: tuple[Router, int] | None = None
@@ -237,8 +239,11 @@ class Routers:
         fact = Fact(hops, measurement.reached, prefix_of(addresses))
         return self._facts.setdefault(fact, fact)
 
-    def find(self, fact: Fact, rtt_ms: float | None = None) -> tuple[Router, bool]:
-        """Return the router of a member, and whether it is located by it; its path has been learned."""
+    def find(self, fact: Fact, rtt_ms: float | None = None, entered: bool = False) -> tuple[Router, bool]:
+        """Return the router of a member, and whether it is located by it; its path has been learned.
+
+        ``entered``: the member is counted at a router already.
+        """
         hops = fact.hops
         if hops and (last := hops[-1]) is not None:
             return self.known[last], True
@@ -253,8 +258,10 @@ class Routers:
         if near is not None:
             return near, True
         if name is not None:
-            # the member's own router is silent: those of one subnet are behind the same one
-            return self.add(("*", below.key, len(hops) - end, fact.prefix or "?"), below), False
+            # the member's own router is silent: those of one subnet are behind the same one, and so are, for want of
+            # anything that tells them apart, those that have a subnet for themselves
+            alone = self._subnets.get(fact.prefix or "", 0) <= entered
+            return self.add(("*", below.key, len(hops) - end, "?" if alone else fact.prefix), below), False
         if fact.prefix is not None:
             return self.add((OUTSIDE, fact.prefix), self.root, fact.prefix), False
         # no path, no address: all that is left is how far it is from the only landmark, the coordinator
@@ -302,6 +309,8 @@ class Routers:
     def _note(self, member: Member, router: Router, more: int) -> None:
         """Take down where a traced member is, or that no path tells where this one is."""
         fact = member.fact
+        if fact.prefix is not None:
+            self._subnets[fact.prefix] = self._subnets.get(fact.prefix, 0) + more
         if not fact.hops or fact.hops[-1] is None:
             if more > 0 and not (fact.reached and not fact.hops):
                 self.unlocated[member.id] = member

@@ -58,9 +58,23 @@ def test_a_silent_hop_takes_the_name_of_whom_answers_there_later() -> None:
 
 def test_paths_that_end_in_silence_are_told_apart_by_subnet() -> None:
     routers = Routers()
+    members = [Member(number, f"m{number}", "peer") for number in range(1, 5)]
+    for number, (member, host) in enumerate(zip(members, ("192.0.2.1", "192.0.2.9") * 2, strict=True)):
+        network = host if number < 2 else host.replace("192.0.2", "198.51.100")
+        member.fact = routers.fact(Measurement(("r1", None)), ((network, 8471),))
+        routers.learn(member.fact.hops)
+        member.router, _ = routers.find(member.fact)
+        routers.enter(member)
+    one, other, third, fourth = (routers.find(member.fact, entered=True)[0] for member in members)
+    assert one is other
+    assert third is fourth is not one
+
+
+def test_those_that_have_a_subnet_for_themselves_are_taken_to_be_behind_one_silent_router() -> None:
+    routers = Routers()
     one = router(routers, "r1", None, host="192.0.2.1")
-    assert router(routers, "r1", None, host="192.0.2.9") is one
-    assert router(routers, "r1", None, host="198.51.100.9") is not one
+    assert router(routers, "r1", None, host="198.51.100.9") is one
+    assert router(routers, "r2", None, host="203.0.113.1") is not one
 
 
 def test_a_failed_trace_falls_back_to_the_subnet_then_to_the_round_trip() -> None:
