@@ -24,7 +24,10 @@ HOST_SHARE: Final = 0.8
 """Part of a host's stated upload that is planned for."""
 UPLINK_SHARE: Final = 0.9
 """Part of an uplink that is planned for."""
-AMPLE: Final = 4.0
+AMPLE: Final = 8.0
+STEPS: Final = (4.0, 4.0 * 2**0.5)
+"""From the first of these times the stream's rate on, an echo counts as the step below it: there, noise alone would
+choose between five copies and six."""
 UNLIMITED: Final = filerate.UNLIMITED
 ROUNDING: Final = 1e-9
 SITE_LEVELS: Final = 3
@@ -62,7 +65,9 @@ def learn(group: Group, member: Member) -> bool:
 def _copies(rate_mbit: float | None, stream_mbit: float) -> int:
     if rate_mbit is None or rate_mbit >= AMPLE * stream_mbit:
         return UNLIMITED
-    return max(1, int(UPLINK_SHARE * rate_mbit / stream_mbit + ROUNDING))
+    share = rate_mbit / stream_mbit
+    share = max((step for step in STEPS if step <= share), default=share)
+    return max(1, int(UPLINK_SHARE * share + ROUNDING))
 
 
 def uplink_copies(group: Group, router: Router) -> int:

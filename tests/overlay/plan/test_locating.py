@@ -166,6 +166,18 @@ def test_a_file_crosses_each_of_them_once() -> None:
         assert leaf.outbound <= 1
 
 
+def test_a_link_that_carries_several_copies_gets_no_more_than_those() -> None:
+    """Twelve sites of two behind 20 Mbit/s each, and a stream of 3.2: six copies and a quarter would fill an uplink."""
+    overlay, (source, *peers) = group(24, rate_mbit=3.2)
+    measured(overlay, source, (), mbit=1000)
+    for number, peer in enumerate(peers):
+        measured(overlay, peer, ("r0", f"leaf{number // 2}"))
+    routers = overlay._group.routers.known
+    assert max(router.outbound for router in routers.values()) <= 5
+    assert routers["r0"].inbound <= 5
+    assert all(one.parent is not None for one in overlay._group.members.values() if one.role == "peer")
+
+
 def test_inside_a_site_behind_a_thin_uplink_links_are_its_own() -> None:
     overlay, (source, *peers) = group(9, rate_mbit=15)
     measured(overlay, source, (), mbit=1000)
