@@ -62,8 +62,9 @@ class Agent:
     async def run(self) -> int:
         """Join, and stay until the stream has ended, we are told to go, or we cannot go on."""
         self._loop.set_exception_handler(self._defect)
-        for number in (signal.SIGTERM, signal.SIGINT):
-            self._loop.add_signal_handler(number, self._asked, number)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:  # as nohup has set it
+                self._loop.add_signal_handler(number, self._asked, number)
         options = self._options
         self.journal(Started(pid=os.getpid(), role=self._setup.role, name=options.name, group=options.group))
         self.spawn(self._control.run())

@@ -27,6 +27,7 @@ from overlaycast.settings import Endpoint, load
 from overlaycast.streams import patient_stderr
 
 if TYPE_CHECKING:
+    import uvicorn
     from fastapi import FastAPI
 
 log = logging.getLogger(__name__)
@@ -114,6 +115,19 @@ def _serve(settings: CoordinatorSettings, folder: StateFolder, rereading: _Rerea
             folder.socket.unlink()
 
 
+def _on_hangup(act: Callable[[], None]) -> None:
+    """SIGHUP is a service manager's word, or the terminal is gone; nohup has it ignored."""
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, act)
+
+
+def _stop(server: uvicorn.Server) -> None:
+    if server.started:
+        server.handle_exit(signal.SIGTERM, None)
+    else:  # uvicorn would leave what has begun as it is
+        asyncio.get_running_loop().call_later(0.05, _stop, server)
+
+
 async def _run(
     settings: CoordinatorSettings, folder: StateFolder, sockets: list[socket.socket], rereading: _Rereading
 ) -> int:
@@ -142,6 +156,7 @@ async def _run(
         groups.stop_listening()
 
     server = make_server(app, settings, closing)
+    _on_hangup(lambda: rereading(app) if service.watched else _stop(server))
     where = Endpoint(*sockets[0].getsockname()[:2])
     print(
         f"coordinator: listening on {where} and {folder.socket}; "
@@ -149,8 +164,6 @@ async def _run(
         file=sys.stderr,
         flush=True,
     )
-    if service.watched:  # else the signal means that the terminal is gone
-        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, rereading, app)
     following = asyncio.create_task(service.follow(lambda: standing(groups.all(), where, server.started)))
     try:
         await server.serve(sockets=sockets)

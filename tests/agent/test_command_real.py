@@ -14,7 +14,7 @@ from overlaycast.agent.command import join, send
 from overlaycast.agent.ends.output import Spool
 from overlaycast.errors import ConfigError
 from overlaycast.wire.group import GroupSettings
-from overlaycast.wire.messages import Ended, Refused
+from overlaycast.wire.messages import Ended, Leaving, Refused
 from tests.agent.fake_coordinator import FakeCoordinator
 from tests.agent.processes import AgentProcess
 
@@ -150,7 +150,7 @@ async def test_a_deleted_group_ends_its_members(tmp_path: Path) -> None:
         assert err.splitlines()[-1] == "overlaycast: the group is over: deleted by the operator"
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 async def test_interrupted_before_there_is_anything_to_leave(tmp_path: Path, number: signal.Signals, code: int) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:  # accepts, and says nothing
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
@@ -159,3 +159,12 @@ async def test_interrupted_before_there_is_anything_to_leave(tmp_path: Path, num
         with connection:
             agent.signal(number)
             assert (await agent.ended())[0] == code
+
+
+async def test_a_terminal_that_is_closed_is_a_word_to_go(tmp_path: Path) -> None:
+    async with FakeCoordinator() as coordinator:
+        agent = await AgentProcess.start(tmp_path, coordinator.url, "join", "a")
+        await coordinator.joined("a")
+        agent.signal(signal.SIGHUP)
+        assert (await coordinator.said("a", Leaving)).reason == "told to go (SIGHUP)"
+        assert (await agent.ended())[0] == 0

@@ -324,3 +324,23 @@ async def test_a_coordinator_killed_in_the_middle_comes_back_and_moves_nobody(tm
     assert after["epoch"] >= before["epoch"]
     assert newcomer.welcome is not None
     assert newcomer.welcome.member not in {m["id"] for m in before["members"]}
+
+
+def test_a_terminal_that_is_closed_is_a_word_to_go(tmp_path: Path) -> None:
+    with coordinator(tmp_path / "state") as (process, _):
+        process.send_signal(signal.SIGHUP)
+        assert process.wait(timeout=120) == 0
+        assert process.stderr is not None
+        assert process.stderr.read() == ""
+
+
+def test_nohup_is_kept(tmp_path: Path) -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with coordinator(tmp_path / "state") as (process, port):
+            process.send_signal(signal.SIGHUP)
+            assert group(tmp_path / "state", port, "list").returncode == 0
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(timeout=120) == 0
+    finally:
+        signal.signal(signal.SIGHUP, before)

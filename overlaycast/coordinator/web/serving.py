@@ -57,6 +57,8 @@ class _Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._before_shutdown()
         await super().shutdown(sockets)
+        if self.force_exit:  # links are not waited for; what is kept is closed all the same
+            await self.lifespan.shutdown()
 
 
 def make_server(
