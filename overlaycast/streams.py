@@ -87,9 +87,11 @@ def careful_stdout() -> Iterator[None]:
     sys.stdout = io.TextIOWrapper(buffered, "utf-8", errors="backslashreplace", line_buffering=interactive)
     try:
         yield
+        if sys.stdout.closed:  # by code of a user's
+            raise OutputError("standard output: was closed")
         sys.stdout.flush()
     finally:
-        with contextlib.suppress(OSError, OutputError):
+        with contextlib.suppress(OSError, OutputError, ValueError):
             sys.stdout.flush()
         sys.stdout = before
 

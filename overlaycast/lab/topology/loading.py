@@ -12,6 +12,7 @@ from overlaycast.errors import ConfigError
 from overlaycast.lab.topology.routedtopo import RoutedTopo
 from overlaycast.lab.topology.topology import Topology
 from overlaycast.lab.topology.zoo import load_zoo
+from overlaycast.streams import printable
 
 
 def load_topology(path: str | Path, name: str | None = None, **wishes: Any) -> Topology:
@@ -39,10 +40,10 @@ def load_topology(path: str | Path, name: str | None = None, **wishes: Any) -> T
 def _load_python(file: Path, name: str | None, wishes: Mapping[str, Any]) -> Topology:
     try:
         topos = runpy.run_path(str(file)).get("topos")
-    except ConfigError:
+    except (ConfigError, KeyboardInterrupt):
         raise
-    except (Exception, SystemExit) as error:
-        raise ConfigError(f"{file}: {type(error).__name__}: {error}") from error
+    except BaseException as error:  # a user's file may raise what it likes
+        raise ConfigError(f"{file}: {_said(error)}") from error
     if not isinstance(topos, dict) or not topos:
         raise ConfigError(f"{file}: topos is missing; accepted: topos = {{'name': a class derived from RoutedTopo}}")
     wanted, *params = (name or "").split(",")
@@ -52,6 +53,15 @@ def _load_python(file: Path, name: str | None, wishes: Mapping[str, Any]) -> Top
     if chosen not in topos:
         raise ConfigError(f"{file}: no topology {chosen!r}; accepted: {', '.join(map(str, topos))}")
     return _from_class(file, str(chosen), topos[chosen], {**_params(file, params), **wishes})
+
+
+def _said(error: BaseException) -> str:
+    """Return in one line what a user's file has raised, whatever its words are."""
+    try:
+        text = str(error)
+    except Exception:
+        text = "(it has no words)"
+    return printable(f"{type(error).__name__}: {' '.join(text.split())}")
 
 
 def _params(file: Path, words: Sequence[str]) -> dict[str, int | float | str]:
@@ -73,8 +83,10 @@ def _from_class(file: Path, name: str, make: Any, params: Mapping[str, Any]) -> 
         made = make(**params)
     except ConfigError as error:
         raise ConfigError(f"{file}: {error}") from None
-    except (Exception, SystemExit) as error:
-        raise ConfigError(f"{file}: topos[{name!r}]: {type(error).__name__}: {error}") from error
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        raise ConfigError(f"{file}: topos[{name!r}]: {_said(error)}") from error
     if not isinstance(made, RoutedTopo):
         raise ConfigError(f"{file}: topos[{name!r}] made a {type(made).__name__}; accepted: a RoutedTopo")
     return made.topology(name)
