@@ -44,7 +44,7 @@ lint: setup-tests  ## style, types, layers, dead code, spelling
 	@$(RUN)vulture
 	@$(RUN)codespell
 
-structure: setup-tests  ## print circles of imports, and the longest file, function and class of each room
+structure: setup-tests  ## print circles of imports, and the longest file, function and class of each package
 	@$(RUN)python scripts/structure.py
 
 format: setup  ## let ruff lay out the code

@@ -1,4 +1,4 @@
-"""Prints how the code is laid out: circles of imports (there must be none), and the longest parts of each room.
+"""Prints how the code is laid out: circles of imports (there must be none), and the longest parts of each package.
 
 A room is a folder of the package. A circle is a set of modules, or of rooms, that import each other in a ring.
 ``make structure`` runs this; it exits with 1 if there is a circle.
@@ -50,7 +50,7 @@ def room_of(module: str) -> str:
 
 
 def rooms(modules: networkx.DiGraph[str]) -> networkx.DiGraph[str]:
-    """Return the rooms below the package, with an edge from each to those that it imports."""
+    """Return the packages below overlaycast, with an edge from each to those that it imports."""
     graph: networkx.DiGraph[str] = networkx.DiGraph()
     for module, other in modules.edges:
         here, there = room_of(module), room_of(other)
@@ -75,7 +75,7 @@ def parts(file: Path) -> Iterator[tuple[str, Part]]:
 
 
 def longest(folder: Path) -> dict[str, Part]:
-    """Return the longest file, function and class of a room."""
+    """Return the longest file, function and class of a package."""
     found: dict[str, Part] = {}
     for file in sorted(folder.glob("*.py")):
         for kind, part in parts(file):
@@ -85,8 +85,8 @@ def longest(folder: Path) -> dict[str, Part]:
 
 
 def table() -> Table:
-    """Return the longest parts of every room."""
-    made = Table("room", "files", "longest file", "longest function", "longest class", box=None, pad_edge=False)
+    """Return the longest parts of every package."""
+    made = Table("package", "files", "longest file", "longest function", "longest class", box=None, pad_edge=False)
     for folder in sorted({file.parent for file in (ROOT / PACKAGE).rglob("*.py")}):
         found = longest(folder)
         kinds = (str(found.get(kind, "")) for kind in ("file", "function", "class"))
@@ -99,7 +99,7 @@ def main() -> int:
     modules = imports()
     console = Console(width=None if sys.stdout.isatty() else 180, highlight=False)
     worst = 0
-    for what, graph in (("modules", modules), ("rooms", rooms(modules))):
+    for what, graph in (("modules", modules), ("packages", rooms(modules))):
         found = circles(graph)
         console.print(f"circles of {what}: {len(found)}")
         for circle in found:
