@@ -29,7 +29,7 @@ _BOOT_S: Final = 60.0
 
 def _run(*words: object) -> str:
     done = subprocess.run([str(word) for word in words], capture_output=True, text=True, timeout=60, check=False)
-    assert done.returncode == 0, f"{' '.join(map(str, words))}: {done.stderr}"
+    assert done.returncode == 0, f"{words[0]} … {words[-1]}: {done.stderr}"
     return done.stdout
 
 

@@ -79,6 +79,7 @@ class Player:
             "PATH": f"{BIN}:{os.environ['PATH']}",
             "ANSIBLE_CONFIG": str(PLAYBOOKS / "ansible.cfg"),
             "ANSIBLE_NOCOLOR": "1",
+            "ANSIBLE_TIMEOUT": "120",  # many machines on few processors may take long to let one in
         }
 
     def play(self, book: str, *words: str) -> Played:
@@ -87,7 +88,7 @@ class Player:
         return self.run(command)
 
     def run(self, command: Sequence[str], folder: Path = PLAYBOOKS, **environ: str) -> Played:
-        """Run a command that plays books, in a folder, with further variables."""
+        """Run a command that plays books in a folder; ``environ``: further variables."""
         done = subprocess.run(
             command,
             cwd=folder,

@@ -29,8 +29,6 @@ SITES: Final = {"north": "abcdef", "east": "ghi", "south": "jk", "west": "lm"}
 """Those of figure 2A, with the letters of its clients."""
 PEERS: Final = {site: [f"{site}-{number}" for number in range(1, len(letters) + 1)] for site, letters in SITES.items()}
 PATIENCE_S: Final = 600
-SLOW: Final = {"ANSIBLE_TIMEOUT": "120"}
-"""Sixteen machines on few processors may take long to let one in."""
 
 
 class Hosts:
@@ -63,7 +61,7 @@ class Hosts:
 
     def run(self, *words: object) -> Played:
         """Run an experiment, whatever becomes of it."""
-        return self.player.run(self.command(*words), ROOT, **SLOW)
+        return self.player.run(self.command(*words), ROOT)
 
 
 @pytest.fixture(scope="module")
@@ -123,7 +121,7 @@ def test_a_link_heals_by_itself_when_the_controller_is_killed(hosts: Hosts, tmp_
         controller = subprocess.Popen(
             hosts.command(small(tmp_path), "--out", tmp_path / "out"),
             cwd=ROOT,
-            env=hosts.player.environment | SLOW,
+            env=hosts.player.environment,
             stdin=subprocess.DEVNULL,
             stdout=said,
             stderr=subprocess.STDOUT,

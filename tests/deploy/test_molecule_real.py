@@ -1,5 +1,5 @@
 """Molecule's own sequence over the collection, with the delegated driver, on three machines: members, no change at a
-second time, units that run, and bare hosts again.
+second time, units that run, a stream that arrives, and bare hosts again.
 """
 
 from __future__ import annotations
