@@ -1,0 +1,1 @@
+"""Finds the routes to many targets with few probes: which hop to ask, through whom, and when. Pure."""
