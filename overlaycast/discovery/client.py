@@ -17,6 +17,7 @@ import signal
 import sys
 from asyncio import StreamReader, StreamWriter
 from asyncio.subprocess import PIPE, Process
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -36,6 +37,8 @@ class TraceClient:
         limit: seconds after which a question is given up.
         command: what to run instead of the real worker (tests).
         socket: Unix socket at which a service manager starts the worker; instead of a child.
+
+    ``on_improved`` is called with a host and its route when a better one is found than was answered.
     """
 
     def __init__(self, limit: float = 10.0, command: tuple[str, ...] | None = None, socket: Path | None = None) -> None:
@@ -49,6 +52,7 @@ class TraceClient:
         self._started_at = float("-inf")
         self._waiting: dict[int, asyncio.Future[Route | None]] = {}
         self._number = 0
+        self.on_improved: Callable[[str, Route], None] | None = None
 
     @property
     def pid(self) -> int | None:
@@ -151,6 +155,10 @@ class TraceClient:
     def _take(self, fields: dict[str, Any]) -> None:
         if "missing" in fields:
             log.error("%s", fields["missing"])
+        if "improved" in fields:
+            if self.on_improved is not None:
+                self.on_improved(str(fields["improved"]), _route(fields))
+            return
         answer = self._waiting.get(fields.get("id", 0))
         if answer is None or answer.done():
             return
@@ -158,7 +166,10 @@ class TraceClient:
             log.info("no route: %s", fields["error"])
             answer.set_result(None)
             return
-        # the target is what was asked; the worker does not repeat it
-        answer.set_result(
-            Route("", tuple(fields["routers"]), fields["reached"], tuple(fields["rtt_ms"]), fields["shared"])
-        )
+        answer.set_result(_route(fields))
+
+
+def _route(fields: dict[str, Any]) -> Route:
+    # the target is what was asked; the worker does not repeat it. A worker of an earlier version says less
+    routers, rtts, sources = (tuple(fields.get(name, ())) for name in ("routers", "rtt_ms", "sources"))
+    return Route("", routers, fields["reached"], rtts, sources, fields.get("open", False))

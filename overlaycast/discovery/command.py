@@ -9,17 +9,28 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+from contextlib import suppress
 from dataclasses import asdict
+from typing import Final
 
 from pydantic import Field
 from pydantic_settings import CliPositionalArg
 
 from overlaycast.discovery import worker
-from overlaycast.discovery.route import Route
+from overlaycast.discovery.route import Route, Source
 from overlaycast.discovery.tracer import Tracer
 from overlaycast.errors import ConfigError
 from overlaycast.settings import Settings, load
 from overlaycast.tokens import shown
+
+_PATIENCE_S: Final = 12.0
+_WORDS: Final[dict[Source, str]] = {
+    "answered": "",
+    "table": "by the routing table",
+    "guessed": "guessed: other routes have it there",
+    "anonymous": "anonymous: it answers nothing",
+    "silent": "no answer so far",
+}
 
 
 class TraceSettings(Settings):
@@ -62,18 +73,36 @@ def _resolve(host: str) -> str:
 
 
 async def _trace(address: str) -> Route:
-    tracer = Tracer()
+    """Return the route when no router of it is asked any more, or what is known of it after a while."""
+    found: list[Route] = []
+    done = asyncio.Event()
+
+    def tell(route: Route) -> None:
+        found.append(route)
+        if not route.open:
+            done.set()
+
+    tracer = Tracer(tell)
     try:
-        return await tracer.route(address)
+        tracer.seek(address)
+        async with asyncio.TaskGroup() as tasks:
+            running = tasks.create_task(tracer.run())
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_PATIENCE_S):
+                    await done.wait()
+            running.cancel()
     finally:
         tracer.close()
+    return found[-1] if found else Route(address, (), False, open=True)
 
 
 def _table(host: str, route: Route) -> str:
-    hops = [router or "*" for router in route.routers] + ([route.target] if route.reached else [])
     rows = [f"route to {host} ({route.target})"]
-    for number, (hop, rtt) in enumerate(zip(hops, route.rtt_ms, strict=True), start=1):
-        rows.append(f"{number:3}  {hop:<15}  {'' if rtt is None else f'{rtt:8.2f} ms'}".rstrip())
+    hops = [router or "*" for router in route.routers] + ([route.target] if route.reached else [])
+    sources = [_WORDS[source] for source in route.sources] + ([""] if route.reached else [])
+    for number, (hop, rtt, source) in enumerate(zip(hops, route.rtt_ms, sources, strict=True), start=1):
+        time = " " * 11 if rtt is None else f"{rtt:8.2f} ms"
+        rows.append(f"{number:3}  {hop:<15}  {time}  {source}".rstrip())
     if not route.reached:
         rows.append("     the host itself does not answer")
     return "\n".join(rows)

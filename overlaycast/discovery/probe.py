@@ -34,7 +34,10 @@ _ICMP_SIZE: Final = 8
 
 @dataclass(frozen=True, slots=True)
 class IcmpError:
-    """An ICMP error about a UDP datagram: its sender, its kind, and the quoted datagram's marks."""
+    """An ICMP error about a UDP datagram: its sender, its kind, and the quoted datagram's marks.
+
+    ``left``: what was left of its time to live.
+    """
 
     router: str
     kind: int
@@ -44,6 +47,7 @@ class IcmpError:
     target_port: int
     identification: int
     checksum: int
+    left: int
     version: int = 4
 
     @property
@@ -123,6 +127,7 @@ def parse_icmp(packet: bytes) -> IcmpError | None:
         target_port=target_port,
         identification=struct.unpack_from("!H", packet, quoted + 4)[0],
         checksum=checksum,
+        left=packet[quoted + 8],
     )
 
 

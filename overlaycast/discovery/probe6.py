@@ -55,5 +55,6 @@ def parse_icmp6(packet: bytes, router: str) -> IcmpError | None:
         target_port=target_port,
         identification=int.from_bytes(number, "big"),
         checksum=checksum,
+        left=quoted[7],
         version=6,
     )

@@ -11,9 +11,9 @@ from typing import Literal
 Router = str | None
 
 Source = Literal["answered", "table", "guessed", "anonymous", "silent"]
-"""How a hop is known. ``answered``: it answered a probe to this target. ``table``: this machine's routing table names it.
-``guessed``: the routes to other targets have it before the same router at the same distance. ``anonymous``: five probes
-to different targets got no answer. ``silent``: no answer yet."""
+"""How a hop is known. ``answered``: it answered a probe to this target. ``table``: this machine's routing table names
+it. ``guessed``: the routes to other targets have it before the same router at the same distance. ``anonymous``: five
+probes, to different targets if there are so many, got no answer. ``silent``: no answer yet."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,33 +1,29 @@
-"""Sends the probes and reads the answers: many traces at once, over the raw sockets of one ``Flow`` per IP version.
+"""Sends the probes and reads the answers: many routes at once, over the raw sockets of one ``Flow`` per IP version.
 
-Owns: the pace of sending, which answer belongs to which trace, and the sharing of routes between neighbours. Refuses:
-deciding what a trace asks next (``route``) or what another route tells (``memory``).
+Owns: the sockets, the clock, and which answer belongs to which probe. Refuses: deciding what is asked next, how fast,
+and what an answer means (``survey``).
 
-Invariants: never more than ``AT_ONCE`` traces under way; never more than ``BURST`` datagrams without a pause; an
-answer counts only if it quotes a probe that is under way, by target, ports and number.
+Invariant: an answer counts only if it quotes a probe that is under way, by target, ports and number.
 """
 
 from __future__ import annotations
 
 import asyncio
-import errno
 import ipaddress
 import socket
+from collections import OrderedDict
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Final
 
 from overlaycast.discovery.flow import Flow
-from overlaycast.discovery.memory import RouteMemory, Subnet, subnet_of
 from overlaycast.discovery.probe import PROBE_PORT, IcmpError
-from overlaycast.discovery.route import Route, Trace, Verdict
-from overlaycast.errors import ConfigError, MissingError
+from overlaycast.discovery.route import Route
+from overlaycast.discovery.survey.survey import LATE_S, RATE, Probe, Survey, Verdict
+from overlaycast.discovery.way_out import way_out
+from overlaycast.errors import MissingError
 
-AT_ONCE: Final = 64
-BURST: Final = 16
-PAUSE: Final = 0.003
-VERIFY_TIMES: Final = (0.4,)
-"""A neighbour's route is confirmed or refuted within this many seconds, or taken as it is."""
+_UNDER_WAY: Final = int(RATE * LATE_S)
 
 
 def need_raw_sockets() -> None:
@@ -45,31 +41,25 @@ def need_raw_sockets() -> None:
         ) from None
 
 
-@dataclass(frozen=True, slots=True)
-class _Probe:
-    trace: Trace
-    hop: int
-    sent_at: float
-    checksum: int
-
-
 class Tracer:
-    """Finds routes. Made inside a running event loop; ``close`` when done.
+    """Finds routes. Made inside a running event loop; somebody awaits ``run``, and calls ``close`` when done.
+
+    Args:
+        tell: takes each route that is found, and again when it is better or more certain than before.
 
     Raises:
         MissingError: raw sockets are not allowed.
     """
 
-    def __init__(self, memory: RouteMemory | None = None) -> None:
+    def __init__(self, tell: Callable[[Route], None]) -> None:
         need_raw_sockets()
         self._loop = asyncio.get_running_loop()
-        self._memory = memory or RouteMemory()
-        self._slots = asyncio.Semaphore(AT_ONCE)
-        self._sending = asyncio.Lock()
-        self._probes: dict[int, _Probe] = {}
-        self._wake: dict[Trace, asyncio.Event] = {}
-        self._first_of: dict[Subnet, asyncio.Event] = {}
-        self._number = 0
+        self._tell = tell
+        self._survey = Survey(self._loop.time())
+        self._wake = asyncio.Event()
+        self._sources: OrderedDict[str, str] = OrderedDict()
+        self._marks: OrderedDict[int, tuple[str, int]] = OrderedDict()
+        self._numbers: dict[tuple[str, int], int] = {}
         self._flows = {4: Flow(4)}
         with suppress(OSError):  # a machine without IPv6 has no routes there either
             self._flows[6] = Flow(6)
@@ -77,145 +67,81 @@ class Tracer:
             self._loop.add_reader(flow.receiver, self._read, flow)
 
     def close(self) -> None:
-        """Close the sockets; traces under way end as if nothing answered any more."""
+        """Close the sockets."""
         for flow in self._flows.values():
             self._loop.remove_reader(flow.receiver)
             flow.close()
 
-    async def route(self, target: str) -> Route:
-        """Return the route to an address; a neighbour's, verified, where one is known.
+    @property
+    def probes_sent(self) -> int:
+        """How many probes were sent so far."""
+        return self._survey.probes_sent
+
+    def seek(self, host: str) -> str:
+        """Find the route to an address; returns how routes will name it.
 
         Raises:
             ConfigError: not an address, or this machine has no way there.
         """
-        target, source = _ends(target)
-        subnet = subnet_of(target)
-        while (first := self._first_of.get(subnet)) is not None:
-            await first.wait()
-        known = self._memory.neighbour(target, self._loop.time())
-        if known is not None:
-            shared = await self._verified(source, target, known)
-            if shared is not None:
-                return shared
-        return await self._as_first(subnet, source, target)
+        way = way_out(host)
+        self._sources[way.target] = way.source
+        self._sources.move_to_end(way.target)
+        if len(self._sources) > _UNDER_WAY:
+            self._sources.popitem(last=False)
+        self._survey.seek(way.target, way.gateway, self._loop.time())
+        self._wake.set()
+        return way.target
 
-    async def _as_first(self, subnet: Subnet, source: str, target: str) -> Route:
-        """Trace anew; others of the subnet wait for it, and then share it."""
-        done = self._first_of[subnet] = asyncio.Event()
-        try:
-            route = await self._run(source, Trace(target))
-        finally:
-            if self._first_of.get(subnet) is done:
-                del self._first_of[subnet]
-            done.set()
-        self._memory.remember(route, self._loop.time())
-        return route
-
-    async def _verified(self, source: str, target: str, known: Route) -> Route | None:
-        """Return the neighbour's route as the target's, unless its last router or the target itself contradicts."""
-        last = len(known.routers)
-        check = Trace(target, hops=(hop for hop in (last, last + 1) if hop >= 1), round_times=VERIFY_TIMES)
-        found = await self._run(source, check)
-        if _contradicts(found, known, last):
-            self._memory.forget(target)
-            return None
-        return Route(target, known.routers, found.reached, known.rtt_ms[:last] + found.rtt_ms[last:], shared=True)
-
-    async def _run(self, source: str, trace: Trace) -> Route:
-        async with self._slots:
-            wake = self._wake[trace] = asyncio.Event()
-            try:
-                await self._send(source, trace, trace.start(self._loop.time()))
-                while not trace.done:
-                    await self._wait(trace, wake)
-                    if trace.deadline is not None and self._loop.time() >= trace.deadline:
-                        trace.infer(self._memory.fill(trace.routers, self._loop.time()))
-                        await self._send(source, trace, trace.expire(self._loop.time()))
-            finally:
-                del self._wake[trace]
-                self._probes = {number: probe for number, probe in self._probes.items() if probe.trace is not trace}
-        return trace.result()
-
-    async def _wait(self, trace: Trace, wake: asyncio.Event) -> None:
-        with suppress(TimeoutError):
-            async with asyncio.timeout_at(trace.deadline):
-                await wake.wait()
-        wake.clear()
-
-    async def _send(self, source: str, trace: Trace, hops: list[int]) -> None:
-        # crafting is slow: all of it first, or it would be measured as part of the round-trip times
-        flow = self._flow_to(trace.target)
-        ready = [self._craft(flow, source, trace.target, hop) for hop in hops]
-        async with self._sending:
-            for count, (hop, number, raw, checksum) in enumerate(ready, start=1):
-                self._probes[number] = _Probe(trace, hop, self._loop.time(), checksum)
-                # a full queue or a route that vanished is like a lost probe: the next round asks again
-                with suppress(OSError):
-                    flow.send(raw, trace.target)
-                if count % BURST == 0:
-                    await asyncio.sleep(PAUSE)
-
-    def _flow_to(self, target: str) -> Flow:
-        return self._flows[ipaddress.ip_address(target).version]
-
-    def _craft(self, flow: Flow, source: str, target: str, hop: int) -> tuple[int, int, bytes, int]:
-        number = self._free_number()
-        return hop, number, *flow.craft(source, target, hop, number)
-
-    def _free_number(self) -> int:
-        # at most AT_ONCE * MAX_HOPS * rounds are under way, far below the 65535 there are
+    async def run(self) -> None:
+        """Send and tell until cancelled."""
         while True:
-            self._number = self._number % 0xFFFF + 1
-            if self._number not in self._probes:
-                return self._number
+            self._send(self._survey.probes(self._loop.time()))
+            for route in self._survey.routes(self._loop.time()):
+                self._tell(route)
+            with suppress(TimeoutError):
+                async with asyncio.timeout_at(self._survey.next_deadline()):
+                    await self._wake.wait()
+            self._wake.clear()
+
+    def _send(self, probes: list[Probe]) -> None:
+        # crafting is slow: all of it first, or it would be measured as part of the round-trip times
+        ready = [(probe, *self._craft(probe)) for probe in probes if probe.target in self._sources]
+        for probe, flow, raw in ready:
+            self._survey.sent(probe.number, self._loop.time())
+            # a full queue or a route that vanished is like a lost probe: it is sent again
+            with suppress(OSError):
+                flow.send(raw, probe.target)
+
+    def _craft(self, probe: Probe) -> tuple[Flow, bytes]:
+        flow = self._flows[ipaddress.ip_address(probe.target).version]
+        raw, checksum = flow.craft(self._sources[probe.target], probe.target, probe.ttl, probe.number)
+        self._forget(probe.number)
+        marks = self._marks[probe.number] = probe.target, checksum
+        self._numbers[marks] = probe.number
+        if len(self._marks) > _UNDER_WAY:
+            self._forget(next(iter(self._marks)))
+        return flow, raw
+
+    def _forget(self, number: int) -> None:
+        marks = self._marks.pop(number, None)
+        if marks is not None and self._numbers.get(marks) == number:
+            del self._numbers[marks]
 
     def _read(self, flow: Flow) -> None:
+        now = self._loop.time()
         for answer in flow.answers():
-            self._take(flow, answer)
+            number = self._number_of(flow, answer)
+            if number is None:
+                continue
+            verdict: Verdict = "hop" if answer.expired else "target" if answer.from_target else "blocked"
+            self._survey.answer(number, answer.target, answer.router, verdict, answer.left, now)
+            self._wake.set()
 
-    def _take(self, flow: Flow, answer: IcmpError) -> None:
-        probe = self._probe_of(flow, answer)
-        if probe is None:
-            return
-        verdict: Verdict = "hop" if answer.expired else "target" if answer.from_target else "blocked"
-        probe.trace.answer(probe.hop, answer.router, verdict, self._loop.time() - probe.sent_at)
-        if probe.trace.done:
-            self._wake[probe.trace].set()
-
-    def _probe_of(self, flow: Flow, answer: IcmpError) -> _Probe | None:
+    def _number_of(self, flow: Flow, answer: IcmpError) -> int | None:
         if answer.source_port != flow.source_port or answer.target_port != PROBE_PORT:
             return None
-        probe = self._probes.get(answer.identification)
-        if probe is not None and probe.trace.target == answer.target:
-            return probe
+        sent = self._marks.get(answer.identification)
+        if sent is not None and sent[0] == answer.target:
+            return answer.identification
         # a box on the way rewrote the identification: the checksum tells as well
-        for probe in self._probes.values():
-            if probe.checksum == answer.checksum and probe.trace.target == answer.target:
-                return probe
-        return None
-
-
-def _contradicts(found: Route, known: Route, last: int) -> bool:
-    if found.reached and len(found.routers) != last:
-        return True
-    at_last = found.routers[last - 1] if 1 <= last <= len(found.routers) else None
-    further = found.routers[last] if len(found.routers) > last else None
-    return further is not None or (at_last is not None and at_last != known.routers[last - 1])
-
-
-def _ends(target: str) -> tuple[str, str]:
-    """Return the target as ICMP errors will name it, and our own address towards it."""
-    try:
-        address = ipaddress.ip_address(target)
-    except ValueError:
-        raise ConfigError(f"{target}: routes are traced to IPv4 or IPv6 addresses only") from None
-    if address.version == 6 and address.is_link_local:
-        raise ConfigError(f"{target}: no router is on the way to a link-local address")
-    family = socket.AF_INET6 if address.version == 6 else socket.AF_INET
-    try:
-        with socket.socket(family, socket.SOCK_DGRAM) as sock:
-            sock.connect((str(address), PROBE_PORT))
-            return str(address), str(sock.getsockname()[0])
-    except OSError as error:
-        reason = errno.errorcode.get(error.errno or 0, "?")
-        raise ConfigError(f"{target}: no route from this machine ({reason}: {error.strerror})") from None
+        return self._numbers.get((answer.target, answer.checksum))

@@ -5,9 +5,10 @@ anything but literal addresses from its parent. It ends when its stdin does, how
 the coordinator, or ``overlaycast trace -``, for which a service manager has made both streams one socket.
 
 In:  ``{"id": 7, "host": "192.0.2.1"}``
-Out: ``{"ready": true}`` once, or ``{"missing": "why"}`` and the end; then, in the order in which they are done,
-``{"id": 7, "routers": ["192.0.2.254", null], "reached": true, "shared": false, "rtt_ms": [...]}``
-or ``{"id": 7, "error": "why not"}``, without a number where a line is no request.
+Out: ``{"ready": true}`` once, or ``{"missing": "why"}`` and the end; then, in the order in which they are found,
+``{"id": 7, "routers": ["192.0.2.254", null], "reached": true, "rtt_ms": [...], "sources": ["table", "silent"], "open":
+true, "shared": false}`` or ``{"id": 7, "error": "why not"}``, without a number where a line is no request. A better
+route to a host, found later, is the same with ``"improved": "192.0.2.1"`` instead of the id.
 """
 
 from __future__ import annotations
@@ -18,10 +19,13 @@ import json
 import os
 import signal
 import sys
+from collections import OrderedDict
 from dataclasses import asdict
 from typing import Any, Final
 
 from overlaycast.discovery.probe import warm_up
+from overlaycast.discovery.route import Route
+from overlaycast.discovery.survey.survey import MOST_TARGETS
 from overlaycast.discovery.tracer import Tracer
 from overlaycast.errors import ConfigError, MissingError
 
@@ -44,15 +48,35 @@ def _drop_privileges() -> None:
             os.setuid(_NOBODY)
 
 
-async def _answer(tracer: Tracer, number: int, host: str) -> None:
-    try:
-        route = await tracer.route(host)
-    except ConfigError as error:
-        _say(id=number, error=str(error))
-        return
-    fields = asdict(route)
-    del fields["target"]
-    _say(id=number, **fields)
+class _Answers:
+    """Who has asked for which route."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[str, list[int]] = {}
+        self._names: OrderedDict[str, str] = OrderedDict()
+
+    def ask(self, tracer: Tracer, number: int, host: str) -> None:
+        """Take a request."""
+        try:
+            target = tracer.seek(host)
+        except ConfigError as error:
+            _say(id=number, error=str(error))
+            return
+        self._waiting.setdefault(target, []).append(number)
+        self._names[target] = host
+        self._names.move_to_end(target)
+        if len(self._names) > MOST_TARGETS:
+            self._names.popitem(last=False)
+
+    def tell(self, route: Route) -> None:
+        """Answer all who have asked for a route, or tell that it is better now."""
+        fields = asdict(route) | {"shared": route.shared}
+        target = fields.pop("target")
+        numbers = self._waiting.pop(target, None)
+        if numbers is None and target in self._names:
+            _say(improved=self._names[target], **fields)
+        for number in numbers or ():
+            _say(id=number, **fields)
 
 
 async def _line(requests: asyncio.StreamReader) -> bytes:
@@ -76,8 +100,9 @@ def _request(line: bytes) -> tuple[int, str] | None:
 
 async def serve() -> int:
     """Answer requests until stdin ends; return the exit code."""
+    answers = _Answers()
     try:
-        tracer = Tracer()
+        tracer = Tracer(answers.tell)
     except MissingError as error:
         _say(missing=str(error))
         return error.exit_code
@@ -87,18 +112,15 @@ async def serve() -> int:
     loop = asyncio.get_running_loop()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(requests), sys.stdin)
     _say(ready=True)
-    answers: set[asyncio.Task[None]] = set()
     async with asyncio.TaskGroup() as tasks:
+        tracing = tasks.create_task(tracer.run())
         while line := await _line(requests):
             request = _request(line)
             if request is None:
                 _say(error=WANTED)
-                continue
-            task = tasks.create_task(_answer(tracer, *request))
-            answers.add(task)
-            task.add_done_callback(answers.discard)
-        for task in answers:
-            task.cancel()  # nothing reads our answers any more
+            else:
+                answers.ask(tracer, *request)
+        tracing.cancel()  # nothing reads our answers any more
     tracer.close()
     return 0
 

@@ -62,21 +62,36 @@ class World:
         return done.stdout
 
     def routes(self, node: str, hosts: list[str]) -> dict[str, dict[str, Any]]:
-        """Ask the coordinator's tracing process, in ``node``, for the routes to all hosts at once."""
-        answers = json.loads(self.run(node, ["-c", _ASK, *hosts]))
+        """Ask the coordinator's tracing process, in ``node``, for the routes to all hosts at once, and wait for the best."""
+        answers = json.loads(self.run(node, ["-c", ASK, *hosts]))
         return dict(zip(hosts, answers, strict=True))
 
 
 # asks through the coordinator's own client, so that process, pipes and tracing are all real
-_ASK = """
+ASK = """
 import asyncio, dataclasses, json, sys, time
 from overlaycast.discovery.client import TraceClient
 async def main():
-    client = TraceClient()
+    client, newest, changed = TraceClient(), {}, asyncio.Event()
+    began = [0.0]
+    def take(host, route):
+        took = time.monotonic() - began[0]
+        newest[host] = dataclasses.asdict(route) | {"shared": route.shared, "took": took}
+        changed.set()
+    client.on_improved = take
     await client.start()
+    await client.route("nowhere")  # it runs now
+    began[0] = time.monotonic()
+    async def first(host):
+        route = await client.route(host)
+        if route is not None and host not in newest:
+            take(host, route)
     async with asyncio.timeout(60):
-        routes = await asyncio.gather(*(client.route(host) for host in sys.argv[1:]))
+        await asyncio.gather(*(first(host) for host in sys.argv[1:]))
+        while any(route["open"] for route in newest.values()):
+            changed.clear()
+            await changed.wait()
     await client.close()
-    print(json.dumps([None if route is None else dataclasses.asdict(route) for route in routes]))
+    print(json.dumps([newest.get(host) for host in sys.argv[1:]]))
 asyncio.run(main())
 """

@@ -24,13 +24,17 @@ signal.signal(signal.SIGINT, signal.SIG_DFL)
 print(json.dumps({"ready": True}), flush=True)
 for line in sys.stdin:
     request = json.loads(line)
-    known = {"id": request["id"], "routers": ["r1", None], "reached": True, "shared": False, "rtt_ms": [1.0, None, 2.0]}
+    known = {"id": request["id"], "routers": ["r1", None], "reached": True, "rtt_ms": [1.0, None, 2.0]}
+    known |= {"sources": ["table", "silent"], "open": True, "shared": False}
     answer = {"id": request["id"], "error": "no"} if request["host"] == "nowhere" else known
     if request["host"] == "silence":
         continue
     if request["host"] == "death":
         os._exit(7)
     print(json.dumps(answer), flush=True)
+    if request["host"] == "better":
+        better = {"improved": "better", "routers": ["r1", "r2"], "reached": True, "rtt_ms": [1.0, 1.5, 2.0]}
+        print(json.dumps(better | {"sources": ["table", "answered"], "open": False}), flush=True)
 """
 BABBLES = "print('x' * 200_000, flush=True); import time; time.sleep(60)"
 NO_ANSWERS = [
@@ -38,7 +42,7 @@ NO_ANSWERS = [
 ]
 MISSES = 'print(\'{"missing": "no raw sockets"}\', flush=True); raise SystemExit(3)'
 NO_SOCKET = "no traceroute until the tracing process can be reached: "
-FOUND = Route("", ("r1", None), True, (1.0, None, 2.0), False)
+FOUND = Route("", ("r1", None), True, (1.0, None, 2.0), ("table", "silent"), True)
 
 
 @asynccontextmanager
@@ -55,6 +59,26 @@ async def test_questions_are_answered_whatever_their_order() -> None:
     async with client(ANSWERS) as asking:
         assert await asyncio.gather(*(asking.route(f"192.0.2.{n}") for n in range(20))) == [FOUND] * 20
         assert await asking.route("nowhere") is None
+
+
+async def test_a_better_route_is_told_when_it_comes() -> None:
+    told: asyncio.Queue[tuple[str, Route]] = asyncio.Queue()
+    async with client(ANSWERS) as asking:
+        asking.on_improved = lambda host, route: told.put_nowait((host, route))
+        assert await asking.route("better") == FOUND
+        assert await told.get() == ("better", Route("", ("r1", "r2"), True, (1.0, 1.5, 2.0), ("table", "answered")))
+
+
+async def test_a_better_route_that_nobody_wants_is_no_harm() -> None:
+    async with client(ANSWERS) as asking:
+        assert await asking.route("better") == FOUND
+        assert await asking.route("192.0.2.1") == FOUND
+
+
+async def test_a_worker_of_an_earlier_version_says_less() -> None:
+    program = ANSWERS.replace('known |= {"sources": ["table", "silent"], "open": True, "shared": False}', "pass")
+    async with client(program) as asking:
+        assert await asking.route("192.0.2.1") == Route("", ("r1", None), True, (1.0, None, 2.0))
 
 
 @asynccontextmanager

@@ -63,7 +63,7 @@ def test_an_error_about_a_probe_is_read_as_scapy_reads_it(
 ) -> None:
     probe, checksum = craft("192.0.2.1", target, port, 3, number)
     packet = icmp_error(router, *kind, probe, 28 if short else None)
-    assert parse_icmp(packet) == IcmpError(router, *kind, target, port, PROBE_PORT, number, checksum)
+    assert parse_icmp(packet) == IcmpError(router, *kind, target, port, PROBE_PORT, number, checksum, 3)
 
 
 def test_what_kind_of_answer_an_error_is() -> None:

@@ -50,11 +50,13 @@ def test_probes_of_a_route_differ_in_nothing_that_a_flow_is_made_of(target: str,
 @settings(max_examples=60)
 def test_an_error_about_a_probe_is_read(target: str, number: int, kind: tuple[int, int]) -> None:
     probe, checksum = craft6(US, target, 40000, 3, number)
-    seen = IcmpError(ROUTER, *kind, target, 40000, PROBE_PORT, number, checksum, 6)
+    seen = IcmpError(ROUTER, *kind, target, 40000, PROBE_PORT, number, checksum, 3, 6)
     assert parse_icmp6(icmp_error(*kind, probe), ROUTER) == seen
     short = parse_icmp6(icmp_error(*kind, probe, SHORT), ROUTER)
     assert short is not None
-    assert (short.identification, short.checksum) == (0, checksum), "without its number the checksum tells"
+    assert (short.identification, short.checksum, short.left) == (0, checksum, 3), (
+        "without its number the checksum tells"
+    )
 
 
 def test_what_kind_of_answer_an_error_is() -> None:

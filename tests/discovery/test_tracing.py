@@ -55,6 +55,7 @@ def test_neighbours_share_a_route() -> None:
     routes = line().routes("coord", ["10.0.3.2", "10.0.3.3"])
     assert [route["routers"] for route in routes.values()] == [["10.0.0.2", "10.0.1.2", "10.0.2.2"]] * 2
     assert sorted(route["shared"] for route in routes.values()) == [False, True]
+    assert [route["sources"][-1] for route in routes.values()] == ["answered"] * 2, "its last router is its own"
     assert all(route["reached"] for route in routes.values())
 
 
@@ -152,12 +153,11 @@ def test_probes_of_one_route_take_one_of_several_balanced_ways() -> None:
 def test_the_command_prints_the_route() -> None:
     world = line(silent="r2")
     printed = world.run("coord", ["-m", "overlaycast.cli", "trace", "10.0.3.2"])
-    assert [row.split()[:2] for row in printed.splitlines()[1:]] == [
-        ["1", "10.0.0.2"],
-        ["2", "*"],
-        ["3", "10.0.2.2"],
-        ["4", "10.0.3.2"],
-    ]
+    rows = printed.splitlines()[1:]
+    assert [row.split()[:2] for row in rows] == [["1", "10.0.0.2"], ["2", "*"], ["3", "10.0.2.2"], ["4", "10.0.3.2"]]
+    assert rows[0].endswith("ms  by the routing table")
+    assert rows[1].endswith("anonymous: it answers nothing")
+    assert rows[2].endswith("ms")
 
 
 def test_the_command_prints_json() -> None:

@@ -42,7 +42,9 @@ def route_to(target: Target) -> Route:
         rtts.insert(0, None)
     if target.reached:
         rtts.insert(0, _ms(target.rtts.get(0)))
-    return Route(target.address, (*reversed(routers),), target.reached, (*reversed(rtts),), (*reversed(sources),), opens)
+    return Route(
+        target.address, (*reversed(routers),), target.reached, (*reversed(rtts),), (*reversed(sources),), opens
+    )
 
 
 def _known(target: Target) -> dict[int, Point]:

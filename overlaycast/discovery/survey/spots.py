@@ -11,6 +11,7 @@ Invariant: what is above something is nearer, so there is no circle; every route
 
 from __future__ import annotations
 
+import math
 from typing import Final
 
 from overlaycast.discovery.route import Route
@@ -125,12 +126,12 @@ class Target(Spot):
         *("silent_with", "started_at", "told"),
     )
 
-    def __init__(self, address: str, gateway: Point | None, now: float, first_at: float) -> None:
+    def __init__(self, address: str, gateway: Point | None, now: float) -> None:
         super().__init__(FAR)
         self.address = address
         self.gateway = gateway
         self.started_at = now
-        self.first_at = first_at
+        self.first_at = math.inf
         self.reached = False
         self.ended: Point | None = None
         self.own: dict[int, Point] = {}

@@ -5,8 +5,8 @@ Owns: which hop is asked next, and what an answer says of whom. Refuses: packets
 One probe with a large time to live goes to each target. Its port-unreachable quotes what was left of it, which tells
 the distance (FlashRoute: Huang, Rabinovich, Al-Dalky, IMC 2020). From there hops are asked backwards, until a router at
 a distance is known already: its way is known, or asked through another target (Doubletree: Donnet et al., SIGMETRICS
-2005). The first router is that of this machine's routing table. A route to a neighbour is taken over only where a router
-answers a probe to the target itself, never because nothing answers.
+2005). The first router is that of this machine's routing table. A route to a neighbour is taken over only where a
+router answers a probe to the target itself, never because nothing answers.
 
 Invariants: an answer counts only if it is to a probe of the last ``LATE_S`` seconds, to the same target; no more than
 ``RATE`` probes a second; no target gets more than ``MOST_PROBES``; no more than ``MOST_TARGETS`` are kept, none longer
@@ -37,7 +37,7 @@ RATE: Final = 2000
 AT_ONCE: Final = 32
 LATE_S: Final = 10.0
 FIRST_S: Final = 0.5
-"""Seconds after which the first route is told, complete or not."""
+"""Seconds after the first probe when the route is told, complete or not."""
 FRESH_S: Final = 10.0
 """A target that is asked for again within so many seconds is not traced again."""
 STALE_S: Final = 120.0
@@ -83,6 +83,7 @@ class Survey:
         self._due: list[tuple[float, int, Asked]] = []
         self._order = count()
         self._waiting: deque[Asked | Target] = deque()
+        self._distances: deque[Asked] = deque()  # come after it, so that what is begun is ended first
         self._sent: OrderedDict[int, _Sent] = OrderedDict()
         self._number = 0
         self._pace = Bucket(AT_ONCE, 1 / RATE, now)
@@ -109,15 +110,14 @@ class Survey:
         known = self._targets.get(address)
         if known is not None:
             if now - known.started_at < FRESH_S:
-                known.told, known.first_at = None, max(known.first_at, now)
+                known.told = None
                 self._changed([known])
                 return
             self._drop(known)
         while len(self._targets) >= MOST_TARGETS:
             self._drop(next(iter(self._targets.values())))
         first = None if gateway is None else self._spots.point(1, gateway, now)
-        target = self._targets[address] = Target(address, first, now, now + FIRST_S)
-        self._first.append((target.first_at, target))
+        target = self._targets[address] = Target(address, first, now)
         self._ask(target, DISTANCE)
         if first is not None:
             if not first.tabled:
@@ -158,12 +158,12 @@ class Survey:
         """Return the probes to send now."""
         self._tick(now)
         ready = []
-        while self._waiting:
+        while self._waiting or self._distances:
             wait = self._pace.wait_s(1, now)
             if wait > 1e-9:
                 self._paced_until = now + wait
                 break
-            probe = self._next_probe(self._waiting.popleft(), now)
+            probe = self._next_probe((self._waiting or self._distances).popleft(), now)
             if probe is not None:
                 self._pace.take(now)
                 ready.append(probe)
@@ -186,7 +186,7 @@ class Survey:
         times = [self._due[0][0]] if self._due else []
         if self._first:
             times.append(self._first[0][0])
-        if self._waiting:
+        if self._waiting or self._distances:
             times.append(self._paced_until)
         return min(times, default=None)
 
@@ -201,7 +201,13 @@ class Survey:
         if hop in below.questions:
             return
         question = below.questions[hop] = Asked(below, hop, again)
-        self._waiting.append(question)
+        self._enqueue(question)
+
+    def _enqueue(self, question: Asked) -> None:
+        if question.hop == DISTANCE:
+            self._distances.append(question)
+        else:
+            self._waiting.append(question)
 
     def _later(self, question: Asked, at: float) -> None:
         question.due_at = at
@@ -224,7 +230,7 @@ class Survey:
             if question.settled and not settled:
                 self._later(question, now + question.rest_s)
             elif not question.closed:
-                self._waiting.append(question)
+                self._enqueue(question)
 
     def _next_probe(self, wish: Asked | Target, now: float) -> Probe | None:
         if isinstance(wish, Target):
@@ -240,6 +246,9 @@ class Survey:
             if wait > 0:
                 self._later(wish, now + wait)
                 return None
+        if wish.hop == DISTANCE and not wish.asks:
+            asker.first_at = now + FIRST_S
+            self._first.append((asker.first_at, asker))
         wish.asked(asker)
         self._later(wish, now + wish.gap_s(asker.rtts.get(0, 0.0)))
         return self._probe(asker, wish, wish.hop or LARGE_TTL, now)

@@ -106,7 +106,7 @@ class World:
 
     def complete(self) -> dict[str, float]:
         """When each target's true route was told."""
-        right = {}
+        right: dict[str, float] = {}
         for target, told in self.told.items():
             for at, route in told:
                 if route.routers == tuple(self.routes[target]) and route.reached:

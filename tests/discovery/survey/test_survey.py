@@ -238,6 +238,14 @@ def test_no_more_than_so_many_a_second() -> None:
     assert max(seconds.values()) <= RATE / 10 + 40
 
 
+def test_of_very_many_the_first_are_found_first() -> None:
+    """What is begun is ended before more is begun, and nothing is told of those that were not asked yet."""
+    routes = {f"h{number}": ["a", f"b{number % 500}", f"c{number % 500}"] for number in range(4000)}
+    world = at_once(World(routes, stock=False), 3)
+    assert len(world.complete()) > 2500
+    assert all(len(told) == 1 for told in world.told.values())
+
+
 def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rules, "MOST_TARGETS", 100)
     routes = {f"h{number}": ["a", f"b{number}", f"c{number}"] for number in range(1000)}
@@ -282,7 +290,7 @@ def test_what_others_send_never_kills_and_never_stops_it(forged: list[tuple[floa
 def test_an_answer_to_no_probe_of_ours_changes_nothing() -> None:
     survey = Survey(0.0)
     survey.seek("h", "a", 0.0)
-    [first, _] = survey.probes(0.0)
+    [first] = [probe for probe in survey.probes(0.0) if probe.ttl > 1]
     survey.answer(first.number + 7, "h", "evil", "hop", 1, 0.1)
     survey.answer(first.number, "i", "evil", "target", 60, 0.1)
     assert survey.routes(0.2) == []
