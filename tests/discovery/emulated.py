@@ -62,7 +62,7 @@ class World:
         return done.stdout
 
     def routes(self, node: str, hosts: list[str]) -> dict[str, dict[str, Any]]:
-        """Ask the coordinator's tracing process, in ``node``, for the routes to all hosts at once, and wait for the best."""
+        """Ask the coordinator's tracing process, in ``node``, for all routes at once, and wait until they are final."""
         answers = json.loads(self.run(node, ["-c", ASK, *hosts]))
         return dict(zip(hosts, answers, strict=True))
 

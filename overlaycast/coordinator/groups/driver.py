@@ -32,6 +32,7 @@ from overlaycast.coordinator.members.places import Places
 from overlaycast.coordinator.state.journal import EventLog
 from overlaycast.coordinator.state.secret import hash_of, matches, new_token
 from overlaycast.coordinator.state.store import GroupRow, StateError, StateLockedError, Store
+from overlaycast.discovery.route import Route
 from overlaycast.errors import RefusedError
 from overlaycast.wire.changes import Changes, changes
 from overlaycast.wire.group import GroupSettings, changing
@@ -109,6 +110,8 @@ class GroupDriver:
         self._places = Places(self.overlay.seen())
         self._inbox: asyncio.Queue[_Item] = asyncio.Queue(_INBOX_LIMIT)
         self._outbox: list[tuple[int, CoordinatorMessage]] = []
+        self._measurer = measurer
+        self._better_routes: dict[str, Route] = {}
         self._measuring = Measuring(
             row.name, measurer, callbacks, self.overlay.claims, self._inbox.put, self._measuring_failed
         )
@@ -269,10 +272,12 @@ class GroupDriver:
 
     async def run(self) -> None:
         """Turn the loop until cancelled. What a member waits for was kept before it was sent, so any moment will do."""
+        self._measurer.listen(self._better_route)
         try:
             while True:
                 self._turn(await self._next_items())
         finally:
+            self._measurer.deafen(self._better_route)
             self._measuring.close()
 
     # --- the loop ----------------------------------------------------------------------------------------------
@@ -303,6 +308,7 @@ class GroupDriver:
         now = self._clock()
         for item in items:
             self._apply(item, now)
+        self._apply_better_routes(now)
         self.overlay.tick(now)
         self._collect()
         if self._unkept and now < self._keep_not_before:
@@ -331,7 +337,8 @@ class GroupDriver:
                 self._believe(item.member, item.answers)
             case Measured():
                 self._note_answers(item, now)
-                found = item.found
+                found = item.found if one.newer is None else item.found.along(one.newer)
+                one.route, one.newer = (found.path, found.reached), None
                 rtt, rate = found.performance.rtt_ms, found.performance.rate_mbit
                 self.log.add(
                     now,
@@ -341,6 +348,30 @@ class GroupDriver:
                 )
                 known = self._maker.measurement(found.path, found.hops_ms, rtt, rate, found.reached)
                 self.overlay.measured(item.member, known, now)
+                self._unkept = True
+
+    def _better_route(self, host: str, route: Route) -> None:
+        if self._connected.at(host):
+            self._better_routes[host] = route
+            self._wake()
+
+    def _apply_better_routes(self, now: float) -> None:
+        """Tell the overlay of members to which a better route was found than the one that was measured."""
+        routes, self._better_routes = self._better_routes, {}
+        for host, route in routes.items():
+            for member in self._connected.at(host):
+                one = self._connected.get(member)
+                assert one is not None
+                if one.route is None:
+                    one.newer = route
+                    continue
+                if one.route == (route.routers, route.reached):
+                    continue
+                one.route = route.routers, route.reached
+                hops_ms = route.rtt_ms[: len(route.routers)]
+                self.log.add(now, "route", member, {"path": route.routers, "reached": route.reached})
+                known = self._maker.measurement(route.routers, hops_ms, None, None, route.reached)
+                self.overlay.measured(member, known, now)
                 self._unkept = True
 
     def _note_answers(self, item: Measured, now: float) -> None:

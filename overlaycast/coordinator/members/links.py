@@ -11,7 +11,10 @@ from dataclasses import dataclass
 
 from overlaycast.coordinator.members.link import MemberLink, Traffic
 from overlaycast.coordinator.members.measure import EchoInbox
+from overlaycast.discovery.route import Route
 from overlaycast.wire.messages import CoordinatorMessage
+
+Path = tuple[str | None, ...]
 
 
 @dataclass(slots=True)
@@ -21,6 +24,10 @@ class LinkedMember:
     link: MemberLink
     echoes: EchoInbox
     name: str
+    route: tuple[Path, bool] | None = None
+    """The route with which it was measured, and whether it ends at the member."""
+    newer: Route | None = None
+    """A better route than the one with which it is still being measured."""
 
 
 class MemberLinks:
@@ -28,6 +35,7 @@ class MemberLinks:
 
     def __init__(self) -> None:
         self._connected: dict[int, LinkedMember] = {}
+        self._at: dict[str, dict[int, None]] = {}
         self._past = Traffic()
 
     def __len__(self) -> int:
@@ -52,13 +60,22 @@ class MemberLinks:
         """Return the members of this name."""
         return [member for member, one in self._connected.items() if one.name == name]
 
+    def at(self, host: str) -> list[int]:
+        """Return the members that are at an address."""
+        return list(self._at.get(host, ()))
+
     def add(self, member: int, connected: LinkedMember) -> None:
         """Take a link; the member has none."""
         self._connected[member] = connected
+        self._at.setdefault(connected.link.host, {})[member] = None
 
     def remove(self, member: int) -> MemberLink:
         """Forget a member's link, and return it."""
         link = self._connected.pop(member).link
+        beside = self._at[link.host]
+        del beside[member]
+        if not beside:
+            del self._at[link.host]
         _add(self._past, link.traffic)
         return link
 

@@ -1,6 +1,7 @@
 """Measuring members (Fig. 4, 406; Fig. 5, 502): the route to each and its echo, many at once, but not too many.
 
-Owns: how many at once, and for how long. Refuses: what the figures mean; the overlay knows.
+Owns: how many at once, and for how long; who hears of routes that are found to be better later. Refuses: what the
+figures mean; the overlay knows.
 
 Invariants: never more than ``at_once`` measurements; each ends within thrice ``_LIMIT`` seconds of its turn, whatever
 the network and the member do: the route, the wait for a turn on the link, and the echo.
@@ -28,8 +29,14 @@ _TRAIN_SHARE: Final = 6
 """One part in so many of those that are measured may have its train on the way; a quarter of them is for others."""
 
 
+BetterRoute = Callable[[str, Route], None]
+"""Takes a host, and its route."""
+
+
 class RouteFinder(Protocol):
     """Finds routes: ``discovery.client.TraceClient``, or nothing where tracing is switched off."""
+
+    on_improved: BetterRoute | None
 
     async def route(self, host: str) -> Route | None: ...
 
@@ -51,6 +58,10 @@ class Found:
     hops_ms: tuple[float | None, ...]
     reached: bool
     performance: Performance
+
+    def along(self, route: Route) -> Found:
+        """Return the same with another route."""
+        return Found(route.routers, route.rtt_ms[: len(route.routers)], route.reached, self.performance)
 
 
 class EchoInbox:
@@ -88,10 +99,26 @@ class Measurer:
 
     def __init__(self, routes: RouteFinder | None, at_once: int) -> None:
         self._routes = routes
+        if routes is not None:
+            routes.on_improved = self.improved
+        self._listeners: dict[BetterRoute, None] = {}
         self._shares = Shares(at_once)
         self._trains = Shares(max(1, at_once // _TRAIN_SHARE), neighbours)
         # nonces and payloads must not be guessed by a member that wants to appear fast
         self._chance = random.SystemRandom()
+
+    def listen(self, listener: BetterRoute) -> None:
+        """Call ``listener`` with a host and its route whenever a better one is found than was measured."""
+        self._listeners[listener] = None
+
+    def deafen(self, listener: BetterRoute) -> None:
+        """Call it no more."""
+        self._listeners.pop(listener, None)
+
+    def improved(self, host: str, route: Route) -> None:
+        """A better route to a host was found."""
+        for listener in list(self._listeners):
+            listener(host, route)
 
     async def measure(self, group: str, link: EchoLink, inbox: EchoInbox) -> Found:
         """Return what can be found about the member of ``group`` at the other end of ``link``."""
@@ -102,9 +129,8 @@ class Measurer:
                 route = await route_found
             finally:
                 route_found.cancel()
-        if route is None:
-            return Found((), (), False, performance)
-        return Found(route.routers, route.rtt_ms[: len(route.routers)], route.reached, performance)
+        found = Found((), (), False, performance)
+        return found if route is None else found.along(route)
 
     async def _route(self, host: str) -> Route | None:
         if self._routes is None or not _traceable(host):

@@ -11,7 +11,7 @@ from dataclasses import replace
 from overlaycast.overlay.plan import capacity, moves, promises
 from overlaycast.overlay.state.candidates import Candidates
 from overlaycast.overlay.state.group import Group
-from overlaycast.overlay.state.measurement import Fact, Measurement
+from overlaycast.overlay.state.measurement import Fact, Measurement, adds_nothing
 from overlaycast.overlay.state.members import SENDERS, Member
 from overlaycast.overlay.state.router import Key, Router
 
@@ -26,6 +26,8 @@ def take(group: Group, member: Member, measurement: Measurement) -> None:
     known = _behind(member, measurement)
     fact = routers.fact(known, member.addresses)
     entered, member.measured = member.measured, True
+    if entered and adds_nothing(fact, member.fact):
+        fact = member.fact
     if group.settings.strategy != "performance":
         routers.learn(fact.hops, known.hops_ms)
     if routers.refresh():

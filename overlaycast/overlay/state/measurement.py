@@ -35,5 +35,20 @@ class Fact(NamedTuple):
     prefix: str | None = None
 
 
+def adds_nothing(fact: Fact, known: Fact) -> bool:
+    """Return whether a newer path says no more than one that is known: silence where that has routers.
+
+    So it is when a member comes back, and routers have used up for now what they may answer.
+    """
+    if fact.prefix != known.prefix or (fact.reached and (not known.reached or len(fact.hops) != len(known.hops))):
+        return False
+    end = len(fact.hops)
+    while end and fact.hops[end - 1] is None:
+        end -= 1
+    if end > len(known.hops):
+        return False
+    return all(hop is None or hop == before for hop, before in zip(fact.hops[:end], known.hops, strict=False))
+
+
 NOWHERE: Final = Fact()
 """Nothing is known."""

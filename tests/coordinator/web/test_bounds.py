@@ -9,6 +9,7 @@ import json
 import pytest
 
 from overlaycast.coordinator.groups import groups
+from overlaycast.coordinator.members.measure import BetterRoute
 from overlaycast.coordinator.web import bodies, connections
 from overlaycast.discovery.route import Route
 from overlaycast.wire.messages import Assign, Refused, Welcome
@@ -74,6 +75,7 @@ class _Routes:
     """Finds the same route for everybody, and counts how many it is asked at once; the first wait for each other."""
 
     def __init__(self, together: int) -> None:
+        self.on_improved: BetterRoute | None = None
         self._together = together
         self._complete = asyncio.Event()
         self.under_way = 0

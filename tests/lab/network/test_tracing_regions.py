@@ -37,8 +37,8 @@ def probes_seen(watching: socket.socket) -> int:
             frame, address = watching.recvfrom(2048)
         except BlockingIOError:
             return count
-        udp = frame[14 + 9] == socket.IPPROTO_UDP and struct.unpack_from("!H", frame, 14 + 20 + 2) == (PROBE_PORT,)
-        count += udp and address[2] == socket.PACKET_OUTGOING
+        if address[2] == socket.PACKET_OUTGOING and frame[12:14] == b"\x08\0" and frame[14 + 9] == socket.IPPROTO_UDP:
+            count += struct.unpack_from("!H", frame, 14 + 20 + 2) == (PROBE_PORT,)
 
 
 @inside
@@ -48,7 +48,7 @@ def test_48_paths_are_right_within_five_seconds_for_150_probes() -> None:
     assert len(members) == 48
     with Network(topology) as network:
         with network.in_namespace("source"):
-            watching = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x0800))
+            watching = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x0003))
         watching.setblocking(False)
         words = [sys.executable, "-c", ASK, *(topology.address(name) for name in members)]
         with watching:

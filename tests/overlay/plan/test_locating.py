@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from overlaycast.overlay import Measurement, Overlay
+from overlaycast.overlay.state.measurement import Fact, adds_nothing
 from overlaycast.overlay.state.router import Router
 from overlaycast.wire.group import GroupSettings, MemberLimits
 from overlaycast.wire.messages import Address, Subscribe
@@ -187,3 +188,37 @@ def test_inside_a_site_behind_a_thin_uplink_links_are_its_own() -> None:
     routers = overlay._group.routers.known
     assert routers["uplink"].inbound == 1
     assert max(routers[f"floor{number}"].outbound for number in range(4)) > 1
+
+
+def test_a_member_that_comes_back_keeps_its_place_until_a_path_says_otherwise() -> None:
+    """When all come back at once, routers answer some of them later: silence moves nobody."""
+    overlay, [source, one, *_] = group(2)
+    measured(overlay, source, ("r",))
+    measured(overlay, one, ("r", "m", "s"))
+    at = places(overlay)["p0"]
+    known: list[tuple[Path, bool]] = [
+        (("r", None, None), True),
+        (("r", None), False),
+        ((), False),
+        (("r", "m", "s"), True),
+    ]
+    for path, reached in known:
+        measured(overlay, one, path, reached, at=2.0)
+        assert places(overlay)["p0"] == at
+    others: list[tuple[Path, bool]] = [(("r", "m", "t"), True), (("r", None), True), (("n", None, None), False)]
+    for path, reached in others:
+        measured(overlay, one, ("r", "m", "s"), at=3.0)
+        measured(overlay, one, path, reached, at=4.0)
+        assert places(overlay)["p0"] != at, path
+    sound(overlay._group)
+
+
+def test_what_adds_nothing() -> None:
+    known = Fact(("r", "m", "s"), True, "p")
+    assert adds_nothing(Fact(("r", None, None), True, "p"), known)
+    assert adds_nothing(Fact(("r", "m", "s"), False, "p"), known)
+    assert not adds_nothing(Fact(("r", None, None), True, "q"), known)
+    assert not adds_nothing(Fact(("r", None), True, "p"), known)
+    assert not adds_nothing(Fact(("r", "m", "s", "t"), False, "p"), known)
+    assert not adds_nothing(Fact(("r", "m", "s"), True, "p"), Fact(("r", "m", "s"), False, "p"))
+    assert not adds_nothing(Fact(("r", "n", None), True, "p"), known)
