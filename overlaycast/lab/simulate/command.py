@@ -14,10 +14,12 @@ from typing import Final, Literal
 from pydantic import Field
 from pydantic_settings import CliPositionalArg
 
+from overlaycast.discovery.survey.survey import MOST_TARGETS
 from overlaycast.errors import ConfigError
 from overlaycast.lab.simulate.churn import Churn
 from overlaycast.lab.simulate.draw import MAX_MEMBERS, Draw, on_map, on_topology
 from overlaycast.lab.simulate.study import Document, Say, Wishes, run
+from overlaycast.lab.simulate.tracing import Icmp
 from overlaycast.settings import Settings, load
 from overlaycast.wire.group import GroupSettings, Mode, Strategy
 
@@ -50,6 +52,11 @@ class SimulateSettings(Settings):
         5.0, ge=1, le=86_400, description="seconds between the moment when all are fed and the measuring of the tree"
     )
     anonymous: float = Field(0.0, ge=0, le=1, description="share of the routers that never answer a trace")
+    icmp: Icmp | None = Field(
+        None,
+        description="find routes by probes: with Linux's stock limits on routers' answers, or off, without limits; "
+        f"for up to {MOST_TARGETS} members; default: routes are known without probes",
+    )
     report_ms: int | None = Field(
         None, ge=100, le=60_000, description="interval between a member's reports; default: grows with the group"
     )
@@ -73,6 +80,8 @@ def main(argv: list[str]) -> int:
         LabError: the overlay did not feed all members.
     """
     settings = load(SimulateSettings, argv, PROG)
+    if settings.icmp is not None and settings.members > MOST_TARGETS:
+        raise ConfigError(f"{PROG}: icmp: accepted for up to {MOST_TARGETS} members (got {settings.members})")
     draw = _draw(settings)
     began = time.monotonic()
     document = _with_progress(draw, _wishes(settings))
@@ -126,6 +135,7 @@ def _wishes(settings: SimulateSettings) -> Wishes:
         seed=settings.seed,
         together=settings.arrival == "together",
         anonymous=settings.anonymous,
+        icmp=settings.icmp,
         churn=churn,
         kill_percent=settings.kill,
         death=settings.death,

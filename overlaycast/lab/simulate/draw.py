@@ -155,7 +155,7 @@ def on_topology(topology: Topology, seed: int) -> Draw:
     inbound = []
     for site in site_names:
         ups = [(topology.link(up.link).other(up.inside), up.inside) for up in topology.uplinks_of(site)]
-        inbound.append(tuple((number[outer], number[inner]) for outer, inner in ups if outer in number))
+        inbound.append(tuple((number[outer], number[inner]) for outer, inner in ups if {outer, inner} <= number.keys()))
     net = Net(tuple(number), (True,) * len(number), lines)
     control = (*topology.hosts(role="coordinator"), *servers)[0]
     return Draw(

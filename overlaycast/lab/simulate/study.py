@@ -21,6 +21,7 @@ from overlaycast.lab.simulate.goals import goals
 from overlaycast.lab.simulate.hop import Death
 from overlaycast.lab.simulate.metrics import percentile
 from overlaycast.lab.simulate.tally import Tally
+from overlaycast.lab.simulate.tracing import Icmp, Tracing
 from overlaycast.lab.simulate.world import World
 from overlaycast.wire.group import GroupSettings
 
@@ -43,6 +44,7 @@ class Wishes:
         seed: of everything that is chosen at random but the draw, which has its own.
         together: all are placed in one go (Fig. 5), else one by one (Fig. 4).
         anonymous: the share of routers that never answer a trace.
+        icmp: how many ICMP errors routers send; None: routes are known without probes.
         churn: what comes and goes, or None.
         settle_s: how long the group goes on before its tree is measured: so long it may be improved.
         kill_percent: the share of peers that dies at once at the end; 0: none.
@@ -53,6 +55,7 @@ class Wishes:
     seed: int
     together: bool = True
     anonymous: float = 0.0
+    icmp: Icmp | None = None
     churn: Churn | None = None
     kill_percent: float = 0.0
     death: Death = "silent"
@@ -88,6 +91,8 @@ def run(draw: Draw, wishes: Wishes, say: Say) -> Document:
         "start": start,
         "goals": goals(draw, settings, systems["overlay"]),
     }
+    if world.tracing is not None:
+        document["tracing"] = _tracing(world.tracing, len(world.members))
     if wishes.churn is not None:
         document["churn"] = _churn(world, wishes.churn, wishes.seed, say)
     if wishes.kill_percent:
@@ -119,7 +124,7 @@ def _others(draw: Draw, wishes: Wishes, ideal: int) -> tuple[Document, Document]
 def _start(draw: Draw, wishes: Wishes, say: Say) -> tuple[World, Document]:
     peers = sum(1 for member in draw.members if member not in draw.backups)
     settings = wishes.settings.model_copy(update={"start_members": peers if wishes.together else 0})
-    world = World(draw, settings, wishes.seed, wishes.anonymous)
+    world = World(draw, settings, wishes.seed, wishes.anonymous, wishes.icmp)
     world.join(0, "source")
     for host in draw.members:
         role = "backup" if host in draw.backups else "peer"
@@ -175,6 +180,16 @@ def _mend(world: World, say: Say) -> float | None:
             return round(world.now - began, 2)
         say(f"mending: {world.now - began:.1f} s, {len(world.unfed())} not fed")
     return None
+
+
+def _tracing(tracing: Tracing, members: int) -> Document:
+    times = tracing.complete_at.values()
+    return {
+        "probes": tracing.probes,
+        "probes_per_member": round(tracing.probes / members, 3),
+        "final_share": round(len(times) / members, 3),
+        "final_s": round(max(times, default=0.0), 3),
+    }
 
 
 def _churn(world: World, churn: Churn, seed: int, say: Say) -> Document:

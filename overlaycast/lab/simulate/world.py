@@ -13,12 +13,14 @@ import hashlib
 import random
 from typing import Any, Final
 
+from overlaycast.discovery.route import Route
 from overlaycast.lab.simulate.agenda import Agenda
 from overlaycast.lab.simulate.draw import Draw
 from overlaycast.lab.simulate.hop import Death, Network
 from overlaycast.lab.simulate.member import Member
 from overlaycast.lab.simulate.node import Node
 from overlaycast.lab.simulate.tally import FOLLOW_S, Tally
+from overlaycast.lab.simulate.tracing import Icmp, Tracing
 from overlaycast.overlay.overlay import Measurement, Overlay
 from overlaycast.wire.group import GroupSettings, MemberLimits
 from overlaycast.wire.messages import VERSION, Address, CoordinatorMessage, MemberMessage, Part, Report, Subscribe
@@ -32,7 +34,9 @@ SILENT_CONTROL_S: Final = 5.0  # the coordinator sees after this that a control 
 class World:
     """One group on one draw."""
 
-    def __init__(self, draw: Draw, settings: GroupSettings, seed: int, anonymous: float = 0.0) -> None:
+    def __init__(
+        self, draw: Draw, settings: GroupSettings, seed: int, anonymous: float = 0.0, icmp: Icmp | None = None
+    ) -> None:
         self.draw, self.settings = draw, settings
         self.agenda = Agenda()
         self.rng = random.Random(f"world {seed}")
@@ -51,6 +55,9 @@ class World:
         self._names = 0
         hidden = random.Random(f"anonymous {seed}")
         self._hidden = {name for name in draw.net.names if hidden.random() < anonymous}
+        self.tracing = None if icmp is None else Tracing(self.agenda, draw, icmp, self._hidden, self._traced)
+        self._routes: dict[int, Route] = {}
+        self._echoes: set[int] = set()
 
     # --- what members see (``member.ControlLink``) -----------------------------------------------------------------
 
@@ -196,19 +203,42 @@ class World:
             member.report()
             self.agenda.after(self.settings.report_ms / 1000, self._report, member)
 
+    def _traced(self, ident: int, route: Route) -> None:
+        """Take a route that the survey has found; with the first one it waits for the echo."""
+        member = self.members[ident]
+        first = ident not in self._routes
+        self._routes[ident] = route
+        if first:
+            self._echoes.add(ident)
+            self.agenda.after(4 * self._control_s(member), self._measure, member)
+        elif ident not in self._echoes:
+            self._measured(member, Measurement(route.routers, None, None, _hops_ms(route), True))
+
     def _measure(self, member: Member) -> None:
-        if not member.alive:
-            return
-        trace = self.draw.trace(member.seat)
+        self._echoes.discard(member.ident)
+        route = self._routes.get(member.ident)
+        path, hops_ms = self._trace(member) if route is None else (route.routers, _hops_ms(route))
         found = Measurement(
-            path=tuple(None if name in self._hidden else name for name, _ in trace),
+            path=path,
             rtt_ms=2 * self.draw.control_ms(member.seat),
             rate_mbit=self.draw.bottleneck_mbit(member.seat),
-            hops_ms=tuple(None if name in self._hidden else ms for name, ms in trace),
+            hops_ms=hops_ms,
             reached=True,
         )
-        self.overlay.measured(member.ident, found, self.now)
-        self._pump()
+        self._measured(member, found)
+
+    def _trace(self, member: Member) -> tuple[tuple[str | None, ...], tuple[float | None, ...]]:
+        """Return all that can be known of the way to a member."""
+        trace = self.draw.trace(member.seat)
+        return (
+            tuple(None if name in self._hidden else name for name, _ in trace),
+            tuple(None if name in self._hidden else ms for name, ms in trace),
+        )
+
+    def _measured(self, member: Member, found: Measurement) -> None:
+        if member.alive:
+            self.overlay.measured(member.ident, found, self.now)
+            self._pump()
 
     def _pump(self) -> None:
         """Carry out what the core wants: measurements, messages, a timer."""
@@ -219,7 +249,10 @@ class World:
         self.overlay.forgotten()  # nobody is refused here, so places are not counted
         for ident in self.overlay.measurements_wanted():
             member = self.members.get(ident)
-            if member is not None:
+            if member is not None and self.tracing is not None:
+                self._routes.pop(ident, None)
+                self.tracing.seek(ident, member.seat)
+            elif member is not None:
                 self.agenda.after(TRACE_S + 4 * self._control_s(member), self._measure, member)
         for ident, message in self.overlay.messages_to_send():
             self._send(ident, message)
@@ -263,3 +296,7 @@ class World:
         parents = [None if member.role == "source" else number[member.parent or 0] for member in fed]
         backups = frozenset(number[member.ident] for member in fed if member.role == "backup")
         return self.draw.seated([member.seat for member in fed], backups), parents, len(present) - len(fed)
+
+
+def _hops_ms(route: Route) -> tuple[float | None, ...]:
+    return route.rtt_ms[: len(route.routers)]

@@ -207,3 +207,31 @@ def test_a_move_had_to_be_if_its_first_record_ended_a_long_silence(gap_s: float 
     world.agenda.run(world.now + 20)
     world.moved(member, after.ident, before.ident)
     assert world.tally.moves_of_well == 1 + (not had_to)
+
+
+@pytest.mark.parametrize("icmp", ["off", "stock"])
+def test_routes_may_be_found_by_probes(icmp: str) -> None:
+    """A few answers a second are enough: the tree is as good, and the same wishes give the same document."""
+    draw = on_topology(load_topology(TOPOLOGIES / "regions.py"), 1)
+    result = studied(draw, icmp=icmp, settle_s=10)
+    tracing = result["tracing"]
+    assert tracing["final_share"] == 1
+    assert tracing["probes"] <= 150
+    assert result["systems"]["overlay"]["inbound_per_site_max"] == 1
+    assert result["systems"]["overlay"]["unfed"] == 0
+    assert result == studied(draw, icmp=icmp, settle_s=10)
+    assert "tracing" not in studied(draw)
+
+
+def test_who_joins_while_routers_have_answered_enough_is_placed_when_they_answer_again() -> None:
+    """All of one site at once: two of eight get no answer from their router for a second or two."""
+    world = World(on_topology(load_topology(TOPOLOGIES / "regions.py"), 1), GroupSettings(), 1, icmp="stock")
+    world.join(0, "source")
+    for seat in range(1, 49):
+        world.join(seat)
+    world.agenda.run(10)
+    assert world.tracing is not None
+    assert max(world.tracing.complete_at.values()) < 3
+    assert not world.unfed()
+    located = [member.located for member in world.overlay._group.members.values()]
+    assert located.count(True) == 49
