@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import random
 import socket
 from collections import OrderedDict
 from collections.abc import Callable
@@ -55,7 +56,7 @@ class Tracer:
         need_raw_sockets()
         self._loop = asyncio.get_running_loop()
         self._tell = tell
-        self._survey = Survey(self._loop.time())
+        self._survey = Survey(self._loop.time(), random.SystemRandom().randrange(0xFFFF))
         self._wake = asyncio.Event()
         self._sources: OrderedDict[str, str] = OrderedDict()
         self._marks: OrderedDict[int, tuple[str, int]] = OrderedDict()

@@ -74,9 +74,14 @@ _Group = tuple[int, Point | None]  # targets that ask for the hop below the same
 
 
 class Survey:
-    """The routes from this machine to many targets."""
+    """The routes from this machine to many targets.
 
-    def __init__(self, now: float) -> None:
+    Args:
+        now: seconds of a clock that never goes back.
+        first: where probes' numbers begin; others should not guess them.
+    """
+
+    def __init__(self, now: float, first: int = 0) -> None:
         self._targets: OrderedDict[str, Target] = OrderedDict()
         self._spots = Spots()
         self._silent: dict[_Group, dict[Target, None]] = {}
@@ -85,7 +90,7 @@ class Survey:
         self._waiting: deque[Asked | Target] = deque()
         self._distances: deque[Asked] = deque()  # come after it, so that what is begun is ended first
         self._sent: OrderedDict[int, _Sent] = OrderedDict()
-        self._number = 0
+        self._number = first
         self._pace = Bucket(AT_ONCE, 1 / RATE, now)
         self._paced_until = now
         self._first: deque[tuple[float, Target]] = deque()
@@ -240,6 +245,7 @@ class Survey:
         asker = wish.next_asker(wish.below.askers)
         if asker is None or asker.probes >= MOST_PROBES:
             self._close(wish)
+            self._changed(wish.below.askers)
             return None
         if wish.asks and wish.hop != DISTANCE:
             wait = self._limit_s(wish, now)
