@@ -6,7 +6,6 @@ import errno
 import json
 import re
 import socket
-import subprocess
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -19,6 +18,7 @@ from overlaycast.lab.network.network import Network
 from overlaycast.lab.topology.graph import Link, Node
 from overlaycast.lab.topology.shape import Shape
 from overlaycast.lab.topology.topology import Topology
+from tests.discovery.emulated import ASK
 from tests.lab.inside import inside
 from tests.lab.stock import mn
 from tests.lab.topology.addresses import node_of
@@ -156,21 +156,12 @@ def test_overlaycast_trace_finds_the_routers_in_each_family() -> None:
             assert [node_of(topology, router) for router in route["routers"]] == ["leaf", "n", "core"]
             assert route["target"] == topology.address("out", family)
         asked = [topology.address(name, family) for name in ("out", "out2") for family in (4, 6)]
-        lines = "".join(json.dumps({"id": number, "host": host}) + "\n" for number, host in enumerate(asked))
-        worker = network.host("in").popen(
-            [sys.executable, "-m", "overlaycast.discovery.worker"], stdin=subprocess.PIPE, stderr=None, text=True
-        )
-        assert worker.stdin is not None
-        assert worker.stdout is not None
-        with worker:
-            worker.stdin.write(lines)
-            worker.stdin.flush()
-            answers = [json.loads(worker.stdout.readline()) for _ in range(5)]
-            worker.stdin.close()
-        found = {answer["id"]: answer for answer in answers if "id" in answer}
-        for answer in found.values():
+        out, complaint, code = network.host("in").pexec([sys.executable, "-c", ASK, *asked])
+        assert code == 0, complaint
+        found = json.loads(out.splitlines()[-1])
+        for answer in found:
             assert [node_of(topology, router) for router in answer["routers"]] == ["leaf", "n", "core"]
-        assert [found[number]["shared"] for number in range(4)].count(True) == 2
+        assert [answer["shared"] for answer in found].count(True) == 2
 
 
 @inside
