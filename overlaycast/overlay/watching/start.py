@@ -160,7 +160,8 @@ def maybe_start(group: Group, now: float, at_last: bool = False) -> bool:
     many.attach_all(group, ready)
     group.note(now, "placed", None, members=len(ready), waiting=len(group.repair.waiting))
     improve_later(group, now)
-    state.unconfirmed = {one.id for one in ready if one.parent is not None}
+    # those whose path has gaps get their place within two seconds, and miss nothing if the source waits for them
+    state.unconfirmed = {one.id for one in ready if one.parent is not None} | set(later)
     state.begin_wanted = True
     group.timers.arm(now + BEGIN_AFTER_S, "begin")
     if not state.unconfirmed:
