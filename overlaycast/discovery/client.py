@@ -21,7 +21,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
-from overlaycast.discovery.route import Route
+from overlaycast.discovery.survey.route import Route
 from overlaycast.errors import in_one_line
 
 log = logging.getLogger(__name__)

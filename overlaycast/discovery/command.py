@@ -17,7 +17,7 @@ from pydantic import Field
 from pydantic_settings import CliPositionalArg
 
 from overlaycast.discovery import worker
-from overlaycast.discovery.route import Route, Source
+from overlaycast.discovery.survey.route import Route, Source
 from overlaycast.discovery.tracer import Tracer
 from overlaycast.errors import ConfigError
 from overlaycast.settings import Settings, load

@@ -19,7 +19,7 @@ from typing import Final
 
 from overlaycast.discovery.flow import Flow
 from overlaycast.discovery.probe import PROBE_PORT, IcmpError
-from overlaycast.discovery.route import Route
+from overlaycast.discovery.survey.route import Route
 from overlaycast.discovery.survey.survey import LATE_S, RATE, Probe, Survey, Verdict
 from overlaycast.discovery.way_out import way_out
 from overlaycast.errors import MissingError

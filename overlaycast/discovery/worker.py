@@ -24,7 +24,7 @@ from dataclasses import asdict
 from typing import Any, Final
 
 from overlaycast.discovery.probe import warm_up
-from overlaycast.discovery.route import Route
+from overlaycast.discovery.survey.route import Route
 from overlaycast.discovery.survey.survey import MOST_TARGETS
 from overlaycast.discovery.tracer import Tracer
 from overlaycast.errors import ConfigError, MissingError

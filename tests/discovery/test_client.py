@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from overlaycast.discovery.client import TraceClient
-from overlaycast.discovery.route import Route
+from overlaycast.discovery.survey.route import Route
 
 # whoever runs the tests in the background of a script has SIGINT ignored, and so have their children
 ANSWERS = """

@@ -32,7 +32,7 @@ from overlaycast.coordinator.members.places import Places
 from overlaycast.coordinator.state.journal import EventLog
 from overlaycast.coordinator.state.secret import hash_of, matches, new_token
 from overlaycast.coordinator.state.store import GroupRow, StateError, StateLockedError, Store
-from overlaycast.discovery.route import Route
+from overlaycast.discovery.survey.route import Route
 from overlaycast.errors import RefusedError
 from overlaycast.wire.changes import Changes, changes
 from overlaycast.wire.group import GroupSettings, changing

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from overlaycast.coordinator.members.link import MemberLink, Traffic
 from overlaycast.coordinator.members.measure import EchoInbox
-from overlaycast.discovery.route import Route
+from overlaycast.discovery.survey.route import Route
 from overlaycast.wire.messages import CoordinatorMessage
 
 Path = tuple[str | None, ...]

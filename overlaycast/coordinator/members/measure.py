@@ -20,7 +20,7 @@ from typing import Final, Protocol
 from overlaycast.coordinator.members.neighbours import UNKNOWN, neighbours, path_of
 from overlaycast.coordinator.members.shares import Shares
 from overlaycast.discovery.echo import EchoProbe, Performance
-from overlaycast.discovery.route import Route
+from overlaycast.discovery.survey.route import Route
 from overlaycast.wire.messages import EchoReply, EchoRequest
 
 _LIMIT: Final = 8.0

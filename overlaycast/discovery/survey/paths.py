@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from overlaycast.discovery.route import Route, Source
 from overlaycast.discovery.survey.questions import DISTANCE
+from overlaycast.discovery.survey.route import Route, Source
 from overlaycast.discovery.survey.spots import FAR, Point, Target
 
 

@@ -14,9 +14,9 @@ from __future__ import annotations
 import math
 from typing import Final
 
-from overlaycast.discovery.route import Route
 from overlaycast.discovery.survey.bucket import Bucket
 from overlaycast.discovery.survey.questions import Question
+from overlaycast.discovery.survey.route import Route
 
 BURST: Final = 5
 """So many ICMP errors a router sends at once; Linux sends six (net.ipv4.icmp_ratelimit)."""

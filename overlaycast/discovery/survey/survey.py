@@ -21,10 +21,10 @@ from dataclasses import dataclass
 from itertools import count
 from typing import Final, Literal
 
-from overlaycast.discovery.route import Route
 from overlaycast.discovery.survey.bucket import Bucket
 from overlaycast.discovery.survey.paths import route_to
 from overlaycast.discovery.survey.questions import DISTANCE, Question
+from overlaycast.discovery.survey.route import Route
 from overlaycast.discovery.survey.spots import FAR, Point, Spot, Spots, Target, passed
 
 Asked = Question[Spot]

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from typing import Final, Literal
 
-from overlaycast.discovery.route import Route
 from overlaycast.discovery.survey.bucket import Bucket
+from overlaycast.discovery.survey.route import Route
 from overlaycast.discovery.survey.survey import Probe, Survey, Verdict
 from overlaycast.lab.simulate.agenda import Agenda
 from overlaycast.lab.simulate.draw import LAN_MS, Draw

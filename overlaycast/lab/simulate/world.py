@@ -13,7 +13,7 @@ import hashlib
 import random
 from typing import Any, Final
 
-from overlaycast.discovery.route import Route
+from overlaycast.discovery.survey.route import Route
 from overlaycast.lab.simulate.agenda import Agenda
 from overlaycast.lab.simulate.draw import Draw
 from overlaycast.lab.simulate.hop import Death, Network

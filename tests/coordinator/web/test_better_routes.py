@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from overlaycast.coordinator.members.measure import BetterRoute
-from overlaycast.discovery.route import Route
+from overlaycast.discovery.survey.route import Route
 from overlaycast.wire.messages import Assign, Welcome
 from tests.coordinator.conftest import Member, Running, Start, eventually, member_link, subscription
 

@@ -11,7 +11,7 @@ import pytest
 from overlaycast.coordinator.groups import groups
 from overlaycast.coordinator.members.measure import BetterRoute
 from overlaycast.coordinator.web import bodies, connections
-from overlaycast.discovery.route import Route
+from overlaycast.discovery.survey.route import Route
 from overlaycast.wire.messages import Assign, Refused, Welcome
 from tests.coordinator.conftest import Member, Running, Start, eventually, member_link, subscription
 

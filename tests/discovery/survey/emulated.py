@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 
-from overlaycast.discovery.route import Route
+from overlaycast.discovery.survey.route import Route
 from overlaycast.discovery.survey.survey import Probe, Survey
 
 STOCK_BURST, STOCK_GAP_S = 6, 1.0

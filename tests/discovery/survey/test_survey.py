@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from overlaycast.discovery.route import Route
 from overlaycast.discovery.survey import survey as rules
+from overlaycast.discovery.survey.route import Route
 from overlaycast.discovery.survey.survey import LATE_S, MOST_PROBES, RATE, Survey
 from tests.discovery.survey.emulated import World, regions
 
