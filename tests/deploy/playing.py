@@ -79,6 +79,8 @@ class Player:
             "PATH": f"{BIN}:{os.environ['PATH']}",
             "ANSIBLE_CONFIG": str(PLAYBOOKS / "ansible.cfg"),
             "ANSIBLE_NOCOLOR": "1",
+            # sockets have short names, and pytest's folders long ones
+            "ANSIBLE_SSH_CONTROL_PATH_DIR": "/run/ansible-cp",
             "ANSIBLE_TIMEOUT": "120",  # many machines on few processors may take long to let one in
         }
 
