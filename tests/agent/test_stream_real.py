@@ -158,7 +158,7 @@ async def test_full_disk_ends_that_member_only(tmp_path: Path, media: Path) -> N
         assert "No space left" in failed.reason
         code, err = await full.ended()
         assert code == 1
-        assert err.splitlines()[-1] == "overlaycast: output: No space left on device"
+        assert err.splitlines()[-1] == "overlaycast: output: /dev/full: No space left on device"
         code, err = await child.ended()
         assert code == 0, err
         assert same(child, media)

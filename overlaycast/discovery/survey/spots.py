@@ -69,13 +69,12 @@ class Point(Spot):
         self._answers = Bucket(BURST, REST_S, now)
         self._promised: list[float] = []
 
-    def answered(self, rtt: float | None, now: float) -> None:
+    def answered(self, rtt: float, now: float) -> None:
         """It has answered, after so many seconds."""
         self._answers.take(now)
         if self._promised:
             self._promised.pop(0)
-        if rtt is not None:
-            self.rtt = rtt if self.rtt is None else min(self.rtt, rtt)
+        self.rtt = rtt if self.rtt is None else min(self.rtt, rtt)
 
     def low(self, now: float) -> bool:
         """Whether it has answered so much of late that its silence would be no wonder."""

@@ -150,8 +150,8 @@ class Survey:
         rtt = max(0.0, now - sent.at)
         hop = sent.ttl - left + 1 if left is not None and 1 <= left <= sent.ttl else None
         if sent.question is None:
-            if sent.target.gateway is not None:
-                sent.target.gateway.answered(rtt, now)
+            assert sent.target.gateway is not None
+            sent.target.gateway.answered(rtt, now)
         elif verdict == "target":
             self._from_target(sent, hop, rtt, now)
         elif verdict == "hop":
@@ -268,10 +268,7 @@ class Survey:
         return 0.0 if best.promise(now) else max(best.wait_s(now), 0.001)
 
     def _probe(self, target: Target, question: Asked | None, ttl: int, now: float) -> Probe:
-        while True:
-            self._number = self._number % 0xFFFF + 1
-            if self._number not in self._sent:
-                break
+        self._number = self._number % 0xFFFF + 1  # far fewer are under way at a time: RATE * LATE_S
         self._sent[self._number] = _Sent(target, ttl, question, now)
         target.probes += 1
         self.probes_sent += 1
@@ -431,10 +428,10 @@ class Survey:
 
     def _seen_again(self, question: Asked, point: Point, now: float) -> None:
         below = question.below
-        if isinstance(below, Point):
-            below.above_at = now
-            if below.above is not point:
-                below.above = None
+        assert isinstance(below, Point)
+        below.above_at = now
+        if below.above is not point:
+            below.above = None
         self._close(question)
 
     def _not_anonymous(self, target: Target, hop: int, now: float) -> None:
@@ -444,7 +441,7 @@ class Survey:
             question = other.questions.get(hop)
             if question is not None and question.settled:
                 question.reopen()
-                if question.due_at is not None:
+                if question.due_at is not None:  # pragma: no branch - else it waits for the pace already
                     self._later(question, now)
                 self._changed([other])
 

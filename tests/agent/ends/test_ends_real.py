@@ -55,7 +55,7 @@ async def test_a_closed_output_ends_that_member(tmp_path: Path) -> None:
         await coordinator.begin("s")
         os.close(reading)
         code, err = await reader.ended()
-        assert (code, err.splitlines()[-1]) == (1, "overlaycast: output: Broken pipe")
+        assert (code, err.splitlines()[-1]) == (1, "overlaycast: output: standard output: Broken pipe")
 
 
 async def test_the_second_interrupt_is_at_once(tmp_path: Path) -> None:
