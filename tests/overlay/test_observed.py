@@ -29,7 +29,8 @@ from tests.overlay.scene import Scene, inside, sound
 SEEDS = st.integers(0, 10_000)
 MODES = st.sampled_from(["live", "file"])
 MOST = {"live": {IN: 1, OUT: 2}, "file": {IN: 1, OUT: 1}}
-some = settings(max_examples=15, deadline=None)
+some = settings(max_examples=15, deadline=None, derandomize=True)
+"""The same cases each time: what chance leaves of a network may be too little for any rule."""
 
 
 def planned(mode: str, one24: bool, seed: int, *observed: Observed) -> Scene:
@@ -119,7 +120,7 @@ def test_members_of_which_nothing_is_known_spoil_nothing_for_the_others(mode: st
     assert not nowhere & set(scene.children(SOURCE))
 
 
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=6, deadline=None, derandomize=True)
 @given(st.booleans(), SEEDS)
 def test_what_was_late_or_wrong_is_mended_within_seconds(one24: bool, seed: int) -> None:
     chance = random.Random(seed)
