@@ -368,9 +368,8 @@ class GroupDriver:
                 if one.route == (route.routers, route.reached):
                     continue
                 one.route = route.routers, route.reached
-                hops_ms = route.rtt_ms[: len(route.routers)]
                 self.log.add(now, "route", member, {"path": route.routers, "reached": route.reached})
-                known = self._maker.measurement(route.routers, hops_ms, None, None, route.reached)
+                known = self._maker.measurement(route.routers, route.hops_ms, None, None, route.reached)
                 self.overlay.measured(member, known, now)
                 self._unkept = True
 

@@ -61,7 +61,7 @@ class Found:
 
     def along(self, route: Route) -> Found:
         """Return the same with another route."""
-        return Found(route.routers, route.rtt_ms[: len(route.routers)], route.reached, self.performance)
+        return Found(route.routers, route.hops_ms, route.reached, self.performance)
 
 
 class EchoInbox:

@@ -37,6 +37,11 @@ class Route:
     open: bool = False
 
     @property
+    def hops_ms(self) -> tuple[float | None, ...]:
+        """The round-trip times to the routers, without the target's."""
+        return self.rtt_ms[: len(self.routers)]
+
+    @property
     def shared(self) -> bool:
         """Whether some of it is taken from the routes to other targets."""
         return "guessed" in self.sources

@@ -212,12 +212,12 @@ class World:
             self._echoes.add(ident)
             self.agenda.after(4 * self._control_s(member), self._measure, member)
         elif ident not in self._echoes:
-            self._measured(member, Measurement(route.routers, None, None, _hops_ms(route), True))
+            self._measured(member, Measurement(route.routers, None, None, route.hops_ms, True))
 
     def _measure(self, member: Member) -> None:
         self._echoes.discard(member.ident)
         route = self._routes.get(member.ident)
-        path, hops_ms = self._trace(member) if route is None else (route.routers, _hops_ms(route))
+        path, hops_ms = self._trace(member) if route is None else (route.routers, route.hops_ms)
         found = Measurement(
             path=path,
             rtt_ms=2 * self.draw.control_ms(member.seat),
@@ -296,7 +296,3 @@ class World:
         parents = [None if member.role == "source" else number[member.parent or 0] for member in fed]
         backups = frozenset(number[member.ident] for member in fed if member.role == "backup")
         return self.draw.seated([member.seat for member in fed], backups), parents, len(present) - len(fed)
-
-
-def _hops_ms(route: Route) -> tuple[float | None, ...]:
-    return route.rtt_ms[: len(route.routers)]

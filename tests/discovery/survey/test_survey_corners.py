@@ -28,6 +28,7 @@ def test_what_is_known_is_told_also_when_asked_for() -> None:
     assert found.routers == ("a",)
     assert found.reached
     assert not found.shared
+    assert len(found.hops_ms) == 1
 
 
 def test_the_time_counts_from_when_a_probe_was_sent() -> None:
