@@ -17,11 +17,19 @@ PATHS = st.lists(st.sampled_from(["RS", "core1", "core2", "B", "A", None]), max_
 
 
 def test_those_behind_one_uplink_are_neighbours() -> None:
-    assert neighbours(frozenset(NORTH), frozenset(NORTH_TOO))
-    assert neighbours(frozenset(NORTH), frozenset(NORTH))
-    assert not neighbours(frozenset(NORTH), frozenset(EAST))
-    assert neighbours(frozenset(), frozenset())
-    assert not neighbours(frozenset(), frozenset(NORTH))
+    assert neighbours(NORTH, NORTH_TOO)
+    assert neighbours(NORTH, NORTH)
+    assert not neighbours(NORTH, EAST)
+    assert neighbours((), ())
+    assert not neighbours((), NORTH)
+
+
+def test_one_of_which_little_is_known_is_not_everybodys_neighbour() -> None:
+    gaps = ("RS", None, None, None)
+    assert not neighbours(gaps, NORTH)
+    assert not neighbours((None, None, None, None), NORTH)
+    assert neighbours(gaps, gaps), "they may be behind the same routers"
+    assert neighbours((None, "core1", "B", None), NORTH)
 
 
 async def test_a_neighbour_waits_and_others_go_first() -> None:

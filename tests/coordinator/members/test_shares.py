@@ -107,10 +107,10 @@ async def test_trains_of_one_crowd_do_not_hold_up_another_group_nor_another_addr
 
 async def test_a_group_without_neighbours_waits_for_nobody() -> None:
     waiting = Waiting(Shares(5, neighbours))
-    await waiting.come(*[("a", f"x{n}") for n in range(20)], path=frozenset({"r1"}))
+    await waiting.come(*[("a", f"x{n}") for n in range(20)], path=("r1",))
     assert len(waiting.held) == 1
-    await waiting.come(*[("a", f"y{n}") for n in range(3)], path=frozenset({"r2"}))
-    await waiting.come(("b", "z"), path=frozenset({"r3"}))
+    await waiting.come(*[("a", f"y{n}") for n in range(3)], path=("r2",))
+    await waiting.come(("b", "z"), path=("r3",))
     assert waiting.held[1:] == [("a", "y0"), ("b", "z")]
 
 
