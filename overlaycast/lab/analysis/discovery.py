@@ -12,6 +12,8 @@ from overlaycast.lab.recording.recording import Recording
 from overlaycast.lab.results.result import LocatedSeen
 from overlaycast.wire.journal import Fed, Sample, Welcomed
 
+Routers = tuple[str | None, ...]
+
 NOWHERE = Located(())
 
 
@@ -26,7 +28,16 @@ def found(recording: Recording) -> tuple[LocatedSeen, ...]:
 
 def _found(host: str, known: Located, way: Way) -> LocatedSeen:
     nearest = max(way.routers, key=lambda one: (one == known.routers, len(set(one) & set(known.routers))), default=())
-    return LocatedSeen(host, known.routers, nearest, known.routers == nearest, known.rate_mbit, way.rate_mbit)
+    complete = _answering(known.routers) in map(_answering, way.routers)
+    return LocatedSeen(host, known.routers, nearest, complete, known.rate_mbit, way.rate_mbit)
+
+
+def _answering(routers: Routers) -> Routers:
+    """Return a path without the silence at its end: how many routers are silent there, no probe tells."""
+    end = len(routers)
+    while end and routers[end - 1] is None:
+        end -= 1
+    return routers[:end]
 
 
 def first_record_s(recording: Recording) -> float | None:

@@ -220,7 +220,8 @@ METRICS: Final[dict[str, Metric]] = {
         "copies of the stream that left by a site's uplink, the source's too; the most", "", _of_uplinks(False)
     ),
     "complete_paths": Metric(
-        "share of surviving receivers whose path the coordinator knew, with every router that answers",
+        "share of surviving receivers whose path the coordinator knew, with every router that answers; silence at its "
+        "end does not count",
         "",
         _complete_paths,
     ),

@@ -52,6 +52,17 @@ def test_a_silent_hop_a_wrong_one_and_nothing_are_not_complete() -> None:
     assert [one.host for one in result.located if not one.complete] == ["202b", "202c", "202d"]
 
 
+def test_how_many_routers_are_silent_at_a_paths_end_does_not_count() -> None:
+    run = known()
+    way = run.network.ways["202b"]
+    heard = way.routers[0][:-1]
+    silent = replace(way, routers=((*heard, None, None),))
+    run = replace(run, network=replace(run.network, ways={**run.network.ways, "202b": silent}))
+    for seen, complete in (((*heard, None), True), (heard, True), ((*heard[:-1], None), False), ((), False)):
+        result = judge.build(replace(run, located={**run.located, "202b": Located(seen, 20)}))
+        assert [one.complete for one in result.located if one.host == "202b"] == [complete]
+
+
 def test_the_worst_rate_counts_and_one_that_is_missing_is_not_close() -> None:
     true = known().located["202b"].routers
     off = judge.build(known({"202b": Located(true, 28)}))
