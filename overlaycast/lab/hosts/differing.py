@@ -15,14 +15,16 @@ from overlaycast.lab.hosts.orders import Site
 from overlaycast.lab.results.result import RealHost, RealHosts
 
 LINKS: Final = "the delays of real links are not known"
+WAYS: Final = "the true routers and rates between real hosts are not known, so nothing tells what was found of them"
 QUEUES: Final = "frames that found a queue full are counted in routers and switches"
-NO_COUNTERS: Final = "not every host has nftables, which counts what enters a site"
+NO_COUNTERS: Final = "not every host has nftables, which counts what enters and leaves a site"
 NO_MULTICAST: Final = "IPv4 multicast did not leave the source's host, or every host is in its network"
 UNSHAPED: Final = "links are as they are: no rate, delay or loss of the topology was made"
 SHAPED: Final = (
     "each pair of hosts got the delay, the loss and the least rate of its path, at the sender; a link that several "
     "pairs share has its rate for each of them"
 )
+COUNTED: Final = ("inbound_copies_per_site", "inbound_copies_after", "uplink_copies_in", "uplink_copies_out")
 LATE_S: Final = 0.25
 APART_MS: Final = 2.0
 """A round trip counts as another one than the experiment's beyond this and half of it."""
@@ -82,9 +84,9 @@ def _real(one: Mapped, got: Gathered, artefact: Path | None) -> RealHost:
 def not_measured(site: Site, got: Gathered) -> dict[str, str]:
     """Return the metrics that nothing measured, and why."""
     found = {"queue_overflow": QUEUES, "stretch_mean": LINKS, "stretch_p95": LINKS}
-    found |= dict.fromkeys(("complete_paths", "rate_error", "rates_close"), LINKS)
+    found |= dict.fromkeys(("complete_paths", "rate_error", "rates_close"), WAYS)
     if not site.counted:
-        found |= dict.fromkeys(("inbound_copies_per_site", "inbound_copies_after"), NO_COUNTERS)
+        found |= dict.fromkeys(COUNTED, NO_COUNTERS)
     if got.multicast is None:
         found["multicast_blocked"] = NO_MULTICAST
     return found
@@ -102,7 +104,7 @@ def _differences(site: Site, got: Gathered, began_at: float) -> list[str]:
         )
     lines += _of_faults(got, began_at)
     if site.counted:
-        lines.append("copies into a site were counted at its hosts' interfaces, not on its uplink")
+        lines.append("copies into and out of a site were counted at its hosts' interfaces, not on its uplink")
     if site.artefact is not None:
         lines.append(f"the program was installed from {site.artefact.name} for this run alone")
     beside = {host: facts["beside"] for host, facts in got.facts.items() if facts.get("beside")}
@@ -110,7 +112,10 @@ def _differences(site: Site, got: Gathered, began_at: float) -> list[str]:
         units = sorted({unit for some in beside.values() for unit in some})
         lines.append(f"{', '.join(units)} ran beside it on {len(beside)} hosts")
     uncertain = max((one.clock.uncertainty_ms for one in got.noted.values()), default=0.0)
-    lines.append(f"latencies compare two clocks: their offsets were taken off, with up to {uncertain:.2f} ms of error")
+    lines.append(
+        "latencies, first_record_s, member_first_record_s and delivered_s compare two clocks: their offsets were taken "
+        f"off, with up to {uncertain:.2f} ms of error"
+    )
     lines.append("processor seconds count from each program's start")
     if site.plan.topology.nats:
         lines.append("no NAT was made: members behind one in the topology can be reached, if their host can")

@@ -22,6 +22,7 @@ from overlaycast.lab.hosts.noted import Noted, Trees
 from overlaycast.lab.recording.recording import Recording
 from overlaycast.lab.report import junit, terminal
 from overlaycast.lab.report.page import render
+from overlaycast.lab.results.metrics import METRICS
 from overlaycast.lab.results.outcome import Outcome
 from tests.lab import made_up
 from tests.lab.hosts.test_orders import site
@@ -130,6 +131,21 @@ def test_what_is_not_measured_meets_no_expectation_and_is_told_by_name() -> None
     assert "On real hosts: All" in said
     xml = junit.document([Outcome("one", "one.yaml", result, "", 1.0)])
     assert "not measured on real hosts: frames that found a queue full" in xml
+
+
+def test_every_metric_that_no_host_can_measure_has_its_own_reason() -> None:
+    told = recording(counted=False).hosts
+    assert told is not None
+    ways = [told.not_measured[metric] for metric in ("complete_paths", "rate_error", "rates_close")]
+    assert all(why.startswith("the true routers and rates between real hosts") for why in ways)
+    assert "leaves a site" in told.not_measured["uplink_copies_in"]
+    assert "leaves a site" in told.not_measured["uplink_copies_out"]
+    counted = recording()
+    assert counted.hosts is not None
+    assert "uplink_copies_out" not in counted.hosts.not_measured
+    result = judge.build(counted)
+    for metric in ("uplink_copies_in", "uplink_copies_out", "first_record_s", "delivered_s", "member_first_record_s"):
+        assert METRICS[metric].read(result, ()) is not None
 
 
 def test_the_report_says_that_the_hosts_were_real_and_what_differs() -> None:
