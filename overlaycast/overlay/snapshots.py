@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from overlaycast.errors import ConfigError
-from overlaycast.overlay.plan import capacity, locating, moves
+from overlaycast.overlay.plan import capacity, locating, moves, orders
 from overlaycast.overlay.state import credit
 from overlaycast.overlay.state.account import Progress
 from overlaycast.overlay.state.group import Group
@@ -249,9 +249,7 @@ def _link(group: Group, kept: dict[str, Any]) -> None:
             standby.wards = []
         standby.wards.append(member)
         standby.promised += counts
-    member.fallbacks = _known(group, kept["fallbacks"])
-    for one in member.fallbacks:
-        group.orders.fallback_load[one.id] = group.orders.fallback_load.get(one.id, 0) + 1
+    orders.list_fallbacks(group, member, _known(group, kept["fallbacks"]))
     if kept["parent"] is not None:
         parent = group.members[kept["parent"]]
         member.parent = parent

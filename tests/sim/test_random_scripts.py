@@ -100,8 +100,14 @@ NOTHING_BROUGHT = (1502,)
 """A parent had brought no record since it was our parent, and skipped ahead."""
 WE_WERE_FROZEN = (1969,)
 """A member thawed, below a parent that had thawed as well, and skipped what one that was cut off still had."""
+STALLED_HOLDS_MORE = (26,)
+"""All had lost the next record. While they answered, what a stalled one held stayed, and the others moved on."""
+UNKNOWN_TO_ITS_FALLBACK = (816,)
+"""A member's fallback, and later standby, came back to the coordinator and was not told that the member may come."""
 SEEDS = (
     *range(20),
+    *STALLED_HOLDS_MORE,
+    *UNKNOWN_TO_ITS_FALLBACK,
     *WE_WERE_FROZEN,
     *TURNED_TO_NEWCOMERS,
     *STALLED_WITH_RECORDS,

@@ -186,7 +186,7 @@ def _choose_fallbacks(group: Group, member: Member, shared: _Lists) -> None:
         if one is None or one is parent or one is member or one in member.standbys or one in found:
             continue
         known = one in member.fallbacks
-        full = group.orders.fallback_load.get(one.id, 0) >= FALLBACK_LIMIT
+        full = len(group.orders.listed.get(one.id, ())) >= FALLBACK_LIMIT
         # a member that would have to call cannot know when: it is dialled only in need
         if (
             one.alive
@@ -200,20 +200,27 @@ def _choose_fallbacks(group: Group, member: Member, shared: _Lists) -> None:
             found.append(one)
     if tuple(found) == member.fallbacks:
         return
-    load = group.orders.fallback_load
-    for one in member.fallbacks:
-        load[one.id] = load.get(one.id, 1) - 1
-    for one in found:
-        load[one.id] = load.get(one.id, 0) + 1
     chosen = tuple(found)
-    member.fallbacks = shared.setdefault(chosen, chosen)
+    list_fallbacks(group, member, shared.setdefault(chosen, chosen))
+
+
+def list_fallbacks(group: Group, member: Member, chosen: tuple[Member, ...]) -> None:
+    """From now on these are the member's predefined list."""
+    listed = group.orders.listed
+    for one in member.fallbacks:
+        holders = listed.get(one.id, {})
+        holders.pop(member.id, None)
+        if not holders:
+            listed.pop(one.id, None)
+    for one in chosen:
+        listed.setdefault(one.id, {})[member.id] = None
+    member.fallbacks = chosen
 
 
 def relist(group: Group, listed: Member) -> None:
     """Have those looked at again that have this member on their predefined list."""
-    for member in group.members.values():
-        if listed in member.fallbacks:
-            group.touch(member)
+    for holder in group.orders.listed.get(listed.id, ()):
+        group.touch(group.members[holder])
 
 
 def settle(group: Group, child: Member) -> None:
@@ -229,15 +236,15 @@ def dismiss(group: Group, member: Member) -> None:
     for target in dict.fromkeys(targets):
         if group.living(target) is not None and target != member.id:
             group.orders.outbox.append((target, Revoke(epoch=group.epoch, child=member.id)))
-    for one in member.fallbacks:
-        group.orders.fallback_load[one.id] = group.orders.fallback_load.get(one.id, 1) - 1
-    member.fallbacks = ()
+    list_fallbacks(group, member, ())
     member.sent = None
 
 
 def repeat(group: Group, member: Member) -> None:
-    """Have everything told again that a member may have missed while its link was down: its place, and its children."""
+    """Have everything told again that a member may have missed while its link was down: its place, and who may turn to
+    it."""
     group.touch(member, force=True)
-    for child in (*member.children, *member.wards):
+    listing = [group.members[holder] for holder in group.orders.listed.get(member.id, ())]
+    for child in {one.id: one for one in (*member.children, *member.wards, *listing)}.values():
         standby = child.parent is not member
         group.orders.outbox.append((member.id, accept(group, member, child, standby, grant(group, member, child))))

@@ -207,12 +207,12 @@ class Orders:
     """Members that are told nothing until those that they still feed have changed over (``drain``)."""
     revocations: dict[int, list[int]] = field(default_factory=dict)
     """Per child: former parents that are told to forget it once it has settled."""
-    fallback_load: dict[int, int] = field(default_factory=dict)
-    """Per member: on how many predefined lists it is."""
+    listed: dict[int, dict[int, None]] = field(default_factory=dict)
+    """Per member: those on whose predefined lists it is."""
 
     def forget(self, member: int) -> None:
         """Tell this member nothing any more."""
         self.dirty.pop(member, None)
         self.held.discard(member)
         self.revocations.pop(member, None)
-        self.fallback_load.pop(member, None)
+        self.listed.pop(member, None)

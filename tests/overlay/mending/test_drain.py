@@ -8,7 +8,7 @@ import pytest
 
 from overlaycast.overlay import Overlay
 from overlaycast.overlay.mending import drain
-from overlaycast.overlay.plan import moves
+from overlaycast.overlay.plan import moves, orders
 from overlaycast.overlay.state.members import State
 from overlaycast.overlay.state.tree import check
 from overlaycast.wire.messages import Done, Leaving
@@ -250,7 +250,7 @@ def test_whose_list_it_was_on_gets_another_list() -> None:
     scene = figure_2a()
     name = forwarder(scene)
     one = next(scene[other] for other in scene.parents() if other not in ("source", name, *scene.children(name)))
-    record(scene, one.name).fallbacks = (record(scene, name),)
+    orders.list_fallbacks(inside(scene), record(scene, one.name), (record(scene, name),))
     drained(scene, name)
     assert record(scene, name) not in record(scene, one.name).fallbacks
 
