@@ -49,7 +49,7 @@ class Hearing:
         if link is self._parents.current:
             self._current_spoke(link)
         elif link.phase is Phase.ASKED and not self._succession.doubt_about(link):
-            self._asked_spoke(link, now, empty and not link.takes_loss)
+            self._asked_spoke(link, now, empty and link.loss is None)
 
     def trickled(self, number: int, size: int, now: float) -> None:
         """``size`` bytes of a record came, and no whole record: the link lives, but its silence has not ended."""
@@ -75,7 +75,7 @@ class Hearing:
         succession = self._succession
         link.taken += size
         if advanced:
-            link.stalled_since, link.brings, succession.flows = None, True, True
+            link.stalled_since, link.loss, link.brings, succession.flows = None, None, True, True
         if link is self._parents.current:
             if advanced and succession.state is not State.STREAMING:
                 self._current_spoke(link)

@@ -52,6 +52,12 @@ class Losses:
             succession.complain(Complain(member, 0.0, reason, parents.member), now)
             parents.redials.failed(member, now)
 
+    def others_named(self) -> None:
+        """An order names parents that the one before did not: no loss is taken before they were asked."""
+        for link in self._parents.links:
+            if link.loss is not None:
+                link.gone, link.loss = None if link is self._parents.current else link.loss, None
+
     def deposed(self, member: int, now: float) -> None:
         """This source has lost its place to another one: what it sends has numbers that are that one's now."""
         parents, succession = self._parents, self._succession
@@ -94,7 +100,7 @@ class Losses:
     def may_skip(self, number: int) -> bool:
         """May the records be lost that lie between our next one and the first that this link offers?"""
         link = self._parents.links.get(number)
-        return link is not None and (link.takes_loss or (link is self._parents.current and self._vouches(link)))
+        return link is not None and (link.loss is not None or (link is self._parents.current and self._vouches(link)))
 
     def _vouches(self, link: Link) -> bool:
         """Is what it brings reason enough to believe that the gap is of our own making?"""
@@ -102,7 +108,7 @@ class Losses:
 
     def _current_has_gap(self, link: Link, now: float) -> None:
         """The parent does not have our next record. Unless it was we who fell behind, others are asked for it."""
-        if link.takes_loss or self._vouches(link):
+        if link.loss is not None or self._vouches(link):
             self._parents.start(link, oldest=True)
             return
         self._slept = False

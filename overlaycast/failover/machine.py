@@ -22,9 +22,10 @@ Rules
 8. A heartbeat that claims records which have not come says nothing: whoever has records sends them first.
 9. Of a source whose place another one has taken nothing is taken any more, although it may send: it does not know.
 10. A loss is taken only from a parent that has brought us new records since it was last silent, or when all others were
-   asked for what is missing, those that did not answer twice. A parent that has no records yet counts as one that has
-   lost what we need, and no loss is taken from it. After a sleep of our own the first loss is asked of others, whatever
-   the parent has brought: who was silent meanwhile, and who still holds what we missed, we cannot know.
+   asked for what is missing, those that did not answer twice. An order that names others takes it back, as long as it
+   has not come. A parent that has no records yet counts as one that has lost what we need, and no loss is taken from it.
+   After a sleep of our own the first loss is asked of others, whatever the parent has brought: who was silent meanwhile,
+   and who still holds what we missed, we cannot know.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ from typing import Final
 from overlaycast.failover.hearing import Hearing
 from overlaycast.failover.links import Links
 from overlaycast.failover.losses import Losses
-from overlaycast.failover.outage import milliseconds
+from overlaycast.failover.outage import milliseconds, named
 from overlaycast.failover.parents import Parents
 from overlaycast.failover.succession import Succession
 from overlaycast.failover.words import (
@@ -149,15 +150,20 @@ class Upstream:
         parents, succession = self._parents, self._succession
         if succession.state is State.ENDED or (parents.order and order.epoch < parents.order.epoch):
             return
-        parents.order = order
+        before, parents.order = parents.order, order
         succession.answered(order)
         if order.deposed is not None:
             self._losses.deposed(order.deposed, now)
+        if named(order) - named(before):
+            self._losses.others_named()
         wanted = {peer.member: peer for peer in (*order.standbys, order.parent) if peer}
         parents.sort(wanted, order.parent, searching=succession.outage is not None)
         parents.redials.keep_only(wanted)
         if order.parent:
             self._go_to(order.parent, now)
+        elif succession.outage:
+            succession.outage.queue = succession.sources()
+            succession.hurry(succession.outage, now)
         for peer in order.standbys:
             parents.keep_warm(peer, now)
 

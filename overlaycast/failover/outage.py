@@ -32,7 +32,7 @@ LONGEST_PAUSE: Final = 2.0
 class Outage:
     """A parent lost or silent (``parent`` None: there was none yet), last heard at ``heard``.
 
-    ``asked``: those that were asked and have brought nothing yet.
+    ``asked``: those that were asked and have brought nothing yet, and when.
     """
 
     reason: Reason
@@ -42,7 +42,7 @@ class Outage:
     complain_at: float
     queue: list[Peer] = field(default_factory=list)
     rounds: int = 0
-    asked: set[int] = field(default_factory=set)
+    asked: dict[int, float] = field(default_factory=dict)
     dialled_again: dict[int, float] = field(default_factory=dict)
     """Members that had not answered when a loss was about to be taken, and when they were dialled once more for it."""
 
@@ -56,10 +56,9 @@ class Outage:
         """The one asked last has failed: the next need not wait."""
         self.next_try = min(self.next_try, now)
 
-    def dial_again(self, link: Link, now: float) -> bool:
+    def dial_again(self, member: int, asked_at: float, now: float) -> bool:
         """Is this one dialled once more before a loss is taken? Take note: it is not done on and on."""
-        member = link.peer.member
-        late = now >= link.asked_at + LOSS_PATIENCE and now >= self.dialled_again.get(member, -math.inf) + AGAIN_EVERY
+        late = now >= asked_at + LOSS_PATIENCE and now >= self.dialled_again.get(member, -math.inf) + AGAIN_EVERY
         if late:
             self.dialled_again[member] = now
         return late
@@ -72,6 +71,11 @@ class Outage:
         """Return what the coordinator is told about this outage."""
         parent = self.parent if self.parent is not None else target
         return Complain(parent, milliseconds(now - self.heard), self.reason, now_from)
+
+
+def named(order: Assign | None) -> set[int]:
+    """Return the members that an order names."""
+    return {peer.member for peer in predefined(order, set(), lambda member: True)}
 
 
 def predefined(order: Assign | None, without: set[int | None], is_warm: Callable[[int], bool]) -> list[Peer]:

@@ -88,7 +88,8 @@ class Parents:
 
     def start(self, link: Link, oldest: bool = False) -> None:
         """Ask for records from our next one on; with ``oldest`` from the oldest there is, and take the loss."""
-        link.gone, link.brings, link.takes_loss = None, False, oldest
+        link.loss = link.gone if oldest else None
+        link.gone, link.brings = None, False
         self.emit(SendStart(link.number, oldest))
 
     def rest(self, link: Link) -> None:

@@ -132,7 +132,7 @@ class Succession:
         reason = "first" if was is None else "order" if outage is None or was == link.peer.member else outage.reason
         parents.emit(ParentChanged(link.peer.member, was, reason))
         if outage:
-            self._in_vain(outage.asked - {link.peer.member})
+            self._in_vain(outage.asked.keys() - {link.peer.member})
         if outage and not self._is_ordered(link):
             complaint = outage.complaint(parents.target, now, link.peer.member)
             if old and old.stalled_since is None:
@@ -242,8 +242,12 @@ class Succession:
             self.outage.asked = before.asked
         if self.state is not State.CONNECTING:
             self.state = State.SWITCHING
-        self.outage.queue = ([first] if first else []) + self.sources(skip=first)
+        self.outage.queue = ([first] if first and not self._lacks(first) else []) + self.sources(skip=first)
         self.try_next(now)
+
+    def _lacks(self, peer: Peer) -> bool:
+        """Has this one said that it does not have our next record?"""
+        return peer.member in self._parents.links.gone()
 
     def sources(self, skip: Peer | None = None) -> list[Peer]:
         """Return the parents to ask, in order, without the present one, and those that have not what we need."""
@@ -258,13 +262,13 @@ class Succession:
             return
         if not outage.queue:
             if not self._take_loss(now):
-                self._in_vain(outage.asked)
-                outage.asked = set()
+                self._in_vain(outage.asked.keys())
+                outage.asked = {}
                 outage.end_of_round(self.sources(), now, self._jitter)
             return
         peer = outage.queue.pop(0)
         outage.next_try = now + self._patience(peer)
-        outage.asked.add(peer.member)
+        outage.asked[peer.member] = now
         self._parents.ask(peer, now)
 
     def _in_vain(self, asked: Set[int]) -> None:
@@ -317,12 +321,17 @@ class Succession:
         return True
 
     def _dial_again(self, outage: Outage, now: float) -> None:
-        """Dial those once more that have not answered for long: what was sent while the way was broken is not sent
-        again before a second or more, and the way may be there by now."""
-        for link in self._parents.links.asked():
-            if link.phase is Phase.DIALLING and outage.dial_again(link, now):
-                self._parents.close(link)
-                self._parents.dial(link.peer, feed=True, now=now)
+        """Dial those once more that have not answered for long, or could not be dialled: the way may be there by now,
+        and what was sent while it was broken is not sent again before a second or more."""
+        parents = self._parents
+        for link in parents.links.asked():
+            if link.phase is Phase.DIALLING and outage.dial_again(link.peer.member, link.asked_at, now):
+                parents.close(link)
+                parents.dial(link.peer, feed=True, now=now)
+        for peer in predefined(parents.order, set(), parents.links.is_warm):
+            asked_at = outage.asked.get(peer.member, -math.inf)
+            if parents.links.to(peer.member) is None and outage.dial_again(peer.member, asked_at, now):
+                parents.dial(peer, feed=True, now=now)
 
     def _wait_below(self, link: Link, now: float) -> bool:
         """Nobody has any records: if we have no parent, this one is ours until somebody has. Nothing is given up."""

@@ -138,7 +138,8 @@ class Link:
     """One connection towards a possible parent, as the machine sees it.
 
     ``gone``: it no longer has our next record; the oldest that it has, ``NOTHING`` while it has none. ``brings``: a new
-    record has come since it was asked, and since it was silent. ``takes_loss``: it was asked for its oldest record.
+    record has come since it was asked, and since it was silent. ``loss``: it was asked for its oldest record, this one,
+    and none has come since.
     """
 
     number: int
@@ -151,7 +152,7 @@ class Link:
     gone: int | None = None
     taken: int = 0
     brings: bool = False
-    takes_loss: bool = False
+    loss: int | None = None
 
 
 @dataclass(slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from overlaycast.failover.machine import Upstream
+from overlaycast.failover.outage import LOSS_PATIENCE
 from overlaycast.failover.words import (
     Action,
     AskedInVain,
@@ -319,6 +320,81 @@ def test_after_a_sleep_of_our_own_the_first_loss_is_asked_of_others(slept_s: flo
         machine.data(link, True, slept_s, 1000)
     machine.refused(link, RefuseCode.GONE, 90, slept_s + 0.01)  # the next one is of our own making
     assert SendStart(link, True) in driver.do()
+
+
+def asked_for_its_oldest(driver: Driver) -> int:
+    """Have the only parent of a new order lack the next record; return its link when the loss is about to be taken."""
+    driver.streaming(standbys=())
+    machine = driver.machine
+    machine.lost(driver.links[P], "reset", 0.01)
+    machine.assign(order(2, S), 0.02)
+    driver.do()
+    machine.refused(driver.links[S], RefuseCode.GONE, 70, 0.03)
+    machine.tick(0.02 + LOSS_PATIENCE)
+    assert SendStart(driver.links[S], oldest=True) in driver.do()
+    assert machine.may_skip(driver.links[S])
+    return driver.links[S]
+
+
+@pytest.mark.parametrize("parent", [None, S, F])
+@pytest.mark.parametrize("spoke", [False, True])
+def test_a_loss_that_is_not_taken_yet_waits_for_those_whom_an_order_names(parent: int | None, spoke: bool) -> None:
+    driver = Driver()
+    link, machine = asked_for_its_oldest(driver), driver.machine
+    if spoke:  # that it lives is no record
+        machine.heartbeat(link, False, 0.53)
+    machine.assign(order(3, parent, (S, T), (F,)), 0.53)
+    driver.do()
+    assert not machine.may_skip(link)
+    machine.heartbeat(link, False, 0.54)  # sent before it was asked for its oldest
+    machine.refused(link, RefuseCode.GONE, 71, 0.54)
+    assert machine.may_skip(link) is False
+    machine.heartbeat(driver.links[T], False, 0.55)
+    machine.tick(0.8)
+    driver.do()
+    machine.data(driver.links[T], True, 0.81, 1000)
+    assert machine.parent == T
+
+
+@pytest.mark.parametrize("parent", [None, S])
+def test_it_is_taken_when_these_have_not_what_is_missing_either(parent: int | None) -> None:
+    driver = Driver()
+    link, machine = asked_for_its_oldest(driver), driver.machine
+    machine.assign(order(3, parent, (S, T)), 0.53)
+    driver.do()
+    machine.refused(driver.links[T], RefuseCode.GONE, 90, 0.54)
+    machine.refused(link, RefuseCode.GONE, 71, 0.54)
+    machine.tick(0.6)
+    assert SendStart(link, oldest=True) in driver.do()
+    assert machine.may_skip(link)
+    machine.data(link, True, 0.61, 1000)
+    assert machine.parent == S
+
+
+def test_an_order_that_names_nobody_new_puts_off_no_loss() -> None:
+    driver = Driver()
+    link, machine = asked_for_its_oldest(driver), driver.machine
+    machine.assign(order(3, S), 0.53)
+    assert machine.may_skip(link)
+    machine.assign(order(4, None, (S,)), 0.54)
+    assert machine.may_skip(link)
+    machine.data(link, True, 0.55, 1000)
+    assert machine.parent == S
+
+
+def test_one_loss_is_taken_and_not_the_next_one() -> None:
+    """What was agreed to for one gap is no word about the gap after a silence."""
+    driver = Driver()
+    link, machine = asked_for_its_oldest(driver), driver.machine
+    machine.data(link, True, 0.55, 1000)
+    machine.assign(order(3, S, (T,)), 0.56)
+    driver.do()
+    machine.heartbeat(driver.links[T], False, 0.57)
+    machine.data(link, True, 0.58, 1000)
+    driver.silent()
+    driver.do()
+    machine.refused(link, RefuseCode.GONE, 170, 9.0)
+    assert SendStart(link, oldest=True) not in driver.do()
 
 
 def test_a_healthy_parent_is_not_left_for_a_loss() -> None:

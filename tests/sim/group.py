@@ -13,6 +13,7 @@ from functools import cache
 from itertools import product
 from typing import Final
 
+from overlaycast.failover.outage import LOSS_PATIENCE
 from overlaycast.lab.simulate.draw import Draw, on_topology
 from overlaycast.lab.simulate.hop import RECORDS_PER_S, Death
 from overlaycast.lab.simulate.member import Member
@@ -33,6 +34,8 @@ HEAD: Final = 0
 """The source's site."""
 SLACK_S: Final = 0.1
 """A member that is fed may be so far behind the delay of its path."""
+MOVED_ON_S: Final = SLACK_S + LOSS_PATIENCE
+"""What a parent holds moves on, from when it was asked until the loss is taken. With one that is stalled it stays."""
 
 
 @cache
@@ -120,7 +123,8 @@ class Group(World):
         for peer in named:
             other = self.members[peer.member]
             has = max(first, other.oldest, other.whole_from)
-            if has + SLACK_S * RECORDS_PER_S < min(to, other.position()) and self._can_give(other, member):
+            slack_s = SLACK_S if other.flowing else MOVED_ON_S
+            if has + slack_s * RECORDS_PER_S < min(to, other.position()) and self._can_give(other, member):
                 self.needless.append((self.now, member.ident, first, to))
 
     def _can_give(self, parent: Member, child: Node) -> bool:
