@@ -23,9 +23,9 @@ Rules
 9. Of a source whose place another one has taken nothing is taken any more, although it may send: it does not know.
 10. A loss is taken only from a parent that has brought us new records since it was last silent, or when all others were
    asked for what is missing, those that did not answer twice. An order that names others takes it back, as long as it
-   has not come. A parent that has no records yet counts as one that has lost what we need, and no loss is taken from it.
-   After a sleep of our own the first loss is asked of others, whatever the parent has brought: who was silent meanwhile,
-   and who still holds what we missed, we cannot know.
+   has not come. A parent that has no records yet counts as one that has lost what we need, and no loss is taken from
+   it. After a sleep of our own the first loss is asked of others, whatever the parent has brought: who was silent
+   meanwhile, and who still holds what we missed, we cannot know.
 """
 
 from __future__ import annotations
