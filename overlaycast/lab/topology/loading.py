@@ -5,10 +5,12 @@ from __future__ import annotations
 import runpy
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 from overlaycast.errors import ConfigError
+from overlaycast.lab.topology.apart import apart
 from overlaycast.lab.topology.routedtopo import RoutedTopo
 from overlaycast.lab.topology.topology import Topology
 from overlaycast.lab.topology.zoo import load_zoo
@@ -37,10 +39,14 @@ def load_topology(path: str | Path, name: str | None = None, **wishes: Any) -> T
     return LOADERS[file.suffix](file, name, wishes)
 
 
+def _load_program(file: Path, name: str | None, wishes: Mapping[str, Any]) -> Topology:
+    return apart(str(file), partial(_load_python, file, name, wishes))
+
+
 def _load_python(file: Path, name: str | None, wishes: Mapping[str, Any]) -> Topology:
     try:
         topos = runpy.run_path(str(file)).get("topos")
-    except (ConfigError, KeyboardInterrupt):
+    except (ConfigError, KeyboardInterrupt, MemoryError):
         raise
     except BaseException as error:  # a user's file may raise what it likes
         raise ConfigError(f"{file}: {_said(error)}") from error
@@ -83,7 +89,7 @@ def _from_class(file: Path, name: str, make: Any, params: Mapping[str, Any]) -> 
         made = make(**params)
     except ConfigError as error:
         raise ConfigError(f"{file}: {error}") from None
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, MemoryError):
         raise
     except BaseException as error:
         raise ConfigError(f"{file}: topos[{name!r}]: {_said(error)}") from error
@@ -93,5 +99,5 @@ def _from_class(file: Path, name: str, make: Any, params: Mapping[str, Any]) -> 
 
 
 Loader = Callable[[Path, str | None, Mapping[str, Any]], Topology]
-LOADERS: Final[dict[str, Loader]] = {".py": _load_python, ".graphml": load_zoo}
+LOADERS: Final[dict[str, Loader]] = {".py": _load_program, ".graphml": load_zoo}
 """Suffix of a file's name -> how it becomes a topology."""
