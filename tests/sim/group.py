@@ -13,7 +13,7 @@ from functools import cache
 from itertools import product
 from typing import Final
 
-from overlaycast.failover.outage import LOSS_PATIENCE
+from overlaycast.failover.outage import AGAIN_PATIENCE, LOSS_PATIENCE
 from overlaycast.lab.simulate.draw import Draw, on_topology
 from overlaycast.lab.simulate.hop import RECORDS_PER_S, Death
 from overlaycast.lab.simulate.member import Member
@@ -36,6 +36,8 @@ SLACK_S: Final = 0.1
 """A member that is fed may be so far behind the delay of its path."""
 MOVED_ON_S: Final = SLACK_S + LOSS_PATIENCE
 """What a parent holds moves on, from when it was asked until the loss is taken. With one that is stalled it stays."""
+BACK_S: Final = SLACK_S + AGAIN_PATIENCE
+"""A parent whose path has come back less than this ago was dialled, and could not answer in the time that it had."""
 
 
 @cache
@@ -62,6 +64,7 @@ class Group(World):
         self._numbers: dict[int, int] = {}
         self._parts: dict[int, Part] = {}
         self._joined = 0
+        self._healed_at: dict[tuple[int, int], float] = {}
 
     # --- the group as it is ----------------------------------------------------------------------------------------
 
@@ -129,7 +132,9 @@ class Group(World):
 
     def _can_give(self, parent: Member, child: Node) -> bool:
         well = parent.alive and not parent.frozen and not parent.mute
-        return well and self.network.passable(child.ident, parent.ident)
+        pairs = ((child.ident, parent.ident), (parent.ident, child.ident))
+        back_at = max(self._healed_at.get(pair, -BACK_S) for pair in pairs)
+        return well and self.network.passable(child.ident, parent.ident) and self.now > back_at + BACK_S
 
     # --- control links ---------------------------------------------------------------------------------------------
 
@@ -215,6 +220,7 @@ class Group(World):
     def heal(self, one: int, other: int) -> None:
         """Let everything pass again."""
         self.network.cuts.discard((one, other))
+        self._healed_at[one, other] = self.now
         self.members[one].path_changed()
 
     def _across(self, site: int) -> list[tuple[Member, Member]]:

@@ -104,9 +104,12 @@ STALLED_HOLDS_MORE = (26,)
 """All had lost the next record. While they answered, what a stalled one held stayed, and the others moved on."""
 UNKNOWN_TO_ITS_FALLBACK = (816,)
 """A member's fallback, and later standby, came back to the coordinator and was not told that the member may come."""
+BACK_A_MOMENT_BEFORE = (704,)
+"""The way to others came back a millisecond before the loss was asked for."""
 SEEDS = (
     *range(20),
     *STALLED_HOLDS_MORE,
+    *BACK_A_MOMENT_BEFORE,
     *UNKNOWN_TO_ITS_FALLBACK,
     *WE_WERE_FROZEN,
     *TURNED_TO_NEWCOMERS,
