@@ -15,12 +15,13 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 
 from overlaycast.wire.frames import MAX_RECORD, SEQ_LIMIT
 from overlaycast.wire.group import GroupName, GroupSettings, MemberLimits
-from overlaycast.wire.hosts import ACCEPTED, HOST_LIMIT, is_host, plain
+from overlaycast.wire.hosts import ACCEPTED, HOST_LIMIT, is_host, is_literal, plain
 
 VERSION: Final = 2
 """Since 2 a parent may be ordered to call its child (``Accept.addresses``), and members say whether they can dial."""
 MAX_NAMESAKES: Final = 16
 MAX_UNTRUE: Final = 16
+MAX_FIRST_HOPS: Final = 3
 ECHO_LIMIT: Final = 64 * 1024
 
 MAX_CHUNK: Final = 8 << 20
@@ -263,7 +264,28 @@ class Failed(_Message):
     reason: str = Field(max_length=200)
 
 
-MemberMessage = Subscribe | EchoReply | Report | NotReceiving | Pong | Leaving | Done | Failed | Contents
+def _literal(text: str) -> str:
+    if not is_literal(text):
+        raise ValueError("accepted is an IP address")
+    return plain(text)
+
+
+RouterAddress = Annotated[str, Field(max_length=HOST_LIMIT), AfterValidator(_literal)]
+
+
+class FirstHops(_Message):
+    """What a member sees of its own network: the routers on its way to ``Welcome.towards``, nearest first.
+
+    ``gateway`` is the first one by the member's own routing table, ``hops`` are those that answered probes; None: one
+    that did not answer.
+    """
+
+    kind: Literal["first-hops"] = "first-hops"
+    gateway: RouterAddress | None = None
+    hops: tuple[RouterAddress | None, ...] = Field((), max_length=MAX_FIRST_HOPS)
+
+
+MemberMessage = Subscribe | EchoReply | Report | NotReceiving | Pong | Leaving | Done | Failed | Contents | FirstHops
 
 
 # --- coordinator to member -------------------------------------------------------------------------------------
@@ -292,6 +314,9 @@ class Welcome(_Message):
     settings: GroupSettings
     namesakes: tuple[MemberId, ...] | None = Field(
         None, max_length=MAX_NAMESAKES, description="connected members of the same name"
+    )
+    towards: Annotated[str, Field(max_length=HOST_LIMIT)] | None = Field(
+        None, description="the member tells its first hops on the way to this address; empty: to the coordinator"
     )
 
 

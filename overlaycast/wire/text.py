@@ -29,7 +29,7 @@ _FROM_COORDINATOR: Final[TypeAdapter[CoordinatorMessage]] = TypeAdapter(
 
 LATER_SETTINGS: Final[tuple[str, ...]] = ()
 """Settings of a group that the first programs of protocol version 2 did not have."""
-LATER_KINDS: Final = frozenset({"settings"})
+LATER_KINDS: Final = frozenset({"first-hops", "settings"})
 """Kinds of messages that they did not have."""
 LATER: Final = frozenset(
     {
@@ -41,7 +41,7 @@ LATER: Final = frozenset(
         *("report.asks", "report.untrue"),
         *("report.behind", "report.fed_by", "report.links_failed", "report.asked_in_vain"),
         "subscribe.standby",
-        "welcome.namesakes",
+        *("welcome.namesakes", "welcome.towards"),
     }
 )
 """What the first programs of protocol version 2 did not have: ``kind``, ``kind.field``, or ``kind.settings.NAME``."""

@@ -27,6 +27,7 @@ from overlaycast.wire.messages import (
     EchoRequest,
     Ended,
     Failed,
+    FirstHops,
     Leaving,
     MemberMessage,
     NewSettings,
@@ -100,11 +101,14 @@ FROM_MEMBER: list[MemberMessage] = [
     Leaving(reason="told to go (SIGTERM)"),
     Done(next_seq=4, sha256="0" * 64, ok=True),
     Failed(reason="disk full"),
+    FirstHops(gateway="10.0.0.1", hops=("10.0.0.1", None, "2001:db8::1")),
+    FirstHops(),
     CONTENTS,
 ]
 FROM_COORDINATOR: list[CoordinatorMessage] = [
     Welcome(member=1, secret="s" * 16, settings=GroupSettings(rate_mbit=4)),
     Welcome(member=1, secret="s" * 16, settings=GroupSettings(), namesakes=(2, 3)),
+    Welcome(member=1, secret="s" * 16, settings=GroupSettings(), towards="192.0.2.1"),
     Refused(code="bad-token", reason="no"),
     EchoRequest(nonce=1, payload="x"),
     Assign(epoch=5, rank=6, depth=1, primary=True, parent=PEER, standbys=(PEER,), fallbacks=(PEER, PEER)),
