@@ -20,14 +20,16 @@ from overlaycast.overlay.plan import capacity, locating, moves, orders, promises
 from overlaycast.overlay.state import credit
 from overlaycast.overlay.state.group import Event, Group
 from overlaycast.overlay.state.measurement import Measurement
-from overlaycast.overlay.state.members import SERVERS, Member, State
+from overlaycast.overlay.state.members import SENDERS, SERVERS, Member, State
 from overlaycast.overlay.watching import contents, inquiries, relief, retuning, start, unlocated, watch
 from overlaycast.wire.group import GroupSettings
+from overlaycast.wire.hosts import is_local
 from overlaycast.wire.messages import (
     Contents,
     CoordinatorMessage,
     Done,
     Failed,
+    FirstHops,
     Leaving,
     MemberMessage,
     NotReceiving,
@@ -125,6 +127,16 @@ class Overlay:
         """Whether ``resume`` would take this member back."""
         return _returning(self._group, request) is not None
 
+    def towards(self, request: Subscribe) -> str | None:
+        """Return the address towards which a member is to look for its first hops: the source's.
+
+        Empty: the coordinator's, for no source is known, or it is on the coordinator's host. None: towards nobody.
+        """
+        source = self._group.source
+        if request.part in SENDERS:
+            return None
+        return "" if source is None or not source.seen or is_local(source.seen) else source.seen
+
     def has_source(self) -> bool:
         """Whether a source is connected; there is one at most."""
         source = self._group.source
@@ -203,6 +215,17 @@ class Overlay:
             contents.on_contents(group, member, message, now)
         elif isinstance(message, Pong):
             watch.on_pong(group, member, message, now)
+        else:
+            self._receive_once(member, message, now)
+
+    def _receive_once(self, member: Member, message: MemberMessage, now: float) -> None:
+        """Take what a member says once or twice in its life."""
+        group = self._group
+        if isinstance(message, FirstHops):
+            if locating.hear(group, member, message.gateway, message.hops, now):
+                group.note(now, "first-hops", member, gateway=message.gateway, hops=message.hops)
+                improve.correct_later(group, now)
+                unlocated.look_again(group)
         elif isinstance(message, Leaving):
             if not relief.hand_over(group, member, now, message.reason):
                 drain.leave(group, member, now, "leaving", message.reason)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from itertools import repeat
 from typing import Any, Final
 
 from overlaycast.errors import ConfigError
@@ -23,6 +24,7 @@ from overlaycast.overlay.state.members import NO_MEMBERS, SERVERS, UNTOUCHED, Hi
 from overlaycast.overlay.state.router import Key, Router
 from overlaycast.overlay.state.skeleton import usable
 from overlaycast.overlay.state.tree import check
+from overlaycast.overlay.state.vicinity import Vicinity
 from overlaycast.overlay.watching.forgers import SHUNNED_S
 from overlaycast.overlay.watching.watch import CHECK_S
 from overlaycast.wire.hosts import is_host
@@ -75,6 +77,7 @@ def dump(group: Group) -> dict[str, Any]:
         "contents": group.start.contents.model_dump() if group.start.contents else None,
         "source": source.id if source else None,
         "facts": [[list(fact.hops), fact.reached, fact.prefix] for fact in facts],
+        "words": [None if fact.near is None else list(fact.near) for fact in facts],
         "places": [_place(router, number) for router in dict.fromkeys(routers)],
         "members": [_member(member, number, facts) for member in group.members.values()],
         "waiting": list(group.repair.waiting),
@@ -174,11 +177,19 @@ def load(group: Group, snapshot: dict[str, Any], now: float) -> None:
 
 def _facts(snapshot: dict[str, Any]) -> list[Fact]:
     if "facts" in snapshot:
-        return [Fact(usable(tuple(hops)), reached, prefix) for hops, reached, prefix in snapshot["facts"]]
+        words = snapshot.get("words") or repeat(None)  # snapshots of before have no members' words
+        return [
+            Fact(usable(tuple(hops)), reached, prefix, None if said is None else _vicinity(*said))
+            for (hops, reached, prefix), said in zip(snapshot["facts"], words, strict=False)
+        ]
     found: list[Fact] = []  # snapshots of before have the tree of routers alone, the upper ones first
     for _, name, above, *_ in snapshot["places"]:
         found.append(Fact() if above is None else Fact(usable((*found[above].hops, name)), reached=True))
     return found
+
+
+def _vicinity(where: str, gateway: str | None, beyond: list[Any] | None, known_by_it: bool) -> Vicinity:
+    return Vicinity(where, gateway, None if beyond is None else (beyond[0], beyond[1]), known_by_it)
 
 
 def _load_routers(group: Group, snapshot: dict[str, Any]) -> None:
@@ -186,6 +197,8 @@ def _load_routers(group: Group, snapshot: dict[str, Any]) -> None:
     members = [member for member in group.members.values() if member.measured]
     for member in members:
         group.routers.learn(member.fact.hops)
+        if group.settings.strategy != "performance":
+            group.routers.witnesses.hear(member.id, member.fact.last, member.fact.near)
     group.routers.refresh()
     for key, _, _, delay, timed, heard, rate, *kept in snapshot["places"]:
         router = group.routers.known.get(_frozen(key))
@@ -223,6 +236,7 @@ def _load_member(group: Group, kept: dict[str, Any], facts: list[Fact], now: flo
     member.proven = tuple((one, other) for one, other in map(_addresses, kept.get("proven", ())))
     known = kept["fact"] if "fact" in kept else kept["place"]
     member.fact = NOWHERE if known is None else facts[known]
+    member.near = member.fact.near
     member.watch.heard_at = now
     group.members[member.id] = member
     group.watch.returning.add(member.id)

@@ -11,11 +11,13 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from itertools import takewhile
 from typing import Final
 
 from overlaycast.overlay import Measurement
+from overlaycast.wire.messages import FirstHops
 from tests.overlay.scene import Scene
 
 Path = tuple[str | None, ...]
@@ -136,6 +138,22 @@ def tell(scene: Scene, seen: Observed, chance: random.Random) -> None:
         one = seen[name]
         measurement = Measurement(one.path, one.rtt_ms, one.mbit, (), one.reached)
         scene.overlay.measured(scene[name].id, measurement, scene.now)
+    scene.deliver()
+
+
+def said(name: str, one24: bool = False) -> FirstHops:
+    """Return what a member truly sees of its network: its own link to the leaf, then the region, then the rest."""
+    leaf = TRUE[name][-1]
+    network, _, own = address(name, one24).rpartition(".")
+    beyond = (f"10.65.{sorted(LEAVES).index(leaf)}.1", f"10.66.{LEAVES[leaf][1]}.1")
+    return FirstHops(gateway=f"{network}.{int(own) - 1}", hops=(f"{network}.{int(own) - 1}", *beyond))
+
+
+def words(scene: Scene, one24: bool, names: Iterable[str] | None = None) -> None:
+    """Let members say what they see of their networks; all but the source, if no names are given."""
+    for name in sorted(TRUE) if names is None else names:
+        if name != SOURCE:
+            scene.overlay.receive(scene[name].id, said(name, one24), scene.now)
     scene.deliver()
 
 

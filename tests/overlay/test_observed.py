@@ -22,6 +22,7 @@ from tests.overlay.observed import (
     noisy,
     silent,
     tell,
+    words,
     worst,
 )
 from tests.overlay.scene import Scene, inside, sound
@@ -118,6 +119,33 @@ def test_members_of_which_nothing_is_known_spoil_nothing_for_the_others(mode: st
     assert fed(scene)
     assert worst(scene, nowhere)[IN] == 1
     assert not nowhere & set(scene.children(SOURCE))
+
+
+@some
+@given(MODES, st.booleans(), SEEDS)
+def test_wrong_paths_that_contradict_nothing_but_what_members_say(mode: str, one24: bool, seed: int) -> None:
+    scene = group(mode, one24)
+    chance = random.Random(seed)
+    words(scene, one24)
+    tell(scene, mistaken(limited(clear(), chance), chance), chance)
+    scene.pass_time(3)
+    sound(inside(scene))
+    assert fed(scene)
+    assert worst(scene) == MOST[mode]
+
+
+@settings(max_examples=4, deadline=None, derandomize=True)
+@given(st.booleans(), SEEDS)
+def test_what_members_say_late_mends_what_was_wrong(one24: bool, seed: int) -> None:
+    chance = random.Random(seed)
+    scene = group("live", one24)
+    tell(scene, mistaken(limited(clear(), chance), chance), chance)
+    scene.pass_time(12)
+    words(scene, one24)
+    scene.pass_time(90)
+    sound(inside(scene))
+    assert fed(scene)
+    assert worst(scene)[IN] == 1
 
 
 @settings(max_examples=6, deadline=None, derandomize=True)

@@ -1,4 +1,5 @@
-"""Puts members at their routers as measurements come, early or late, complete or not (Fig. 4, 406).
+"""Puts members at their routers as measurements come, early or late, complete or not (Fig. 4, 406), and as
+members tell of their own networks.
 
 Owns: that copies, counts and lists follow when a member, or the whole tree of routers, turns out to be elsewhere.
 Refuses: moving anybody: edges of the tree stay, and ``mending`` looks at those that are now too long.
@@ -6,14 +7,22 @@ Refuses: moving anybody: edges of the tree stay, and ``mending`` looks at those 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import Final
 
 from overlaycast.overlay.plan import capacity, moves, promises
 from overlaycast.overlay.state.candidates import Candidates
 from overlaycast.overlay.state.group import Group
+from overlaycast.overlay.state.locality import prefix_of
 from overlaycast.overlay.state.measurement import Fact, Measurement, adds_nothing
 from overlaycast.overlay.state.members import SENDERS, Member
 from overlaycast.overlay.state.router import Key, Router
+from overlaycast.overlay.state.vicinity import vicinity
+
+WORDS_S: Final = 30.0
+"""What a member says of its network so soon after it has said something else is not taken: its children would follow
+it from place to place."""
 
 
 def take(group: Group, member: Member, measurement: Measurement) -> None:
@@ -24,12 +33,13 @@ def take(group: Group, member: Member, measurement: Measurement) -> None:
         member.rate_mbit = measurement.rate_mbit
     routers = group.routers
     known = _behind(member, measurement)
-    fact = routers.fact(known, member.addresses)
+    fact = routers.fact(known, member.addresses, member.near)
     entered, member.measured = member.measured, True
     if entered and adds_nothing(fact, member.fact):
         fact = member.fact
     if group.settings.strategy != "performance":
         routers.learn(fact.hops, known.hops_ms)
+        routers.witnesses.hear(member.id, fact.last, fact.near)
     if routers.refresh():
         member.fact = fact
         enter_all(group)
@@ -39,10 +49,32 @@ def take(group: Group, member: Member, measurement: Measurement) -> None:
         member.fact = fact
         member.router, member.located = _find(group, member)
         routers.enter(member)
-    if routers.unlocated:
-        _settle_others(group)
+    _settle_others(group)
     member.degree = max(capacity.degree(group, member), len(member.children))
     promises.trim(group, member)
+
+
+def hear(group: Group, member: Member, gateway: str | None, hops: Sequence[str | None], now: float) -> bool:
+    """Take what a member says of its own network; False: it is nothing new, or of no use, or comes too soon again."""
+    seen = member.seen or next((host for host, _ in member.addresses), "")
+    near = vicinity(seen, prefix_of(((seen, 0),)), member.inside is not None, gateway, hops)
+    if near == member.near or member.role in SENDERS:
+        return False
+    same_place = near is not None and member.near is not None and near.where == member.near.where
+    if same_place and now - member.watch.words_at < WORDS_S:
+        return False
+    member.near, member.watch.words_at = near, now
+    if not member.measured:
+        return True
+    fact = member.fact._replace(near=near)
+    if group.settings.strategy != "performance":
+        group.routers.witnesses.hear(member.id, fact.last, near)
+    former = member.router
+    _enter_again(group, member, fact)
+    if member.router is not former:
+        _misplaced(group, member)
+    _settle_others(group)
+    return True
 
 
 def enter_all(group: Group) -> None:
@@ -87,6 +119,11 @@ def _find(group: Group, member: Member, entered: bool = False) -> tuple[Router, 
 
 def _put(group: Group, member: Member, fact: Fact) -> None:
     """Put a member that is at a router already where this says; it keeps its edges."""
+    _enter_again(group, member, fact)
+    _misplaced(group, member)
+
+
+def _enter_again(group: Group, member: Member, fact: Fact) -> None:
     _carry(group, member, -1)
     group.routers.withdraw(member)
     group.routers.leave(member)
@@ -97,7 +134,6 @@ def _put(group: Group, member: Member, fact: Fact) -> None:
     for one in (member, *member.children):
         if one.parent is not None:
             moves.mark(group, one)
-    _misplaced(group, member)
     moves.enter(group, member)
 
 
@@ -117,7 +153,9 @@ def _carry(group: Group, member: Member, copies: int) -> None:
 
 def _settle_others(group: Group) -> None:
     """Look where members belong that no path locates: their neighbours may be traced now, or be no neighbours."""
-    for member in list(group.routers.unlocated.values()):
+    routers = group.routers
+    doubtful = [group.members[one] for one in routers.doubtful()]  # first: where these are tells of the others
+    for member in (*doubtful, *routers.unlocated.values()):
         if _find(group, member, entered=True)[0] is not member.router:
             _put(group, member, member.fact)
 

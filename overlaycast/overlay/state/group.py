@@ -120,6 +120,7 @@ class Group:
         """Take a member that has no relations any more out of the table, and out of every process."""
         member.become(state)
         self.routers.leave(member)
+        self.routers.witnesses.hear(member.id, None, None)
         self.members.pop(member.id, None)
         self.forgotten.append(member.id)
         for process in (self.start, self.watch, self.repair, self.improvement, self.orders):

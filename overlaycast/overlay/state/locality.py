@@ -7,9 +7,11 @@ Raw paths are kept, and the tree is what all of them say together, in whatever o
 to the tree is added; where it contradicts, the whole is inferred anew (``refresh``).
 
 A member is *located* by the last router of its path, or because it was reached without one. Where the path ends in
-silence, the member joins the members of its prefix if all of those that were traced are at one router, and that one
-fits. Otherwise it is not located: it counts for no core, and is beside others of its prefix that are not, or with no
-address beside those that are about as far.
+silence, the member joins those that name the same gateway and the same router beyond it (``vicinity``), or else the
+members of its prefix if all of those that were traced are at one router; both only if that router fits. Otherwise it is
+not located: it counts for no core, and is beside those that it names the same routers as, beside others of its prefix
+that are not located, or with no address beside those that are about as far. So is a member whose path ends at a router
+where most others name another gateway, if those that name its own were all traced to one other router, as far away.
 
 Invariants: an address has one router; ``count`` is the number of peers at and below a router; a router's delay never
 exceeds the smallest measured below it.
@@ -29,6 +31,7 @@ from overlaycast.overlay.state.members import Member
 from overlaycast.overlay.state.router import OUTSIDE, Key, Router, meeting
 from overlaycast.overlay.state.shown import Readings, tells
 from overlaycast.overlay.state.skeleton import ROOT, Above, Hops, Skeleton, infer, through, usable
+from overlaycast.overlay.state.vicinity import Vicinity, Witnesses
 
 UNKNOWN_MS: Final = 1.0
 """One router further, where nothing was measured."""
@@ -95,6 +98,11 @@ def _prefix_of_network(network: str) -> str | None:
     return f"{network}.0/24" if len(parts) == 3 and all(map(_OCTETS.__contains__, parts)) else None
 
 
+def _by_its_word(member: Member, router: Router) -> bool:
+    """Whether a member is at a router because of what it says: it tells nothing of that router's links then."""
+    return member.fact.near is not None and isinstance(router.key, str) and router.key not in ("", member.fact.last)
+
+
 class Routers:
     """The tree of routers of one group."""
 
@@ -112,6 +120,7 @@ class Routers:
         self._stale = False
         self._facts: dict[Fact, Fact] = {}
         self._made = 0
+        self.witnesses = Witnesses()
         self._clear()
 
     def _clear(self) -> None:
@@ -124,6 +133,8 @@ class Routers:
         """Peers that are not, and are outside of the tree that paths make."""
         self.unlocated: dict[int, Member] = {}
         """Members that no path locates: another one's path may."""
+        self._astray: dict[int, None] = {}
+        """Members that are not at the router at which their path ends."""
         self._prefixes: dict[str, dict[Key, int]] = {}
         """By prefix, how many traced members are at which router."""
         self._subnets: dict[str, int] = {}
@@ -232,11 +243,13 @@ class Routers:
 
     # --- finding a router ---------------------------------------------------------------------------------------
 
-    def fact(self, measurement: Measurement, addresses: Sequence[tuple[str, int]]) -> Fact:
+    def fact(
+        self, measurement: Measurement, addresses: Sequence[tuple[str, int]], near: Vicinity | None = None
+    ) -> Fact:
         """Return what of a measurement tells where its member is; members beside one another share it."""
         path = measurement.path
         hops = path if path in self._paths else usable(path)  # neighbours come by the same one
-        fact = Fact(hops, measurement.reached, prefix_of(addresses))
+        fact = Fact(hops, measurement.reached, prefix_of(addresses), near)
         return self._facts.setdefault(fact, fact)
 
     def find(self, fact: Fact, rtt_ms: float | None = None, entered: bool = False) -> tuple[Router, bool]:
@@ -244,8 +257,11 @@ class Routers:
 
         ``entered``: the member is counted at a router already.
         """
-        hops = fact.hops
-        if hops and (last := hops[-1]) is not None:
+        hops, last = fact.hops, fact.last
+        home = self._home(fact)
+        if last is not None:
+            if home is not None and self._misled(fact, last, home):
+                return home, False
             return self.known[last], True
         end = len(hops)
         while end and hops[end - 1] is None:
@@ -254,6 +270,8 @@ class Routers:
         if fact.reached and not hops:
             return self.add((HERE,), self.root, HERE), True
         below = self.root if name is None else self.known[name]
+        if home is not None:
+            return home, fact.reached and home.depth == len(hops) and below in home.up()
         near = self._neighbour(fact, below)
         if near is not None:
             return near, True
@@ -267,6 +285,21 @@ class Routers:
         # no path, no address: all that is left is how far it is from the only landmark, the coordinator
         bucket = round(math.log2(max(rtt_ms or 1.0, 0.1)))
         return self.add((OUTSIDE, bucket), self.root, f"about {2.0**bucket:g} ms"), False
+
+    def _home(self, fact: Fact) -> Router | None:
+        """Return the router at which those are that say of their networks what the member does; None: nothing tells."""
+        name = self.witnesses.home(fact.near) if fact.near is not None else None
+        return None if name is None else self.known.get(name)
+
+    def _misled(self, fact: Fact, last: str, home: Router) -> bool:
+        """Whether the path to a member was taken for a neighbour's, as the words of those at both routers have it."""
+        assert fact.near is not None
+        elsewhere = home.key != last and fact.reached and home.depth == len(fact.hops)
+        return elsewhere and self.witnesses.outvoted(last, fact.near)
+
+    def doubtful(self) -> list[int]:
+        """Return the members that may have to be found anew though their path ends at a router."""
+        return list(dict.fromkeys([*self._astray, *self.witnesses.doubtful()]))
 
     def _neighbour(self, fact: Fact, below: Router) -> Router | None:
         """Return the one router at which all traced members of the prefix are, if the path does not contradict it."""
@@ -284,7 +317,8 @@ class Routers:
         router = member.router
         if router is None:
             return
-        self._learn(router, member)
+        if not _by_its_word(member, router):
+            self._learn(router, member)
         self._note(member, router, 1)
         if member.role != "peer":
             return
@@ -316,6 +350,11 @@ class Routers:
                 self.unlocated[member.id] = member
             else:
                 self.unlocated.pop(member.id, None)
+        elif _by_its_word(member, router):
+            if more > 0:
+                self._astray[member.id] = None
+            else:
+                del self._astray[member.id]
         elif fact.prefix is not None:
             routers = self._prefixes.get(fact.prefix)
             if routers is None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
+from overlaycast.overlay.state.vicinity import Vicinity
+
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
@@ -28,11 +30,17 @@ class Measurement:
 
 
 class Fact(NamedTuple):
-    """What tells where one member is: its path, whether it is complete, and the prefix of its address."""
+    """What tells where one member is: its path, whether it is complete, the prefix of its address, and its own word."""
 
     hops: tuple[str | None, ...] = ()
     reached: bool = False
     prefix: str | None = None
+    near: Vicinity | None = None
+
+    @property
+    def last(self) -> str | None:
+        """The router that the path ends at; None: it ends in silence, or there is no path."""
+        return self.hops[-1] if self.hops else None
 
 
 def adds_nothing(fact: Fact, known: Fact) -> bool:

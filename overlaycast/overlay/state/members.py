@@ -16,6 +16,7 @@ from overlaycast.errors import LocalProtocolError
 from overlaycast.overlay.state.lateness import Lateness
 from overlaycast.overlay.state.measurement import NOWHERE, Fact
 from overlaycast.overlay.state.router import Router
+from overlaycast.overlay.state.vicinity import Vicinity
 from overlaycast.wire.messages import Behind
 
 
@@ -94,6 +95,7 @@ class Watched:
     lost_told: int | None = None
     lost_told_at: float = NEVER
     accused_at: float = NEVER
+    words_at: float = NEVER
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +134,8 @@ class Member:
 
     ``draining``: its children are attached elsewhere, and it is given none, for its host is to be stopped (``drain``).
 
-    ``fact`` is what ``router`` was found by; ``located``: by a path, not by the lack of anything better.
+    ``fact`` is what ``router`` was found by; ``located``: by a path, not by the lack of anything better. ``near`` is
+    what the member says of its own network.
 
     ``inside`` is (the translator's address, its own address behind it, port), None where nothing translates. Tree
     fields (parent, children, rank, height, size) are written by ``tree`` only; promises (standbys, wards, promised) by
@@ -160,6 +163,7 @@ class Member:
     # location and performance (Fig. 6B: routers, performance parameter)
     router: Router | None = None
     fact: Fact = NOWHERE
+    near: Vicinity | None = None
     located: bool = False
     rtt_ms: float | None = None
     rate_mbit: float | None = None

@@ -1,0 +1,148 @@
+"""What members say of their own networks, and of whom that makes neighbours. Pure.
+
+Owns: neighbourhoods, that is members that name the same gateway and the same router beyond it, and at which router one
+is, by the paths to those of its members that were traced. Refuses: paths (``skeleton``), and what follows
+(``locality``).
+
+Seen from a member a router shows another address than from the coordinator, so what members say places nobody by
+itself: it tells who is beside whom. It is believed as far as others bear it out. A neighbourhood is at a router if it
+is more than half of those that were traced there and say something, if two of it were, and if the same is true nowhere
+else. So whoever says what is not so changes nothing for others, as long as most of those at its own router say what is
+so; if not, a neighbourhood may be without a router, as if its members had said nothing.
+
+Invariant: the answers depend on who has said what and who was traced where, not on the order.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+from overlaycast.wire.hosts import is_private
+
+REPRESENTATIVES: Final = 2
+"""So many traced members show where their neighbourhood is: a single path may have been mistaken for another one."""
+
+
+class Vicinity(NamedTuple):
+    """What a member says of its network, with what the coordinator sees of it itself; a neighbourhood too.
+
+    Args:
+        where: the prefix of the address at which it is seen, or the whole address if a translator has it.
+        gateway: its first router; None: unknown, or any.
+        beyond: the distance and the address of the next router that answered it; None: none did.
+        known_by_it: no other router has this address.
+    """
+
+    where: str
+    gateway: str | None = None
+    beyond: tuple[int, str] | None = None
+    known_by_it: bool = False
+
+    @property
+    def neighbourhoods(self) -> tuple[Vicinity, ...]:
+        """The neighbourhoods that it belongs to, the narrowest first.
+
+        Hosts with links of their own have unlike gateways, and where each has a subnet the prefixes say nothing.
+        """
+        if self.beyond is None:
+            return (self,)
+        found = dict.fromkeys([self, Vicinity(self.where, None, self.beyond)])
+        if self.known_by_it:
+            found[Vicinity("", None, self.beyond)] = None
+        return tuple(found)
+
+
+def vicinity(
+    seen: str, prefix: str | None, translated: bool, gateway: str | None, hops: Sequence[str | None]
+) -> Vicinity | None:
+    """Return what a member's words come to; None: nothing.
+
+    Args:
+        seen: the address at which the coordinator sees it.
+        prefix: the prefix of that.
+        translated: it is known to be behind a translator.
+        gateway: its gateway, by its routing table.
+        hops: the routers that answered it, the nearest first; None: one that did not.
+    """
+    first = gateway or (hops[0] if hops else None)
+    beyond = next(((distance, hop) for distance, hop in enumerate(hops[1:], start=2) if hop is not None), None)
+    if first is None and beyond is None:
+        return None
+    # of an address that others use too only the translator tells whose it is
+    inside = translated or (first is not None and _narrower(first, seen))
+    where = seen if inside or prefix is None else prefix
+    return Vicinity(where, first, beyond, beyond is not None and not translated and not _narrower(beyond[1], seen))
+
+
+def _narrower(router: str, seen: str) -> bool:
+    """Whether the router's address means something in its own network only, and the member's is seen everywhere."""
+    return is_private(router) and not is_private(seen)
+
+
+class Witnesses:
+    """The members that were traced and say something."""
+
+    def __init__(self) -> None:
+        self._said: dict[int, tuple[str, Vicinity]] = {}
+        self._at: Counter[str] = Counter()
+        """How many are at each router."""
+        self._votes: dict[Vicinity, dict[str, dict[int, None]]] = {}
+        """By neighbourhood and router, its members there."""
+        self._split: dict[Vicinity, None] = {}
+        """Neighbourhoods that have members at several routers."""
+
+    def hear(self, member: int, router: str | None, near: Vicinity | None) -> None:
+        """Take the last router of the path to a member, and what the member says; None: nothing is known of it."""
+        before = self._said.pop(member, None)
+        if before is not None:
+            self._vote(member, *before, more=False)
+        if router is not None and near is not None:
+            self._said[member] = router, near
+            self._vote(member, router, near, more=True)
+
+    def _vote(self, member: int, router: str, near: Vicinity, more: bool) -> None:
+        self._at[router] += 1 if more else -1
+        if not self._at[router]:
+            del self._at[router]
+        for one in near.neighbourhoods:
+            votes = self._votes.setdefault(one, {})
+            members = votes.setdefault(router, {})
+            if more:
+                members[member] = None
+            else:
+                del members[member]
+            if not members:
+                del votes[router]
+            if not votes:
+                del self._votes[one]
+            if len(votes) > 1:
+                self._split[one] = None
+            else:
+                self._split.pop(one, None)
+
+    def home(self, near: Vicinity) -> str | None:
+        """Return the router at which the member's neighbourhood is; None: nothing tells, or too little."""
+        for one in near.neighbourhoods:
+            votes = self._votes.get(one, {})
+            homes = [router for router, members in votes.items() if 2 * len(members) > self._at[router]]
+            if len(homes) == 1 and len(votes[homes[0]]) >= REPRESENTATIVES:
+                return homes[0]
+        return None
+
+    def outvoted(self, router: str, near: Vicinity) -> bool:
+        """Whether most of those who were traced to this router name another gateway, and another router beyond it."""
+        return all(self._fewer(router, self._votes.get(one, {}).get(router, {})) for one in near.neighbourhoods)
+
+    def doubtful(self) -> list[int]:
+        """Return the members that may be elsewhere than they were traced to: few there say what they do."""
+        found: dict[int, None] = {}
+        for one in self._split:
+            for router, members in self._votes[one].items():
+                if self._fewer(router, members):
+                    found.update(members)
+        return list(found)
+
+    def _fewer(self, router: str, members: dict[int, None]) -> bool:
+        return 2 * len(members) < self._at[router]
