@@ -21,11 +21,13 @@ from overlaycast.agent.console import Console
 from overlaycast.agent.control import ControlLink
 from overlaycast.agent.defects import Defects
 from overlaycast.agent.departure import within
+from overlaycast.agent.hops.mishap import mishap
 from overlaycast.agent.hops.permission import Permission
 from overlaycast.agent.node import Node, Setup
 from overlaycast.agent.parts import Membership
 from overlaycast.agent.standing import NOT_ADMITTED
 from overlaycast.agent.subscription import subscription
+from overlaycast.discovery.first_hops import first_hops
 from overlaycast.errors import LocalProtocolError, OverlaycastError, in_one_line
 from overlaycast.notify import Service, Standing
 from overlaycast.wire.journal import Entry, Failure, Started, Welcomed
@@ -47,6 +49,7 @@ class Agent:
         self._options = setup.options
         self._membership: Membership | None = None
         self._node: Node | None = None
+        self._looking = False
         self._rng = random.Random()
         self._defects = Defects()
         self._loop = asyncio.get_running_loop()
@@ -174,8 +177,23 @@ class Agent:
         else:
             self._node.heard(message)
 
+    async def _look_around(self, towards: str) -> None:
+        """Tell the coordinator of our first hops, once for each connection; without that it knows less."""
+        try:
+            found = await first_hops(*filter(None, (towards, self._control.reached_at)))
+        except Exception as error:
+            mishap(error)
+            return
+        finally:
+            self._looking = False
+        if found is not None:
+            self.tell(found)
+
     def _welcome(self, message: Welcome) -> None:
         membership, node = self._membership, self._node
+        if message.towards is not None and not self._looking:
+            self._looking = True
+            self.spawn(self._look_around(message.towards))
         if membership is None or node is None:
             self.journal(Welcomed(member=message.member))
             self._membership = membership = Membership(message.member, message.secret)

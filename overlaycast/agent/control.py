@@ -115,6 +115,8 @@ class ControlLink:
         rng: random.Random,
     ) -> None:
         self.connected = False
+        self.reached_at = ""
+        """The address of the coordinator, or of what stands before it."""
         self._coordinator = coordinator
         self._url = websocket_url(coordinator)
         self._subscribe = subscribe
@@ -200,6 +202,7 @@ class ControlLink:
             close_timeout=1,
         ) as link:
             self._known = later_fields(_header(link))
+            self.reached_at = str(link.remote_address[0])
             request = self._subscribe(str(link.local_address[0]))
             if request.standby and "subscribe.standby" not in self._known:
                 raise _NotNowError("it is of an older version, which would take this standby for the source")

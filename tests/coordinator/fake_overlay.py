@@ -70,6 +70,9 @@ class FakeOverlay:
         self._events.append(FakeEvent(now, "joined", self.last, {}))
         return self.last
 
+    def towards(self, request: Subscribe) -> str | None:
+        return None
+
     def resume(self, request: Subscribe, now: float) -> bool:
         assert request.resume is not None
         if not self.returns(request):

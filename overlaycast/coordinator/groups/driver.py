@@ -169,8 +169,8 @@ class GroupDriver:
         if namesakes := [other for other in self._connected.named(request.name) if other != member][:MAX_NAMESAKES]:
             details["namesakes"] = namesakes
         self.log.add(now, kind, member, details)
-        told = tuple(namesakes) or None
-        welcome = Welcome(member=member, secret=secret, settings=self.row.settings, namesakes=told)
+        told, towards = tuple(namesakes) or None, self.overlay.towards(request)
+        welcome = Welcome(member=member, secret=secret, settings=self.row.settings, namesakes=told, towards=towards)
         self._outbox.insert(0, (member, welcome))  # not sent before it is kept, like everything else
 
     async def said(self, member: int, link: MemberLink, message: MemberMessage) -> None:
