@@ -155,7 +155,7 @@ def _settle_others(group: Group) -> None:
     """Look where members belong that no path locates: their neighbours may be traced now, or be no neighbours."""
     routers = group.routers
     doubtful = [group.members[one] for one in routers.doubtful()]  # first: where these are tells of the others
-    for member in (*doubtful, *routers.unlocated.values()):
+    for member in (*doubtful, *routers.unsettled()):
         if _find(group, member, entered=True)[0] is not member.router:
             _put(group, member, member.fact)
 

@@ -103,6 +103,11 @@ def _by_its_word(member: Member, router: Router) -> bool:
     return member.fact.near is not None and isinstance(router.key, str) and router.key not in ("", member.fact.last)
 
 
+def _has_neighbours(fact: Fact) -> bool:
+    """Whether a member says enough to tell it from those that are not beside it, whatever their subnets are."""
+    return fact.near is not None and fact.near.beyond is not None
+
+
 class Routers:
     """The tree of routers of one group."""
 
@@ -133,6 +138,10 @@ class Routers:
         """Peers that are not, and are outside of the tree that paths make."""
         self.unlocated: dict[int, Member] = {}
         """Members that no path locates: another one's path may."""
+        self._heard = -1
+        """The version of the witnesses when those that no path locates were found last."""
+        self._spread: dict[str, None] = {}
+        """The prefixes of which traced members have come to other routers since then."""
         self._astray: dict[int, None] = {}
         """Members that are not at the router at which their path ends."""
         self._prefixes: dict[str, dict[Key, int]] = {}
@@ -276,15 +285,23 @@ class Routers:
         if near is not None:
             return near, True
         if name is not None:
-            # the member's own router is silent: those of one subnet are behind the same one, and so are, for want of
-            # anything that tells them apart, those that have a subnet for themselves
-            alone = self._subnets.get(fact.prefix or "", 0) <= entered
-            return self.add(("*", below.key, len(hops) - end, "?" if alone else fact.prefix), below), False
+            return self.add(("*", below.key, len(hops) - end, self._apart(fact, entered)), below), False
         if fact.prefix is not None:
             return self.add((OUTSIDE, fact.prefix), self.root, fact.prefix), False
         # no path, no address: all that is left is how far it is from the only landmark, the coordinator
         bucket = round(math.log2(max(rtt_ms or 1.0, 0.1)))
         return self.add((OUTSIDE, bucket), self.root, f"about {2.0**bucket:g} ms"), False
+
+    def _apart(self, fact: Fact, entered: bool) -> str | None:
+        """Return what tells a member whose own router is silent from others behind as many silent ones.
+
+        Those of one neighbourhood are behind the same one. Else those of one subnet are, and so are, for want of
+        anything that tells them apart, those that have a subnet for themselves.
+        """
+        if fact.near is not None and _has_neighbours(fact):
+            return fact.near.name
+        alone = self._subnets.get(fact.prefix or "", 0) <= entered
+        return "?" if alone else fact.prefix
 
     def _home(self, fact: Fact) -> Router | None:
         """Return the router at which those are that say of their networks what the member does; None: nothing tells."""
@@ -300,6 +317,15 @@ class Routers:
     def doubtful(self) -> list[int]:
         """Return the members that may have to be found anew though their path ends at a router."""
         return list(dict.fromkeys([*self._astray, *self.witnesses.doubtful()]))
+
+    def unsettled(self) -> list[Member]:
+        """Return the members that no path locates and that may have to be found anew."""
+        heard, self._heard = self._heard, self.witnesses.version
+        spread, self._spread = self._spread, {}
+        waiting = self.unlocated.values()
+        if heard != self._heard:
+            return list(waiting)
+        return [one for one in waiting if not _has_neighbours(one.fact) or one.fact.prefix in spread]
 
     def _neighbour(self, fact: Fact, below: Router) -> Router | None:
         """Return the one router at which all traced members of the prefix are, if the path does not contradict it."""
@@ -364,6 +390,8 @@ class Routers:
                 routers[router.key] = members
             else:
                 del routers[router.key]
+            if members < 2:
+                self._spread[fact.prefix] = None
 
     def _count(self, router: Router, more: int) -> None:
         self._core = None

@@ -16,7 +16,8 @@ Invariant: the answers depend on who has said what and who was traced where, not
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from overlaycast.wire.hosts import is_private
@@ -46,12 +47,23 @@ class Vicinity(NamedTuple):
 
         Hosts with links of their own have unlike gateways, and where each has a subnet the prefixes say nothing.
         """
-        if self.beyond is None:
-            return (self,)
-        found = dict.fromkeys([self, Vicinity(self.where, None, self.beyond)])
-        if self.known_by_it:
-            found[Vicinity("", None, self.beyond)] = None
-        return tuple(found)
+        return _neighbourhoods(self)
+
+    @property
+    def name(self) -> str:
+        """The widest of them, for people."""
+        where, _, beyond, _ = self.neighbourhoods[-1]
+        return " ".join(map(str, filter(None, (where, *reversed(beyond or ())))))
+
+
+@lru_cache(maxsize=1 << 14)
+def _neighbourhoods(near: Vicinity) -> tuple[Vicinity, ...]:
+    if near.beyond is None:
+        return (near,)
+    found = dict.fromkeys([near, Vicinity(near.where, None, near.beyond)])
+    if near.known_by_it:
+        found[Vicinity("", None, near.beyond)] = None
+    return tuple(found)
 
 
 def vicinity(
@@ -85,49 +97,78 @@ class Witnesses:
     """The members that were traced and say something."""
 
     def __init__(self) -> None:
+        self.version = 0
+        """Grows whenever a neighbourhood may have come to another router."""
         self._said: dict[int, tuple[str, Vicinity]] = {}
         self._at: Counter[str] = Counter()
         """How many are at each router."""
         self._votes: dict[Vicinity, dict[str, dict[int, None]]] = {}
         """By neighbourhood and router, its members there."""
+        self._present: dict[str, dict[Vicinity, dict[int, None]]] = {}
+        """The same by router and neighbourhood."""
+        self._most: dict[str, dict[Vicinity, bool]] = {}
+        """By router, the neighbourhoods that are more than half of those there, and whether they are enough."""
         self._split: dict[Vicinity, None] = {}
         """Neighbourhoods that have members at several routers."""
 
     def hear(self, member: int, router: str | None, near: Vicinity | None) -> None:
         """Take the last router of the path to a member, and what the member says; None: nothing is known of it."""
-        before = self._said.pop(member, None)
+        before, after = self._said.get(member), None if router is None or near is None else (router, near)
+        if before == after:
+            return
         if before is not None:
-            self._vote(member, *before, more=False)
-        if router is not None and near is not None:
-            self._said[member] = router, near
-            self._vote(member, router, near, more=True)
+            del self._said[member]
+            self._leave(member, *before)
+        if after is not None:
+            self._said[member] = after
+            self._enter(member, *after)
 
-    def _vote(self, member: int, router: str, near: Vicinity, more: bool) -> None:
-        self._at[router] += 1 if more else -1
-        if not self._at[router]:
-            del self._at[router]
+    def _enter(self, member: int, router: str, near: Vicinity) -> None:
+        self._at[router] += 1
         for one in near.neighbourhoods:
             votes = self._votes.setdefault(one, {})
             members = votes.setdefault(router, {})
-            if more:
-                members[member] = None
-            else:
-                del members[member]
-            if not members:
-                del votes[router]
-            if not votes:
-                del self._votes[one]
+            members[member] = None
+            self._present.setdefault(router, {})[one] = members
             if len(votes) > 1:
                 self._split[one] = None
-            else:
+        # others may be fewer than half now, and none but these more
+        self._weigh(router, (*self._most.get(router, ()), *near.neighbourhoods))
+
+    def _leave(self, member: int, router: str, near: Vicinity) -> None:
+        self._at[router] -= 1
+        for one in near.neighbourhoods:
+            votes = self._votes[one]
+            del votes[router][member]
+            if not votes[router]:
+                del votes[router]
+                del self._present[router][one]
+            if not votes:
+                del self._votes[one]
+            if len(votes) < 2:
                 self._split.pop(one, None)
+        self._weigh(router, (*self._present[router], *near.neighbourhoods))
+        if not self._at[router]:
+            del self._at[router], self._present[router]
+
+    def _weigh(self, router: str, these: Iterable[Vicinity]) -> None:
+        most = self._most.pop(router, {})
+        before = dict(most)
+        for one in these:
+            members = self._present[router].get(one, {})
+            if 2 * len(members) > self._at[router]:
+                most[one] = len(members) >= REPRESENTATIVES
+            else:
+                most.pop(one, None)
+        if most:
+            self._most[router] = most
+        self.version += most != before
 
     def home(self, near: Vicinity) -> str | None:
         """Return the router at which the member's neighbourhood is; None: nothing tells, or too little."""
         for one in near.neighbourhoods:
-            votes = self._votes.get(one, {})
-            homes = [router for router, members in votes.items() if 2 * len(members) > self._at[router]]
-            if len(homes) == 1 and len(votes[homes[0]]) >= REPRESENTATIVES:
+            homes = [router for router in self._votes.get(one, ()) if one in self._most.get(router, ())]
+            if len(homes) == 1 and self._most[homes[0]][one]:
                 return homes[0]
         return None
 

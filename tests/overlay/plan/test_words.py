@@ -108,6 +108,21 @@ def test_silence_confirms_nothing() -> None:
     assert place(overlay, fourth) == (False, "La"), "it has answered from another distance"
 
 
+def test_two_routers_that_nobody_gets_an_answer_from_are_told_apart_by_their_members() -> None:
+    overlay = Overlay(GroupSettings(rate_mbit=8, start_members=1), KEY)
+    ids = [_join(overlay, f"p{number}", "peer", f"198.51.7.{number}") for number in range(4)]
+    for member in ids:
+        measured(overlay, member, ("R0", "R1", None))
+    assert len({place(overlay, member) for member in ids}) == 1
+    for number, member in enumerate(ids):
+        say(overlay, member, a_hop("La" if number < 2 else "Lb"))
+    one, other, third, fourth = (place(overlay, member) for member in ids)
+    assert one == other == (False, "*/R1/1/4.4.4.97 2")
+    assert third == fourth == (False, "*/R1/1/4.4.4.98 2")
+    kept = json.loads(json.dumps(overlay.snapshot()))
+    assert places(Overlay.restore(GroupSettings(rate_mbit=8, start_members=1), KEY, kept, 5.0)) == places(overlay)
+
+
 def test_a_path_that_most_deny_locates_nobody() -> None:
     overlay, (wrong, *others) = peers(7)
     say(overlay, wrong, a_hop("La"))

@@ -100,8 +100,11 @@ def test_only_what_was_said_last_counts_and_no_order(
     said: list[tuple[int, tuple[str | None, Vicinity | None]]], chance: random.Random
 ) -> None:
     long = Witnesses()
+    heard = [near("g"), near("h", "b", "p"), near(None, "a", "q", wide=False)]
     for member, words in said:
+        version, homes = long.version, [long.home(one) for one in heard]
         long.hear(member, *words)
+        assert long.version != version or homes == [long.home(one) for one in heard]
     last = list(dict(said).items())
     chance.shuffle(last)
     short = Witnesses()
@@ -115,7 +118,7 @@ def test_only_what_was_said_last_counts_and_no_order(
                 assert long.outvoted(router, near_it) == short.outvoted(router, near_it)
     for member, _ in last:
         long.hear(member, None, None)
-    assert [*long._said, *long._votes, *long._at, *long._split] == []
+    assert [*long._said, *long._votes, *long._present, *long._most, *long._at, *long._split] == []
 
 
 TRUTH = {"La": near("g", "a"), "Lb": near("g", "b"), "Lc": near("h", "c")}
