@@ -176,6 +176,10 @@ def test_a_source_and_a_group_that_does_not_ask_for_places_hear_nothing() -> Non
     say(fast, member, a_hop("La"))
     assert place(fast, member) == (True, "coordinator")
     assert not fast._group.routers.witnesses._said
+    kept = json.loads(json.dumps(fast.snapshot()))
+    again = Overlay.restore(GroupSettings(strategy="performance"), KEY, kept, 5.0)
+    assert not again._group.routers.witnesses._said
+    assert again._group.members[member].near is not None
 
 
 @pytest.mark.parametrize(
