@@ -179,17 +179,13 @@ def _facts(snapshot: dict[str, Any]) -> list[Fact]:
     if "facts" in snapshot:
         words = snapshot.get("words") or repeat(None)  # snapshots of before have no members' words
         return [
-            Fact(usable(tuple(hops)), reached, prefix, None if said is None else _vicinity(*said))
+            Fact(usable(tuple(hops)), reached, prefix, None if said is None else Vicinity(*said))
             for (hops, reached, prefix), said in zip(snapshot["facts"], words, strict=False)
         ]
     found: list[Fact] = []  # snapshots of before have the tree of routers alone, the upper ones first
     for _, name, above, *_ in snapshot["places"]:
         found.append(Fact() if above is None else Fact(usable((*found[above].hops, name)), reached=True))
     return found
-
-
-def _vicinity(where: str, gateway: str | None, beyond: list[Any] | None, known_by_it: bool) -> Vicinity:
-    return Vicinity(where, gateway, None if beyond is None else (beyond[0], beyond[1]), known_by_it)
 
 
 def _load_routers(group: Group, snapshot: dict[str, Any]) -> None:

@@ -103,11 +103,6 @@ def _by_its_word(member: Member, router: Router) -> bool:
     return member.fact.near is not None and isinstance(router.key, str) and router.key not in ("", member.fact.last)
 
 
-def _has_neighbours(fact: Fact) -> bool:
-    """Whether a member says enough to tell it from those that are not beside it, whatever their subnets are."""
-    return fact.near is not None and fact.near.beyond is not None
-
-
 class Routers:
     """The tree of routers of one group."""
 
@@ -141,7 +136,7 @@ class Routers:
         self._heard = -1
         """The version of the witnesses when those that no path locates were found last."""
         self._spread: dict[str, None] = {}
-        """The prefixes of which traced members have come to other routers since then."""
+        """The prefixes that others have come to be alone in since then, or not, or whose members to other routers."""
         self._astray: dict[int, None] = {}
         """Members that are not at the router at which their path ends."""
         self._prefixes: dict[str, dict[Key, int]] = {}
@@ -295,13 +290,13 @@ class Routers:
     def _apart(self, fact: Fact, entered: bool) -> str | None:
         """Return what tells a member whose own router is silent from others behind as many silent ones.
 
-        Those of one neighbourhood are behind the same one. Else those of one subnet are, and so are, for want of
-        anything that tells them apart, those that have a subnet for themselves.
+        Those of one subnet are behind the same one, if they name the same router beyond it. So are, for want of
+        anything else that tells them apart, those that have a subnet for themselves.
         """
-        if fact.near is not None and _has_neighbours(fact):
-            return fact.near.name
         alone = self._subnets.get(fact.prefix or "", 0) <= entered
-        return "?" if alone else fact.prefix
+        beyond = None if fact.near is None else fact.near.beyond
+        where = "?" if alone else fact.prefix
+        return where if beyond is None else f"{where} below {beyond}"
 
     def _home(self, fact: Fact) -> Router | None:
         """Return the router at which those are that say of their networks what the member does; None: nothing tells."""
@@ -325,7 +320,7 @@ class Routers:
         waiting = self.unlocated.values()
         if heard != self._heard:
             return list(waiting)
-        return [one for one in waiting if not _has_neighbours(one.fact) or one.fact.prefix in spread]
+        return [one for one in waiting if one.fact.near is None or one.fact.prefix in spread]
 
     def _neighbour(self, fact: Fact, below: Router) -> Router | None:
         """Return the one router at which all traced members of the prefix are, if the path does not contradict it."""
@@ -370,7 +365,8 @@ class Routers:
         """Take down where a traced member is, or that no path tells where this one is."""
         fact = member.fact
         if fact.prefix is not None:
-            self._subnets[fact.prefix] = self._subnets.get(fact.prefix, 0) + more
+            self._subnets[fact.prefix] = many = self._subnets.get(fact.prefix, 0) + more
+            self._come(fact.prefix, many)
         if not fact.hops or fact.hops[-1] is None:
             if more > 0 and not (fact.reached and not fact.hops):
                 self.unlocated[member.id] = member
@@ -390,8 +386,12 @@ class Routers:
                 routers[router.key] = members
             else:
                 del routers[router.key]
-            if members < 2:
-                self._spread[fact.prefix] = None
+            self._come(fact.prefix, members)
+
+    def _come(self, prefix: str, many: int) -> None:
+        """Take note if so few are in a prefix, or at one router with it, that this may be the first or the second."""
+        if many < 3:
+            self._spread[prefix] = None
 
     def _count(self, router: Router, more: int) -> None:
         self._core = None

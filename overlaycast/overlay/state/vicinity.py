@@ -18,12 +18,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeAlias
 
 from overlaycast.wire.hosts import is_private
 
 REPRESENTATIVES: Final = 2
 """So many traced members show where their neighbourhood is: a single path may have been mistaken for another one."""
+
+Members: TypeAlias = dict[int, str | None]
+"""Members, and the gateway that each names."""
 
 
 class Vicinity(NamedTuple):
@@ -32,38 +35,31 @@ class Vicinity(NamedTuple):
     Args:
         where: the prefix of the address at which it is seen, or the whole address if a translator has it.
         gateway: its first router; None: unknown, or any.
-        beyond: the distance and the address of the next router that answered it; None: none did.
+        beyond: the router after that; None: it did not answer. One further away says too little.
         known_by_it: no other router has this address.
     """
 
     where: str
     gateway: str | None = None
-    beyond: tuple[int, str] | None = None
+    beyond: str | None = None
     known_by_it: bool = False
 
     @property
     def neighbourhoods(self) -> tuple[Vicinity, ...]:
         """The neighbourhoods that it belongs to, the narrowest first.
 
-        Hosts with links of their own have unlike gateways, and where each has a subnet the prefixes say nothing.
+        Where each host has a subnet the prefixes say nothing, and hosts with links of their own have unlike gateways.
         """
         return _neighbourhoods(self)
-
-    @property
-    def name(self) -> str:
-        """The widest of them, for people."""
-        where, _, beyond, _ = self.neighbourhoods[-1]
-        return " ".join(map(str, filter(None, (where, *reversed(beyond or ())))))
 
 
 @lru_cache(maxsize=1 << 14)
 def _neighbourhoods(near: Vicinity) -> tuple[Vicinity, ...]:
     if near.beyond is None:
-        return (near,)
-    found = dict.fromkeys([near, Vicinity(near.where, None, near.beyond)])
-    if near.known_by_it:
-        found[Vicinity("", None, near.beyond)] = None
-    return tuple(found)
+        return (near._replace(known_by_it=False),)
+    narrow = Vicinity(near.where, near.gateway, near.beyond)
+    anywhere = (narrow._replace(where=""), narrow._replace(where="", gateway=None)) if near.known_by_it else ()
+    return tuple(dict.fromkeys([narrow, *anywhere[:1], narrow._replace(gateway=None), *anywhere[1:]]))
 
 
 def vicinity(
@@ -79,18 +75,27 @@ def vicinity(
         hops: the routers that answered it, the nearest first; None: one that did not.
     """
     first = gateway or (hops[0] if hops else None)
-    beyond = next(((distance, hop) for distance, hop in enumerate(hops[1:], start=2) if hop is not None), None)
+    beyond = hops[1] if len(hops) > 1 else None
     if first is None and beyond is None:
         return None
     # of an address that others use too only the translator tells whose it is
     inside = translated or (first is not None and _narrower(first, seen))
     where = seen if inside or prefix is None else prefix
-    return Vicinity(where, first, beyond, beyond is not None and not translated and not _narrower(beyond[1], seen))
+    return Vicinity(where, first, beyond, beyond is not None and not translated and not _narrower(beyond, seen))
 
 
 def _narrower(router: str, seen: str) -> bool:
     """Whether the router's address means something in its own network only, and the member's is seen everywhere."""
     return is_private(router) and not is_private(seen)
+
+
+def _are_enough(one: Vicinity, members: Members) -> bool:
+    """Whether these show where their neighbourhood is.
+
+    If all of them have one gateway, those that have another one are behind another router, for all that they know.
+    """
+    gateways = set(members.values())
+    return len(members) >= REPRESENTATIVES and (one.gateway is not None or len(gateways) > 1 or None in gateways)
 
 
 class Witnesses:
@@ -102,9 +107,9 @@ class Witnesses:
         self._said: dict[int, tuple[str, Vicinity]] = {}
         self._at: Counter[str] = Counter()
         """How many are at each router."""
-        self._votes: dict[Vicinity, dict[str, dict[int, None]]] = {}
+        self._votes: dict[Vicinity, dict[str, Members]] = {}
         """By neighbourhood and router, its members there."""
-        self._present: dict[str, dict[Vicinity, dict[int, None]]] = {}
+        self._present: dict[str, dict[Vicinity, Members]] = {}
         """The same by router and neighbourhood."""
         self._most: dict[str, dict[Vicinity, bool]] = {}
         """By router, the neighbourhoods that are more than half of those there, and whether they are enough."""
@@ -128,7 +133,7 @@ class Witnesses:
         for one in near.neighbourhoods:
             votes = self._votes.setdefault(one, {})
             members = votes.setdefault(router, {})
-            members[member] = None
+            members[member] = near.gateway
             self._present.setdefault(router, {})[one] = members
             if len(votes) > 1:
                 self._split[one] = None
@@ -157,7 +162,7 @@ class Witnesses:
         for one in these:
             members = self._present[router].get(one, {})
             if 2 * len(members) > self._at[router]:
-                most[one] = len(members) >= REPRESENTATIVES
+                most[one] = _are_enough(one, members)
             else:
                 most.pop(one, None)
         if most:
@@ -178,12 +183,12 @@ class Witnesses:
 
     def doubtful(self) -> list[int]:
         """Return the members that may be elsewhere than they were traced to: few there say what they do."""
-        found: dict[int, None] = {}
+        found: dict[int, str | None] = {}
         for one in self._split:
             for router, members in self._votes[one].items():
                 if self._fewer(router, members):
                     found.update(members)
         return list(found)
 
-    def _fewer(self, router: str, members: dict[int, None]) -> bool:
+    def _fewer(self, router: str, members: Members) -> bool:
         return 2 * len(members) < self._at[router]

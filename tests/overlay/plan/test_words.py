@@ -117,8 +117,8 @@ def test_two_routers_that_nobody_gets_an_answer_from_are_told_apart_by_their_mem
     for number, member in enumerate(ids):
         say(overlay, member, a_hop("La" if number < 2 else "Lb"))
     one, other, third, fourth = (place(overlay, member) for member in ids)
-    assert one == other == (False, "*/R1/1/4.4.4.97 2")
-    assert third == fourth == (False, "*/R1/1/4.4.4.98 2")
+    assert one == other == (False, "*/R1/1/198.51.7.0/24 below 4.4.4.97")
+    assert third == fourth == (False, "*/R1/1/198.51.7.0/24 below 4.4.4.98")
     kept = json.loads(json.dumps(overlay.snapshot()))
     assert places(Overlay.restore(GroupSettings(rate_mbit=8, start_members=1), KEY, kept, 5.0)) == places(overlay)
 

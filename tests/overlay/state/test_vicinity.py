@@ -14,7 +14,7 @@ PREFIX = "203.0.114.0/24"
 
 
 def near(gateway: str | None = "g", beyond: str | None = "b", where: str = PREFIX, wide: bool = True) -> Vicinity:
-    return Vicinity(where, gateway, None if beyond is None else (2, beyond), wide and beyond is not None)
+    return Vicinity(where, gateway, beyond, wide and beyond is not None)
 
 
 def hear(*said: tuple[str, Vicinity]) -> Witnesses:
@@ -25,31 +25,33 @@ def hear(*said: tuple[str, Vicinity]) -> Witnesses:
 
 
 def test_the_gateway_is_the_first_hop_where_the_table_does_not_name_it() -> None:
-    assert vicinity("8.8.8.8", "p", False, None, ("1.1.1.1", None, "1.1.3.1")) == Vicinity(
-        "p", "1.1.1.1", (3, "1.1.3.1"), True
-    )
-    assert vicinity("8.8.8.8", "p", False, "1.1.1.9", (None, "1.1.2.1")) == Vicinity(
-        "p", "1.1.1.9", (2, "1.1.2.1"), True
-    )
+    assert vicinity("8.8.8.8", "p", False, None, ("1.1.1.1", None, "1.1.3.1")) == Vicinity("p", "1.1.1.1")
+    assert vicinity("8.8.8.8", "p", False, "1.1.1.9", (None, "1.1.2.1")) == Vicinity("p", "1.1.1.9", "1.1.2.1", True)
     assert vicinity("8.8.8.8", "p", False, "1.1.1.9", ()) == Vicinity("p", "1.1.1.9")
-    assert vicinity("8.8.8.8", "p", False, None, (None, "1.1.2.1")) == Vicinity("p", None, (2, "1.1.2.1"), True)
+    assert vicinity("8.8.8.8", "p", False, None, (None, "1.1.2.1")) == Vicinity("p", None, "1.1.2.1", True)
     assert vicinity("8.8.8.8", "p", False, None, (None, None)) is None
     assert vicinity("somewhere", None, False, None, ("1.1.1.1",)) == Vicinity("somewhere", "1.1.1.1")
 
 
 def test_behind_a_translator_only_its_own_address_tells_whose_the_private_ones_are() -> None:
     said = ("10.0.0.1", "10.9.0.1")
-    assert vicinity("8.8.8.8", "p", False, None, said) == Vicinity("8.8.8.8", "10.0.0.1", (2, "10.9.0.1"))
-    assert vicinity("10.0.0.7", "p", False, None, said) == Vicinity("p", "10.0.0.1", (2, "10.9.0.1"), True)
-    assert vicinity("10.0.0.7", "p", True, None, said) == Vicinity("10.0.0.7", "10.0.0.1", (2, "10.9.0.1"))
+    assert vicinity("8.8.8.8", "p", False, None, said) == Vicinity("8.8.8.8", "10.0.0.1", "10.9.0.1")
+    assert vicinity("10.0.0.7", "p", False, None, said) == Vicinity("p", "10.0.0.1", "10.9.0.1", True)
+    assert vicinity("10.0.0.7", "p", True, None, said) == Vicinity("10.0.0.7", "10.0.0.1", "10.9.0.1")
     assert vicinity("8.8.8.8", "p", False, "10.0.0.1", (None, "1.1.1.1")) == Vicinity(
-        "8.8.8.8", "10.0.0.1", (2, "1.1.1.1"), True
+        "8.8.8.8", "10.0.0.1", "1.1.1.1", True
     )
 
 
 def test_neighbourhoods_are_ever_wider() -> None:
-    assert near().neighbourhoods == (near(), Vicinity(PREFIX, None, (2, "b")), Vicinity("", None, (2, "b")))
-    assert near(wide=False).neighbourhoods == (near(wide=False), Vicinity(PREFIX, None, (2, "b")))
+    assert near().neighbourhoods == (
+        Vicinity(PREFIX, "g", "b"),
+        Vicinity("", "g", "b"),
+        Vicinity(PREFIX, None, "b"),
+        Vicinity("", None, "b"),
+    )
+    assert near(wide=False).neighbourhoods == (Vicinity(PREFIX, "g", "b"), Vicinity(PREFIX, None, "b"))
+    assert near(None, wide=False).neighbourhoods == (Vicinity(PREFIX, None, "b"),)
     assert near(beyond=None).neighbourhoods == (near(beyond=None),)
 
 
@@ -61,6 +63,15 @@ def test_two_that_were_traced_show_where_their_neighbourhood_is() -> None:
     assert both.home(near("g3", where="other", wide=False)) is None
     assert both.home(near("g1", "c")) is None
     assert REPRESENTATIVES == 2
+
+
+def test_where_all_have_one_gateway_one_that_has_another_may_be_elsewhere() -> None:
+    homes = hear(("La", near("g1")), ("La", near("g1")))
+    assert homes.home(near("g1")) == "La"
+    assert homes.home(near("g1", where="other")) == "La"
+    assert homes.home(near("g2")) is None
+    assert homes.home(near(None)) is None
+    assert hear(("La", near(None)), ("La", near(None))).home(near(None)) == "La"
 
 
 def test_one_of_which_paths_disagree_is_nowhere_unless_a_narrower_one_is_somewhere() -> None:
