@@ -9,7 +9,6 @@ told again. What was measured of the members is kept beside the routers that it 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from itertools import repeat
 from typing import Any, Final
@@ -46,7 +45,7 @@ _WATCHED = ("fed_by", "next_seq", "status")
 _HISTORY = ("moved_at", "failures")
 NOBODY: Final = 0
 AMPLE: Final = "ample"
-"""A rate too fast to tell; JSON has no infinity."""
+"""What earlier snapshots have for an echo that showed no rate: that was taken for a fast one."""
 
 
 def dump(group: Group) -> dict[str, Any]:
@@ -94,18 +93,8 @@ def dump(group: Group) -> dict[str, Any]:
 def _place(router: Router, number: dict[int, int]) -> list[Any]:
     above = number[id(router.parent)] if router.parent else None
     key = list(router.key) if isinstance(router.key, tuple) else router.key
-    readings = [[member, _worded(rate)] for member, rate in router.readings.items()]
-    rate = _worded(router.rate_mbit)
-    return [key, router.name, above, router.delay_ms, router.timed, router.heard, rate, readings]
-
-
-def _worded(rate_mbit: float | None) -> float | str | None:
-    """Return a rate as JSON can have it."""
-    return AMPLE if rate_mbit == math.inf else rate_mbit
-
-
-def _rate(kept: float | str) -> float:
-    return math.inf if isinstance(kept, str) else kept
+    readings = [list(one) for one in router.readings.items()]
+    return [key, router.name, above, router.delay_ms, router.timed, router.heard, router.rate_mbit, readings]
 
 
 def _member(member: Member, number: dict[int, int], facts: dict[Fact, int]) -> dict[str, Any]:
@@ -202,7 +191,7 @@ def _load_routers(group: Group, snapshot: dict[str, Any]) -> None:
             router.delay_ms, router.timed, router.heard = delay, timed, heard
             before = [] if rate is None else [(NOBODY, rate)]  # snapshots of before do not say whose echo it was
             readings = kept[0] if kept else before
-            group.routers.show(router, {member: _rate(one) for member, one in readings})
+            group.routers.show(router, {member: one for member, one in readings if one != AMPLE})
     locating.enter_all(group)
 
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 import math
 from typing import Final
 
-from overlaycast.overlay.plan.capacity import room
+from overlaycast.overlay.plan.capacity import known_mbit, room
 from overlaycast.overlay.plan.reach import linked
 from overlaycast.overlay.state.group import Group
 from overlaycast.overlay.state.members import Member
@@ -54,10 +54,11 @@ def threshold(group: Group, primaries: int) -> float:
 
 
 def shown(group: Group, member: Member) -> float:
-    """Return the copies of the stream that the member's echo has shown; one too fast to tell shows no limit."""
-    if member.rate_mbit is None:
-        return 0.0 if member.rtt_ms is None else math.inf
-    return member.rate_mbit / group.settings.rate_mbit
+    """Return the copies of the stream that the member's echo has shown; without one it is taken for its neighbours."""
+    rate = member.rate_mbit
+    if rate is None and member.router is not None:
+        rate = known_mbit(group, member.router)
+    return 0.0 if rate is None else rate / group.settings.rate_mbit
 
 
 def deserves(group: Group, member: Member) -> bool:

@@ -83,7 +83,7 @@ def link_copies(group: Group, router: Router, direction: Direction) -> int:
     anything is taken for a middling one. Of a file, a site needs no more copies than its plan says (``filerate``).
     """
     if group.settings.mode == "live":
-        copies = _copies(_known_mbit(group, router), group.settings.rate_mbit)
+        copies = _copies(known_mbit(group, router), group.settings.rate_mbit)
         if copies != UNLIMITED and _hidden(group, router):
             copies = UNLIMITED
         return _learned(group, router, direction, copies) if group.watch.carried else copies
@@ -123,7 +123,8 @@ def _as_much(router: Router, above: Router) -> bool:
     return router.rate_mbit >= filerate.SAME * above.rate_mbit
 
 
-def _known_mbit(group: Group, router: Router) -> float | None:
+def known_mbit(group: Group, router: Router) -> float | None:
+    """Return what echoes show of the way to a router; where they show nothing, what the middle one of all shows."""
     if router.rate_mbit is None and router.count:
         return group.routers.middling_mbit
     return router.rate_mbit
@@ -180,7 +181,7 @@ def file_rate(group: Group) -> FileRate:
     core = group.routers.core
     stamp = (group.routers.version, core.order, seen)
     if group.file_rate is None or group.file_rate[0] != stamp:
-        sites = [router.rate_mbit for router in core.children if router.count]
+        sites = [known_mbit(group, router) for router in core.children if router.count]
         levels = max(group.settings.depth_limit - SITE_LEVELS, 1)
         group.file_rate = (stamp, filerate.plan(seen, sites, levels))
     return group.file_rate[1]
@@ -191,7 +192,7 @@ def _file_mbit(group: Group, plan: FileRate, router: Router) -> float:
     source = group.source
     if source is not None and source.router is router:
         return plan.source_mbit
-    return plan.known(_known_mbit(group, router))
+    return plan.known(known_mbit(group, router))
 
 
 def turn(group: Group, router: Router) -> tuple[int, int]:
@@ -199,7 +200,7 @@ def turn(group: Group, router: Router) -> tuple[int, int]:
     if group.settings.mode == "live":
         return 0, 0
     plan = file_rate(group)
-    rate = plan.known(_known_mbit(group, router))
+    rate = plan.known(known_mbit(group, router))
     return -plan.copies(rate), plan.step(rate)
 
 
@@ -211,7 +212,7 @@ def holds_up(group: Group, feeder: Router | None, fed: Router | None) -> bool:
     if not out:
         return False
     plan = file_rate(group)
-    wanted = min((plan.known(_known_mbit(group, router)) for router in into), default=plan.fastest_mbit)
+    wanted = min((plan.known(known_mbit(group, router)) for router in into), default=plan.fastest_mbit)
     return not plan.feeds(min(_file_mbit(group, plan, router) for router in out), wanted)
 
 

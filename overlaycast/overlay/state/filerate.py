@@ -7,8 +7,8 @@ Sites that follow one another from the fastest to the slowest each get all that 
 thinner one: so a site feeds none that is faster than itself. One copy each is enough for that; one with several times
 the planned rate feeds several, and where the chain would be longer than there are levels the rate is divided.
 
-Rates are what echoes show, in Mbit/s: None is unknown, infinite is too fast to tell, and both count as the fastest
-that is known. What differs by less than a quarter is noise (``SAME``).
+Rates are what echoes show, in Mbit/s: None is unknown, and counts as the fastest that is known; the caller says what
+the middle one is, if any is. What differs by less than a quarter is noise (``SAME``).
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class FileRate:
 
     def known(self, rate_mbit: float | None) -> float:
         """Return the rate that a site is taken for."""
-        return self.fastest_mbit if rate_mbit is None or math.isinf(rate_mbit) else rate_mbit
+        return self.fastest_mbit if rate_mbit is None else rate_mbit
 
     def copies(self, rate_mbit: float) -> int:
         """Return how many other sites one with this rate may feed, at least one."""
@@ -66,10 +66,9 @@ def share(uplink_mbit: float, wanted_mbit: Sequence[float]) -> float:
 
 def plan(source_mbit: float | None, sites_mbit: Sequence[float | None], levels: int) -> FileRate:
     """Return the largest rate at which all sites can be fed, each as far as it can take it, within so many levels."""
-    known = [rate for rate in sites_mbit if rate is not None and not math.isinf(rate)]
-    stated = source_mbit if source_mbit is not None and (known or not math.isinf(source_mbit)) else None
-    fastest = max(known, default=1.0 if stated is None else stated)
-    whole = FileRate(fastest if stated is None else stated, fastest)
+    known = [rate for rate in sites_mbit if rate is not None]
+    fastest = max(known, default=1.0 if source_mbit is None else source_mbit)
+    whole = FileRate(fastest if source_mbit is None else source_mbit, fastest)
     rates = sorted(map(whole.known, sites_mbit), reverse=True)
     if _fits(whole, rates, levels):
         return whole

@@ -418,13 +418,9 @@ class Routers:
                 above.delay_ms = guess
 
     def _learn_rate(self, router: Router, member: Member) -> None:
-        """Take what the member's echo has shown; one that came back too fast to tell shows no limit."""
+        """Take what the member's echo has shown; one that has shown nothing shows no limit, and no lack of one."""
         rate = member.rate_mbit
-        if rate is None:
-            if member.rtt_ms is None:
-                return
-            rate = math.inf
-        if tells(router.readings, member.id, rate):
+        if rate is not None and tells(router.readings, member.id, rate):
             self.show(router, {member.id: rate})
 
     def show(self, router: Router, rates_mbit: Mapping[int, float]) -> None:
@@ -462,11 +458,10 @@ class Routers:
 
     @property
     def middling_mbit(self) -> float | None:
-        """What the middle one of all routers with peers has shown; None: none has shown anything, or a limit."""
+        """What the middle one of all routers with peers has shown; None: none has shown anything."""
         if self._middling is None or self._middling[0] != self.version:
             rates = [one.rate_mbit for one in self.known.values() if one.count and one.rate_mbit is not None]
-            middle = median_low(rates) if rates else math.inf
-            self._middling = self.version, None if math.isinf(middle) else middle
+            self._middling = self.version, median_low(rates) if rates else None
         return self._middling[1]
 
     # --- sites -------------------------------------------------------------------------------------------------

@@ -45,7 +45,7 @@ class Router:
         self.timed = False
         self.heard = False
         self.rate_mbit: float | None = None
-        """The best that is believed of any router at or below this one; infinite: too fast to tell."""
+        """The best that is believed of any router at or below this one; None: not known."""
         self.own_mbit: float | None = None
         """The best that is believed of what members of this very router have shown."""
         self.readings: dict[int, float] = {}

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from overlaycast.overlay.placing import clusters
 from overlaycast.overlay.state import tree
 from overlaycast.overlay.state.members import Member
-from tests.overlay.scene import Scene, inside
+from tests.overlay.scene import Scene, inside, record
 
 ROUTERS = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 2)), min_size=1, max_size=30)
 RATES = st.lists(st.sampled_from([4.0, 20.0, 40.0, 80.0, 160.0, 320.0]), min_size=1, max_size=30)
@@ -87,9 +87,13 @@ def test_the_source_s_places_go_round_the_large_clusters() -> None:
 
 
 def test_what_an_echo_has_shown() -> None:
-    group = inside(Scene(rate_mbit=8))
+    scene = Scene(rate_mbit=8)
+    scene.join("silent", ("gw", "core", "s"), rate_mbit=None)
+    group = inside(scene)
     assert clusters.shown(group, Member(1, "a", "peer", rate_mbit=16)) == 2
-    assert clusters.shown(group, Member(2, "b", "peer", rtt_ms=3)) == float("inf")
+    assert clusters.shown(group, record(scene, "silent")) == 0
+    scene.join("neighbour", ("gw", "core", "s"), rate_mbit=24)
+    assert clusters.shown(group, record(scene, "silent")) == 3
     assert clusters.shown(group, Member(3, "c", "peer")) == 0
     assert not clusters.deserves(group, Member(4, "d", "peer"))
 

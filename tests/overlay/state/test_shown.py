@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import math
 import random
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from overlaycast.overlay import Overlay
+from overlaycast.overlay.plan import capacity
 from overlaycast.overlay.state.locality import Routers
 from overlaycast.overlay.state.measurement import Measurement
 from overlaycast.wire.group import GroupSettings
@@ -52,8 +52,17 @@ def test_of_two_the_better_one_is_believed() -> None:
     assert rates(tree(("a", 20), ("a", 10)), "a") == [20]
 
 
-def test_one_that_is_too_fast_to_tell_is_no_better() -> None:
-    assert rates(tree(("a", math.inf), ("a", 20), ("a", 20), ("b", 20)), "a", "r") == [20, 20]
+def test_one_that_shows_nothing_is_unknown_and_not_fast() -> None:
+    scene = Scene(start_members=3)
+    scene.join("silent", ("r", "a"), rate_mbit=None)
+    routers = inside(scene).routers
+    assert rates(routers, "a", "r") == [None, None]
+    assert routers.middling_mbit is None
+    scene.join("thin", ("r", "b"), rate_mbit=20)
+    assert rates(routers, "a", "b", "r") == [None, 20, 20]
+    assert [capacity.known_mbit(inside(scene), routers.known[name]) for name in "ab"] == [20, 20]
+    scene.join("neighbour", ("r", "a"), rate_mbit=50)
+    assert rates(routers, "a", "b", "r") == [50, 20, 50]
 
 
 def test_a_newer_echo_takes_the_place_of_the_one_before() -> None:
@@ -72,7 +81,7 @@ def test_an_echo_tells_nothing_of_where_its_member_was_taken_to_be() -> None:
     assert record(scene, "far").router is known["c"]
 
 
-@given(st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from([5.0, 8.0, 20.0, 29.0, math.inf]))), st.randoms())
+@given(st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from([5.0, 8.0, 20.0, 29.0, 500.0]))), st.randoms())
 def test_the_order_changes_nothing(readings: list[tuple[str, float]], chance: random.Random) -> None:
     numbered = list(enumerate(readings, 1))
     found = []
@@ -92,4 +101,21 @@ def test_a_restart_keeps_what_was_shown() -> None:
     again = Overlay.restore(GroupSettings(start_members=4), KEY, kept, scene.now)._group.routers.known
     before = inside(scene).routers.known
     assert {key: one.rate_mbit for key, one in again.items()} == {key: one.rate_mbit for key, one in before.items()}
-    assert again["b"].rate_mbit == math.inf
+    assert again["b"].rate_mbit is None
+
+
+def test_what_earlier_releases_took_for_too_fast_to_tell_is_unknown() -> None:
+    scene = Scene(start_members=2)
+    scene.join("one", ("r", "a"), rate_mbit=20.0)
+    scene.join("two", ("r", "b"), rate_mbit=None)
+    kept = json.loads(json.dumps(scene.overlay.snapshot()))
+    for place in kept["places"]:
+        if place[0] == "b":
+            place[6:] = ["ample", [[2, "ample"]]]
+    again = Overlay.restore(GroupSettings(start_members=2), KEY, kept, scene.now)._group.routers.known
+    assert [again[name].rate_mbit for name in ("a", "b", "r")] == [20, None, 20]
+    for place in kept["places"]:
+        if place[0] == "b":
+            place[6:] = ["ample"]  # by releases before those, without the members
+    again = Overlay.restore(GroupSettings(start_members=2), KEY, kept, scene.now)._group.routers.known
+    assert [again[name].rate_mbit for name in ("a", "b", "r")] == [20, None, 20]
