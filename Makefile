@@ -3,7 +3,7 @@
 .PHONY: help setup setup-tests demo suite compare test test-slow lint format docs structure dist deb
 
 RUN := .venv/bin/
-PURE := wire overlay failover agent/records agent/rates discovery/survey
+PURE := wire overlay failover agent/records agent/rates discovery/survey discovery/trains
 PURE_TESTS := $(addprefix tests/,$(PURE))
 
 help:  ## show this

@@ -169,6 +169,11 @@ class EchoProbe:
         return Performance(rtt * 1000, max((rate for rate in rates if rate is not None), default=None))
 
     @property
+    def rtt_ms(self) -> float:
+        """The round-trip time so far; infinite before the first reply."""
+        return self._small.least * 1000
+
+    @property
     def heavy(self) -> bool:
         """Whether what comes next is a train, of which not too many should run at the same time."""
         return not self._over and not self._smalls_left

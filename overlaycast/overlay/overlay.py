@@ -21,7 +21,7 @@ from overlaycast.overlay.state import credit
 from overlaycast.overlay.state.group import Event, Group
 from overlaycast.overlay.state.measurement import Measurement
 from overlaycast.overlay.state.members import SENDERS, SERVERS, Member, State
-from overlaycast.overlay.watching import contents, inquiries, relief, retuning, start, unlocated, watch
+from overlaycast.overlay.watching import contents, inquiries, relief, retuning, start, unlocated, unrated, watch
 from overlaycast.wire.group import GroupSettings
 from overlaycast.wire.hosts import is_local
 from overlaycast.wire.messages import (
@@ -75,6 +75,7 @@ class Overlay:
         if member.role == "source":
             start.source_came(group, member, now)
             start.maybe_start(group, now)
+        start.came(group, member, now)
         contents.pass_on(group, member)
         group.wanted.append(member.id)
         group.note(now, "joined", member, name=member.name, role=member.role)
@@ -117,7 +118,7 @@ class Overlay:
         if member.parent is not None or member.role == "source":
             orders.repeat(group, member)
         contents.pass_on(group, member)
-        if not member.measured or reach.unproven(member):
+        if not member.rated or reach.unproven(member):
             group.wanted.append(member.id)
         group.note(now, "resumed", member)
         relief.back(group, member, now)
@@ -162,8 +163,11 @@ class Overlay:
         improve.correct_later(group, now)
         if not first:
             unlocated.look_again(group)
+            if unrated.look_again(group):
+                start.maybe_start(group, now)
             return
         unlocated.note(group, member, now)
+        unrated.note(group, member, now)
         group.start.measured_peers += member.role == "peer"
         if member.role == "source":
             moves.enter(group, member)
@@ -174,6 +178,7 @@ class Overlay:
         else:
             repair.place_orphan(group, member)
         unlocated.look_again(group)
+        unrated.look_again(group)
 
     def claims(self, member_id: int) -> tuple[tuple[str, int], ...]:
         """Return addresses, host and port, at which the member has to answer before others are told of them."""
@@ -350,6 +355,8 @@ class Overlay:
         group = self._group
         if kind == "start":
             start.maybe_start(group, now, at_last=True)
+        elif kind == "gathered":
+            start.gathered(group, now)
         elif kind == "begin":
             start.begin(group, now)
         elif kind == "ask":
@@ -375,6 +382,9 @@ class Overlay:
             unusable_pair.forgive(member)
         elif kind == "unlocated":
             unlocated.wait_no_more(group, member)
+        elif kind == "unrated":
+            unrated.wait_no_more(group, member)
+            start.maybe_start(group, now)
         elif kind == "leaf":
             repair.may_forward(group, member, now)
         elif kind == "release":

@@ -103,6 +103,7 @@ def _member(member: Member, number: dict[int, int], facts: dict[Fact, int]) -> d
         **{name: getattr(member.watch, name) for name in _WATCHED},
         **{name: getattr(member.history, name) for name in _HISTORY},
         "draining": member.draining,
+        "rated": member.rated,
         "dials": member.dials,
         "inside": member.inside,
         "seen": member.seen,
@@ -209,6 +210,7 @@ def _load_member(group: Group, kept: dict[str, Any], facts: list[Fact], now: flo
     member.history = UNTOUCHED if history == UNTOUCHED else history
     member.dials = kept.get("dials", True)  # snapshots of before have none of ``get``
     member.draining = kept.get("draining", False)
+    member.rated = kept.get("rated", member.measured)
     member.seen = kept.get("seen", "")
     member.barred = tuple(kept.get("barred", ()))
     inside = kept.get("inside")

@@ -35,6 +35,7 @@ class FakeMeasurement:
     rtt_ms: float | None
     rate_mbit: float | None
     reached: bool
+    rated: bool
 
 
 class FakeOverlay:
@@ -120,7 +121,7 @@ class FakeOverlay:
         self.claimed[member] = tuple(one for one in self.claims(member) if one not in answers)
 
     def measured(self, member: int, measurement: FakeMeasurement, now: float) -> None:
-        if member not in self.records:
+        if member not in self.records or not (measurement.rated or "path" in self.records[member]):
             return
         self.records[member]["rtt_ms"] = measurement.rtt_ms
         self.records[member]["path"] = measurement.path
@@ -217,5 +218,6 @@ class FakeMaker:
         rtt_ms: float | None,
         rate_mbit: float | None,
         reached: bool,
+        rated: bool,
     ) -> FakeMeasurement:
-        return FakeMeasurement(path, hops_ms, rtt_ms, rate_mbit, reached)
+        return FakeMeasurement(path, hops_ms, rtt_ms, rate_mbit, reached, rated)

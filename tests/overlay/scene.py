@@ -114,6 +114,11 @@ class Scene:
         self.overlay.measured(actor.id, Measurement(tuple(path), rtt_ms, rate_mbit, hops_ms), self.now)
         self.deliver()
 
+    def locate(self, actor: Actor, path: Iterable[str | None], rtt_ms: float | None = 10.0) -> None:
+        """Tell the overlay what is known of a member before its train of echoes has gone."""
+        self.overlay.measured(actor.id, Measurement(tuple(path), rtt_ms, rated=False), self.now)
+        self.deliver()
+
     def __getitem__(self, name: str) -> Actor:
         return next(actor for actor in reversed(self.actors.values()) if actor.name == name)
 

@@ -127,15 +127,23 @@ def fig4() -> Story:
     story = Story("Figure 4: one at a time", rate_mbit=8, default_out_degree=2)
     story.join("source", ("server",), "source", rtt_ms=0.2)
     story.tell(
-        "402, 404: ann has subscribed and is authenticated. 406: traced and measured. 408: nobody else is at her "
-        "site, so she is to be a primary. 416: the source is told to feed her."
+        "402, 404: ann has subscribed and is authenticated. 406: traced; nothing is known of her links, so she waits "
+        "until her train of echoes has shown a rate."
     )
-    story.join("ann", _site(1), rtt_ms=14, rate_mbit=20)
+    ann = story.join("ann", measure=False)
+    story.locate(ann, _site(1), rtt_ms=14)
     story.tell(
-        "bob comes to the same site. 408: no primary, for a second copy would cross the uplink. 410: ann transmits "
-        "to him. 412: both are told."
+        "406: measured. 408: nobody else is at her site, so she is to be a primary. 416: the source is told to feed her."
     )
-    story.join("bob", _site(1), rtt_ms=14, rate_mbit=20)
+    story.measure(ann, _site(1), rtt_ms=14, rate_mbit=20)
+    story.tell(
+        "bob comes to the same site, whose links are known, and does not wait for his own rate. 408: no primary, for a "
+        "second copy would cross the uplink. 410: ann transmits to him. 412: both are told."
+    )
+    bob = story.join("bob", measure=False)
+    story.locate(bob, _site(1), rtt_ms=14)
+    story.tell("His rate is as expected.")
+    story.measure(bob, _site(1), rtt_ms=14, rate_mbit=19)
     story.tell("cat comes too: ann has room for one more. Bob is ann's heir, so he is cat's standby.")
     story.join("cat", _site(1), rtt_ms=14, rate_mbit=20)
     story.tell("dan comes: ann is full, bob keeps a slot for cat, so bob feeds dan by his other one. Nobody is moved.")
@@ -151,12 +159,18 @@ def fig5() -> Story:
     story.join("source", ("server",), "source", rtt_ms=0.2)
     story.join("backup", ("server", "core"), "backup", rtt_ms=4)
     for number, name, rtt in ((1, "ann", 30), (1, "bob", 14), (1, "cat", 14), (1, "dan", 14), (2, "eve", 14)):
-        story.join(name, _site(number), rtt_ms=rtt, rate_mbit=20)
+        story.locate(story.join(name, measure=False), _site(number), rtt_ms=rtt)
+    story.tell("502: all are traced. One of each site has its train of echoes before the others: at first bob.")
+    story.locate(story.join("fay", measure=False), _site(2), rtt_ms=14)
+    story.measure(story["bob"], _site(1), rtt_ms=14, rate_mbit=20)
     story.tell(
-        "502: the last one is measured. 504: two sites are found by their routers. 506: the best of each is its "
-        "primary; ann answers late and is not. 508, 510: the others below them. All are told in one epoch."
+        "502: now eve. 504: two sites are found by their routers. 506: the best of each is its primary; ann answers "
+        "late and is not. 508, 510: the others below them. All are told in one epoch."
     )
-    story.join("fay", _site(2), rtt_ms=14, rate_mbit=20)
+    story.measure(story["eve"], _site(2), rtt_ms=14, rate_mbit=20)
+    story.tell("The rates of the others come later, and move nobody.")
+    for number, name, rtt in ((1, "ann", 30), (1, "cat", 14), (1, "dan", 14), (2, "fay", 14)):
+        story.measure(story[name], _site(number), rtt_ms=rtt, rate_mbit=20)
     return story
 
 

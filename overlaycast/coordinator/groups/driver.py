@@ -338,15 +338,14 @@ class GroupDriver:
             case Measured():
                 self._note_answers(item, now)
                 found = item.found if one.newer is None else item.found.along(one.newer)
-                one.route, one.newer = (found.path, found.reached), None
+                one.route, one.rated = (found.path, found.reached), found.rated
                 rtt, rate = found.performance.rtt_ms, found.performance.rate_mbit
-                self.log.add(
-                    now,
-                    "measured",
-                    item.member,
-                    {"path": found.path, "reached": found.reached, "rtt_ms": rtt, "rate_mbit": rate},
-                )
-                known = self._maker.measurement(found.path, found.hops_ms, rtt, rate, found.reached)
+                details = {"path": found.path, "reached": found.reached, "rtt_ms": rtt}
+                if found.rated:
+                    self.log.add(now, "measured", item.member, details | {"rate_mbit": rate})
+                else:
+                    self.log.add(now, "located", item.member, details)
+                known = self._maker.measurement(found.path, found.hops_ms, rtt, rate, found.reached, found.rated)
                 self.overlay.measured(item.member, known, now)
                 self._unkept = True
 
@@ -362,14 +361,13 @@ class GroupDriver:
             for member in self._connected.at(host):
                 one = self._connected.get(member)
                 assert one is not None
-                if one.route is None:
+                if not one.rated:
                     one.newer = route
-                    continue
-                if one.route == (route.routers, route.reached):
+                if one.route in (None, (route.routers, route.reached)):
                     continue
                 one.route = route.routers, route.reached
                 self.log.add(now, "route", member, {"path": route.routers, "reached": route.reached})
-                known = self._maker.measurement(route.routers, route.hops_ms, None, None, route.reached)
+                known = self._maker.measurement(route.routers, route.hops_ms, None, None, route.reached, False)
                 self.overlay.measured(member, known, now)
                 self._unkept = True
 

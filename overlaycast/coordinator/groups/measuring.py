@@ -25,7 +25,7 @@ LONGEST_CALL_PAUSE_S: Final = 300.0
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What was found out about a member."""
+    """What was found out about a member, but perhaps for its rate (``Found.rated``)."""
 
     member: int
     link: MemberLink
@@ -92,10 +92,16 @@ class Measuring:
             self.end(member)
 
     async def _measure(self, member: int, one: LinkedMember, secret_hash: bytes | None) -> None:
-        found = await self._measurer.measure(self._group, one.link, one.echoes)
-        # after its echoes it knows the secret with which it answers
-        claims = await self._call(member, one, secret_hash)
-        await self._tell(Measured(member, one.link, found, claims))
+        called: list[Answers] = []
+
+        async def nearly(found: Found) -> None:
+            # after its first echoes it knows the secret with which it answers
+            called.append(await self._call(member, one, secret_hash))
+            await self._tell(Measured(member, one.link, found, called[0]))
+
+        found = await self._measurer.measure(self._group, one.link, one.echoes, nearly)
+        claims = called[0] if called else await self._call(member, one, secret_hash)
+        await self._tell(Measured(member, one.link, found, {} if called else claims))
         if None in claims.values():
             await self._call_again(member, one, secret_hash)
         del self._tasks[member]

@@ -31,6 +31,7 @@ class Overlays:
         rtt_ms: float | None,
         rate_mbit: float | None,
         reached: bool,
+        rated: bool,
     ) -> Measurement:
         """Return what was found out about a member in the overlay's own form."""
-        return Measurement(path=path, hops_ms=hops_ms, rtt_ms=rtt_ms, rate_mbit=rate_mbit, reached=reached)
+        return Measurement(path, rtt_ms, rate_mbit, hops_ms, reached, rated)

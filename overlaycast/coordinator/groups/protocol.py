@@ -72,4 +72,5 @@ class OverlayMaker(Protocol):
         rtt_ms: float | None,
         rate_mbit: float | None,
         reached: bool,
+        rated: bool,
     ) -> Any: ...

@@ -28,6 +28,8 @@ class LinkedMember:
     """The route with which it was measured, and whether it ends at the member."""
     newer: Route | None = None
     """A better route than the one with which it is still being measured."""
+    rated: bool = False
+    """It has been measured, and its rate too."""
 
 
 class MemberLinks:

@@ -1,32 +1,36 @@
 """Measuring members (Fig. 4, 406; Fig. 5, 502): the route to each and its echo, many at once, but not too many.
 
 Owns: how many at once, and for how long; who hears of routes that are found to be better later. Refuses: what the
-figures mean; the overlay knows.
+figures mean; the overlay knows. And when a member's train of echoes goes (``trains``).
 
-Invariants: never more than ``at_once`` measurements; each ends within thrice ``_LIMIT`` seconds of its turn, whatever
-the network and the member do: the route, the wait for a turn on the link, and the echo.
+First come the route and the round-trip time, which many can be asked for at once. The rate comes when it is the turn of
+the member's train.
+
+Invariants: never more than ``at_once`` are asked for the first; that ends within twice ``_LIMIT`` seconds of its turn,
+and a train within once that, whatever the network and the member do.
 """
 
 from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable
-from contextlib import AsyncExitStack, suppress
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from ipaddress import ip_address
 from typing import Final, Protocol
 
-from overlaycast.coordinator.members.neighbours import UNKNOWN, neighbours, path_of
 from overlaycast.coordinator.members.shares import Shares
+from overlaycast.coordinator.members.trains import Trains
 from overlaycast.discovery.echo import EchoProbe, Performance
 from overlaycast.discovery.survey.route import Route
+from overlaycast.discovery.trains.turns import whereto
 from overlaycast.wire.messages import EchoReply, EchoRequest
 
 _LIMIT: Final = 8.0
 _UNHEARD_REPLIES: Final = 16
-_TRAIN_SHARE: Final = 6
-"""One part in so many of those that are measured may have its train on the way; a quarter of them is for others."""
+_TRAIN_SHARE: Final = 2
+"""One in so many of those that are measured may have its train on the way."""
 
 
 BetterRoute = Callable[[str, Route], None]
@@ -52,16 +56,24 @@ class EchoLink(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What one measurement found. ``path`` is empty where no route is known; ``hops_ms`` has one entry per router."""
+    """What one measurement found. ``path`` is empty where no route is known; ``hops_ms`` has one entry per router.
+
+    ``rated``: there is no more to come; False: the member's train waits for its turn.
+    """
 
     path: tuple[str | None, ...]
     hops_ms: tuple[float | None, ...]
     reached: bool
     performance: Performance
+    rated: bool = True
 
     def along(self, route: Route) -> Found:
         """Return the same with another route."""
-        return Found(route.routers, route.hops_ms, route.reached, self.performance)
+        return replace(self, path=route.routers, hops_ms=route.hops_ms, reached=route.reached)
+
+
+Nearly = Callable[[Found], Awaitable[None]]
+"""Takes what is known before a member's train has gone."""
 
 
 class EchoInbox:
@@ -103,7 +115,7 @@ class Measurer:
             routes.on_improved = self.improved
         self._listeners: dict[BetterRoute, None] = {}
         self._shares = Shares(at_once)
-        self._trains = Shares(max(1, at_once // _TRAIN_SHARE), neighbours)
+        self._trains = Trains(max(1, at_once // _TRAIN_SHARE))
         # nonces and payloads must not be guessed by a member that wants to appear fast
         self._chance = random.SystemRandom()
 
@@ -120,17 +132,35 @@ class Measurer:
         for listener in list(self._listeners):
             listener(host, route)
 
-    async def measure(self, group: str, link: EchoLink, inbox: EchoInbox) -> Found:
-        """Return what can be found about the member of ``group`` at the other end of ``link``."""
+    async def measure(self, group: str, link: EchoLink, inbox: EchoInbox, nearly: Nearly | None = None) -> Found:
+        """Return what can be found about the member of ``group`` at the other end of ``link``.
+
+        ``nearly`` is told beforehand what there is without the rate, unless the member has not answered.
+        """
+        probe = EchoProbe(self._chance)
         async with self._shares.place(group, link.block):
             route_found = asyncio.create_task(self._route(link.host))
             try:
-                performance = await self._echo(group, link, inbox, route_found)
+                answered = await self._go_on(lambda: probe.heavy, probe, link, inbox)
                 route = await route_found
             finally:
                 route_found.cancel()
-        found = Found((), (), False, performance)
-        return found if route is None else found.along(route)
+        found = Found((), (), False, Performance())
+        found = found if route is None else found.along(route)
+        if not answered:
+            return found
+        if nearly is not None:
+            await nearly(replace(found, performance=Performance(probe.rtt_ms), rated=False))
+        probes: list[EchoProbe] = []
+
+        async def train() -> float | None:
+            probes.append(EchoProbe(self._chance) if probes else probe)
+            await self._go_on(lambda: False, probes[-1], link, inbox)
+            return probes[-1].result().rate_mbit
+
+        await self._trains.run(group, link.block, whereto(found.path, found.reached, link.block), train)
+        performance = probes[-1].result() if probes else Performance(probe.rtt_ms)
+        return replace(found, performance=performance)
 
     async def _route(self, host: str) -> Route | None:
         if self._routes is None or not _traceable(host):
@@ -141,22 +171,14 @@ class Measurer:
         except TimeoutError:
             return None
 
-    async def _echo(
-        self, group: str, link: EchoLink, inbox: EchoInbox, route_found: asyncio.Task[Route | None]
-    ) -> Performance:
-        probe = EchoProbe(self._chance)
+    async def _go_on(self, enough: Callable[[], bool], probe: EchoProbe, link: EchoLink, inbox: EchoInbox) -> bool:
+        """Go on with a probe until it is enough, or its time is up; False: its time is up."""
         with suppress(TimeoutError):
-            async with AsyncExitStack() as turn:
-                async with asyncio.timeout(_LIMIT):
-                    await _until(lambda: probe.heavy, probe, link, inbox)
-                route = await asyncio.shield(route_found)
-                path = UNKNOWN if route is None else path_of(route.routers)
-                async with asyncio.timeout(_LIMIT):
-                    await turn.enter_async_context(self._trains.place(group, link.block, path))
-                async with asyncio.timeout(_LIMIT):
-                    # to the end without a pause: a link that has been idle has a small window again
-                    await _until(lambda: False, probe, link, inbox)
-        return probe.result()
+            async with asyncio.timeout(_LIMIT):
+                # a train goes to its end without a pause: a link that has been idle has a small window again
+                await _until(enough, probe, link, inbox)
+                return True
+        return False
 
 
 async def _until(enough: Callable[[], bool], probe: EchoProbe, link: EchoLink, inbox: EchoInbox) -> None:

@@ -2,45 +2,37 @@
 
 Owns: the order, and how much one may have at a time. Refuses: clocks, and what is measured.
 
-Invariants: never more than ``at_once`` at a time, and never two that are to be ``apart``; no group has more than three
-quarters of that, and within a group no address more than a quarter; the group with the least comes next, and those with
-equally much take turns, as the addresses do within a group. Of one address the newest comes first, so a crowd that does
-not answer holds up no newcomer for longer than it takes to give one up.
+Invariants: never more than ``at_once`` at a time; no group has more than three quarters of that, and within a group no
+address more than a quarter; the group with the least comes next, and those with equally much take turns, as the
+addresses do within a group. Of one address the newest comes first, so a crowd that does not answer holds up no newcomer
+for longer than it takes to give one up.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TypeAlias
-
-from overlaycast.coordinator.members.neighbours import UNKNOWN, Path
 
 
 @dataclass(eq=False, slots=True)
 class _Waiter:
     group: str
     host: str
-    path: Path
     turn: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 _Queues: TypeAlias = dict[str, dict[str, list[_Waiter]]]
 
 
-def _nobody(_: Path, __: Path) -> bool:
-    return False
-
-
 class Shares:
-    """Places of up to ``at_once`` at a time; whose paths are ``apart`` do not have one at the same time."""
+    """Places of up to ``at_once`` at a time."""
 
-    def __init__(self, at_once: int, apart: Callable[[Path, Path], bool] = _nobody) -> None:
+    def __init__(self, at_once: int) -> None:
         self._at_once = at_once
-        self._apart = apart
         self._of_host = max(1, at_once // 4)
         self._of_group = max(1, at_once - at_once // 4)
         self._now: list[_Waiter] = []
@@ -49,9 +41,9 @@ class Shares:
         self._waiting: _Queues = {}
 
     @asynccontextmanager
-    async def place(self, group: str, host: str, path: Path = UNKNOWN) -> AsyncIterator[None]:
-        """Hold a place for a member of ``group`` at the address ``host``, behind the routers of ``path``."""
-        mine = _Waiter(group, host, path)
+    async def place(self, group: str, host: str) -> AsyncIterator[None]:
+        """Hold a place for a member of ``group`` at the address ``host``."""
+        mine = _Waiter(group, host)
         self._waiting.setdefault(group, {}).setdefault(host, []).append(mine)
         self._next()
         try:
@@ -74,15 +66,13 @@ class Shares:
             mine.turn.set()
 
     def _choose(self) -> _Waiter | None:
-        """Return whose turn it is, or None if all that wait have their share, or have to be apart from others."""
+        """Return whose turn it is, or None if all that wait have their share."""
         for group in sorted(self._waiting, key=self._groups.__getitem__):
             if self._groups[group] >= self._of_group:
                 return None
             for host, queue in self._waiting[group].items():  # few have their share, so this ends soon
                 if self._hosts[group, host] < self._of_host:
-                    for mine in reversed(queue):  # those that come back are not behind a crowd of mute ones
-                        if not any(self._apart(mine.path, other.path) for other in self._now):
-                            return mine
+                    return queue[-1]  # those that come back are not behind a crowd of mute ones
         return None
 
     def _count(self, mine: _Waiter, change: int) -> None:

@@ -125,7 +125,7 @@ def place_orphan(group: Group, member: Member) -> None:
         return
     if not group.start.started or not member.measured:
         return
-    if member.id in group.start.unlocated and group.routers.located:
+    if (member.id in group.start.unlocated and group.routers.located) or member.id in group.start.unrated:
         return
     if member.role == "backup":
         placement.attach_server(group, member)

@@ -31,6 +31,7 @@ def take(group: Group, member: Member, measurement: Measurement) -> None:
         member.rtt_ms = measurement.rtt_ms
     if measurement.rate_mbit is not None:
         member.rate_mbit = measurement.rate_mbit
+    member.rated = member.rated or measurement.rated
     routers = group.routers
     known = _behind(member, measurement)
     fact = routers.fact(known, member.addresses, member.near)
@@ -43,6 +44,8 @@ def take(group: Group, member: Member, measurement: Measurement) -> None:
     if routers.refresh():
         member.fact = fact
         enter_all(group)
+    elif entered and member.located and fact == member.fact:
+        _renew(group, member)
     elif entered:
         _put(group, member, fact)
     else:
@@ -135,6 +138,19 @@ def _enter_again(group: Group, member: Member, fact: Fact) -> None:
         if one.parent is not None:
             moves.mark(group, one)
     moves.enter(group, member)
+
+
+def _renew(group: Group, member: Member) -> None:
+    """Take what a member's echo has shown by now; it is where it was.
+
+    Where more or less is known to come through than was, copies may be too many for a link.
+    """
+    before = group.routers.renew(member)
+    _misplaced(group, member)
+    if member.router is not None and member.router.rate_mbit != before:
+        for head in map(group.living, list(group.improvement.heads)):
+            if head is not None and head.router is member.router:
+                _misplaced(group, head)
 
 
 def _misplaced(group: Group, member: Member) -> None:

@@ -349,6 +349,14 @@ class Routers:
                 self.version += 1
             above.count += 1
 
+    def renew(self, member: Member) -> float | None:
+        """Learn delay and rate of a member that is counted at its router; return the router's rate before."""
+        router = member.router
+        assert router is not None
+        before = router.rate_mbit
+        self._learn(router, member)
+        return before
+
     def leave(self, member: Member) -> None:
         """Count the member no more."""
         if member.router is None:

@@ -20,6 +20,7 @@ class Measurement:
         hops_ms: round-trip time to each hop of ``path``, or empty; tells thin long links from LAN.
         reached: the member itself answered, so that the path is complete; with an empty path it is in the
             coordinator's own network.
+        rated: no rate is to come any more; False: the member's train of echoes has still to go.
     """
 
     path: tuple[str | None, ...] = ()
@@ -27,6 +28,7 @@ class Measurement:
     rate_mbit: float | None = None
     hops_ms: tuple[float | None, ...] = ()
     reached: bool = False
+    rated: bool = True
 
 
 class Fact(NamedTuple):

@@ -135,7 +135,8 @@ class Member:
     ``draining``: its children are attached elsewhere, and it is given none, for its host is to be stopped (``drain``).
 
     ``fact`` is what ``router`` was found by; ``located``: by a path, not by the lack of anything better. ``near`` is
-    what the member says of its own network.
+    what the member says of its own network. ``rated``: its train of echoes has gone, or will
+    not go.
 
     ``inside`` is (the translator's address, its own address behind it, port), None where nothing translates. Tree
     fields (parent, children, rank, height, size) are written by ``tree`` only; promises (standbys, wards, promised) by
@@ -168,6 +169,7 @@ class Member:
     rtt_ms: float | None = None
     rate_mbit: float | None = None
     measured: bool = False
+    rated: bool = False
     degree: int = 0
     # the tree
     parent: Member | None = None

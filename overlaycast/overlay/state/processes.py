@@ -24,9 +24,13 @@ class Start:
     next_seq: int = 0
     contents: Contents | None = None
     """What the source of a file group has announced."""
+    came: int = 0
+    """Peers that have come so far."""
     measured_peers: int = 0
     unlocated: dict[int, None] = field(default_factory=dict)
     """Members that wait for a path that locates them."""
+    unrated: dict[int, None] = field(default_factory=dict)
+    """Members that wait for the rate of the links to their router, of which nothing is known."""
     planted: dict[int, Member] = field(default_factory=dict)
     """Relays and backup servers: the start waits for their measurements."""
     unconfirmed: set[int] = field(default_factory=set)
@@ -54,6 +58,7 @@ class Start:
         """Wait for this member no more."""
         self.planted.pop(member, None)
         self.unlocated.pop(member, None)
+        self.unrated.pop(member, None)
         self.unconfirmed.discard(member)
         self.parted.pop(member, None)
         self.standbys.pop(member, None)

@@ -17,6 +17,9 @@ from overlaycast.overlay.state.members import SENDERS, Member, State
 from overlaycast.overlay.watching import laggards, source_lost
 from overlaycast.wire.messages import Begin, Ping, Pong
 
+MEASURED_S: Final = 2.0
+"""So long after the last of ``start_members`` has come those are placed that are measured; the others follow."""
+LOOK_AGAIN_S: Final = 0.25
 BEGIN_AFTER_S: Final = 5.0
 """The source begins so long after the placing, even if somebody has not reported yet."""
 ASK_S: Final = 0.5
@@ -144,6 +147,27 @@ def on_pong(group: Group, member: Member, message: Pong, next_seq: int, now: flo
     return True
 
 
+def came(group: Group, member: Member, now: float) -> None:
+    """A member has come; when it is the last of those that are awaited, so much time is left to measure them."""
+    state = group.start
+    state.came += member.role == "peer"
+    if member.role in ("source", "peer") and not state.started and group.source is not None:
+        wanted = _wanted(group, group.source)
+        if wanted and state.came >= wanted and not group.timers.armed("gathered"):
+            group.timers.arm(now + MEASURED_S, "gathered")
+
+
+def gathered(group: Group, now: float) -> None:
+    """Begin with those that are measured, if there are any; a moment later otherwise."""
+    source = group.source
+    if group.start.started or source is None:
+        return
+    if source.measured and group.start.measured_peers:
+        maybe_start(group, now, at_last=True)
+    else:
+        group.timers.arm(now + LOOK_AGAIN_S, "gathered")
+
+
 def maybe_start(group: Group, now: float, at_last: bool = False) -> bool:
     """Place all that are measured, once enough of them are, or ``at_last`` with those that are there."""
     state = group.start
@@ -154,13 +178,17 @@ def maybe_start(group: Group, now: float, at_last: bool = False) -> bool:
         return False
     state.started = True
     group.timers.cancel("start")
-    later = group.start.unlocated if group.routers.located else {}
-    ready = [one for one in group.members.values() if one.measured and one.role not in SENDERS and one.id not in later]
+    later = [*(state.unlocated if group.routers.located else ()), *state.unrated]
+    members = [one for one in group.members.values() if one.role not in SENDERS]
+    ready = [one for one in members if one.measured and one.id not in later]
+    if at_last:
+        later += [one.id for one in members if one.connected and not one.measured]
     moves.enter(group, source)
     many.attach_all(group, ready)
     group.note(now, "placed", None, members=len(ready), waiting=len(group.repair.waiting))
     improve_later(group, now)
-    # those whose path has gaps get their place within two seconds, and miss nothing if the source waits for them
+    # those that are not measured yet, or whose path has gaps, get their place within a few seconds, and miss nothing if
+    # the source waits for them
     state.unconfirmed = {one.id for one in ready if one.parent is not None} | set(later)
     state.begin_wanted = True
     group.timers.arm(now + BEGIN_AFTER_S, "begin")
@@ -176,12 +204,16 @@ def improve_later(group: Group, now: float) -> None:
 
 
 def _complete(group: Group, source: Member) -> bool:
-    wanted = group.settings.start_members
-    if group.settings.evaluate == "enough":
-        wanted = min(wanted, source.degree)
-    if not source.measured or group.start.measured_peers < wanted:
+    wanted = _wanted(group, source)
+    if not source.measured or group.start.measured_peers < wanted or (wanted and group.start.unrated):
         return False
     return all(one.measured or not one.connected for one in group.start.planted.values())
+
+
+def _wanted(group: Group, source: Member) -> int:
+    """Return how many peers have to be measured before the start."""
+    wanted = group.settings.start_members
+    return min(wanted, source.degree) if group.settings.evaluate == "enough" else wanted
 
 
 def confirmed(group: Group, member: Member, now: float) -> None:

@@ -9,7 +9,6 @@ from contextlib import suppress
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from overlaycast.coordinator.members.neighbours import UNKNOWN, Path, neighbours
 from overlaycast.coordinator.members.shares import Shares
 
 AT_ONCE = 8
@@ -22,10 +21,9 @@ class Waiting:
         self.shares = shares
         self.held: list[tuple[str, str]] = []
         self.tasks: list[asyncio.Task[None]] = []
-        self.holding: set[asyncio.Task[None]] = set()
 
-    async def come(self, *members: tuple[str, str], path: Path = UNKNOWN) -> None:
-        self.tasks += [asyncio.create_task(self._hold(*member, path)) for member in members]
+    async def come(self, *members: tuple[str, str]) -> None:
+        self.tasks += [asyncio.create_task(self._hold(*member)) for member in members]
         await asyncio.sleep(0)
         await asyncio.sleep(0)
 
@@ -36,17 +34,13 @@ class Waiting:
             await task
         await asyncio.sleep(0)
 
-    async def _hold(self, group: str, host: str, path: Path = UNKNOWN) -> None:
-        async with self.shares.place(group, host, path):
-            me = asyncio.current_task()
-            assert me is not None
+    async def _hold(self, group: str, host: str) -> None:
+        async with self.shares.place(group, host):
             self.held.append((group, host))
-            self.holding.add(me)
             try:
                 await asyncio.Event().wait()
             finally:
                 self.held.remove((group, host))
-                self.holding.remove(me)
 
 
 async def test_mute_members_of_one_address_leave_places_for_others_of_the_group() -> None:
@@ -90,28 +84,6 @@ async def test_the_newest_of_an_address_does_not_wait_behind_a_mute_crowd() -> N
     await waiting.go(0)
     await asyncio.wait_for(task, 60)
     assert got.is_set()
-
-
-async def test_trains_of_one_crowd_do_not_hold_up_another_group_nor_another_address() -> None:
-    """All are behind one uplink: one train at a time, and the groups, then the addresses, take turns."""
-    waiting = Waiting(Shares(5, neighbours))
-    await waiting.come(*[("a", "evil")] * 20)
-    assert waiting.held == [("a", "evil")]
-    await waiting.come(("b", "good"), ("a", "good"))
-    order = []
-    for _ in range(4):
-        await waiting.go(next(n for n, task in enumerate(waiting.tasks) if task in waiting.holding))
-        order += waiting.held
-    assert order == [("b", "good"), ("a", "good"), ("a", "evil"), ("a", "evil")]
-
-
-async def test_a_group_without_neighbours_waits_for_nobody() -> None:
-    waiting = Waiting(Shares(5, neighbours))
-    await waiting.come(*[("a", f"x{n}") for n in range(20)], path=("r1",))
-    assert len(waiting.held) == 1
-    await waiting.come(*[("a", f"y{n}") for n in range(3)], path=("r2",))
-    await waiting.come(("b", "z"), path=("r3",))
-    assert waiting.held[1:] == [("a", "y0"), ("b", "z")]
 
 
 @settings(max_examples=60)

@@ -94,7 +94,7 @@ async def test_events_are_numbered_and_can_be_followed(start: Start) -> None:
         assert first["events"][0]["kind"] == "created"
         rest = (await http.get(f"/v1/groups/demo/events?since={first['next']}")).json()
         kinds = [event["kind"] for event in rest["events"]]
-        assert kinds[:2] == ["joined", "measured"]
+        assert kinds[:3] == ["joined", "located", "measured"]
         assert rest["next"] == 2 + len(kinds)
         nothing = (await http.get(f"/v1/groups/demo/events?since={rest['next'] + 5}")).json()
         assert nothing["events"] == []

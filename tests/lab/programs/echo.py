@@ -52,8 +52,8 @@ async def probe() -> None:
                     inbox.put(message)
 
     async def measure(link: Link, inbox: EchoInbox) -> None:
-        measurer = Measurer(None, 1)
         while True:
+            measurer = Measurer(None, 1)  # one that remembers what a site has shown would not ask again and again
             found = (await measurer.measure("g", link, inbox)).performance
             print(json.dumps({"rtt_ms": found.rtt_ms, "rate_mbit": found.rate_mbit or 0.0}), flush=True)
 

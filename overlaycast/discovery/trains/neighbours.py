@@ -1,6 +1,6 @@
 """Whose trains of echoes may not cross the network together: two on one thin link would measure each other (pure).
 
-Owns: which paths are taken to share a link. Refuses: who comes next (``shares``), and what is sent.
+Owns: which paths are taken to share a link. Refuses: who comes next (``turns``), and what is sent.
 
 Two members are taken for neighbours if more than half of the hops on the shorter path are on both: behind one uplink
 that is so, and all paths have their first hops in common. The paths to the same router at the same distance are the
@@ -11,16 +11,9 @@ without a path are neighbours of each other.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Final, TypeAlias
+from typing import TypeAlias
 
 Path: TypeAlias = tuple[str | None, ...]
-UNKNOWN: Final[Path] = ()
-
-
-def path_of(routers: Sequence[str | None]) -> Path:
-    """Return the path with these routers, of which some may be unknown."""
-    return tuple(routers)
 
 
 def neighbours(one: Path, other: Path) -> bool:
