@@ -21,6 +21,7 @@ from overlaycast.lab.simulate.member import Member
 from overlaycast.lab.simulate.node import Node
 from overlaycast.lab.simulate.tally import FOLLOW_S, Tally
 from overlaycast.lab.simulate.tracing import Icmp, Tracing
+from overlaycast.lab.simulate.trains import Trains
 from overlaycast.overlay.overlay import Measurement, Overlay
 from overlaycast.wire.group import GroupSettings, MemberLimits
 from overlaycast.wire.messages import VERSION, Address, CoordinatorMessage, MemberMessage, Part, Report, Subscribe
@@ -56,6 +57,7 @@ class World:
         hidden = random.Random(f"anonymous {seed}")
         self._hidden = {name for name in draw.net.names if hidden.random() < anonymous}
         self.tracing = None if icmp is None else Tracing(self.agenda, draw, icmp, self._hidden, self._traced)
+        self._trains = Trains(self.agenda, draw, self._rated)
         self._routes: dict[int, Route] = {}
         self._echoes: set[int] = set()
 
@@ -212,20 +214,25 @@ class World:
             self._echoes.add(ident)
             self.agenda.after(4 * self._control_s(member), self._measure, member)
         elif ident not in self._echoes:
-            self._measured(member, Measurement(route.routers, None, None, route.hops_ms, True))
+            self._measured(member, Measurement(route.routers, None, None, route.hops_ms, True, rated=False))
 
     def _measure(self, member: Member) -> None:
+        """Take what traces and small echoes tell; with traces in virtual time, the rate comes with a train of its own."""
         self._echoes.discard(member.ident)
         route = self._routes.get(member.ident)
-        path, hops_ms = self._trace(member) if route is None else (route.routers, route.hops_ms)
-        found = Measurement(
-            path=path,
-            rtt_ms=2 * self.draw.control_ms(member.seat),
-            rate_mbit=self.draw.bottleneck_mbit(member.seat),
-            hops_ms=hops_ms,
-            reached=True,
-        )
-        self._measured(member, found)
+        rtt_ms = 2 * self.draw.control_ms(member.seat)
+        if route is not None:
+            self._measured(member, Measurement(route.routers, rtt_ms, None, route.hops_ms, True, rated=False))
+            self._trains.want(member.ident, member.seat, route)
+            return
+        path, hops_ms = self._trace(member)
+        self._measured(member, Measurement(path, rtt_ms, self.draw.bottleneck_mbit(member.seat), hops_ms, True))
+
+    def _rated(self, ident: int, mbit: float | None) -> None:
+        """Take what a member's train has shown; it is where its newest route says."""
+        member, route = self.members[ident], self._routes.get(ident)
+        if route is not None:
+            self._measured(member, Measurement(route.routers, None, mbit, route.hops_ms, True))
 
     def _trace(self, member: Member) -> tuple[tuple[str | None, ...], tuple[float | None, ...]]:
         """Return all that can be known of the way to a member."""
