@@ -12,6 +12,10 @@ early. So the least of several counts, and **a least that was seen only once is 
 are repeated until the two fastest of each agree. If they do not agree after some tries, longer trains follow, beside
 which the same lateness is small; then what is known by then counts, the doubt about the round-trip time added.
 
+A train also shows each direction by itself (``trains.dispersion``), if the member says when it had it. If one
+direction is clearly thinner than both together, that one counts: a link has to carry copies both ways. A member that
+says wrong times can only seem slower by that.
+
 Invariants: a step is sent only when the one before has come back whole; a reply counts only with its nonce and its
 whole payload; no more than ``MOST_BYTES`` characters in ``MOST_REPLIES`` payloads are ever sent, and no train
 ``LONGEST_S`` after the first.
@@ -23,6 +27,7 @@ import random
 from dataclasses import dataclass, field
 from typing import Final
 
+from overlaycast.discovery.trains.dispersion import Passage, down_mbit, up_mbit
 from overlaycast.wire.messages import ECHO_LIMIT, EchoReply, EchoRequest
 
 SMALL_BYTES: Final = 32
@@ -43,16 +48,23 @@ DOUBTFUL: Final = 0.5
 """Times that differ by more than this share tell nothing ..."""
 CLEAR: Final = 1.5
 """... unless a train takes so many times as long as a small echo."""
+THINNER: Final = 0.8
+"""A direction is clearly thinner than both together if it shows less than this share."""
 ON_THE_WIRE: Final = 1514 / 1448
 """What a full frame takes on a link for what it carries of a payload."""
 
 
 @dataclass(frozen=True, slots=True)
 class Performance:
-    """What the echo found: both None until a train has come back, the rate alone where it is too high to measure."""
+    """What the echo found: all None until a train has come back, the rates alone where they are too high to measure.
+
+    ``down_mbit`` and ``up_mbit`` are each direction's, seen from the coordinator; None: not known.
+    """
 
     rtt_ms: float | None = None
     rate_mbit: float | None = None
+    down_mbit: float | None = None
+    up_mbit: float | None = None
 
 
 @dataclass(slots=True)
@@ -111,16 +123,23 @@ class _Kind:
 
 
 class EchoProbe:
-    """The probe of one member. ``chance`` makes nonces and payloads, so that no reply can be made up beforehand."""
+    """The probe of one member. ``chance`` makes nonces and payloads, so that no reply can be made up beforehand.
+
+    ``expected_mbit`` is what a neighbour has shown: a first train that shows the same is believed.
+    """
 
     def __init__(self, chance: random.Random) -> None:
         self._chance = chance
+        self.expected_mbit: float | None = None
         self._small = _Floor()
         self._smalls_left = FIRST_SMALL
         self._kinds = [_Kind(*kind) for kind in TRAINS]
         self._now_at = 0
         self._train_began: float | None = None
         self._awaited: dict[int, str] = {}
+        self._came: list[tuple[int | None, float]] = []
+        """When the member had what was sent last, and we what it returned, in that order."""
+        self._passages: list[Passage] = []
         self._sent_at = 0.0
         self._over = False
 
@@ -138,6 +157,7 @@ class EchoProbe:
             for size in sizes
         ]
         self._awaited = {request.nonce: request.payload for request in requests}
+        self._came = []
         self._sent_at = now
         return requests
 
@@ -146,6 +166,7 @@ class EchoProbe:
         if self._awaited.get(reply.nonce) != reply.payload:
             return False
         del self._awaited[reply.nonce]
+        self._came.append((reply.at_us, now))
         took = max(now - self._sent_at, 1e-9)
         if len(reply.payload) == SMALL_BYTES:
             self._small.take(took)
@@ -154,6 +175,7 @@ class EchoProbe:
         if self.heavy:
             self._kind.took.take(took)
             self._kind.done += 1
+            self._note_passage()
             self._go_on(now)
         else:
             self._smalls_left -= 1
@@ -164,9 +186,31 @@ class EchoProbe:
         rtt = self._small.least
         if not any(kind.done for kind in self._kinds):
             return Performance()  # a rate that was not asked for, or not returned, is not too high to measure
+        if self._as_expected():
+            return Performance(rtt * 1000, self._kind.bits / (self._kind.took.least - rtt) / 1e6)
         agreed = [kind for kind in self._kinds if kind.agreed(self._small)]
         rates = [kind.rate_mbit(self._small) for kind in agreed or self._kinds]
-        return Performance(rtt * 1000, max((rate for rate in rates if rate is not None), default=None))
+        rate = max((rate for rate in rates if rate is not None), default=None)
+        down, up = down_mbit(self._passages), up_mbit(self._passages)
+        if rate is not None and down is not None and up is not None and min(down, up) < THINNER * rate:
+            rate = min(down, up)
+        return Performance(rtt * 1000, rate, down, up)
+
+    def _as_expected(self) -> bool:
+        """Whether the first train, and no other, has come back, in the time in which a neighbour's did."""
+        kind = self._kinds[0]
+        if self.expected_mbit is None or kind.done != 1:
+            return False
+        expected_s = kind.bits / self.expected_mbit / 1e6
+        return abs(kind.took.least - self._small.least - expected_s) <= AGREED * expected_s
+
+    def _note_passage(self) -> None:
+        """Take down a train that is back: the small echo came first, at either end, or nothing is known."""
+        (first_us, first), *_, (last_us, last) = self._came
+        if first_us is not None and last_us is not None:
+            kind = self._kind
+            bits = kind.size * 8 * ON_THE_WIRE
+            self._passages.append(Passage(kind.count, bits, (last_us - first_us) / 1e6, last - first))
 
     @property
     def rtt_ms(self) -> float:
@@ -185,7 +229,7 @@ class EchoProbe:
     def _go_on(self, now: float) -> None:
         """After a train: is it enough, or is it time for longer ones?"""
         late = self._train_began is not None and now - self._train_began > LONGEST_S
-        if late or self._kind.agreed(self._small):
+        if late or self._kind.agreed(self._small) or self._as_expected():
             self._over = True
         elif self._kind.done == self._kind.tries:
             self._now_at += 1

@@ -172,6 +172,7 @@ class EchoReply(_Message):
     kind: Literal["echo-reply"] = "echo-reply"
     nonce: Count
     payload: str = Field(max_length=ECHO_LIMIT)
+    at_us: Count | None = Field(None, description="when the request came, in microseconds of a clock of the member's")
 
 
 class ChildReport(_Message):

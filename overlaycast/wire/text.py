@@ -36,6 +36,7 @@ LATER: Final = frozenset(
         *LATER_KINDS,
         *(f"{kind}.settings.{name}" for name in LATER_SETTINGS for kind in ("welcome", "settings")),
         *("assign.deposed", "assign.extent", "assign.incarnation", "assign.relieved"),
+        "echo-reply.at_us",
         "leaving.reason",
         "ping.extent",
         *("report.asks", "report.untrue"),

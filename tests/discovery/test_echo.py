@@ -185,3 +185,44 @@ def test_a_train_counts_when_all_of_it_is_back_in_whatever_order() -> None:
     assert not probe.receive(small, now + 0.4)
     assert probe.receive(first, now + 0.5)
     assert len(probe.requests(now)) == 3, "nothing is believed yet"
+
+
+def test_a_train_that_shows_what_a_neighbour_has_shown_is_believed_at_once() -> None:
+    probe = EchoProbe(random.Random(1))
+    probe.expected_mbit = 19
+    requests = run(probe, 20, 0.014)
+    assert probe.result().rate_mbit == pytest.approx(20, rel=0.01)
+    assert sum(len(request.payload) for request in requests) < 1.1 * SHORT
+
+
+@pytest.mark.parametrize("expected_mbit", [15.0, 30.0])
+def test_one_that_shows_something_else_is_measured_as_if_nothing_were_known(expected_mbit: float) -> None:
+    probe = EchoProbe(random.Random(1))
+    probe.expected_mbit = expected_mbit
+    requests = run(probe, 20, 0.014)
+    assert probe.result().rate_mbit == pytest.approx(20, rel=0.01)
+    assert sum(len(request.payload) for request in requests) > LEAST_TRIES * SHORT
+
+
+@given(st.floats(0, 0.1), st.floats(-0.1, 1))
+def test_a_member_that_says_wrong_times_seems_no_faster_by_that(each_s: float, back_s: float) -> None:
+    """Whatever it says of when it had what."""
+    honest, liar = EchoProbe(random.Random(1)), EchoProbe(random.Random(1))
+    run(honest, 20, 0.014)
+    now = 50.0
+    each = 8e-6 * ON_THE_WIRE / 20
+    said = 1e6
+    while requests := liar.requests(now):
+        down = now + 0.014
+        for request in requests:
+            size = len(request.payload)
+            bytes_s = size * each if size > SMALL_BYTES else 0.0
+            down += bytes_s
+            said = max(0.0, said + each_s + back_s)
+            reply = EchoReply(nonce=request.nonce, payload=request.payload, at_us=int(said * 1e6))
+            liar.receive(reply, down + bytes_s)
+        now = down + bytes_s
+    found, true = liar.result().rate_mbit, honest.result().rate_mbit
+    assert found is not None
+    assert true is not None
+    assert found <= true * 1.0001

@@ -133,7 +133,8 @@ def fig4() -> Story:
     ann = story.join("ann", measure=False)
     story.locate(ann, _site(1), rtt_ms=14)
     story.tell(
-        "406: measured. 408: nobody else is at her site, so she is to be a primary. 416: the source is told to feed her."
+        "406: measured. 408: nobody else is at her site, so she is to be a primary. 416: the source is told to feed "
+        "her."
     )
     story.measure(ann, _site(1), rtt_ms=14, rate_mbit=20)
     story.tell(

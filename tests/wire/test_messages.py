@@ -79,6 +79,7 @@ FROM_MEMBER: list[MemberMessage] = [
     ),
     Subscribe(version=1, group="g", token="t", name="h", role="source", addresses=(), standby=True),
     EchoReply(nonce=1, payload="abc"),
+    EchoReply(nonce=1, payload="abc", at_us=1_234_567),
     Report(
         epoch=1,
         parent=2,

@@ -342,7 +342,8 @@ class GroupDriver:
                 rtt, rate = found.performance.rtt_ms, found.performance.rate_mbit
                 details = {"path": found.path, "reached": found.reached, "rtt_ms": rtt}
                 if found.rated:
-                    self.log.add(now, "measured", item.member, details | {"rate_mbit": rate})
+                    ways = {"down_mbit": found.performance.down_mbit, "up_mbit": found.performance.up_mbit}
+                    self.log.add(now, "measured", item.member, details | {"rate_mbit": rate} | ways)
                 else:
                     self.log.add(now, "located", item.member, details)
                 known = self._maker.measurement(found.path, found.hops_ms, rtt, rate, found.reached, found.rated)

@@ -153,8 +153,9 @@ class Measurer:
             await nearly(replace(found, performance=Performance(probe.rtt_ms), rated=False))
         probes: list[EchoProbe] = []
 
-        async def train() -> float | None:
+        async def train(expected_mbit: float | None) -> float | None:
             probes.append(EchoProbe(self._chance) if probes else probe)
+            probes[-1].expected_mbit = expected_mbit
             await self._go_on(lambda: False, probes[-1], link, inbox)
             return probes[-1].result().rate_mbit
 

@@ -10,6 +10,9 @@ from collections.abc import Awaitable, Callable
 
 from overlaycast.discovery.trains.turns import Turns, Whereto
 
+Train = Callable[[float | None], Awaitable[float | None]]
+"""Takes what the member's site has shown, and returns what the train shows, in Mbit/s."""
+
 
 class Trains:
     """The trains of all groups, of which never more than ``at_once`` are on their way together."""
@@ -19,8 +22,8 @@ class Trains:
         self._waiting: dict[int, asyncio.Future[bool]] = {}
         self._alarm: asyncio.TimerHandle | None = None
 
-    async def run(self, group: str, host: str, to: Whereto, train: Callable[[], Awaitable[float | None]]) -> None:
-        """Run a member's train, which returns what it has shown in Mbit/s, when its turn is.
+    async def run(self, group: str, host: str, to: Whereto, train: Train) -> None:
+        """Run a member's train when its turn is.
 
         It is run again if others have disturbed it, and not at all if enough is known of the member's site.
         """
@@ -32,7 +35,7 @@ class Trains:
                 self._next()
                 if not await turn:
                     return
-                if not self._turns.done(number, await train(), loop.time()):
+                if not self._turns.done(number, await train(self._turns.expected(number)), loop.time()):
                     return
         finally:
             self._waiting.pop(number, None)

@@ -9,8 +9,8 @@ send together twice of what it is known to carry, and if each shows what its sit
 Half of that may be on its way from then on. What a new site shows beside others is believed if all of them together
 showed less than is known to be carried; otherwise its train goes once more, alone.
 
-Each site has one representative that comes before all others, then some of its other members, with pauses as long as
-their trains: a stream that has begun shares the link with them. The site's further members have no train of their own.
+Each site has one representative that comes before all others, then some of its other members, with pauses: a stream
+that has begun shares the link with them. The site's further members have no train of their own.
 
 Invariants: never more than ``at_once`` in all that count; of neighbours only one; whoever takes longer than ``HOLD_S``
 counts no more, so nobody holds up others for longer; a member's train goes twice at most.
@@ -45,6 +45,8 @@ ADVANCE: Final = 1.5
 """A trial is worth while if it could show so many times what is known."""
 MANY: Final = 8
 """So many have to wait for a trial to be worth while."""
+REST: Final = 3.0
+"""After the trains of a site's further members the link is left to others for so many times as long."""
 TRIAL_AGAIN_S: Final = 60.0
 REMEMBER_S: Final = 600.0
 LOOK: Final = 64
@@ -173,7 +175,7 @@ class Turns:
         lane, site = self._lane(train), self._sites[train.to.site]
         doubtful = mbit is not None and self._in_doubt(train, mbit)
         if train.number in lane.running and site.ahead is not train:
-            lane.quiet_until = now + (now - train.began)
+            lane.quiet_until = now + REST * (now - train.began)
         self._end(train, mbit, now)
         if doubtful:
             train.again = True
@@ -202,6 +204,10 @@ class Turns:
                 self._start(train, now)
                 begun.append(train.number)
         return begun
+
+    def expected(self, number: int) -> float | None:
+        """Return what other trains to the same site have shown, in Mbit/s."""
+        return self._sites[self._trains[number].to.site].mbit
 
     def needless(self) -> list[int]:
         """Return, and forget, the trains that will not go: enough is known of their sites."""

@@ -1,7 +1,7 @@
 """Members' trains of echoes in virtual time, by the turns that the coordinator lets them go by too.
 
-Owns: how long a train takes, and what it shows. Refuses: whose turn it is (``discovery.trains``). Trains that are on the
-way at the same time share every line on which they cannot all go as fast as they could alone.
+Owns: how long a train takes, and what it shows. Refuses: whose turn it is (``discovery.trains``). Trains that are on
+the way at the same time share every line on which they cannot all go as fast as they could alone.
 """
 
 from __future__ import annotations
@@ -57,8 +57,9 @@ class Trains:
             for one in self._going.values():
                 one.beside[number] = train.seat
             self._going[number] = train
+            tries = LEAST_TRIES if self._turns.expected(number) is None else 1
             seconds = 2 * self._draw.control_ms(train.seat) / 1000 + BITS / self._shown(train) / 1e6
-            self._agenda.after(LEAST_TRIES * seconds, self._over, number)
+            self._agenda.after(tries * seconds, self._over, number)
         for number in self._turns.needless():
             self._tell(self._trains.pop(number).ident, None)
         deadline = self._turns.next_deadline()

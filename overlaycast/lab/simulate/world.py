@@ -217,7 +217,7 @@ class World:
             self._measured(member, Measurement(route.routers, None, None, route.hops_ms, True, rated=False))
 
     def _measure(self, member: Member) -> None:
-        """Take what traces and small echoes tell; with traces in virtual time, the rate comes with a train of its own."""
+        """Take what traces and small echoes tell; with traces in virtual time, the rate comes with a train."""
         self._echoes.discard(member.ident)
         route = self._routes.get(member.ident)
         rtt_ms = 2 * self.draw.control_ms(member.seat)

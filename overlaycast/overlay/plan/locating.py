@@ -44,7 +44,7 @@ def take(group: Group, member: Member, measurement: Measurement) -> None:
     if routers.refresh():
         member.fact = fact
         enter_all(group)
-    elif entered and member.located and fact == member.fact:
+    elif entered and fact == member.fact and _find(group, member, True)[0] is member.router:
         _renew(group, member)
     elif entered:
         _put(group, member, fact)

@@ -57,6 +57,7 @@ class World:
     Args:
         traced_s: how long it takes until a route is known.
         mute: members that return no train.
+        old: members do not say when they had what.
     """
 
     def __init__(
@@ -66,7 +67,9 @@ class World:
         traced_s: float = 0.3,
         at_once: int = 16,
         mute: Sequence[str] = (),
+        old: bool = False,
     ) -> None:
+        self.old = old
         self.agenda = Agenda()
         self.turns = Turns(at_once)
         self.down = {name: Link(self.agenda, *link) for name, link in links.items()}
@@ -104,6 +107,7 @@ class World:
             host = self.by_turn[number]
             if host.again:
                 host.probe = EchoProbe(random.Random(number))
+            host.probe.expected_mbit = self.turns.expected(number)
             self._far(host)
         for number in self.turns.needless():
             self.by_turn[number].read_at = self.agenda.now
@@ -136,7 +140,8 @@ class World:
             self._send(host.down, len(request.payload), lambda request=request: self._return(host, request, then))  # type: ignore[misc]
 
     def _return(self, host: Host, request: EchoRequest, then: Callable[[Host], None]) -> None:
-        reply = EchoReply(nonce=request.nonce, payload=request.payload)
+        at_us = None if self.old else int(self.agenda.now * 1e6)
+        reply = EchoReply(nonce=request.nonce, payload=request.payload, at_us=at_us)
 
         def back() -> None:
             if host.probe.receive(reply, self.agenda.now):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from tests.discovery.trains.fifo import Host, World
@@ -12,7 +14,7 @@ UNLIKE = (12.0, 50.0, 20.0, 30.0, 16.0, 40.0)
 
 
 def regions(
-    own_mbit: float, uplinks_mbit: tuple[float, ...], members: int = 8, core_mbit: float = 100.0, **options: float
+    own_mbit: float, uplinks_mbit: tuple[float, ...], members: int = 8, core_mbit: float = 100.0, **options: Any
 ) -> World:
     """Members of sites behind uplinks, two sites to a regional router, behind the coordinator's own link."""
     links = {"R0": (own_mbit, 0.001)}
@@ -24,7 +26,7 @@ def regions(
             name = f"h{number}-{member}"
             links[name] = (1000.0, 0.00005)
             ways[name] = ("R0", region, leaf, name)
-    return World(links, ways, **options)  # type: ignore[arg-type]
+    return World(links, ways, **options)
 
 
 def off(host: Host, own_mbit: float, uplinks_mbit: tuple[float, ...]) -> float:
@@ -53,10 +55,29 @@ def test_48_members_read_what_their_ways_carry(own_mbit: float, uplinks_mbit: tu
     first = first_of_sites(world)
     assert len(first) == 6
     assert first[-1] < 1.3, "each site has its first one, a second after the routes are known"
-    assert max(host.read_at or 99.0 for host in world.hosts) < 11
+    assert max(host.read_at or 99.0 for host in world.hosts) < 9
     assert max(len(host.again) for host in world.hosts) <= 1
     sent = [host.sent for host in world.hosts]
-    assert sum(sent) / len(sent) < 120_000, "bytes a member"
+    assert sum(sent) / len(sent) < 60_000, "bytes a member"
+
+
+def test_members_that_say_no_times_are_measured_as_well() -> None:
+    world = regions(20.0, SIX, old=True).play(30)
+    assert max(off(host, 20.0, SIX) for host in world.hosts) < CLOSE
+
+
+@pytest.mark.parametrize(("down", "up"), [(50.0, 10.0), (10.0, 50.0)])
+def test_of_a_line_that_is_thinner_one_way_that_way_counts(down: float, up: float) -> None:
+    world = regions(1000.0, (50.0, 50.0), members=1)
+    for side, mbit in ((world.down, down), (world.up, up)):
+        for leaf in ("L0", "L1"):
+            side[leaf].mbit = mbit
+    world.play(10)
+    for host in world.hosts:
+        assert host.found is not None
+        assert host.found.rate_mbit == pytest.approx(10, rel=CLOSE)
+        assert host.found.down_mbit == pytest.approx(down, rel=CLOSE)
+        assert host.found.up_mbit == pytest.approx(up, rel=CLOSE)
 
 
 def test_a_hundred_sites_behind_a_thick_link_wait_for_few_others() -> None:
@@ -75,7 +96,7 @@ def test_sites_behind_one_thin_link_further_away_are_not_read_together() -> None
 
 
 def test_members_that_return_no_train_hold_up_others_for_a_second_each() -> None:
-    world = regions(20.0, SIX, mute=["h0-7", "h1-7"])  # type: ignore[arg-type]
+    world = regions(20.0, SIX, mute=["h0-7", "h1-7"])
     world.play(30)
     first = first_of_sites(world)
     assert len(first) == 6

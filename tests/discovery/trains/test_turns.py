@@ -11,6 +11,7 @@ from overlaycast.discovery.trains.turns import (
     ENOUGH,
     HOLD_S,
     REMEMBER_S,
+    REST,
     TRIAL_AGAIN_S,
     TRIES,
     Turns,
@@ -58,20 +59,22 @@ def test_sites_have_one_train_before_any_has_two_and_one_goes_at_a_time() -> Non
     assert turns.next_deadline() is None
 
 
-def test_after_the_first_of_a_site_the_link_rests_as_long_as_each_train_took() -> None:
+def test_after_each_train_but_the_first_of_a_site_the_link_rests() -> None:
     turns = Turns(16)
-    come(turns, "a1", "a2", "a3")
+    a1, a2, a3 = come(turns, "a1", "a2", "a3")
     [one] = turns.begin(0.0)
+    assert turns.expected(one) is None
     turns.done(one, 20, 0.5)
     [two] = turns.begin(0.5)
-    turns.done(two, 20, 0.8)
+    assert turns.expected(two) == 20
+    turns.done(two, 20, 0.6)
     assert turns.begin(0.8) == []
-    assert turns.next_deadline() == 1.1
-    [newcomer] = come(turns, "b1", at=0.9)
-    assert turns.begin(0.9) == [newcomer], "the first of a site waits for no such rest"
-    turns.done(newcomer, 20, 1.0)
-    assert turns.begin(1.0) == []
-    assert len(turns.begin(1.1)) == 1
+    assert turns.next_deadline() == pytest.approx(0.6 + REST * 0.1)
+    [newcomer] = come(turns, "b1", at=0.8)
+    assert turns.begin(0.85) == [newcomer], "the first of a site waits for no such rest"
+    [waits] = {a1, a2, a3} - {one, two}
+    turns.done(newcomer, 20, 0.92)
+    assert turns.begin(0.92) == [waits]
 
 
 def test_a_site_has_some_trains_and_no_more_until_it_is_forgotten() -> None:
