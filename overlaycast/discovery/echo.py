@@ -41,6 +41,8 @@ MOST_BYTES: Final = sum(count * size * tries for count, size, tries in TRAINS) +
 MOST_REPLIES: Final = FIRST_SMALL + sum((count + 1) * tries for count, _, tries in TRAINS)
 LEAST_TRIES: Final = 3
 """Trains of a kind before it is asked whether two agree: of so few as two, both may have been late."""
+BRIEF_TRIES: Final = 4
+"""Trains of a member whose neighbours have shown what its links carry: a stream may be on its way there by now."""
 LONGEST_S: Final = 3.0
 AGREED: Final = 0.1
 """Two times agree if they differ by no more than this share of what the bytes take."""
@@ -125,7 +127,7 @@ class _Kind:
 class EchoProbe:
     """The probe of one member. ``chance`` makes nonces and payloads, so that no reply can be made up beforehand.
 
-    ``expected_mbit`` is what a neighbour has shown: a first train that shows the same is believed.
+    ``expected_mbit`` is what a neighbour has shown: a first train that shows the same is believed, and there are few.
     """
 
     def __init__(self, chance: random.Random) -> None:
@@ -229,7 +231,8 @@ class EchoProbe:
     def _go_on(self, now: float) -> None:
         """After a train: is it enough, or is it time for longer ones?"""
         late = self._train_began is not None and now - self._train_began > LONGEST_S
-        if late or self._kind.agreed(self._small) or self._as_expected():
+        brief = self.expected_mbit is not None and self._kind.done >= BRIEF_TRIES
+        if late or brief or self._kind.agreed(self._small) or self._as_expected():
             self._over = True
         elif self._kind.done == self._kind.tries:
             self._now_at += 1

@@ -157,14 +157,15 @@ class Overlay:
         member = group.living(member_id)
         if member is None:
             return
-        first = not member.measured
+        first, rated = not member.measured, member.rated
         member.placed_at = now if first else member.placed_at
         locating.take(group, member, measurement)
         improve.correct_later(group, now)
+        group.start.rated_peers += member.role == "peer" and member.rated and not rated
         if not first:
             unlocated.look_again(group)
-            if unrated.look_again(group):
-                start.maybe_start(group, now)
+            unrated.look_again(group)
+            start.maybe_start(group, now)
             return
         unlocated.note(group, member, now)
         unrated.note(group, member, now)
@@ -353,14 +354,8 @@ class Overlay:
 
     def _due(self, kind: str, member_id: int, now: float) -> None:
         group = self._group
-        if kind == "start":
-            start.maybe_start(group, now, at_last=True)
-        elif kind == "gathered":
-            start.gathered(group, now)
-        elif kind == "begin":
-            start.begin(group, now)
-        elif kind == "ask":
-            start.ask_again(group)
+        if kind in start.TIMERS:
+            start.due(group, kind, now)
         elif kind == "relief":
             relief.due(group, now)
         elif kind == "check":

@@ -227,7 +227,13 @@ def _load_member(group: Group, kept: dict[str, Any], facts: list[Fact], now: flo
     member.watch.heard_at = now
     group.members[member.id] = member
     group.watch.returning.add(member.id)
+    _take_part(group, member)
+
+
+def _take_part(group: Group, member: Member) -> None:
+    """Have a member count for the start, and be among those of its role."""
     group.start.measured_peers += member.measured and member.role == "peer"
+    group.start.rated_peers += member.rated and member.role == "peer"
     if member.role in SERVERS:
         group.start.planted[member.id] = member
     if member.role == "backup":

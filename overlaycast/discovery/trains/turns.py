@@ -9,8 +9,8 @@ send together twice of what it is known to carry, and if each shows what its sit
 Half of that may be on its way from then on. What a new site shows beside others is believed if all of them together
 showed less than is known to be carried; otherwise its train goes once more, alone.
 
-Each site has one representative that comes before all others, then some of its other members, with pauses: a stream
-that has begun shares the link with them. The site's further members have no train of their own.
+Each site has one representative that comes before all others, then some of its other members. If those have waited for
+so long that a stream may have begun, there are pauses between them. The site's further members have no train.
 
 Invariants: never more than ``at_once`` in all that count; of neighbours only one; whoever takes longer than ``HOLD_S``
 counts no more, so nobody holds up others for longer; a member's train goes twice at most.
@@ -45,8 +45,10 @@ ADVANCE: Final = 1.5
 """A trial is worth while if it could show so many times what is known."""
 MANY: Final = 8
 """So many have to wait for a trial to be worth while."""
+FRESH_S: Final = 2.0
+"""So long after a member has come a stream waits for it, at a group's start."""
 REST: Final = 3.0
-"""After the trains of a site's further members the link is left to others for so many times as long."""
+"""After later trains of a site's further members the link is left to others for so many times as long."""
 TRIAL_AGAIN_S: Final = 60.0
 REMEMBER_S: Final = 600.0
 LOOK: Final = 64
@@ -80,6 +82,7 @@ class _Train:
     group: str
     host: str
     to: Whereto
+    came: float
     began: float = 0.0
     expected: float = 0.0
     beside: dict[int, float] = field(default_factory=dict)
@@ -144,7 +147,7 @@ class Turns:
     def come(self, group: str, host: str, to: Whereto, now: float) -> int:
         """A member wants its train; return the train's number."""
         self._numbers += 1
-        train = self._trains[self._numbers] = _Train(self._numbers, group, host, to)
+        train = self._trains[self._numbers] = _Train(self._numbers, group, host, to, now)
         site = self._site(to.site, now)
         site.trains += 1
         if site.heard:
@@ -174,7 +177,7 @@ class Turns:
         train = self._trains[number]
         lane, site = self._lane(train), self._sites[train.to.site]
         doubtful = mbit is not None and self._in_doubt(train, mbit)
-        if train.number in lane.running and site.ahead is not train:
+        if train.number in lane.running and site.ahead is not train and now >= train.came + FRESH_S:
             lane.quiet_until = now + REST * (now - train.began)
         self._end(train, mbit, now)
         if doubtful:
@@ -352,7 +355,8 @@ class Turns:
         lane = self._lane(train)
         if lane.alone or lane.trial or any(other.again for other in lane.running.values()):
             return False
-        if self._sites[train.to.site].ahead is not train and now < lane.quiet_until:
+        fresh = now < train.came + FRESH_S
+        if self._sites[train.to.site].ahead is not train and not fresh and now < lane.quiet_until:
             return False
         if any(neighbours(train.to.path, other.to.path) for other in lane.running.values()):
             return False

@@ -26,7 +26,10 @@ class Start:
     """What the source of a file group has announced."""
     came: int = 0
     """Peers that have come so far."""
+    all_came_at: float = NEVER
+    """When the last of those had come that the start waits for."""
     measured_peers: int = 0
+    rated_peers: int = 0
     unlocated: dict[int, None] = field(default_factory=dict)
     """Members that wait for a path that locates them."""
     unrated: dict[int, None] = field(default_factory=dict)

@@ -19,6 +19,8 @@ from overlaycast.wire.messages import Begin, Ping, Pong
 
 MEASURED_S: Final = 2.0
 """So long after the last of ``start_members`` has come those are placed that are measured; the others follow."""
+RATED_S: Final = 1.2
+"""So long after the last has come the start waits for everybody's rate: a train beside a stream shows too little."""
 LOOK_AGAIN_S: Final = 0.25
 BEGIN_AFTER_S: Final = 5.0
 """The source begins so long after the placing, even if somebody has not reported yet."""
@@ -26,6 +28,7 @@ ASK_S: Final = 0.5
 """So long a returned source waits for what its former children tell."""
 ASK_AGAIN_S: Final = 0.03
 """Whoever says that a source that has failed still feeds it is asked again after so long."""
+TIMERS: Final = ("start", "rated", "gathered", "begin", "ask")
 REPORTS: Final = 2
 """A report that comes so many intervals after the source was back tells of nothing before that."""
 
@@ -154,6 +157,8 @@ def came(group: Group, member: Member, now: float) -> None:
     if member.role in ("source", "peer") and not state.started and group.source is not None:
         wanted = _wanted(group, group.source)
         if wanted and state.came >= wanted and not group.timers.armed("gathered"):
+            state.all_came_at = now
+            group.timers.arm(now + RATED_S, "rated")
             group.timers.arm(now + MEASURED_S, "gathered")
 
 
@@ -168,13 +173,25 @@ def gathered(group: Group, now: float) -> None:
         group.timers.arm(now + LOOK_AGAIN_S, "gathered")
 
 
+def due(group: Group, kind: str, now: float) -> None:
+    """Do what one of the start's timers was armed for."""
+    if kind in ("start", "rated"):
+        maybe_start(group, now, at_last=kind == "start")
+    elif kind == "gathered":
+        gathered(group, now)
+    elif kind == "begin":
+        begin(group, now)
+    else:
+        ask_again(group)
+
+
 def maybe_start(group: Group, now: float, at_last: bool = False) -> bool:
     """Place all that are measured, once enough of them are, or ``at_last`` with those that are there."""
     state = group.start
     source = group.source
     if state.started or source is None:
         return False
-    if not at_last and not _complete(group, source):
+    if not at_last and not _complete(group, source, now):
         return False
     state.started = True
     group.timers.cancel("start")
@@ -203,9 +220,11 @@ def improve_later(group: Group, now: float) -> None:
         group.timers.arm(now + group.settings.improve_s, "improve")
 
 
-def _complete(group: Group, source: Member) -> bool:
-    wanted = _wanted(group, source)
-    if not source.measured or group.start.measured_peers < wanted or (wanted and group.start.unrated):
+def _complete(group: Group, source: Member, now: float) -> bool:
+    state, wanted = group.start, _wanted(group, source)
+    if not source.measured or state.measured_peers < wanted or (wanted and state.unrated):
+        return False
+    if state.rated_peers < wanted and now < state.all_came_at + RATED_S:
         return False
     return all(one.measured or not one.connected for one in group.start.planted.values())
 

@@ -25,13 +25,12 @@ def note(group: Group, member: Member, now: float) -> None:
         group.timers.arm(now + WAIT_S, "unrated", member.id)
 
 
-def look_again(group: Group) -> bool:
-    """Place those that wait and need not any more; return whether there were any."""
+def look_again(group: Group) -> None:
+    """Place those that wait and need not any more."""
     found = [member for one in group.start.unrated if (member := group.members[one]).rated or _shown(member)]
     for member in found:
         group.timers.cancel("unrated", member.id)
         wait_no_more(group, member)
-    return bool(found)
 
 
 def wait_no_more(group: Group, member: Member) -> None:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from overlaycast.discovery.trains.neighbours import neighbours
 from overlaycast.discovery.trains.turns import (
     ENOUGH,
+    FRESH_S,
     HOLD_S,
     REMEMBER_S,
     REST,
@@ -61,7 +62,7 @@ def test_sites_have_one_train_before_any_has_two_and_one_goes_at_a_time() -> Non
 
 def test_after_each_train_but_the_first_of_a_site_the_link_rests() -> None:
     turns = Turns(16)
-    a1, a2, a3 = come(turns, "a1", "a2", "a3")
+    a1, a2, a3 = come(turns, "a1", "a2", "a3", at=-FRESH_S)
     [one] = turns.begin(0.0)
     assert turns.expected(one) is None
     turns.done(one, 20, 0.5)
@@ -75,6 +76,16 @@ def test_after_each_train_but_the_first_of_a_site_the_link_rests() -> None:
     [waits] = {a1, a2, a3} - {one, two}
     turns.done(newcomer, 20, 0.92)
     assert turns.begin(0.92) == [waits]
+
+
+def test_before_a_stream_begins_there_is_no_rest() -> None:
+    turns = Turns(16)
+    come(turns, "a1", "a2", "a3")
+    now = 0.0
+    for _ in range(3):
+        [one] = turns.begin(now)
+        now += 0.1
+        turns.done(one, 20, now)
 
 
 def test_a_site_has_some_trains_and_no_more_until_it_is_forgotten() -> None:

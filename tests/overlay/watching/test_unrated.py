@@ -33,12 +33,24 @@ def test_all_are_placed_when_one_of_each_site_has_shown_a_rate() -> None:
     scene.measure(scene["a1"], A, rate_mbit=20)
     assert not begun(scene)
     scene.measure(scene["b2"], B, rate_mbit=20)
+    assert not begun(scene), "the rates of the others may come within a moment"
+    scene.pass_time(1.3)
     assert begun(scene)
     assert None not in [parent for name, parent in scene.parents().items() if name != "source"]
     assert record(scene, "a1").primary, "whoever has shown a rate is the better head"
     assert not record(scene, "a2").rated
     scene.measure(scene["a2"], A, rate_mbit=19)
     assert record(scene, "a2").rated
+
+
+def test_the_start_comes_at_once_with_the_last_rate() -> None:
+    scene = start("a1", "a2", "b1")
+    for name in ("a1", "a2", "b1"):
+        scene.locate(scene[name], A if name[0] == "a" else B)
+    for name in ("a1", "b1", "a2"):
+        assert not begun(scene)
+        scene.measure(scene[name], A if name[0] == "a" else B, rate_mbit=20)
+    assert begun(scene)
 
 
 def test_a_rate_that_does_not_come_is_waited_for_so_long_and_no_longer() -> None:
