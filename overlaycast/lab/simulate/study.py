@@ -143,6 +143,7 @@ def _start(draw: Draw, wishes: Wishes, say: Say) -> tuple[World, Document]:
     begun = world.begun_at
     assert begun is not None
     return world, {
+        "subscribed_s": round(world.subscribed_at, 3),
         "begun_s": round(begun, 3),
         "all_fed_s": round(fed_at, 3),
         "orders": dict(sorted(tally.orders.items())),

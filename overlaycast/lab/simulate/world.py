@@ -46,6 +46,8 @@ class World:
         self.members: dict[int, Member] = {}
         self.tally = Tally()
         self.begun_at: float | None = None
+        self.subscribed_at = 0.0
+        """When the last member subscribed, at first or after another one."""
         self._encode = len(draw.places) <= ENCODE_LIMIT
         self.network = Network(self.agenda, self._delay_s, self._encode)
         self._armed: float | None = None
@@ -133,6 +135,7 @@ class World:
     def join(self, seat: int, role: Part = "peer", limits: MemberLimits | None = None) -> Member:
         """Let a host subscribe, now. Returns the member."""
         self._names += 1
+        self.subscribed_at = self.now
         request = self.subscription(self._names, seat, role, limits or MemberLimits())
         ident = self.overlay.join(request, self.now)
         member = Member(self, ident, seat, role)

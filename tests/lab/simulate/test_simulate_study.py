@@ -235,3 +235,19 @@ def test_who_joins_while_routers_have_answered_enough_is_placed_when_they_answer
     assert not world.unfed()
     located = [member.located for member in world.overlay._group.members.values()]
     assert located.count(True) == 49
+
+
+def test_48_members_that_come_at_the_same_moment_begin_within_two_seconds() -> None:
+    """Through routers that limit their answers, with one train of echoes at a time through 20 Mbit/s."""
+    draw = on_topology(load_topology(TOPOLOGIES / "regions.py"), 1)
+    world = World(draw, GroupSettings(rate_mbit=3.2, start_members=48), 1, icmp="stock")
+    world.join(0, "source")
+    for host in draw.members:
+        world.join(host)
+    assert len(world.members) == 49
+    world.agenda.run(30.0)
+    assert world.begun_at is not None
+    assert world.begun_at < 2
+    assert not world.unfed()
+    shown = [one.performance.rate_mbit for one in world.overlay.members() if one.role == "peer"]
+    assert {None if one is None else round(one) for one in shown} == {20}
