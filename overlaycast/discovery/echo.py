@@ -41,7 +41,7 @@ MOST_BYTES: Final = sum(count * size * tries for count, size, tries in TRAINS) +
 MOST_REPLIES: Final = FIRST_SMALL + sum((count + 1) * tries for count, _, tries in TRAINS)
 LEAST_TRIES: Final = 3
 """Trains of a kind before it is asked whether two agree: of so few as two, both may have been late."""
-BRIEF_TRIES: Final = 4
+BRIEF_TRIES: Final = 6
 """Trains of a member whose neighbours have shown what its links carry: a stream may be on its way there by now."""
 LONGEST_S: Final = 3.0
 AGREED: Final = 0.1
@@ -127,7 +127,8 @@ class _Kind:
 class EchoProbe:
     """The probe of one member. ``chance`` makes nonces and payloads, so that no reply can be made up beforehand.
 
-    ``expected_mbit`` is what a neighbour has shown: a first train that shows the same is believed, and there are few.
+    ``expected_mbit`` is what a neighbour has shown: one train that shows the same is believed. While none does, two late
+    ones that agree are not enough, but there are few.
     """
 
     def __init__(self, chance: random.Random) -> None:
@@ -198,10 +199,18 @@ class EchoProbe:
             rate = min(down, up)
         return Performance(rtt * 1000, rate, down, up)
 
+    def _enough(self) -> bool:
+        agreed = self._kind.agreed(self._small)
+        if self.expected_mbit is None:
+            return agreed
+        if self._as_expected() or self._kind.done >= BRIEF_TRIES:
+            return True
+        return agreed and (self._kind.rate_mbit(self._small) or 0.0) >= self.expected_mbit
+
     def _as_expected(self) -> bool:
-        """Whether the first train, and no other, has come back, in the time in which a neighbour's did."""
+        """Whether the fastest train has come back in the time in which a neighbour's did."""
         kind = self._kinds[0]
-        if self.expected_mbit is None or kind.done != 1:
+        if self.expected_mbit is None or not kind.done:
             return False
         expected_s = kind.bits / self.expected_mbit / 1e6
         return abs(kind.took.least - self._small.least - expected_s) <= AGREED * expected_s
@@ -231,8 +240,7 @@ class EchoProbe:
     def _go_on(self, now: float) -> None:
         """After a train: is it enough, or is it time for longer ones?"""
         late = self._train_began is not None and now - self._train_began > LONGEST_S
-        brief = self.expected_mbit is not None and self._kind.done >= BRIEF_TRIES
-        if late or brief or self._kind.agreed(self._small) or self._as_expected():
+        if late or self._enough():
             self._over = True
         elif self._kind.done == self._kind.tries:
             self._now_at += 1
