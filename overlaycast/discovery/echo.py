@@ -127,8 +127,8 @@ class _Kind:
 class EchoProbe:
     """The probe of one member. ``chance`` makes nonces and payloads, so that no reply can be made up beforehand.
 
-    ``expected_mbit`` is what a neighbour has shown: one train that shows the same is believed. While none does, two late
-    ones that agree are not enough, but there are few.
+    ``expected_mbit`` is what a neighbour has shown: one train that shows the same is believed. While none does, two
+    late ones that agree are not enough, but there are few.
     """
 
     def __init__(self, chance: random.Random) -> None:
