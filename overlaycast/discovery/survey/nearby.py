@@ -11,9 +11,9 @@ from __future__ import annotations
 from typing import Final, Literal
 
 HOPS: Final = 3
-AGAIN_S: Final = (0.3, 0.8)
+AGAIN_S: Final = (0.25, 0.5)
 """A hop that has not answered so long after the first probe is asked again."""
-LAST_S: Final = 1.6
+LAST_S: Final = 0.9
 """And what has not answered by then is taken to be silent."""
 
 Verdict = Literal["hop", "end"]
