@@ -114,7 +114,7 @@ def _hindrance(group: Group, now: float) -> str | None:
 def _improve(group: Group, now: float, looked_at: int) -> None:
     left = 1 + len(group.members) // MOVED_PER_STEP
     for member in _in_turn(group, looked_at):
-        if left and _well(group, member, now) and _better(group, member, now):
+        if left and _well(group, member, now) and _better(group, member, now, _overfull(group, member)):
             left -= 1
     if left > 0:
         _exchange(group, now, left)
