@@ -49,6 +49,8 @@ FRESH_S: Final = 2.0
 """So long after a member has come a stream waits for it, at a group's start."""
 REST: Final = 3.0
 """After later trains of a site's further members the link is left to others for so many times as long."""
+LONGEST_REST_S: Final = 0.3
+"""A host that is busy makes trains take long, though they use the link no more by that."""
 TRIAL_AGAIN_S: Final = 60.0
 REMEMBER_S: Final = 600.0
 LOOK: Final = 64
@@ -178,7 +180,7 @@ class Turns:
         lane, site = self._lane(train), self._sites[train.to.site]
         doubtful = mbit is not None and self._in_doubt(train, mbit)
         if train.number in lane.running and site.ahead is not train and now >= train.came + FRESH_S:
-            lane.quiet_until = now + REST * (now - train.began)
+            lane.quiet_until = now + min(REST * (now - train.began), LONGEST_REST_S)
         self._end(train, mbit, now)
         if doubtful:
             train.again = True

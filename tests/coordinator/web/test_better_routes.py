@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from overlaycast.coordinator.members.measure import BetterRoute
 from overlaycast.discovery.survey.route import Route
 from overlaycast.wire.messages import Assign, Welcome
@@ -85,6 +87,31 @@ async def test_a_route_that_is_better_before_the_measuring_ends_is_what_was_meas
             assert path(running, 1) == BETTER.routers
             assert events(running, "measured") == [(1, BETTER.routers)]
             assert events(running, "route") == []
+
+
+async def test_a_route_that_is_better_before_the_train_has_gone_stays(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    may_go = asyncio.Event()
+
+    async def run(*_: object) -> None:
+        await may_go.wait()
+
+    monkeypatch.setattr("overlaycast.coordinator.members.trains.Trains.run", run)
+    async with start() as running:
+        tracing(running).may_answer.set()
+        token = await running.create()
+        async with member_link(running) as anna:
+            await anna.say(subscription(token))
+            assert isinstance(await anna.hear(), Welcome)
+            echoes = asyncio.create_task(anna.hear())
+            await eventually(lambda: events(running, "located") == [(1, FIRST.routers)])
+            running.groups._measurer.improved("127.0.0.1", BETTER)
+            await eventually(lambda: events(running, "route") == [(1, BETTER.routers)])
+            may_go.set()
+            assert isinstance(await echoes, Assign)
+            assert events(running, "measured") == [(1, BETTER.routers)]
+            assert path(running, 1) == BETTER.routers
 
 
 async def test_who_has_gone_is_told_of_no_more(start: Start) -> None:

@@ -11,6 +11,7 @@ from overlaycast.discovery.trains.turns import (
     ENOUGH,
     FRESH_S,
     HOLD_S,
+    LONGEST_REST_S,
     REMEMBER_S,
     REST,
     TRIAL_AGAIN_S,
@@ -76,6 +77,17 @@ def test_after_each_train_but_the_first_of_a_site_the_link_rests() -> None:
     [waits] = {a1, a2, a3} - {one, two}
     turns.done(newcomer, 20, 0.92)
     assert turns.begin(0.92) == [waits]
+
+
+def test_a_rest_is_short_though_a_busy_host_made_the_train_take_long() -> None:
+    turns = Turns(16)
+    come(turns, "a1", "a2", "a3", at=-FRESH_S)
+    for now in (0.0, 1.0):
+        [one] = turns.begin(now)
+        turns.done(one, 20, now + 0.9)
+    assert turns.begin(2.0) == []
+    assert turns.next_deadline() == pytest.approx(1.9 + LONGEST_REST_S)
+    assert len(turns.begin(1.9 + LONGEST_REST_S)) == 1
 
 
 def test_before_a_stream_begins_there_is_no_rest() -> None:
