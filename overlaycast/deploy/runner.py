@@ -25,6 +25,7 @@ from typing import Any, Final
 
 from overlaycast.deploy.events import Event, event
 from overlaycast.errors import ConfigError, MissingError
+from overlaycast.named_files import make_private
 
 KEEP: Final = 20
 """Calls of a kind whose artefacts are kept."""
@@ -103,7 +104,7 @@ def run(
         ConfigError: the inventory or the playbook is not there, or the folder cannot be used.
     """
     ansible_runner = _runner()
-    if not inventory.exists():
+    if not (inventory.is_file() or inventory.is_dir()):  # Ansible reads it more than once: a pipe will not do
         raise ConfigError(f"{inventory}: no such inventory; accepted is a file or a folder that Ansible can read")
     if isinstance(playbook, Path) and not playbook.is_file():
         raise ConfigError(f"{playbook}: no such playbook")
@@ -217,7 +218,9 @@ def _passed(environment: Mapping[str, str]) -> dict[str, str]:
 def _folder(folder: Path, kind: str) -> Path:
     try:
         folder.mkdir(parents=True, mode=0o700, exist_ok=True)
-        folder.chmod(0o700)  # it may be older
+        make_private(folder, 0o700)  # it may be older
+        if folder.stat().st_mode & 0o077:  # a link's target keeps its mode
+            raise ConfigError(f"{folder}: others may read where this link leads; accepted is a folder of your own")
         (folder / kind).mkdir(mode=0o700, exist_ok=True)
     except OSError as error:
         raise ConfigError(f"{folder}: {error.strerror}; accepted is a folder of your own") from None

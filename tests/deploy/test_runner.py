@@ -164,3 +164,16 @@ def test_without_ansible_one_line_says_how_to_get_it(
 def test_nothing_of_it_is_imported_before_it_is_needed() -> None:
     script = "import sys, overlaycast.deploy.runner; sys.exit('ansible_runner' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
+
+
+def test_what_a_link_leads_to_keeps_its_mode(tmp_path: Path) -> None:
+    shared = tmp_path / "shared"
+    shared.mkdir(mode=0o755)
+    link = tmp_path / "link"
+    link.symlink_to(shared)
+    with pytest.raises(ConfigError, match=r"link: others may read where this link leads; accepted is a folder of your"):
+        runner._folder(link, "artifacts")
+    assert stat.S_IMODE(shared.stat().st_mode) == 0o755
+    assert list(shared.iterdir()) == []
+    shared.chmod(0o700)
+    assert runner._folder(link, "artifacts") == shared

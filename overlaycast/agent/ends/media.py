@@ -11,9 +11,11 @@ import random
 import select
 import stat
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Final, Protocol
 
 from overlaycast.errors import ConfigError
+from overlaycast.named_files import told_if_waiting
 from overlaycast.tokens import shown
 
 PORTION: Final = 1 << 18
@@ -194,7 +196,8 @@ def open_input(path: str, record_size: int) -> FileInput | PipeInput | DeviceInp
         raise ConfigError("file: accepted is a name, or - for standard input")
     name = "standard input" if path == "-" else path
     try:
-        descriptor = _own_stdin() if path == "-" else os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        with told_if_waiting(Path(path), "writes to it"):
+            descriptor = _own_stdin() if path == "-" else os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         kind = os.fstat(descriptor).st_mode
     except OSError as error:
         raise _unreadable(name, error) from None

@@ -29,6 +29,7 @@ from overlaycast.agent.ends.naming import Segment, named
 from overlaycast.agent.ends.recording import CutRecording, Destination, Recording, Stream, locked, make_folder
 from overlaycast.agent.records.chunks import Checks, DamagedError, Read, held_chunks
 from overlaycast.errors import ConfigError
+from overlaycast.named_files import told_if_waiting
 
 PART: Final = ".part"
 DIGESTS: Final = ".digests"
@@ -96,7 +97,8 @@ class Output:
             raise ConfigError(f"output: {given!r}: accepted is a file's name, or - for standard output")
         self._path = Path(os.path.realpath(named(self._template, time.localtime(), cut=True) if cut else given))
         if mode is not None and not stat.S_ISREG(mode):
-            self.descriptor = _open(Path(given), os.O_WRONLY)  # a pipe or a device: opened once
+            with told_if_waiting(Path(given), "reads it"):
+                self.descriptor = _open(Path(given), os.O_WRONLY)  # a pipe or a device: opened once
             return
         _check_name(self._path, may_make="%" in os.path.dirname(self._template))
         if self._path.exists():
@@ -139,7 +141,8 @@ class Output:
     def known_list(self) -> bytes | None:
         """Return the list of digests from an earlier run."""
         try:
-            with open(os.open(self._beside(DIGESTS), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC), "rb") as file:
+            access = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC  # a pipe would be waited for
+            with open(os.open(self._beside(DIGESTS), access), "rb") as file:
                 return file.read(_MOST_DIGESTS)
         except OSError:
             return None
@@ -155,6 +158,8 @@ class Output:
         """
         self._make_folder()
         descriptor = self.descriptor = _open(self._beside(PART), os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW)
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise ConfigError(f"output: {self._beside(PART)}: is no regular file")
         locked(self._beside(PART), descriptor)
         chunks = held_chunks(checks, reader(descriptor)) if checks.complete else 0
         if not chunks:
@@ -165,7 +170,7 @@ class Output:
     def keep_list(self, digests: bytes) -> None:
         """Write the list beside the part. If that fails a later run begins anew, no more."""
         fresh = self._beside(_NEW_DIGESTS)
-        access = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+        access = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
         with suppress(OSError), open(os.open(fresh, access, 0o644), "wb") as file:
             file.write(digests)
             file.flush()

@@ -148,7 +148,7 @@ def note_part(path: Path, descriptor: int, seq: int) -> None:
             "record": seq,
             "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
         }
-        access = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
+        access = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
         beside = os.open(path.with_name(path.name + PARTS), access, 0o644)
         try:
             os.write(beside, (json.dumps(line) + "\n").encode())

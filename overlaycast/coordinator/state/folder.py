@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import fcntl
 import os
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 
 from overlaycast.coordinator.state.secret import new_token
 from overlaycast.errors import ConfigError
-from overlaycast.named_files import at_home, read_small
+from overlaycast.named_files import at_home, make_private, read_small
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,7 @@ def open_folder(path: Path) -> StateFolder:
     except OSError as error:
         raise ConfigError(f"state: {path}: {error.strerror}; accepted: a folder that this user may write") from None
     try:
+        refuse_unless_regular(path / "lock")
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         return StateFolder(path, _admin_token(path / "admin.token"), lock)
     except BlockingIOError:
@@ -71,9 +73,10 @@ def open_folder(path: Path) -> StateFolder:
 
 def _admin_token(path: Path) -> str:
     try:
-        if not path.exists():
+        if not os.path.lexists(path):
             _write_private(path, new_token() + new_token())
-        path.chmod(0o600)
+        refuse_unless_regular(path)
+        make_private(path, 0o600)
         token = read_small(path).strip()
     except OSError as error:
         raise ConfigError(f"state: {path}: {error.strerror}") from None
@@ -82,6 +85,17 @@ def _admin_token(path: Path) -> str:
     if len(token) < 32:
         raise ConfigError(f"state: {path}: not an admin token; remove the file and a new one is made")
     return token
+
+
+def refuse_unless_regular(path: Path) -> None:
+    """What is in the folder is a file of ours, or a link to one; of a pipe or a device nothing could be read again.
+
+    Raises:
+        OSError: it is not there.
+        ConfigError: it is something else.
+    """
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise ConfigError(f"state: {path}: is no regular file; accepted is the folder of a coordinator")
 
 
 def _write_private(path: Path, text: str) -> None:

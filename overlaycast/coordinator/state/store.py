@@ -12,13 +12,14 @@ import json
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from pydantic import ValidationError
 
+from overlaycast.coordinator.state.folder import refuse_unless_regular
 from overlaycast.errors import ConfigError
 from overlaycast.settings import one_line
 from overlaycast.wire.group import GroupSettings
@@ -81,6 +82,8 @@ class Store:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        with suppress(FileNotFoundError):
+            refuse_unless_regular(path)
         with self._complaints():
             os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))  # SQLite's own files beside it take over its mode
             self._db = sqlite3.connect(path, timeout=_START_WAIT_S, isolation_level=None)

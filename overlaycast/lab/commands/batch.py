@@ -25,6 +25,7 @@ from overlaycast.lab.report import junit, many_page, terminal
 from overlaycast.lab.results.outcome import Outcome
 from overlaycast.lab.results.result import Result
 from overlaycast.lab.run.writable import writable
+from overlaycast.named_files import write_text
 from overlaycast.streams import ReaderGoneError
 
 
@@ -42,7 +43,7 @@ def run_all(settings: RunSettings, plans: Sequence[Plan]) -> int:
         if code > 1:
             break
     if settings.junit is not None:
-        settings.junit.write_text(junit.document(outcomes))
+        write_text(settings.junit, junit.document(outcomes))
     _write_studies(plans[: len(outcomes)], outcomes)
     if len(outcomes) > 1:
         with suppress(ReaderGoneError):

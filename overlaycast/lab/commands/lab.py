@@ -17,6 +17,7 @@ from pydantic_settings import CliPositionalArg
 
 from overlaycast.dispatch import Command, dispatch, imported
 from overlaycast.errors import ConfigError, MissingError, each
+from overlaycast.named_files import write_text
 from overlaycast.settings import Settings, load
 
 if TYPE_CHECKING:
@@ -187,7 +188,7 @@ def _schema(argv: list[str]) -> int:
         print(schema.text(), end="")
         return 0
     try:
-        settings.file.write_text(schema.text())
+        write_text(settings.file, schema.text())
     except OSError as error:
         raise ConfigError(f"{PROG} schema: file: {settings.file}: {error.strerror}") from None
     return 0

@@ -20,6 +20,7 @@ from overlaycast.lab.simulate.churn import Churn
 from overlaycast.lab.simulate.draw import MAX_MEMBERS, Draw, on_map, on_topology
 from overlaycast.lab.simulate.study import Document, Say, Wishes, run
 from overlaycast.lab.simulate.tracing import Icmp
+from overlaycast.named_files import write_text
 from overlaycast.settings import Settings, load
 from overlaycast.wire.group import GroupSettings, Mode, Strategy
 
@@ -89,7 +90,7 @@ def main(argv: list[str]) -> int:
     text = json.dumps(document, indent=2)
     if settings.output is not None:
         try:
-            settings.output.write_text(text + "\n")
+            write_text(settings.output, text + "\n")
         except OSError as error:
             raise ConfigError(f"{settings.output}: {error.strerror}") from None
     if settings.json_output:

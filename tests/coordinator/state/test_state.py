@@ -136,6 +136,34 @@ def test_the_folder_and_the_admin_token_are_private_and_stay(tmp_path: Path) -> 
     again.close()
 
 
+def test_what_a_link_leads_to_keeps_its_mode(tmp_path: Path) -> None:
+    """An admin token may be kept elsewhere, for programs of others to read."""
+    kept = tmp_path / "kept"
+    kept.write_text("t" * 40)
+    kept.chmod(0o640)
+    (tmp_path / "state").mkdir()
+    (tmp_path / "state" / "admin.token").symlink_to(kept)
+    folder = open_folder(tmp_path / "state")
+    assert folder.admin_token == "t" * 40
+    folder.close()
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o640
+
+
+def test_a_link_that_leads_nowhere_is_no_missing_token(tmp_path: Path) -> None:
+    link = tmp_path / "admin.token"
+    link.symlink_to(tmp_path / "not-mounted")
+    with pytest.raises(ConfigError, match=r"admin\.token: No such file or directory$"):
+        open_folder(tmp_path)
+    assert link.is_symlink()
+
+
+def test_an_admin_token_that_nobody_may_read_is_made_readable(tmp_path: Path) -> None:
+    open_folder(tmp_path).close()
+    (tmp_path / "admin.token").chmod(0)
+    open_folder(tmp_path).close()
+    assert stat.S_IMODE((tmp_path / "admin.token").stat().st_mode) == 0o600
+
+
 def test_two_coordinators_never_share_a_folder(tmp_path: Path) -> None:
     folder = open_folder(tmp_path)
     with pytest.raises(ConfigError, match="another coordinator"):

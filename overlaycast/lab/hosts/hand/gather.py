@@ -85,7 +85,7 @@ def remove(place: Place, *, keep: bool = False) -> None:
             shutil.rmtree(place.data / folder, ignore_errors=True)
         with suppress(FileNotFoundError):
             shutil.copy(place.log, place.data / "deeds.jsonl")
-            os.chown(place.data, 0, 0)
+            os.chown(place.data, 0, 0, follow_symlinks=False)
             place.data.chmod(0o700)
     else:
         shutil.rmtree(place.data, ignore_errors=True)

@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from . import clock, deeds, facts, gather, paths, units, watch
-from .place import Place, user
+from .place import Place, give, user
 from .units import HandError
 
 Order = Mapping[str, Any]
@@ -70,11 +70,11 @@ def _prepare(place: Place, order: Order) -> dict[str, Any]:
     (place.data / "logs").mkdir(exist_ok=True, mode=0o750)
     for name in ("journals", "received", "state"):
         (place.data / name).mkdir(exist_ok=True, mode=0o750)
-        shutil.chown(place.data / name, *user())
+        give(place.data / name)
     made: dict[str, Any] = {}
     if disk := order.get("disk"):
         made["disk"] = deeds.make_disk(place, disk["folder"], disk["size_mib"], disk["loop"])
-        shutil.chown(place.data / disk["folder"], *user())
+        give(place.data / disk["folder"])
     if source := order.get("bytes"):
         _write_bytes(place, source)
     if rules := order.get("counters"):

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import grp
 import json
+import os
 import pwd
 import sys
 from contextlib import suppress
@@ -30,6 +31,12 @@ def user() -> tuple[str, str]:
         with suppress(KeyError):
             return name, grp.getgrgid(pwd.getpwnam(name).pw_gid).gr_name
     return "root", "root"
+
+
+def give(folder: Path) -> None:
+    """Give a folder to the user who runs the programs; of a link that somebody has put there only the link itself."""
+    name, group = user()
+    os.chown(folder, pwd.getpwnam(name).pw_uid, grp.getgrnam(group).gr_gid, follow_symlinks=False)
 
 
 @dataclass(frozen=True)
