@@ -32,6 +32,11 @@ EARLY_LIMIT: Final = 32 * 1024
 SCOPE_KEY: Final = "overlaycast.connection"
 """Where the application finds the connection, to say that it is a member's (``admit``)."""
 _BURST_S: Final = 8.0
+_NOT_READ: Final = b"This request for a WebSocket cannot be read. Accepted: a GET with no body and few short headers.\n"
+_UNREAD: Final = (
+    b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\n"
+    b"Content-Length: %d\r\nConnection: close\r\n\r\n%s" % (len(_NOT_READ), _NOT_READ)
+)
 Network: TypeAlias = IPv4Network | IPv6Network
 
 
@@ -42,6 +47,7 @@ class Connection:
         self._transport: asyncio.Transport | None = transport
         self._timer: asyncio.TimerHandle | None = None
         self._strangers = strangers
+        self.asked = False  # a head has come that the application was told of
         self.admitted = False
         self.block = ""
         peer = transport.get_extra_info("peername")
@@ -56,6 +62,7 @@ class Connection:
     def has_head(self, client: str) -> None:
         """The head is complete, and comes from there."""
         self._stop()
+        self.asked = True
         if client and block_of(plain(client)) != self.block:
             self._strangers.remove(self)
             self._count(client)
@@ -144,26 +151,35 @@ class BoundedHttp(asyncio.Protocol):
 class BoundedLink(asyncio.Protocol):
     """Goes in front of uvicorn's WebSocket protocol: whoever floods it with frames, such as PINGs, is cut off.
 
-    The first bytes are the request that uvicorn's HTTP protocol hands over; frames follow.
+    The first bytes are the request that uvicorn's HTTP protocol hands over; frames follow. A request that uvicorn hands
+    over and then cannot read, such as one with a body, is answered here: it would be left without a word.
     """
 
     frames_per_s: float
     _frames: FrameCounter | None = None
     _allowed: Allowance
     _connection: Connection
+    _transport: asyncio.Transport
     _early = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
+        assert isinstance(transport, asyncio.Transport)
         connection = _CONNECTION.get()  # of the HTTP protocol, which makes us
         assert connection is not None
         self._connection = connection
+        connection.asked = False
+        self._transport = transport
         self._allowed = Allowance(self.frames_per_s, self.frames_per_s * _BURST_S, asyncio.get_running_loop().time())
 
     def data_received(self, data: bytes) -> None:
         if self._frames is None:
             self._frames = FrameCounter()
-        elif not self._allows(self._frames.begun(data), len(data)):
+            super().data_received(data)
+            # behind the first step of the application's task, if uvicorn has made one
+            asyncio.get_running_loop().call_soon(self._answer_if_unread)
+            return
+        if not self._allows(self._frames.begun(data), len(data)):
             self._connection.abort()
             return
         super().data_received(data)
@@ -171,6 +187,18 @@ class BoundedLink(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._connection.lost()
         super().connection_lost(exc)
+
+    def shutdown(self) -> None:
+        if self._connection.asked:
+            super().shutdown()  # type: ignore[misc]  # uvicorn's, which is behind us
+        else:  # it has nothing to end, and uvicorn would try to
+            self._transport.close()
+
+    def _answer_if_unread(self) -> None:
+        if not self._connection.asked and not self._transport.is_closing():
+            self._transport.write(_UNREAD)
+            self._transport.close()
+            self._connection.close_soon()
 
     def _allows(self, frames: int, size: int) -> bool:
         if not self._connection.admitted:

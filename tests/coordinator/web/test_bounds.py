@@ -169,3 +169,50 @@ async def test_a_member_that_comes_back_to_a_full_group_is_let_in(start: Start) 
             assert refused.code == "full"
             await again.say(subscription(token, resume=place))  # its old link is still taken for alive
             assert isinstance(await again.hear(), Welcome)
+
+
+@pytest.mark.parametrize(
+    ("first", "headers"),
+    [
+        ("GET /g HTTP/1.1", ["Content-Length: 100"]),
+        ("GET /g HTTP/1.1", ["Content-Length: 0"]),
+        ("GET /g HTTP/1.1", ["Transfer-Encoding: chunked"]),
+        ("POST /g HTTP/1.1", ["Content-Length: 100"]),
+        ("POST /g HTTP/1.1", []),
+        ("GET /g HTTP/1.0", []),
+        ("GET /g HTTP/1.1", ["Sec-WebSocket-Version: 99"]),
+        ("GET /g HTTP/1.1", ["Sec-WebSocket-Key: short"]),
+        ("GET /g HTTP/1.1", ["X: \xe9"]),
+        ("GET /g HTTP/1.1", ["X: " + "x" * 9000]),
+        ("GET /g HTTP/1.1", [f"X{number}: x" for number in range(200)]),
+        ("GET /" + "g" * 9000 + " HTTP/1.1", []),
+    ],
+)
+async def test_an_upgrade_that_cannot_be_is_answered_and_closed(start: Start, first: str, headers: list[str]) -> None:
+    own = {one.partition(":")[0] for one in headers}
+    usual = {
+        "Host": "x",
+        "Connection": "Upgrade",
+        "Upgrade": "websocket",
+        "Sec-WebSocket-Version": "13",
+        "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA==",
+    }
+    lines = [first, *(f"{name}: {value}" for name, value in usual.items() if name not in own), *headers, "", ""]
+    async with start() as running, asyncio.timeout(connections.REQUEST_LIMIT - 1):
+        reader, writer = await asyncio.open_connection("127.0.0.1", running.port)
+        writer.write("\r\n".join(lines).encode("latin-1"))
+        status = await reader.readline()
+        assert status.split()[:2] >= [b"HTTP/1.1", b"400"], status
+        await reader.read()
+        writer.close()
+        await writer.wait_closed()
+
+
+async def test_the_end_is_not_disturbed_by_an_upgrade_that_could_not_be(start: Start) -> None:
+    async with start() as running:
+        reader, writer = await asyncio.open_connection("127.0.0.1", running.port)
+        head = ["GET /g HTTP/1.1", "Host: x", "Connection: Upgrade", "Upgrade: websocket", "Content-Length: 9", "", ""]
+        writer.write("\r\n".join(head).encode())
+    await reader.read()
+    writer.close()
+    await writer.wait_closed()
