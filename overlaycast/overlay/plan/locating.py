@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import chain
 from typing import Final
 
 from overlaycast.overlay.plan import capacity, moves, promises
@@ -41,7 +42,8 @@ def take(group: Group, member: Member, measurement: Measurement) -> None:
     if group.settings.strategy != "performance":
         routers.learn(fact.hops, known.hops_ms)
         routers.witnesses.hear(member.id, fact.last, fact.near)
-    if routers.refresh():
+    others = (one.fact.hops for one in group.members.values() if one.measured and one is not member)
+    if routers.forget_former(len(group.members), chain((fact.hops,), others)) or routers.refresh():
         member.fact = fact
         enter_all(group)
     elif entered and fact == member.fact and _find(group, member, True)[0] is member.router:

@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import ipaddress
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from statistics import median_low
 from typing import Final
@@ -40,6 +40,9 @@ SAME_SHARE: Final = 1.25
 """Delays are alike up to this share and so many ms more: what is measured twice differs, and a busy host is late."""
 SUPPORT: Final = 3
 """So many members with the same path say no more than that it is no mistake."""
+MANY_ROUTERS: Final = 1024
+ROUTERS_EACH: Final = 8
+"""Routers that are no matter, in all and for each member; what more there are may be former members'."""
 HERE: Final = "the coordinator's network"
 _OCTETS: Final = frozenset(map(str, range(256)))
 
@@ -120,6 +123,7 @@ class Routers:
         self._stale = False
         self._facts: dict[Fact, Fact] = {}
         self._made = 0
+        self._most = MANY_ROUTERS
         self.witnesses = Witnesses()
         self._clear()
 
@@ -205,13 +209,34 @@ class Routers:
         self._contested = found.contested
         if found.above == self._above:
             return False
-        former, self._above = self.known, found.above
+        self._grow(found.above)
+        return True
+
+    def _grow(self, above: Skeleton) -> None:
+        """Have these routers, what is known of their delays, and nobody in them."""
+        former, self._above = self.known, above
         self._clear()
         self.version += 1
-        for name in found.above:
+        for name in above:
             router, before = self._make(name), former.get(name)
             if before is not None and before.timed:
                 router.delay_ms, router.timed = before.delay_ms, True
+
+    def forget_former(self, members: int, paths: Iterable[Hops]) -> bool:
+        """Keep but these paths, those of the members that there are, if routers have become many more than members.
+
+        A restart of the coordinator keeps no more either. True: the tree is new, and nobody is in it; enter all again.
+        """
+        if len(self.known) <= max(self._most, ROUTERS_EACH * members):
+            return False
+        self._paths, self._first, self._gateway, self._facts = {}, {}, None, {}
+        for hops in paths:
+            self._begin(hops)
+            self._paths[hops] = min(self._paths.get(hops, 0) + 1, SUPPORT)
+        found = infer(self._paths)
+        self._contested, self._stale = found.contested, False
+        self._grow(found.above)
+        self._most = max(MANY_ROUTERS, 2 * len(self.known))
         return True
 
     def _make(self, name: str) -> Router:
@@ -373,7 +398,9 @@ class Routers:
         """Take down where a traced member is, or that no path tells where this one is."""
         fact = member.fact
         if fact.prefix is not None:
-            self._subnets[fact.prefix] = many = self._subnets.get(fact.prefix, 0) + more
+            many = self._subnets.pop(fact.prefix, 0) + more
+            if many:
+                self._subnets[fact.prefix] = many
             self._come(fact.prefix, many)
         if not fact.hops or fact.hops[-1] is None:
             if more > 0 and not (fact.reached and not fact.hops):
@@ -386,15 +413,16 @@ class Routers:
             else:
                 del self._astray[member.id]
         elif fact.prefix is not None:
-            routers = self._prefixes.get(fact.prefix)
-            if routers is None:
-                routers = self._prefixes[fact.prefix] = {}
-            members = routers.get(router.key, 0) + more
-            if members:
-                routers[router.key] = members
-            else:
-                del routers[router.key]
-            self._come(fact.prefix, members)
+            self._note_traced(fact.prefix, router, more)
+
+    def _note_traced(self, prefix: str, router: Router, more: int) -> None:
+        routers = self._prefixes.setdefault(prefix, {})
+        members = routers.pop(router.key, 0) + more
+        if members:
+            routers[router.key] = members
+        if not routers:
+            del self._prefixes[prefix]
+        self._come(prefix, members)
 
     def _come(self, prefix: str, many: int) -> None:
         """Take note if so few are in a prefix, or at one router with it, that this may be the first or the second."""

@@ -25,25 +25,38 @@ NEIGHBOURS: Final = 2
 """So many readings of one router can deny a third: a single one may have been late itself."""
 KEPT: Final = 4
 """The highest readings of a router's members, present and former; what was carried once, the links can carry."""
+FEW: Final = 64
+"""Entries that are no matter, whether they still count or not."""
 
 
 class Readings:
-    """The readings of one group, the highest first; each router has its own members' in ``Router.readings``."""
+    """The readings of one group, the highest first; each router has its own members' in ``Router.readings``.
 
-    def __init__(self) -> None:
+    Of an entry that does not count any more nothing is known before it is looked at. From time to time all are looked
+    at, so that there are no more than twice as many as count, or ``few``.
+    """
+
+    def __init__(self, few: int = FEW) -> None:
         self._heap: list[tuple[float, int, int, Router]] = []
+        self._few = self._most = few
+
+    def __len__(self) -> int:
+        return len(self._heap)
 
     def take(self, router: Router, member: int, rate_mbit: float) -> None:
         """Take a member's newest reading; of a router only the highest are kept."""
         _keep(router.readings, member, rate_mbit)
         heapq.heappush(self._heap, (-rate_mbit, member, router.order, router))
+        if len(self._heap) > self._most:
+            self._heap = sorted({one[:3]: one for one in self._heap if _counts(one)}.values(), key=lambda one: one[:3])
+            self._most = max(self._few, 2 * len(self._heap))
 
     def doubted(self) -> tuple[Router, int] | None:
         """Return the member, and its router, whose reading nobody confirms and two neighbours deny, or None."""
         found: list[tuple[float, int, int, Router]] = []
         while self._heap and len(found) < 2:
             one = heapq.heappop(self._heap)
-            if one not in found and one[3].readings.get(one[1]) == -one[0]:  # else there is a newer one
+            if one not in found and _counts(one):
                 found.append(one)
         for one in found:
             heapq.heappush(self._heap, one)
@@ -52,6 +65,12 @@ class Readings:
         (first, member, _, router), (second, *_) = found
         denied = len(router.readings) > NEIGHBOURS and -second < CONFIRMED * -first
         return (router, member) if denied else None
+
+
+def _counts(entry: tuple[float, int, int, Router]) -> bool:
+    """Whether this is the member's reading still, and there is no newer one."""
+    rate, member, _, router = entry
+    return router.readings.get(member) == -rate
 
 
 def tells(readings: Mapping[int, float], member: int, rate_mbit: float) -> bool:

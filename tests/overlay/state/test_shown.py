@@ -12,6 +12,7 @@ from overlaycast.overlay import Overlay
 from overlaycast.overlay.plan import capacity
 from overlaycast.overlay.state.locality import Routers
 from overlaycast.overlay.state.measurement import Measurement
+from overlaycast.overlay.state.shown import FEW, Readings
 from overlaycast.wire.group import GroupSettings
 from tests.overlay.scene import KEY, Scene, inside, locate, record
 
@@ -90,6 +91,33 @@ def test_the_order_changes_nothing(readings: list[tuple[str, float]], chance: ra
         for number, (name, rate) in order:
             routers.show(locate(routers, Measurement(("r", name)), HOST), {number: rate})
         found.append({name: one.rate_mbit for name, one in routers.known.items()})
+    assert found[0] == found[1]
+
+
+@given(st.lists(st.tuples(st.integers(1, 12), st.sampled_from("abc"), st.sampled_from([5.0, 8.0, 20.0, 29.0]))))
+def test_what_is_kept_is_bounded_by_the_readings_that_count(echoes: list[tuple[int, str, float]]) -> None:
+    readings, routers = Readings(), Routers()
+    for number, (member, name, rate) in enumerate(echoes * 20):
+        router = locate(routers, Measurement(("r", name)), HOST)
+        readings.take(router, member, rate + number / 1000)
+        count = sum(len(one.readings) for one in routers.known.values())
+        assert len(readings) <= max(2 * count, FEW)
+        if number % 7 == 0:
+            router.readings.pop(member, None)  # it is elsewhere
+        readings.doubted()
+
+
+@given(st.lists(st.tuples(st.integers(1, 9), st.sampled_from("ab"), st.sampled_from([5.0, 20.0, 29.0])), min_size=70))
+def test_who_is_doubted_does_not_depend_on_what_was_cleared_away(echoes: list[tuple[int, str, float]]) -> None:
+    found = []
+    for few in (1, 10_000):
+        readings, routers = Readings(few), Routers()
+        doubted = []
+        for member, name, rate in echoes:
+            readings.take(locate(routers, Measurement(("r", name)), HOST), member, rate)
+            one = readings.doubted()
+            doubted.append(one and (one[0].key, one[1]))
+        found.append(doubted)
     assert found[0] == found[1]
 
 
