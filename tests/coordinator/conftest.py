@@ -47,7 +47,8 @@ class Running:
 
     def http(self, token: str | None = None) -> httpx.AsyncClient:
         headers = {"Authorization": f"Bearer {self.admin_token if token is None else token}"}
-        return httpx.AsyncClient(base_url=self.url, headers=headers, trust_env=False)
+        # a busy machine is late, and that is no failure
+        return httpx.AsyncClient(base_url=self.url, headers=headers, trust_env=False, timeout=60)
 
     async def create(self, name: str = "demo", **body: Any) -> str:
         async with self.http() as http:

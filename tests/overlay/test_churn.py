@@ -66,8 +66,10 @@ def churn(scene: Scene, members: int, places: int | None) -> dict[str, int]:
             go(scene, here.pop(number % 7), number)
         if number % 10 == 0:
             scene.pass_time(2.0)
-        for heard in (scene.sent, scene.events, *(actor.heard for actor in scene.actors.values())):
-            heard.clear()
+        scene.sent.clear()
+        scene.events.clear()
+        for actor in here:
+            actor.heard.clear()
     while here:
         go(scene, here.pop(), 0)
     scene.pass_time(200.0)

@@ -11,6 +11,7 @@ import ctypes
 import os
 from collections.abc import Container, Iterator
 from contextlib import contextmanager
+from ipaddress import IPv6Address
 from pathlib import Path
 from typing import Final
 
@@ -19,6 +20,7 @@ from overlaycast.errors import LabError
 _CLONE_NEWNET: Final = 0x40000000
 _MS_BIND: Final = 4096
 _MNT_DETACH: Final = 2
+_RTF_LOCAL: Final = 0x80000000
 _OWN: Final = "/proc/thread-self/ns/net"
 _libc = ctypes.CDLL(None, use_errno=True)
 # unshare and setns: the standard library has os.unshare and os.setns from Python 3.12 only.
@@ -92,6 +94,13 @@ class Namespace:
         """Return a setting below /proc/sys/net."""
         with self.entered():
             return Path("/proc/sys/net", key).read_text().strip()
+
+    def local_six(self) -> set[str]:
+        """Return the IPv6 addresses that the kernel takes for its own: to which it has a local route."""
+        with self.entered():
+            lines = Path("/proc/thread-self/net/ipv6_route").read_text().splitlines()
+        routes = [line.split() for line in lines]
+        return {str(IPv6Address(int(one[0], 16))) for one in routes if int(one[8], 16) & _RTF_LOCAL}
 
     def close(self) -> None:
         """Let go; the kernel removes the namespace when nothing else holds it."""

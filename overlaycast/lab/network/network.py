@@ -14,7 +14,7 @@ from __future__ import annotations
 import resource
 import subprocess
 import time
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -146,7 +146,7 @@ class Network:
         self._nodes = {name: LabNode(name, self._namespaces[name]) for name in self._plans}
         self._mininet = BuiltMininet(self.topology, self._nodes, self)
 
-    def _await_ready(self, links: Iterable[Link]) -> None:
+    def _await_ready(self, links: Sequence[Link]) -> None:
         """Wait until both ends of some links send, and the bridges they belong to.
 
         The kernel notices later that an interface has got its other end, on a busy machine much later; until then it
@@ -167,6 +167,26 @@ class Network:
             ]:
                 if time.monotonic() > deadline:
                     raise LabError(f"{node}: {late[0]} did not come up within {_READY_S:g} s")
+                time.sleep(_READY_PAUSE_S)
+        self._await_addresses(links, deadline)
+
+    def _await_addresses(self, links: Sequence[Link], deadline: float) -> None:
+        """Wait until both ends of some links take what is sent to their IPv6 addresses.
+
+        The kernel says that an address is there, and makes the route to it later, on a busy machine much later; until
+        then it sends what is for that address on, or nowhere.
+        """
+        if 6 not in self.topology.families:
+            return
+        ends = [self.topology.interface(link.name, node) for link in links for node in (link.a, link.b)]
+        devices: dict[str, set[str]] = {}
+        for end in ends:
+            devices.setdefault(end.node, set()).update(filter(None, (end.name, end.bridge)))
+        for node, there in devices.items():
+            own = [one.address for one in self._plans[node].addresses if one.device in there and ":" in one.address]
+            while late := set(own) - self._namespaces[node].local_six():
+                if time.monotonic() > deadline:
+                    raise LabError(f"{node}: {min(late)} was not there within {_READY_S:g} s")
                 time.sleep(_READY_PAUSE_S)
 
     def _make_node(self, plan: NodePlan) -> None:

@@ -38,6 +38,22 @@ def home(ip: str) -> Topology:
     return Topology.of("home", nodes, links, ip=ip)
 
 
+@inside
+def test_all_addresses_take_what_is_sent_to_them_from_the_first_moment_on() -> None:
+    """Of IPv6 the kernel says that an address is there before it has made the route to it."""
+    for _ in range(6):
+        with Network(home("both")) as network:
+            ends = {(end.node, end.spoken(6)) for end in network.topology.interfaces}
+            assert {
+                spoken[0] for node, spoken in ends if spoken and spoken[0] not in network.namespace(node).local_six()
+            } == set()
+            network.link_down("n", "in2")
+            network.link_up("n", "in2")
+            for node in ("n", "in2"):
+                spoken = network.topology.interface("n-in2", node).spoken(6)
+                assert spoken is None or spoken[0] in network.namespace(node).local_six()
+
+
 @pytest.mark.parametrize("ip", ["4", "6", "both"])
 @inside
 def test_a_network_with_a_nat_is_what_was_asked_in_each_family(ip: str) -> None:
