@@ -17,6 +17,7 @@ from overlaycast.overlay.state.account import Direction
 from overlaycast.overlay.state.carried import account
 from overlaycast.overlay.state.filerate import FileRate
 from overlaycast.overlay.state.group import Group
+from overlaycast.overlay.state.locality import is_guess
 from overlaycast.overlay.state.members import SERVERS, Member
 from overlaycast.overlay.state.router import Router
 
@@ -39,7 +40,7 @@ def degree(group: Group, member: Member) -> int:
     settings = group.settings
     if not (member.reachable or member.dials) or member.draining or member.id in group.repair.leaves:
         return 0
-    if member.role == "standby":
+    if member.role == "standby" or is_guess(member):
         return 0
     limit = member.out_degree
     if limit is None:

@@ -46,7 +46,7 @@ def take(group: Group, member: Member, measurement: Measurement) -> None:
     if routers.forget_former(len(group.members), chain((fact.hops,), others)) or routers.refresh():
         member.fact = fact
         enter_all(group)
-    elif entered and fact == member.fact and _find(group, member, True)[0] is member.router:
+    elif entered and fact == member.fact and _stays(group, member):
         _renew(group, member)
     elif entered:
         _put(group, member, fact)
@@ -99,7 +99,7 @@ def enter_all(group: Group) -> None:
             moves.mark(group, member)
     group.candidates = Candidates()
     for member in measured:
-        moves.enter(group, member)
+        _offer(group, member)
     _settle_others(group)
     _keep_accounts(group, former)
 
@@ -122,6 +122,12 @@ def _find(group: Group, member: Member, entered: bool = False) -> tuple[Router, 
     return router, located
 
 
+def _stays(group: Group, member: Member) -> bool:
+    """Whether a member that is counted at its router is found there again."""
+    router, located = _find(group, member, entered=True)
+    return router is member.router and located == member.located
+
+
 def _put(group: Group, member: Member, fact: Fact) -> None:
     """Put a member that is at a router already where this says; it keeps its edges."""
     _enter_again(group, member, fact)
@@ -139,6 +145,14 @@ def _enter_again(group: Group, member: Member, fact: Fact) -> None:
     for one in (member, *member.children):
         if one.parent is not None:
             moves.mark(group, one)
+    _offer(group, member)
+
+
+def _offer(group: Group, member: Member) -> None:
+    """Have it found by those that look for a parent, if it may have children where it is now."""
+    if member.near is not None:
+        capacity.learn(group, member)
+        promises.trim(group, member)
     moves.enter(group, member)
 
 
@@ -174,7 +188,7 @@ def _settle_others(group: Group) -> None:
     routers = group.routers
     doubtful = [group.members[one] for one in routers.doubtful()]  # first: where these are tells of the others
     for member in (*doubtful, *routers.unsettled()):
-        if _find(group, member, entered=True)[0] is not member.router:
+        if not _stays(group, member):
             _put(group, member, member.fact)
 
 

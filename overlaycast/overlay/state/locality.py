@@ -101,6 +101,11 @@ def _prefix_of_network(network: str) -> str | None:
     return f"{network}.0/24" if len(parts) == 3 and all(map(_OCTETS.__contains__, parts)) else None
 
 
+def is_guess(member: Member) -> bool:
+    """Whether a member is where its own word has it, and not its path: who says what is not so is at a false place."""
+    return not member.located and member.router is not None and _by_its_word(member, member.router)
+
+
 def _by_its_word(member: Member, router: Router) -> bool:
     """Whether a member is at a router because of what it says: it tells nothing of that router's links then."""
     return member.fact.near is not None and isinstance(router.key, str) and router.key not in ("", member.fact.last)
@@ -299,9 +304,9 @@ class Routers:
         if fact.reached and not hops:
             return self.add((HERE,), self.root, HERE), True
         below = self.root if name is None else self.known[name]
-        if home is not None:
-            return home, fact.reached and home.depth == len(hops) and below in home.up()
         near = self._neighbour(fact, below)
+        if home is not None and home is not near:
+            return home, fact.reached and home.depth == len(hops) and below in home.up()
         if near is not None:
             return near, True
         if name is not None:
@@ -379,7 +384,8 @@ class Routers:
         router = member.router
         assert router is not None
         before = router.rate_mbit
-        self._learn(router, member)
+        if not _by_its_word(member, router):
+            self._learn(router, member)
         return before
 
     def leave(self, member: Member) -> None:

@@ -132,8 +132,11 @@ def test_a_path_that_most_deny_locates_nobody() -> None:
         measured(overlay, member, path)
         say(overlay, member, a_hop(path[-1]))
     assert place(overlay, wrong) == (False, "La")
+    state = overlay._group.members[wrong]
+    assert state.degree == len(state.children), "nobody else is fed by it: it may have lied"
     measured(overlay, wrong, LA, at=2.0)
     assert place(overlay, wrong) == (True, "La")
+    assert state.degree > len(state.children)
 
 
 def test_what_was_carried_to_a_member_beside_others_shows_nothing_of_their_links() -> None:
@@ -144,6 +147,8 @@ def test_what_was_carried_to_a_member_beside_others_shows_nothing_of_their_links
     say(overlay, third, a_hop("La"))
     measured(overlay, third, (None, None, None), mbit=900)
     assert place(overlay, third) == (True, "La")
+    assert overlay._group.routers.known["La"].rate_mbit == 20
+    measured(overlay, third, (None, None, None), mbit=800, at=3.0)
     assert overlay._group.routers.known["La"].rate_mbit == 20
 
 
@@ -199,6 +204,18 @@ def test_members_look_towards_the_source_if_it_is_elsewhere_than_the_coordinator
 def subscribe(name: str, role: str, seen: str) -> Subscribe:
     fields = {"version": 2, "group": "g", "token": "t", "name": name, "role": role, "seen": seen}
     return Subscribe.model_validate({**fields, "addresses": (Address(host="4.4.4.9", port=1),)})
+
+
+def test_words_that_say_what_prefixes_do_change_nothing() -> None:
+    overlay = Overlay(GroupSettings(rate_mbit=8, start_members=1), KEY)
+    one, other, third = (_join(overlay, f"p{number}", "peer", f"198.51.7.{number}") for number in range(3))
+    measured(overlay, third, ("R0", None, None), reached=False)
+    for member in (one, other):
+        measured(overlay, member, LA)
+    assert place(overlay, third) == (True, "La")
+    for member in (third, one, other):
+        say(overlay, member, a_hop("La"))
+    assert place(overlay, third) == (True, "La")
 
 
 def test_one_that_goes_is_no_witness_any_more() -> None:
@@ -266,6 +283,10 @@ def test_liars_take_nobody_with_them(seed: int, one24: bool, many: int) -> None:
             scene.overlay.receive(scene[liar].id, lie, scene.now)
         tell(scene, seen, random.Random(seed))
         sound(inside(scene))
+        scene.pass_time(3)
+        for liar in liars:
+            one = inside(scene).members[scene[liar].id]
+            assert one.located or not one.children
         found.append(located(scene, honest))
     assert found[0] == found[1]
     for name in set(honest) & set(at_home):
