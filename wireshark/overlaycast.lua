@@ -1,11 +1,11 @@
 -- Wireshark dissector of overlaycast's data link (layout: overlaycast/wire/frames.py).
 -- Load it:  wireshark -X lua_script:wireshark/overlaycast.lua capture.pcap      (tshark takes the same flag)
--- Links are found by their first frame (HELLO or CALL), so no port needs to be named; "Decode As…" works too.
+-- Links are found by their first frame (KNOCK, HELLO or CALL), so no port needs to be named; "Decode As…" works too.
 
 local overlaycast = Proto("overlaycast", "overlaycast data link")
 
 local HEADER = 24
-local KINDS = { [1] = "HELLO", [2] = "START", [3] = "STOP", [4] = "DATA", [5] = "HEARTBEAT", [6] = "END", [7] = "REFUSE", [8] = "CALL", [9] = "DIGESTS", [10] = "CHALLENGE", [11] = "PROOF" }
+local KINDS = { [1] = "HELLO", [2] = "START", [3] = "STOP", [4] = "DATA", [5] = "HEARTBEAT", [6] = "END", [7] = "REFUSE", [8] = "CALL", [9] = "DIGESTS", [10] = "CHALLENGE", [11] = "PROOF", [12] = "KNOCK", [13] = "ENTER", [14] = "OFFER" }
 local REFUSALS = { [1] = "version", [2] = "unknown grant", [3] = "full", [4] = "rank", [5] = "gone", [6] = "leaving", [7] = "protocol" }
 local LARGEST = 65536
 
@@ -30,6 +30,11 @@ local f = {
   first_seq = ProtoField.uint64("overlaycast.first_seq", "First record"),
   digest = ProtoField.bytes("overlaycast.digest", "Digest"),
   nonce = ProtoField.bytes("overlaycast.nonce", "Nonce"),
+  calls = ProtoField.bool("overlaycast.calls", "The parent dials", 8, nil, 0x01),
+  epoch = ProtoField.uint64("overlaycast.epoch", "Epoch of the order"),
+  child = ProtoField.uint64("overlaycast.child", "Child"),
+  parent = ProtoField.uint64("overlaycast.parent", "Parent"),
+  proof = ProtoField.bytes("overlaycast.proof", "Proof of the grant"),
 }
 overlaycast.fields = f
 
@@ -60,6 +65,18 @@ local function dissect_body(kind, body, tree)
     tree:add(f.digest, body)
   elseif kind == 10 then
     tree:add(f.nonce, body)
+  elseif kind == 12 then
+    tree:add(f.version, body(4, 1))
+    tree:add(f.nonce, body(8, 16))
+  elseif kind == 13 then
+    tree:add(f.rank, body(0, 8))
+    tree:add(f.epoch, body(8, 8))
+    tree:add(f.child, body(16, 8))
+    tree:add(f.proof, body(24, 32))
+  elseif kind == 14 then
+    tree:add(f.parent, body(0, 8))
+    tree:add(f.epoch, body(8, 8))
+    tree:add(f.proof, body(16, 32))
   end
 end
 
@@ -76,7 +93,8 @@ local function dissect_frame(buffer, pinfo, root)
     flags:add(f.late, buffer(1, 1))
     flags:add(f.ended, buffer(1, 1))
   end
-  if kind == 1 or kind == 2 then flags:add(f.wants_digests, buffer(1, 1)) end
+  if kind == 12 then flags:add(f.calls, buffer(1, 1)) end
+  if kind == 1 or kind == 2 or kind == 13 then flags:add(f.wants_digests, buffer(1, 1)) end
   if kind == 7 then flags:add(f.code, buffer(1, 1)) end
   tree:add(f.incarnation, buffer(2, 2))
   tree:add(f.length, buffer(4, 4))
@@ -110,11 +128,12 @@ function overlaycast.dissector(buffer, pinfo, tree)
   return buffer:len()
 end
 
--- A link opens with HELLO ("OCST" in its payload) or, where the parent dials, with CALL (16 bytes of grant).
+-- A link opens with KNOCK or, in version 1, with HELLO (both have "OCST" in their payload) or, where the parent dials,
+-- with CALL (16 bytes of grant).
 local function opens_a_link(buffer)
   if buffer:len() < HEADER + 4 then return false end
   local kind, length = buffer(0, 1):uint(), buffer(4, 4):uint()
-  return (kind == 1 and length == 32 and buffer(HEADER, 4):string() == "OCST")
+  return (((kind == 1 and length == 32) or (kind == 12 and length == 24)) and buffer(HEADER, 4):string() == "OCST")
     or (kind == 8 and length == 16 and buffer(1, 1):uint() == 0)
 end
 

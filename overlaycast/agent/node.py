@@ -45,6 +45,7 @@ from overlaycast.errors import ConfigError, LocalProtocolError
 from overlaycast.journal import MemberJournal
 from overlaycast.notify import Standing
 from overlaycast.wire.frames import BACK, EDGE, OLDEST
+from overlaycast.wire.grants import Identity
 from overlaycast.wire.group import GroupSettings
 from overlaycast.wire.journal import Assigned, Entry
 from overlaycast.wire.messages import (
@@ -138,23 +139,28 @@ class Node:
             lambda: self._parts.feed.starved,
             changed,
             lambda child: self._failures.note(CALL, child),
-            lambda grant, sock: self._parts.feed.answer(grant, sock),
+            lambda said, nonces, sock: self._parts.feed.answer(said, nonces, sock),
             self._program.spawn,
             self._rng.random,
             self._permitted,
             # a file takes what the links give; a live stream leaves room for other traffic
             options.upload_mbit if settings.mode == "live" else None,
+            self._identity,
         )
 
     def _receiver(self, ring: Ring, downstream: Downstream) -> tuple[Feed, Delivery]:
         settings, output = self._settings, self._setup.output
-        uplink = Uplink(ring, settings, self._start_mark(), self, self._program.spawn, self._rng, self._permitted)
+        rng, permitted = self._rng, self._permitted
+        uplink = Uplink(ring, settings, self._start_mark(), self, self._program.spawn, rng, permitted, self._identity)
         if settings.mode == "file":
             kept = output or Spool()
             return uplink, FileReceiver(kept, ring, uplink, downstream, self._program, self._output_failed)
         if output is None:
             return uplink, Forwarded(self._reception)
         return uplink, Written(Sink(ring, output.open_live(), self._output_failed, lambda: None))
+
+    def _identity(self) -> Identity:
+        return Identity(self._setup.options.group, self._membership.member)
 
     def _start_mark(self) -> int:
         """Return where a live stream begins for us: our own wish, else the group's."""

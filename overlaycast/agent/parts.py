@@ -13,7 +13,8 @@ from typing import Any, Protocol
 
 from overlaycast.agent.hops.downstream import Downstream
 from overlaycast.agent.records.ring import Ring
-from overlaycast.wire.frames import End
+from overlaycast.wire.frames import Call, End, Offer
+from overlaycast.wire.grants import Nonces
 from overlaycast.wire.group import GroupSettings
 from overlaycast.wire.journal import Entry
 from overlaycast.wire.messages import Assign, Begin, Contents, Extent, MemberMessage, ReportState
@@ -92,8 +93,8 @@ class Feed(Protocol):
     def learned(self, extent: Extent) -> None:
         """The coordinator says how far the stream is."""
 
-    def answer(self, grant: bytes, sock: socket.socket) -> None:
-        """A parent has opened this connection to us and shown a grant."""
+    def answer(self, said: Call | Offer, nonces: Nonces | None, sock: socket.socket) -> None:
+        """A parent has opened this connection to us, and has said this."""
 
     def progress(self) -> None:
         """Tell parents how far we are."""

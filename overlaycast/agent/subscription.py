@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Final
 
 from overlaycast.agent.options import NodeOptions, SendOptions
+from overlaycast.wire.frames import VERSION as DATA_VERSION
 from overlaycast.wire.group import MemberLimits
 from overlaycast.wire.hosts import plain
 from overlaycast.wire.messages import VERSION, Address, Resume, Role, Subscribe
@@ -39,5 +40,6 @@ def subscription(
         dials=options.dials,
         local=Address(host=bound or plain(local), port=port),
         resume=resume,
+        data_version=DATA_VERSION,
         standby=True if isinstance(options, SendOptions) and options.standby else None,
     )

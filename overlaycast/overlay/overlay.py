@@ -22,6 +22,7 @@ from overlaycast.overlay.state.group import Event, Group
 from overlaycast.overlay.state.measurement import Measurement
 from overlaycast.overlay.state.members import SENDERS, SERVERS, Member, State
 from overlaycast.overlay.watching import contents, inquiries, relief, retuning, start, unlocated, unrated, watch
+from overlaycast.wire.frames import SHOWN, VERSION
 from overlaycast.wire.group import GroupSettings
 from overlaycast.wire.hosts import is_local
 from overlaycast.wire.messages import (
@@ -65,6 +66,7 @@ class Overlay:
         group.members[member.id] = member
         _describe(group, member, request)
         member.joined_epoch = group.epoch
+        member.data_version = min(request.data_version or SHOWN, VERSION)
         seen = member.watch
         seen.heard_at, seen.lost_told, seen.links_failed, seen.asked_in_vain = now, 0, 0, 0
         member.degree = capacity.degree(group, member)

@@ -26,6 +26,7 @@ from overlaycast.overlay.state.tree import check
 from overlaycast.overlay.state.vicinity import Vicinity
 from overlaycast.overlay.watching.forgers import SHUNNED_S
 from overlaycast.overlay.watching.watch import CHECK_S
+from overlaycast.wire.frames import SHOWN
 from overlaycast.wire.hosts import is_host
 from overlaycast.wire.messages import Contents
 
@@ -105,6 +106,7 @@ def _member(member: Member, number: dict[int, int], facts: dict[Fact, int]) -> d
         "draining": member.draining,
         "rated": member.rated,
         "dials": member.dials,
+        "data_version": member.data_version,
         "inside": member.inside,
         "seen": member.seen,
         "open": member.open,
@@ -209,6 +211,7 @@ def _load_member(group: Group, kept: dict[str, Any], facts: list[Fact], now: flo
     history = History(**{name: kept[name] for name in _HISTORY})
     member.history = UNTOUCHED if history == UNTOUCHED else history
     member.dials = kept.get("dials", True)  # snapshots of before have none of ``get``
+    member.data_version = kept.get("data_version", SHOWN)
     member.draining = kept.get("draining", False)
     member.rated = kept.get("rated", member.measured)
     member.seen = kept.get("seen", "")

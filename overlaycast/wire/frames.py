@@ -25,7 +25,10 @@ from typing import Final
 from overlaycast.errors import LocalProtocolError, RemoteProtocolError
 
 MAGIC: Final = b"OCST"
-VERSION: Final = 1
+VERSION: Final = 2
+"""Since 2 a grant is proven (KNOCK, CHALLENGE, ENTER or OFFER, PROOF); in 1 it was shown (HELLO, CALL)."""
+SHOWN: Final = 1
+"""The version in which grants are shown: still spoken with members that know no other."""
 
 HEADER: Final = struct.Struct("!BBHIQQ")
 HEADER_SIZE: Final = HEADER.size
@@ -39,27 +42,30 @@ NONCE_SIZE: Final = 16
 SEQ_LIMIT: Final = 1 << 63
 """Record numbers are below this; the numbers above are the marks that follow."""
 IDLE: Final = (1 << 64) - 1
-"""HELLO from nowhere: stay connected and send nothing until START (a warm standby)."""
+"""HELLO/ENTER from nowhere: stay connected and send nothing until START (a warm standby)."""
 EDGE: Final = (1 << 64) - 2
-"""HELLO/START from the live edge: the next record that arrives."""
+"""HELLO/ENTER/START from the live edge: the next record that arrives."""
 OLDEST: Final = (1 << 64) - 3
-"""HELLO/START from the oldest record still held."""
+"""HELLO/ENTER/START from the oldest record still held."""
 BACK: Final = 3 << 62
-"""HELLO/START from ``BACK + n``: n milliseconds behind the newest record, or from the oldest still held."""
+"""HELLO/ENTER/START from ``BACK + n``: n milliseconds behind the newest record, or from the oldest still held."""
 BACK_LIMIT: Final = 1 << 32
 """Milliseconds back are below this."""
 
 STALLED: Final = 0x01
 """HEARTBEAT flag: the sender lives, but its own parent is silent. The branch flag of Fig. 8, made local."""
 SEEK: Final = 0x02
-"""HEARTBEAT flag, parent to child: the next record on this link is ``next_seq``. It answers HELLO and START, and goes
-before a record that is not the one after the last; so a child always knows which number comes, and what it missed."""
+"""HEARTBEAT flag, parent to child: the next record on this link is ``next_seq``. It answers HELLO, ENTER and START, and
+goes before a record that is not the one after the last; so a child always knows which number comes, and what it
+missed."""
 LATE: Final = 0x04
 """HEARTBEAT flag, parent to child: what the sender gets is itself late, so the child need not blame this link."""
 ENDED: Final = 0x08
 """HEARTBEAT flag, parent to child: the sender has the END."""
 WANTS_DIGESTS: Final = 0x01
-"""HELLO/START flag, file groups: send the list of digests, each before the records of its chunk."""
+"""HELLO/ENTER/START flag, file groups: send the list of digests, each before the records of its chunk."""
+CALLS: Final = 0x01
+"""KNOCK flag: who knocks is the parent, and wants to be let in as such."""
 
 
 class Kind(IntEnum):
@@ -76,6 +82,9 @@ class Kind(IntEnum):
     DIGESTS = 9
     CHALLENGE = 10
     PROOF = 11
+    KNOCK = 12
+    ENTER = 13
+    OFFER = 14
 
 
 class RefuseCode(IntEnum):
@@ -92,7 +101,7 @@ class RefuseCode(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Hello:
-    """Child to parent, first: its grant, its rank, and the record number from which it goes on.
+    """Version 1, child to parent, first: its grant, its rank, and the record number from which it goes on.
 
     ``resume_from`` is a record number, or ``IDLE``, ``EDGE``, ``OLDEST`` or ``BACK + n``. A parent whose own rank is
     not below ``rank`` refuses: that check makes a cycle impossible (see docs/ALGORITHM.md).
@@ -101,7 +110,7 @@ class Hello:
     grant: bytes
     rank: int
     resume_from: int
-    version: int = VERSION
+    version: int = SHOWN
     digests: bool = False
 
 
@@ -165,7 +174,7 @@ class Refuse:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """First frame of a connection that the *parent* dialled, where only the child can be reached."""
+    """Version 1: first frame of a connection that the *parent* dialled, where only the child can be reached."""
 
     grant: bytes
 
@@ -180,21 +189,63 @@ class Digests:
 
 @dataclass(frozen=True, slots=True)
 class Challenge:
-    """First and only frame of a connection that the coordinator opened: is this member's data port here?"""
+    """First and only frame of a connection that the coordinator opened: is this member's data port here? And what a
+    member answers to KNOCK."""
 
     nonce: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """The answer to a ``Challenge``: the nonce's hash, keyed with the member's secret (``wire.proof``)."""
+    """The answer to a coordinator's ``Challenge``: the nonce's hash, keyed with the member's secret (``wire.proof``).
+
+    Also the first frame with which a parent answers ENTER: that it knows the grant (``wire.grants``).
+    """
 
     digest: bytes
 
 
-Frame = Hello | Start | Stop | Data | Heartbeat | End | Refuse | Call | Digests | Challenge | Proof
+@dataclass(frozen=True, slots=True)
+class Knock:
+    """First frame of whoever dials: a fresh nonce, and nothing of who it is. ``calls``: it is the parent."""
+
+    nonce: bytes
+    version: int = VERSION
+    calls: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Enter:
+    """Child to parent: that it knows the grant of this pair (``wire.grants``), and the same as in HELLO.
+
+    Said again on the same link, it brings a rank that has grown. ``epoch`` is that of the child's order.
+    """
+
+    child: int
+    epoch: int
+    rank: int
+    resume_from: int
+    proof: bytes
+    digests: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """Parent to child, where the parent has dialled: that it knows the grant of this pair. The child answers ENTER."""
+
+    parent: int
+    epoch: int
+    proof: bytes
+
+
+Frame = (
+    Hello | Start | Stop | Data | Heartbeat | End | Refuse | Call | Digests | Challenge | Proof | Knock | Enter | Offer
+)
 
 _HELLO_BODY: Final = struct.Struct(f"!4sB3xQ{GRANT_SIZE}s")
+_KNOCK_BODY: Final = struct.Struct(f"!4sB3x{NONCE_SIZE}s")
+_ENTER_BODY: Final = struct.Struct(f"!QQQ{DIGEST_SIZE}s")
+_OFFER_BODY: Final = struct.Struct(f"!QQ{DIGEST_SIZE}s")
 _OLDEST_BODY: Final = struct.Struct("!Q")
 _END_BODY: Final = struct.Struct(f"!Q{DIGEST_SIZE}s")
 
@@ -211,6 +262,9 @@ _PAYLOAD_BOUNDS: Final[dict[int, tuple[int, int]]] = {
     Kind.DIGESTS: (1, MAX_RECORD),
     Kind.CHALLENGE: (NONCE_SIZE, NONCE_SIZE),
     Kind.PROOF: (DIGEST_SIZE, DIGEST_SIZE),
+    Kind.KNOCK: (_KNOCK_BODY.size, _KNOCK_BODY.size),
+    Kind.ENTER: (_ENTER_BODY.size, _ENTER_BODY.size),
+    Kind.OFFER: (_OFFER_BODY.size, _OFFER_BODY.size),
 }
 
 
@@ -289,8 +343,19 @@ def _encode(frame: Frame) -> bytes:
     return _encode_secret(frame)
 
 
-def _encode_secret(frame: Call | Challenge | Proof) -> bytes:
+def _encode_secret(frame: Call | Challenge | Proof | Knock | Enter | Offer) -> bytes:
     match frame:
+        case Knock():
+            _check_size("nonce", frame.nonce, NONCE_SIZE)
+            body = _KNOCK_BODY.pack(MAGIC, frame.version, frame.nonce)
+            return _pack(Kind.KNOCK, body, flags=CALLS * frame.calls)
+        case Enter():
+            _check_size("proof", frame.proof, DIGEST_SIZE)
+            body = _ENTER_BODY.pack(frame.rank, frame.epoch, frame.child, frame.proof)
+            return _pack(Kind.ENTER, body, flags=WANTS_DIGESTS * frame.digests, seq=frame.resume_from)
+        case Offer():
+            _check_size("proof", frame.proof, DIGEST_SIZE)
+            return _pack(Kind.OFFER, _OFFER_BODY.pack(frame.parent, frame.epoch, frame.proof))
         case Challenge():
             _check_size("nonce", frame.nonce, NONCE_SIZE)
             return _pack(Kind.CHALLENGE, frame.nonce)
@@ -340,15 +405,33 @@ def decode_one(header: tuple[int, int, int, int, int, int], body: bytes) -> Fram
             return Refuse(_refuse_code(flags), _OLDEST_BODY.unpack(body)[0])
         case Kind.DIGESTS:
             return Digests(_record_number(seq), body)
+    return _decode_secret(kind, flags, seq, body)
+
+
+def _decode_secret(kind: int, flags: int, seq: int, body: bytes) -> Call | Challenge | Proof | Knock | Enter | Offer:
+    match kind:
+        case Kind.KNOCK:
+            magic, version, nonce = _KNOCK_BODY.unpack(body)
+            _check_mark("KNOCK", magic)
+            return Knock(nonce, version, bool(flags & CALLS))
+        case Kind.ENTER:
+            rank, epoch, child, proof = _ENTER_BODY.unpack(body)
+            return Enter(child, epoch, rank, _resume_point(seq), proof, bool(flags & WANTS_DIGESTS))
+        case Kind.OFFER:
+            return Offer(*_OFFER_BODY.unpack(body))
         case _:
             return _SECRETS[Kind(kind)](body)
 
 
 def _decode_hello(flags: int, seq: int, body: bytes) -> Hello:
     magic, version, rank, grant = _HELLO_BODY.unpack(body)
-    if magic != MAGIC:
-        raise RemoteProtocolError("HELLO without the overlaycast mark: this is another protocol")
+    _check_mark("HELLO", magic)
     return Hello(grant, rank, _resume_point(seq), version, bool(flags & WANTS_DIGESTS))
+
+
+def _check_mark(name: str, magic: bytes) -> None:
+    if magic != MAGIC:
+        raise RemoteProtocolError(f"{name} without the overlaycast mark: this is another protocol")
 
 
 def _record_number(seq: int) -> int:
@@ -381,6 +464,10 @@ class Decoder:
     def held(self) -> int:
         """Bytes of an unfinished frame waiting for the rest; below ``HEADER_SIZE + MAX_RECORD``."""
         return len(self._held)
+
+    def peek(self) -> bytes:
+        """Return the bytes of an unfinished frame."""
+        return bytes(self._held)
 
     def feed(self, data: bytes | bytearray | memoryview) -> list[Frame]:
         """Return the frames that ``data`` completes, in order.

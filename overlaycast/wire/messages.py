@@ -41,6 +41,7 @@ Grant = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$", repr=False)]
 Token = Annotated[str, Field(min_length=1, max_length=256, repr=False)]
 Secret = Annotated[str, Field(min_length=16, max_length=128, repr=False)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}$")]
+DataVersion = Annotated[int, Field(ge=1, le=255)]
 Millis = Annotated[float, Field(ge=0, le=1e12)]
 Mbit = Annotated[float, Field(ge=0, le=1e6)]
 Count = Annotated[int, Field(ge=0, lt=1 << 63)]
@@ -89,7 +90,7 @@ class Address(_Message):
 class Peer(_Message):
     """A member that another one may dial: its address and the grant that opens its door.
 
-    Without addresses it is the other way round: this member calls (``Accept.addresses``), and shows the same grant.
+    Without addresses it is the other way round: this member calls (``Accept.addresses``), and proves the same grant.
     """
 
     member: MemberId
@@ -97,6 +98,7 @@ class Peer(_Message):
     addresses: tuple[Address, ...] = Field(max_length=4)
     grant: Grant
     rank: Rank
+    data_version: DataVersion | None = Field(None, description="the data link's version with it; None: 1")
 
 
 class Contents(_Message):
@@ -153,6 +155,7 @@ class Subscribe(_Message):
     seen: str = Field("", max_length=64, description="the address that the coordinator sees; only it fills this in")
     resume: Resume | None = None
     standby: bool | None = Field(None, description="a source that waits until the group's source goes or fails")
+    data_version: DataVersion | None = Field(None, description="the newest data link that it speaks; None: 1")
 
     @property
     def part(self) -> Part:
@@ -362,7 +365,8 @@ class Assign(_Message):
 class Accept(_Message):
     """Fig. 9C, 920: a child will come with this grant; ``standby``: it stays connected and asks for data when it must.
 
-    With ``addresses`` the parent opens the connection, to there, and shows the grant (``CALL``); the child says HELLO.
+    With ``addresses`` the parent opens the connection, to there (``OFFER``, ``CALL``), and the child says the same as
+    where it has dialled. ``data_version`` is that of the link with it: who has to prove the grant may not show it.
     """
 
     kind: Literal["accept"] = "accept"
@@ -372,6 +376,7 @@ class Accept(_Message):
     grant: Grant
     standby: bool = False
     addresses: tuple[Address, ...] = Field((), max_length=4)
+    data_version: DataVersion | None = Field(None, description="the data link's version with it; None: 1")
 
 
 class Revoke(_Message):

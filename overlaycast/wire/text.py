@@ -35,17 +35,20 @@ LATER: Final = frozenset(
     {
         *LATER_KINDS,
         *(f"{kind}.settings.{name}" for name in LATER_SETTINGS for kind in ("welcome", "settings")),
+        "accept.data_version",
+        *(f"assign.{peers}.data_version" for peers in ("parent", "standbys.*", "fallbacks.*")),
         *("assign.deposed", "assign.extent", "assign.incarnation", "assign.relieved"),
         "echo-reply.at_us",
         "leaving.reason",
         "ping.extent",
         *("report.asks", "report.untrue"),
         *("report.behind", "report.fed_by", "report.links_failed", "report.asked_in_vain"),
-        "subscribe.standby",
+        *("subscribe.data_version", "subscribe.standby"),
         *("welcome.namesakes", "welcome.towards"),
     }
 )
-"""What the first programs of protocol version 2 did not have: ``kind``, ``kind.field``, or ``kind.settings.NAME``."""
+"""What the first programs of protocol version 2 did not have: ``kind``, ``kind.field``, or ``kind.field.FIELD``, with
+``*`` for each in a list."""
 LATER_HEADER: Final = "Overlaycast-Fields"
 LATER_TEXT: Final = ", ".join(sorted(LATER))
 """What we say in the header."""
@@ -65,9 +68,12 @@ def encode(message: MemberMessage | CoordinatorMessage, known: AbstractSet[str] 
     """Return the JSON text of a message, without fields that are None or not ``known`` to the other side."""
     unknown: dict[str, Any] = {}
     for name in LATER - LATER_KINDS - known:
-        kind, field, *inner = name.split(".")
+        kind, *path, field = name.replace("*", "__all__").split(".")
         if kind == message.kind:
-            unknown[field] = unknown.get(field, {}) | dict.fromkeys(inner, True) if inner else True
+            within = unknown
+            for part in path:
+                within = within.setdefault(part, {})
+            within[field] = True
     return message.model_dump_json(exclude_none=True, exclude=unknown)
 
 

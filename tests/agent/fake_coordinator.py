@@ -13,6 +13,7 @@ from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
+from overlaycast.wire.frames import VERSION
 from overlaycast.wire.group import GroupSettings
 from overlaycast.wire.messages import (
     Accept,
@@ -201,6 +202,11 @@ class FakeCoordinator:
     def grant(self, parent: Member, child: Member) -> str:
         return f"{parent.id:016x}{child.id:016x}"
 
+    @staticmethod
+    def data_version(one: Member, other: Member) -> int | None:
+        spoken = one.subscribe.data_version, other.subscribe.data_version
+        return VERSION if spoken == (VERSION, VERSION) else None
+
     def peer(self, parent: Member, child: Member) -> Peer:
         return Peer(
             member=parent.id,
@@ -208,6 +214,7 @@ class FakeCoordinator:
             addresses=self.addresses(parent) if parent.subscribe.reachable else (),
             grant=self.grant(parent, child),
             rank=parent.rank,
+            data_version=self.data_version(parent, child),
         )
 
     @staticmethod
@@ -247,6 +254,7 @@ class FakeCoordinator:
                     grant=self.grant(giver, me),
                     standby=name != parent,
                     addresses=() if giver.subscribe.reachable else self.addresses(me),
+                    data_version=self.data_version(giver, me),
                 )
             )
         await me.send(

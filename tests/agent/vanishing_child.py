@@ -41,7 +41,7 @@ async def main() -> None:
         lambda: False,
         lambda: None,
         lambda _: None,
-        lambda _, sock: sock.close(),
+        lambda _said, _nonces, sock: sock.close(),
         spawn,
         lambda: 0.0,
         lambda _: True,

@@ -43,6 +43,8 @@ ANSWERS: Final = (
     "data link answers Refuse",
     "dials with Hello",
     "dials with Call",
+    "dials with Enter",
+    "dials with Offer",
     "victim-live says report",
     "victim-live says not-receiving",
     "victim-sender says contents",

@@ -8,16 +8,46 @@ import socket
 import struct
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Final
 
 from overlaycast.errors import RemoteProtocolError
-from overlaycast.wire.frames import OLDEST, SEQ_LIMIT, Call, Data, Decoder, Heartbeat, Hello, Start, Stop, encode
+from overlaycast.wire import grants
+from overlaycast.wire.frames import (
+    NONCE_SIZE,
+    OLDEST,
+    SEQ_LIMIT,
+    Challenge,
+    Data,
+    Decoder,
+    Enter,
+    Frame,
+    Heartbeat,
+    Hello,
+    Knock,
+    Start,
+    Stop,
+    encode,
+)
+from overlaycast.wire.grants import Bond, Nonces
 from tests.fuzz.deck import Deck
 from tests.fuzz.frames import FRAMES, Frames
 from tests.fuzz.values import Heard
 
 Step = Callable[[str, bytes], None]
 """Told what kind of thing is said, and its bytes."""
+
+ANSWER_S: Final = 0.5
+"""Seconds that a program has for its nonce."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Two members, and the grant that joins them: it is proven, or shown."""
+
+    grant: bytes
+    bond: Bond
+    proves: bool
 
 
 def anywhere(chance: random.Random) -> tuple[str, int]:
@@ -75,11 +105,44 @@ async def pour(writer: asyncio.StreamWriter, data: bytes, chance: random.Random)
 
 
 async def child(
-    port: int, chance: random.Random, heard: Heard, step: Step, grant: bytes | None = None, rank: int = 1 << 60
+    port: int, chance: random.Random, heard: Heard, step: Step, pair: Pair | None = None, rank: int = 1 << 60
 ) -> None:
     """Come as a child, with a grant that was given or a stranger's; say what a child may say, then one wrong thing."""
     async with dialled(port, chance) as (reader, writer):
-        await speak_as_child(reader, writer, chance, heard, step, grant, rank)
+        nonces = None
+        if pair is not None and pair.proves:
+            nonces = await knock(reader, writer, chance, step, calls=False)
+        await speak_as_child(reader, writer, chance, heard, step, pair, rank, nonces)
+
+
+async def knock(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, chance: random.Random, step: Step, calls: bool
+) -> Nonces | None:
+    """Say a nonce, and return both; None: none was answered."""
+    ours = chance.randbytes(NONCE_SIZE)
+    said = encode(Knock(ours, calls=calls))
+    step("frame Knock", said)
+    await pour(writer, said, chance)
+    with suppress(TimeoutError):
+        async with asyncio.timeout(ANSWER_S):
+            answer = await first_frame(reader)
+        return Nonces(ours, answer.nonce, calls) if isinstance(answer, Challenge) else None
+    return None
+
+
+async def answer_knock(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, knocked: Knock, chance: random.Random
+) -> tuple[Nonces, Frame | None]:
+    """Answer a program that has knocked; return both nonces, and what it says then."""
+    nonces = Nonces(knocked.nonce, chance.randbytes(NONCE_SIZE), knocked.calls)
+    writer.write(encode(Challenge(nonces.dialled)))
+    return nonces, await first_frame(reader)
+
+
+def entering(pair: Pair, nonces: Nonces, rank: int, resume: int, chance: random.Random) -> bytes:
+    """Return the words of a child that knows its grant; now and then of one that does not."""
+    key = pair.grant if chance.random() < 0.9 else chance.randbytes(len(pair.grant))
+    return encode(grants.enter(key, pair.bond, nonces, Enter(pair.bond.child, 1, rank, resume, b"")))
 
 
 async def speak_as_child(
@@ -88,17 +151,22 @@ async def speak_as_child(
     chance: random.Random,
     heard: Heard,
     step: Step,
-    grant: bytes | None,
+    pair: Pair | None,
     rank: int,
+    nonces: Nonces | None,
 ) -> None:
-    """What a child says from HELLO on."""
+    """What a child says from ENTER or HELLO on."""
+    grant = pair.grant if pair is not None else None
     frames, mouth = Frames(chance, heard), Mouth(writer, chance, step)
     listening = asyncio.create_task(_listen(reader, heard))
     try:
-        if grant is not None and chance.random() < 0.9:
-            first = encode(Hello(grant, rank, chance.choice((OLDEST, heard.pick("seq", chance) or 0, (1 << 64) - 1))))
-            await mouth.say(Hello, first)
-        deck: Deck[type[Any]] = Deck((Hello, Start, Stop, Heartbeat), chance)
+        if pair is not None and chance.random() < 0.9:
+            resume = chance.choice((OLDEST, heard.pick("seq", chance) or 0, (1 << 64) - 1))
+            if nonces is None:
+                await mouth.say(Hello, encode(Hello(pair.grant, rank, resume)))
+            else:
+                await mouth.say(Enter, entering(pair, nonces, rank, resume, chance))
+        deck: Deck[type[Any]] = Deck((Hello if nonces is None else Enter, Start, Stop, Heartbeat), chance)
         for _ in range(chance.randrange(8) if grant is not None else chance.randrange(2)):
             frame = deck.deal()
             said = frames.accepted(frame, **({"grant": grant} if grant and frame is Hello else {}))
@@ -114,7 +182,7 @@ async def speak_as_child(
 async def parent(
     reader: asyncio.StreamReader,
     writer: asyncio.StreamWriter,
-    asked: Hello,
+    asked: Hello | Enter,
     chance: random.Random,
     heard: Heard,
     step: Step,
@@ -152,13 +220,13 @@ def _as_parent(frames: Frames, chance: random.Random, next_seq: int) -> tuple[by
     return frames.accepted(frame), frame.__name__, next_seq
 
 
-async def first_frame(reader: asyncio.StreamReader) -> Hello | Call | None:
-    """Return the first frame of whoever has dialled us."""
+async def first_frame(reader: asyncio.StreamReader) -> Frame | None:
+    """Return the first frame that comes."""
     decoder = Decoder()
     async with asyncio.timeout(3):
         while data := await reader.read(4096):
             for frame in decoder.feed(data):
-                return frame if isinstance(frame, Hello | Call) else None
+                return frame
     return None
 
 

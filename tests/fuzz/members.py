@@ -14,6 +14,8 @@ from pydantic import BaseModel
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
+from overlaycast.failover.admission import proves
+from overlaycast.wire.grants import Bond
 from overlaycast.wire.messages import VERSION, Failed, Leaving, Subscribe
 from overlaycast.wire.text import LATER_HEADER, LATER_TEXT, MAX_MESSAGE
 from tests.fuzz import hops
@@ -129,7 +131,10 @@ class Members:
             rank = talk.chance.choice((order["rank"], (1 << 63) - 1, 0))
             step = talk.step
             with suppress(OSError, TimeoutError):
-                await hops.child(port, talk.chance, talk.heard, step, bytes.fromhex(peer["grant"]), rank)
+                member = talk.place["resume"]["member"] if talk.place is not None else 0
+                bond = Bond(talk.group, peer["member"], member)
+                pair = hops.Pair(bytes.fromhex(peer["grant"]), bond, proves(peer.get("data_version")))
+                await hops.child(port, talk.chance, talk.heard, step, pair, rank)
 
     async def _leave(self, link: ClientConnection, chance: random.Random) -> None:
         how = chance.random()

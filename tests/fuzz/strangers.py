@@ -7,6 +7,7 @@ import random
 from functools import partial
 from typing import Final
 
+from overlaycast.wire.grants import Bond
 from tests.fuzz import hops
 from tests.fuzz.campaign import Campaign
 from tests.fuzz.honest import DATA_PORTS, PORT
@@ -31,8 +32,9 @@ class Strangers:
         if chance.random() < 0.8:
             heard = Heard(self._campaign.heard)
             heard.note({"seq": chance.randrange(10_000)})
-            grant = chance.randbytes(16) if chance.random() < 0.5 else None
-            await hops.child(chance.choice(list(DATA_PORTS.values())), chance, heard, step, grant)
+            bond = Bond("g", chance.randrange(1, 9), chance.randrange(1, 9))
+            pair = hops.Pair(chance.randbytes(16), bond, chance.random() < 0.5) if chance.random() < 0.5 else None
+            await hops.child(chance.choice(list(DATA_PORTS.values())), chance, heard, step, pair)
         else:
             await self._at_coordinator(step, chance)
 

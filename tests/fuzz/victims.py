@@ -24,7 +24,9 @@ from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
 from overlaycast.errors import RemoteProtocolError
-from overlaycast.wire.frames import Call, Decoder, End, Hello, encode
+from overlaycast.wire import grants
+from overlaycast.wire.frames import VERSION, Call, Decoder, End, Enter, Frame, Hello, Knock, Offer, encode
+from overlaycast.wire.grants import Bond, Nonces
 from overlaycast.wire.messages import Accept, Assign, Begin, Contents, Ended, Refused, Welcome
 from overlaycast.wire.text import LATER_HEADER, LATER_TEXT, decode_from_coordinator
 from tests.fuzz import hops
@@ -68,9 +70,9 @@ class Victim:
     member: int = 1
     epoch: int = 1
     lives: int = 0
-    announced: deque[bytes] = field(default_factory=lambda: deque(maxlen=20))
+    announced: deque[hops.Pair] = field(default_factory=lambda: deque(maxlen=20))
     """Grants of children that it was told of."""
-    promised: deque[bytes] = field(default_factory=lambda: deque(maxlen=20))
+    promised: deque[hops.Pair] = field(default_factory=lambda: deque(maxlen=20))
     """Grants of parents that it was told of."""
 
     @property
@@ -91,7 +93,7 @@ class Victims:
         self._campaign = campaign
         self._folder = folder
         self._victims: dict[str, Victim] = {}
-        self._by_grant: dict[bytes, Victim] = {}
+        self._known: dict[bytes, tuple[Victim, hops.Pair]] = {}
         self._stack = AsyncExitStack()
         self._answers = 0
 
@@ -179,7 +181,7 @@ class Victims:
             subscribe = json.loads(await link.recv())
             victim = self._victims[subscribe["name"]]
             name = self._campaign.name(f"{victim.name}-orders")
-            orders = _Orders(self._campaign, victim, name, link, self._know_grant)
+            orders = _Orders(self._campaign, victim, name, link, self._know)
             listening = asyncio.create_task(orders.listen())
             try:
                 await orders.speak("resume" in subscribe)
@@ -188,15 +190,15 @@ class Victims:
             finally:
                 listening.cancel()
 
-    def _know_grant(self, victim: Victim, grant: bytes) -> None:
-        self._by_grant[grant] = victim
-        if len(self._by_grant) > KNOWN_GRANTS:
-            del self._by_grant[next(iter(self._by_grant))]
+    def _know(self, victim: Victim, pair: hops.Pair) -> None:
+        self._known[pair.grant] = victim, pair
+        if len(self._known) > KNOWN_GRANTS:
+            del self._known[next(iter(self._known))]
 
     # --- data links --------------------------------------------------------------------------------------------
 
     async def _dialled(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """A program has dialled us: with HELLO it wants a parent, with CALL it offers to be ours."""
+        """A program has dialled us: with ENTER or HELLO it wants a parent, with OFFER or CALL it offers to be ours."""
         try:
             async with asyncio.timeout(10):
                 await self._answer(reader, writer)
@@ -206,21 +208,40 @@ class Victims:
             writer.close()
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        first = await hops.first_frame(reader)
-        if first is None:
+        first, nonces = await hops.first_frame(reader), None
+        if isinstance(first, Knock):
+            self._answers += 1
+            nonces, first = await hops.answer_knock(
+                reader, writer, first, self._campaign.chance(f"knock:{self._answers}")
+            )
+        found = self._meant(first, nonces)
+        if found is None or not self._campaign.left(SIDE):
             return
-        victim = self._by_grant.get(first.grant)
-        if victim is None or not self._campaign.left(SIDE):
-            return
+        victim, pair = found
         self._campaign.heard[f"{victim.name} dials with {type(first).__name__}"] += 1
         if (name := self._campaign.name(f"{victim.name}-parent")) is None:
             return
         chance = self._campaign.chance(name)
         step = self._watched(victim, name)
-        if isinstance(first, Hello):
+        if isinstance(first, Hello | Enter):
+            if nonces is not None and chance.random() < 0.9:
+                writer.write(encode(grants.answer(pair.grant, pair.bond, nonces)))
             await hops.parent(reader, writer, first, chance, victim.heard, step)
         else:
-            await hops.speak_as_child(reader, writer, chance, victim.heard, step, first.grant, 1 << 60)
+            await hops.speak_as_child(reader, writer, chance, victim.heard, step, pair, 1 << 60, nonces)
+
+    def _meant(self, said: Frame | None, nonces: Nonces | None) -> tuple[Victim, hops.Pair] | None:
+        """Return which program says this, and of which pair."""
+        if isinstance(said, Hello | Call):
+            return self._known.get(said.grant)
+        for victim, pair in self._known.values():
+            grant, bond = pair.grant, pair.bond
+            if nonces is not None and (
+                (isinstance(said, Enter) and grants.enters(grant, bond, nonces, said))
+                or (isinstance(said, Offer) and grants.offers(grant, bond, nonces, said))
+            ):
+                return victim, pair
+        return None
 
     def _watched(self, victim: Victim, name: str) -> hops.Step:
         """Return the step of a data link: one that ends the stream may end the program."""
@@ -238,17 +259,21 @@ class Victims:
         victim = chance.choice(list(self._victims.values()))
         step = self._watched(victim, name)
         if not victim.promised or chance.random() < 0.7:
-            grant = chance.choice(victim.announced) if victim.announced else None
-            await hops.child(victim.data_port, chance, victim.heard, step, grant)
+            announced = chance.choice(victim.announced) if victim.announced else None
+            await hops.child(victim.data_port, chance, victim.heard, step, announced)
             return
-        grant = chance.choice(victim.promised)
+        pair = chance.choice(victim.promised)
         async with hops.dialled(victim.data_port, chance) as (reader, writer):
-            said = encode(Call(grant))
-            step("frame Call", said)
+            nonces = await hops.knock(reader, writer, chance, step, calls=True) if pair.proves else None
+            calling = Call(pair.grant) if nonces is None else grants.offer(pair.grant, pair.bond, nonces, 1)
+            said = encode(calling)
+            step(f"frame {type(calling).__name__}", said)
             await hops.pour(writer, said, chance)
             async with asyncio.timeout(0.3):
                 first = await hops.first_frame(reader)
-            if isinstance(first, Hello):
+            if isinstance(first, Hello | Enter):
+                if nonces is not None:
+                    writer.write(encode(grants.answer(pair.grant, pair.bond, nonces)))
                 await hops.parent(reader, writer, first, chance, victim.heard, step)
 
 
@@ -261,7 +286,7 @@ class _Orders:
         victim: Victim,
         name: str | None,
         link: ServerConnection,
-        know_grant: Callable[[Victim, bytes], None],
+        know: Callable[[Victim, hops.Pair], None],
     ) -> None:
         self._campaign = campaign
         self._victim = victim
@@ -270,7 +295,7 @@ class _Orders:
         self._link = link
         self._chance = campaign.chance(self._name)
         self._messages = Messages(self._chance, victim.heard)
-        self._know_grant = know_grant
+        self._know = know
         victim.heard.note({"host": "127.0.0.1", "port": [PARENT_PORT, PARENT_PORT, 9]})
 
     async def listen(self) -> None:
@@ -369,7 +394,8 @@ class _Orders:
         if model is Assign and not victim.sends:
             pins |= {"rank": 1 << chance.randrange(20, 62), "parent": self._peer(), "standbys": [self._peer()]}
         elif model is Accept:
-            pins |= {"grant": self._grant(victim.announced)}
+            child = chance.randrange(200, 210)
+            pins |= {"child": child, **self._grant(victim.announced, Bond("g", victim.member, child))}
             if chance.random() < 0.3:
                 pins["addresses"] = [{"host": "127.0.0.1", "port": PARENT_PORT}]
         return pins
@@ -377,14 +403,15 @@ class _Orders:
     def _peer(self) -> dict[str, Any]:
         addresses = [{"host": "127.0.0.1", "port": PARENT_PORT}] if self._chance.random() < 0.8 else []
         member = self._chance.randrange(100, 110)
-        grant = self._grant(self._victim.promised)
-        return {"member": member, "name": f"p{member}", "addresses": addresses, "grant": grant, "rank": 1}
+        grant = self._grant(self._victim.promised, Bond("g", member, self._victim.member))
+        return {"member": member, "name": f"p{member}", "addresses": addresses, "rank": 1, **grant}
 
-    def _grant(self, kept: deque[bytes]) -> str:
-        grant = self._chance.randbytes(16)
-        self._know_grant(self._victim, grant)
-        kept.append(grant)
-        return grant.hex()
+    def _grant(self, kept: deque[hops.Pair], bond: Bond) -> dict[str, Any]:
+        """Return a new grant as it is told, to be proven or to be shown."""
+        pair = hops.Pair(self._chance.randbytes(16), bond, self._chance.random() < 0.5)
+        self._know(self._victim, pair)
+        kept.append(pair)
+        return {"grant": pair.grant.hex(), "data_version": VERSION if pair.proves else None}
 
     async def _say_wrong(self) -> None:
         model = self._chance.choice(FROM_COORDINATOR)

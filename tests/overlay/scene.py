@@ -77,6 +77,7 @@ class Scene:
         host: str | None = None,
         dials: bool = True,
         behind: str | None = None,
+        data_version: int | None = None,
         **limits: Any,
     ) -> Actor:
         """Subscribe a member and, unless told otherwise, measure it. ``behind``: this address translates for it."""
@@ -95,6 +96,7 @@ class Scene:
             dials=dials,
             local=own,
             seen=behind or own.host,
+            data_version=data_version,
         )
         actor = Actor(self.overlay.join(request, self.now), name, role)
         self.actors[actor.id] = actor

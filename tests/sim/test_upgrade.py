@@ -13,6 +13,7 @@ import pytest
 from overlaycast.lab.simulate.member import Member
 from overlaycast.overlay.state.router import links_between
 from overlaycast.overlay.state.tree import ancestors, depth
+from overlaycast.wire.frames import VERSION
 from overlaycast.wire.group import GroupSettings
 from tests.sim.group import HEAD, Group
 
@@ -42,9 +43,10 @@ def quality(group: Group) -> Quality:
     return Quality(len(fed), tuple(guests), sum(map(depth, fed)) / len(fed), links)
 
 
-def streaming(sites: tuple[int, ...], each: int) -> Group:
+def streaming(sites: tuple[int, ...], each: int, data_version: int | None = VERSION) -> Group:
     """A source, a backup server beside it, a relay at the first site, and peers; long enough to be settled."""
     group = Group(1, GroupSettings(start_members=each * len(sites)))
+    group.data_version = data_version
     here = group.seats_of(HEAD)[0]
     group.join(here, "source")
     group.join(here, "backup")
@@ -179,3 +181,39 @@ def test_draining_may_be_ended_and_outlives_the_coordinator() -> None:
     group.run(BACK_S)
     assert group.overlay._group.members[victim.ident].degree == 8
     assert max(group.tally.gaps, default=0.0) == 0.0
+
+
+def links_are_as_both_ends_speak(group: Group) -> None:
+    """Grants are proven between new programs, and shown where one of the two is of before."""
+    new = {member.id: member.data_version > 1 for member in group.overlay._group.members.values()}
+    for member in group.present():
+        for hop in member.uplink.hops.values():
+            assert hop.proven or not hop.admitted  # a link may just be dialled
+            assert not hop.admitted or (hop.nonces is not None) == (new[hop.child.ident] and new[hop.parent.ident])
+
+
+@pytest.mark.parametrize(("before", "after"), [(None, VERSION), (VERSION, None), (VERSION, VERSION + 1)])
+def test_members_of_before_and_of_now_feed_each_other_while_all_are_replaced(
+    before: int | None, after: int | None
+) -> None:
+    group = streaming((1, 2), 4, before)
+    links_are_as_both_ends_speak(group)
+    group.data_version = after
+    for role in ("peer", "relay", "backup"):
+        for member in of_role(group, role):
+            restart(group, member)
+            assert group.unfed() == []
+            links_are_as_both_ends_speak(group)
+    group.lose_coordinator()
+    group.run(AWAY_S)
+    group.return_coordinator()
+    group.run(BACK_S)
+    source = group.source
+    group.leave(source)
+    group.run(AWAY_S)
+    group.join(source.seat, "source")
+    group.run(BACK_S)
+    assert group.unfed() == []
+    links_are_as_both_ends_speak(group)
+    hops = [hop for one in group.present() for hop in one.uplink.hops.values() if hop.admitted]
+    assert {hop.nonces is not None for hop in hops} == {bool(after)}

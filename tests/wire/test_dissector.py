@@ -4,7 +4,25 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from overlaycast.wire.frames import IDLE, Call, Data, End, Heartbeat, Hello, Refuse, RefuseCode, Start, Stop, encode
+from overlaycast.wire.frames import (
+    IDLE,
+    VERSION,
+    Call,
+    Challenge,
+    Data,
+    End,
+    Enter,
+    Heartbeat,
+    Hello,
+    Knock,
+    Offer,
+    Proof,
+    Refuse,
+    RefuseCode,
+    Start,
+    Stop,
+    encode,
+)
 from tests.wireshark import dissected
 
 FIELDS = [
@@ -20,6 +38,14 @@ FIELDS = [
     "length",
     "first_seq",
     "time",
+    "version",
+    "nonce",
+    "calls",
+    "epoch",
+    "child",
+    "parent",
+    "proof",
+    "digest",
 ]
 
 
@@ -71,6 +97,26 @@ def test_every_kind_of_frame_is_read(tmp_path: Path) -> None:
     assert (rows[4]["kind"], rows[4]["seq"], rows[4]["first_seq"]) == ("4,6", "5,6", "2")
     assert rows[4]["time"].count("Nov 14, 2023 22:13:20") == 2
     assert (rows[5]["kind"], rows[5]["refuse_code"], rows[5]["oldest"]) == ("7", "5", "9")
+
+
+def test_a_link_on_which_a_grant_is_proven_is_found_and_read(tmp_path: Path) -> None:
+    rows = read(
+        tmp_path,
+        [
+            (True, encode(Knock(b"a" * 16, calls=True))),
+            (False, encode(Challenge(b"b" * 16))),
+            (True, encode(Offer(7, 8, b"c" * 32))),
+            (False, encode(Enter(9, 10, 77, IDLE, b"d" * 32))),
+            (True, encode(Proof(b"e" * 32)) + encode(Heartbeat(5, 2))),
+        ],
+    )
+    assert [row["kind"] for row in rows] == ["12", "10", "14", "13", "11,5"]
+    assert (rows[0]["version"], rows[0]["nonce"], rows[0]["calls"]) == (str(VERSION), (b"a" * 16).hex(), "1")
+    assert rows[1]["nonce"] == (b"b" * 16).hex()
+    assert (rows[2]["parent"], rows[2]["epoch"], rows[2]["proof"]) == ("7", "8", (b"c" * 32).hex())
+    assert (rows[3]["child"], rows[3]["epoch"], rows[3]["rank"]) == ("9", "10", "77")
+    assert rows[3]["proof"] == (b"d" * 32).hex()
+    assert rows[4]["digest"] == (b"e" * 32).hex()
 
 
 def test_a_link_that_the_parent_dialled_is_found(tmp_path: Path) -> None:

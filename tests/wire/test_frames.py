@@ -28,10 +28,13 @@ from overlaycast.wire.frames import (
     Decoder,
     Digests,
     End,
+    Enter,
     Frame,
     Heartbeat,
     Hello,
     Kind,
+    Knock,
+    Offer,
     Proof,
     Refuse,
     RefuseCode,
@@ -46,6 +49,7 @@ record_numbers = st.integers(0, SEQ_LIMIT - 1)
 incarnations = st.integers(0, (1 << 16) - 1)
 resume_points = record_numbers | st.sampled_from([IDLE, EDGE, OLDEST]) | st.integers(BACK, BACK + BACK_LIMIT - 1)
 grants = st.binary(min_size=GRANT_SIZE, max_size=GRANT_SIZE)
+proofs = st.binary(min_size=DIGEST_SIZE, max_size=DIGEST_SIZE)
 
 
 @st.composite
@@ -66,6 +70,9 @@ frames = st.one_of(
     st.builds(Call, grants),
     st.builds(Challenge, st.binary(min_size=NONCE_SIZE, max_size=NONCE_SIZE)),
     st.builds(Proof, st.binary(min_size=DIGEST_SIZE, max_size=DIGEST_SIZE)),
+    st.builds(Knock, st.binary(min_size=NONCE_SIZE, max_size=NONCE_SIZE), st.integers(0, 255), st.booleans()),
+    st.builds(Enter, u64, u64, u64, resume_points, proofs, st.booleans()),
+    st.builds(Offer, u64, u64, proofs),
     st.builds(Digests, record_numbers, st.binary(min_size=1, max_size=300)),
 )
 
@@ -80,6 +87,7 @@ def test_frames_survive_any_cutting(sent: list[Frame], data: st.DataObject) -> N
         received += decoder.feed(stream[start:stop])
     assert received == sent
     assert decoder.held == 0
+    assert decoder.peek() == b""
 
 
 @given(st.lists(frames, min_size=1, max_size=3))
@@ -110,7 +118,10 @@ def test_the_largest_record_passes_and_one_byte_more_does_not() -> None:
         (HEADER.pack(Kind.DATA, 0, 0, 1, SEQ_LIMIT, 0) + b"x", "record number"),
         (HEADER.pack(Kind.REFUSE, 200, 0, 8, 0, 0) + bytes(8), "unknown refusal code 200"),
         (HEADER.pack(Kind.END, 0, 0, 40, 5, 0) + (9).to_bytes(8, "big") + bytes(32), "END at 5"),
-        (encode(Hello(bytes(16), 1, 0)).replace(b"OCST", b"XXXX"), "another protocol"),
+        (encode(Hello(bytes(16), 1, 0)).replace(b"OCST", b"XXXX"), "HELLO without .* another protocol"),
+        (encode(Knock(bytes(16))).replace(b"OCST", b"XXXX"), "KNOCK without .* another protocol"),
+        (encode(Enter(1, 1, 1, EDGE, bytes(32))).replace(b"\xff\xfe", b"\xf0\0"), "resume point"),
+        (HEADER.pack(Kind.OFFER, 0, 0, 47, 0, 0), "OFFER frame of 47 bytes; accepted: 48 to 48"),
     ],
 )
 def test_garbage_is_named(garbage: bytes, complaint: str) -> None:
@@ -128,6 +139,10 @@ def test_garbage_is_named(garbage: bytes, complaint: str) -> None:
         Hello(bytes(GRANT_SIZE), -1, 0),
         End(1, 0, 0, b"short"),
         Call(b""),
+        Knock(b"short"),
+        Enter(1, 2, 3, 4, b"short"),
+        Enter(1, 1 << 64, 3, 4, bytes(32)),
+        Offer(1, 2, b"short"),
         Data(SEQ_LIMIT, 0, b"x"),
         Data(0, 0, b""),
         Start(1 << 64),

@@ -14,6 +14,8 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
 
 from overlaycast.agent.ends.source import SourcePump
+from overlaycast.wire.frames import Call, Offer
+from overlaycast.wire.grants import Nonces
 from overlaycast.wire.group import GroupSettings
 from overlaycast.wire.journal import Begun, Entry
 from overlaycast.wire.messages import Assign, Begin, Extent, MemberMessage, ReportState
@@ -113,7 +115,7 @@ class SourceFeed:
     async def _ready(self, order: Begin) -> None:
         """Wait until we can send."""
 
-    def answer(self, grant: bytes, sock: socket.socket) -> None:
+    def answer(self, said: Call | Offer, nonces: Nonces | None, sock: socket.socket) -> None:
         """No parent has to call us."""
         sock.close()
 

@@ -1,7 +1,7 @@
-"""The parent's half of a call: where only the child can be reached, its parent opens the connection (CALL).
+"""The parent's half of a call: where only the child can be reached, its parent opens the connection (OFFER, CALL).
 
 Owns: dialling announced children again and again until they have come, with growing jittered pauses. Refuses: who may
-come; a called child says HELLO on that connection and passes the same door as all others.
+come; a called child answers on that connection like one that dials, and passes the same door as all others.
 
 Invariants: at most one try per child at a time, ``AT_ONCE`` over all; after ``MOST_TRIES`` in vain a child is not
 called until the coordinator announces it again.
@@ -15,16 +15,20 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
+from overlaycast.agent.hops.door import Called
+from overlaycast.agent.hops.knocking import knock
 from overlaycast.agent.hops.mishap import mishap
 from overlaycast.agent.hops.sockets import connect_any
+from overlaycast.failover.admission import proves
 from overlaycast.failover.redial import LONGEST_PAUSE, pause
-from overlaycast.wire.frames import Call, encode
-from overlaycast.wire.messages import Accept, Address
+from overlaycast.wire.frames import Call, Offer, encode
+from overlaycast.wire.grants import Nonces
+from overlaycast.wire.messages import Accept
 
 AT_ONCE: Final = 16
 MOST_TRIES: Final = 40
 ANSWER_S: Final = 4.0
-"""Seconds that a called child has for its HELLO: its own order may still be on the way."""
+"""Seconds that a called child has for its answer: its own order may still be on the way."""
 
 
 class Caller(Protocol):
@@ -36,19 +40,28 @@ class Caller(Protocol):
     def call_failed(self, child: int) -> None:
         """It was called and did not come."""
 
-    def called(self, sock: socket.socket, grant: bytes, seconds: float, done: Callable[[], None]) -> None:
-        """CALL was said on this connection: let the child in if it answers with this grant; then, or not, ``done``."""
+    def offer(self, order: Accept, nonces: Nonces) -> Offer:
+        """What proves to this child, on a connection with these nonces, that we are its parent."""
+
+    def called(self, sock: socket.socket, called: Called, seconds: float, done: Callable[[], None]) -> None:
+        """This was said on a connection: let the child in if it answers with the same grant; then, or not, ``done``."""
 
 
 @dataclass(slots=True, eq=False)
 class _Call:
-    child: int
-    grant: bytes
-    addresses: tuple[Address, ...]
+    order: Accept
     news: asyncio.Event = field(default_factory=asyncio.Event)
     tries: int = 0
     """In vain, since the last success."""
     ended: bool = False
+
+    @property
+    def child(self) -> int:
+        return self.order.child
+
+    def is_for(self, order: Accept) -> bool:
+        """Whether this order says nothing new of how to call."""
+        return all(getattr(order, name) == getattr(self.order, name) for name in ("addresses", "grant", "data_version"))
 
 
 class Calls:
@@ -80,13 +93,13 @@ class Calls:
     def announced(self, order: Accept) -> None:
         """A child is expected: call it if it has addresses; the newest word on it counts."""
         before = self._calls.get(order.child)
-        if before is not None and order.addresses == before.addresses and before.grant.hex() == order.grant:
+        if before is not None and before.is_for(order):
             before.tries = 0
             before.news.set()
             return
         self.drop(order.child)
         if order.addresses:
-            call = self._calls[order.child] = _Call(order.child, bytes.fromhex(order.grant), order.addresses)
+            call = self._calls[order.child] = _Call(order)
             self._spawn(self._keep(call))
 
     def drop(self, child: int) -> None:
@@ -127,15 +140,27 @@ class Calls:
 
     async def _try(self, call: _Call) -> None:
         async with self._turns:
-            sock = await connect_any(call.addresses, self._permitted)
-        if sock is None:
-            return
-        if call.ended or not _said(sock, call.grant):
+            sock = await connect_any(call.order.addresses, self._permitted)
+            if sock is None:
+                return
+            try:
+                called = await self._call(sock, call.order)
+            except BaseException:
+                sock.close()
+                raise
+        if call.ended or called is None or not _said(sock, called):
             sock.close()
             return
         call.news.clear()
-        self._caller.called(sock, call.grant, ANSWER_S, call.news.set)
+        self._caller.called(sock, called, ANSWER_S, call.news.set)
         await call.news.wait()
+
+    async def _call(self, sock: socket.socket, order: Accept) -> Called | None:
+        """Return what is to be said on a connection; None: nothing of ours is there."""
+        if not proves(order.data_version):
+            return Called(Call(bytes.fromhex(order.grant)))
+        nonces = await knock(sock, calls=True)
+        return None if nonces is None else Called(self._caller.offer(order, nonces), nonces)
 
     @staticmethod
     async def _news(call: _Call) -> None:
@@ -143,9 +168,9 @@ class Calls:
         await call.news.wait()
 
 
-def _said(sock: socket.socket, grant: bytes) -> bool:
-    """Say CALL: 40 bytes, which a fresh connection takes at once."""
+def _said(sock: socket.socket, called: Called) -> bool:
+    """Say it: 40 or 72 bytes, which a fresh connection takes at once."""
     try:
-        return sock.send(encode(Call(grant))) > 0
+        return sock.send(encode(called.said)) > 0
     except OSError:
         return False

@@ -25,6 +25,7 @@ from overlaycast.wire.frames import (
     IDLE,
     OLDEST,
     Decoder,
+    Enter,
     Frame,
     Heartbeat,
     Hello,
@@ -41,7 +42,7 @@ TURN: Final = 2 * BATCH
 
 MOST_WORDS: Final = 200
 WORDS_PER_S: Final = 50.0
-"""Heartbeats and repeated HELLOs of a child: so many at once, and so many a second. A child says a few a second."""
+"""Heartbeats and repeated greetings of a child: so many at once, and so many a second. A child says a few a second."""
 MOST_ASKED: Final = 64
 """Questions (START, STOP) of a child that does not take the answers."""
 
@@ -50,9 +51,10 @@ class ChildLink:
     """A hop downwards.
 
     Args:
-        sock: connected, tuned, its HELLO read.
-        decoder: the one that read the HELLO, with what may have come after it.
-        rank: the child's, by its HELLO; it may say a higher one later, by another HELLO on this link.
+        sock: connected, tuned, its ENTER or HELLO read.
+        decoder: the one that read that, with what may have come after it.
+        admission: by which it has come in; with our own proof, which goes before all else.
+        rank: the child's, as it has said; it may say a higher one later, by the same frame on this link.
         starved: tells whether nothing reaches us from above (the stalled flag).
         late: tells whether what reaches us is late.
         on_closed: told once when the link is gone.
@@ -89,7 +91,7 @@ class ChildLink:
         self._owes_state = False
         self._on_closed = on_closed
         self._on_progress = on_progress
-        self._unsent = bytearray()
+        self._unsent = bytearray(b"" if admission.answer is None else encode(admission.answer))
         self._old_frames: memoryview | None = None
         self._blocked = False
         self._asked = 0
@@ -117,7 +119,7 @@ class ChildLink:
     # --- what the child asks -----------------------------------------------------------------------------------
 
     def begin(self, resume_from: int, digests: bool = False) -> None:
-        """Answer HELLO or START: take the place asked for, and say which record comes next.
+        """Answer ENTER, HELLO or START: take the place asked for, and say which record comes next.
 
         With ``digests`` what is known of their list goes first, once on each link: it is long, and not lost on the
         way. The rest follows as it becomes known (``pay_digests``), always before the records that need it.
@@ -194,14 +196,14 @@ class ChildLink:
             self.close("a defect")
 
     def _hear(self, frame: Frame) -> None:
-        if isinstance(frame, Heartbeat | Hello):  # those want no answer
+        if isinstance(frame, Heartbeat | Enter | Hello):  # those want no answer
             self._count_word()
         else:
             self._asked += 1
             if self._asked > MOST_ASKED:
                 raise RemoteProtocolError("the child sends requests and reads no answers")
         match frame:
-            case Hello():  # said again: its rank has grown
+            case Enter() | Hello():  # said again: its rank has grown
                 self.rank = max(self.rank, frame.rank)
                 self._on_progress(self)
             case Start():

@@ -1,17 +1,19 @@
 """The data port: incoming connections, and which of them are admitted.
 
-Owns: the listening socket and connections that have not yet shown a grant: few, and not for long. Refuses: garbage,
-and whatever ``failover.admission`` refuses or gives no verdict on within a moment.
+Owns: the listening socket and connections that have not yet proven a grant: few, and not for long; our nonce on each.
+Refuses: garbage, and whatever ``failover.admission`` refuses or gives no verdict on within a moment.
 
-A parent that cannot be dialled connects too, with CALL: that connection is passed on to the side that looks for
-parents. A child that we have called is admitted like any other, but must answer with the grant of the call. The
-coordinator connects once to an address that we advertise (CHALLENGE), and is answered.
+Whoever knocks gets a nonce of ours, and learns nothing more before it has proven itself. A parent that cannot be
+dialled connects too, with OFFER (or CALL): that connection is passed on to the side that looks for parents. A child
+that we have called is admitted like any other, but must answer with the grant of the call. The coordinator connects
+once to an address that we advertise (CHALLENGE), and is answered.
 """
 
 from __future__ import annotations
 
 import asyncio
 import errno
+import secrets
 import socket
 from collections import Counter
 from collections.abc import Callable
@@ -25,13 +27,18 @@ from overlaycast.errors import RemoteProtocolError
 from overlaycast.failover.admission import HOLD_S, Admission
 from overlaycast.wire.frames import (
     IDLE,
+    NONCE_SIZE,
+    SHOWN,
     VERSION,
     Call,
     Challenge,
     Decoder,
+    Enter,
     Frame,
     Heartbeat,
     Hello,
+    Knock,
+    Offer,
     Proof,
     Refuse,
     RefuseCode,
@@ -39,9 +46,10 @@ from overlaycast.wire.frames import (
     Stop,
     encode,
 )
+from overlaycast.wire.grants import Nonces
 
-HELLO_S: Final = 2.0
-"""Seconds in which HELLO must have come."""
+ENTER_S: Final = 2.0
+"""Seconds in which ENTER must have come."""
 MOST_PENDING: Final = 128
 """From all addresses; beyond that the oldest connection of the address that has most makes room."""
 ACCEPTS_PER_TURN: Final = 16
@@ -49,10 +57,19 @@ REST_S: Final = 0.1
 """Seconds without a look at the door, when there is no descriptor for another connection."""
 
 
-class DoorKeeper(Protocol):
-    """What decides about connections that have shown a grant."""
+@dataclass(frozen=True, slots=True)
+class Called:
+    """What we have said on a connection to a child that cannot dial us."""
 
-    def verdict(self, hello: Hello) -> Admission | RefuseCode | None:
+    said: Call | Offer
+    nonces: Nonces | None = None
+    """Of the connection; None: the grant was shown."""
+
+
+class DoorKeeper(Protocol):
+    """What decides about connections on which a grant was proven or shown, as they say."""
+
+    def verdict(self, said: Enter | Hello, nonces: Nonces | None) -> Admission | RefuseCode | None:
         """Return who it is, if it may come in; else why not. None: it waits. May raise nothing."""
 
     def admitted(self, sock: socket.socket, decoder: Decoder, admission: Admission, rank: int, asked: Start) -> None:
@@ -65,9 +82,10 @@ class _Guest:
     host: str = ""
     timer: asyncio.TimerHandle | None = None
     decoder: Decoder = field(default_factory=Decoder)
-    hello: Hello | None = None
+    nonces: Nonces | None = None
+    said: Enter | Hello | None = None
     asked: Start = field(default_factory=lambda: Start(IDLE))
-    called: bytes | None = None
+    called: Called | None = None
     done: Callable[[], None] | None = None
 
 
@@ -75,14 +93,14 @@ class Door:
     """The listening end.
 
     Args:
-        answer: takes over a connection on which a parent has shown this grant.
+        answer: takes over a connection on which a parent has said this.
     """
 
     def __init__(
         self,
         sock: socket.socket,
         keeper: DoorKeeper,
-        answer: Callable[[bytes, socket.socket], None],
+        answer: Callable[[Call | Offer, Nonces | None, socket.socket], None],
     ) -> None:
         self.refused = 0
         self.prove: Callable[[Challenge], Proof] | None = None
@@ -97,7 +115,7 @@ class Door:
 
     @property
     def pending(self) -> int:
-        """Connections without an accepted HELLO."""
+        """Connections without an accepted ENTER or HELLO."""
         return len(self._guests)
 
     def _knock(self) -> None:
@@ -126,19 +144,19 @@ class Door:
         self._loop.remove_reader(self._sock)
         self._resting = self._loop.call_later(REST_S, self._loop.add_reader, self._sock, self._knock)
 
-    def called(self, sock: socket.socket, grant: bytes, seconds: float, done: Callable[[], None]) -> None:
-        """We have called a child on this connection: it has so long for its HELLO. ``done``: it is in, or it is not."""
-        self._welcome(sock, seconds, grant, done)
+    def called(self, sock: socket.socket, called: Called, seconds: float, done: Callable[[], None]) -> None:
+        """We have called a child on this connection: it has so long to answer. ``done``: it is in, or it is not."""
+        self._welcome(sock, seconds, called, done)
 
     def _welcome(
         self,
         sock: socket.socket,
-        seconds: float = HELLO_S,
-        called: bytes | None = None,
+        seconds: float = ENTER_S,
+        called: Called | None = None,
         done: Callable[[], None] | None = None,
         host: str = "",
     ) -> None:
-        guest = _Guest(sock, host, called=called, done=done)
+        guest = _Guest(sock, host, nonces=called.nonces if called else None, called=called, done=done)
         guest.timer = self._loop.call_later(seconds, self._dismiss, guest)
         self._guests[guest] = None
         self._loop.add_reader(sock, self._listen, guest)
@@ -169,29 +187,65 @@ class Door:
 
     def _hear(self, guest: _Guest, frame: Frame) -> bool:
         """False: nothing more to be heard from this one."""
-        if isinstance(frame, Challenge) and guest.hello is None and guest.called is None and self.prove is not None:
-            self._answer_challenge(guest, self.prove(frame))
-            return False
-        if guest.hello is None and isinstance(frame, Call) and guest.called is None:
-            return self._pass_on(guest, frame.grant)
-        if guest.hello is None and isinstance(frame, Hello) and guest.called in (None, frame.grant):
-            if frame.version != VERSION:
-                self._dismiss(guest, RefuseCode.VERSION)
+        if guest.said is not None:
+            return self._hear_more(guest, guest.said, frame)
+        first = guest.nonces is None and guest.called is None
+        match frame:
+            case Challenge() if first and self.prove is not None:
+                self._answer_challenge(guest, self.prove(frame))
                 return False
-            guest.hello, guest.asked = frame, Start(frame.resume_from, frame.digests)
-            self._stop_timer(guest)
-            guest.timer = self._loop.call_later(HOLD_S, self._dismiss, guest, RefuseCode.UNKNOWN_GRANT)
-            return True
-        if guest.hello is not None and isinstance(frame, Hello) and frame.grant == guest.hello.grant:
-            guest.hello = frame  # its rank has grown
-            return True
-        if guest.hello is not None and isinstance(frame, (Start, Stop, Heartbeat)):
-            # said while the HELLO is still held: the last word counts
-            if not isinstance(frame, Heartbeat):
-                guest.asked = frame if isinstance(frame, Start) else Start(IDLE)
-            return True
+            case Knock() if first:
+                return self._answer_knock(guest, frame)
+            case Call() if first:
+                return self._pass_on(guest, frame)
+            case Offer() if guest.called is None and guest.nonces is not None and guest.nonces.calls:
+                return self._pass_on(guest, frame)
+            case Hello() if first or _answers(frame, guest.called):
+                if frame.version != SHOWN:
+                    self._dismiss(guest, RefuseCode.VERSION)
+                    return False
+                return self._hold(guest, frame)
+            case Enter() if guest.nonces is not None and guest.nonces.calls == (guest.called is not None):
+                return self._hold(guest, frame)
         self._dismiss(guest, RefuseCode.PROTOCOL)
         return False
+
+    def _hold(self, guest: _Guest, frame: Enter | Hello) -> bool:
+        guest.said, guest.asked = frame, Start(frame.resume_from, frame.digests)
+        self._stop_timer(guest)
+        guest.timer = self._loop.call_later(HOLD_S, self._dismiss, guest, RefuseCode.UNKNOWN_GRANT)
+        return True
+
+    def _hear_more(self, guest: _Guest, said: Enter | Hello, frame: Frame) -> bool:
+        """What it says while it is held: the last word counts."""
+        match frame:
+            case Enter() if isinstance(said, Enter) and frame.child == said.child:
+                guest.said = frame  # its rank has grown
+            case Hello() if isinstance(said, Hello) and frame.grant == said.grant:
+                guest.said = frame
+            case Start():
+                guest.asked = frame
+            case Stop():
+                guest.asked = Start(IDLE)
+            case Heartbeat():
+                pass
+            case _:
+                self._dismiss(guest, RefuseCode.PROTOCOL)
+                return False
+        return True
+
+    def _answer_knock(self, guest: _Guest, knock: Knock) -> bool:
+        """Give a nonce of ours, which is for this connection alone: whoever repeats what was said on another fails."""
+        if knock.version != VERSION:
+            self._dismiss(guest, RefuseCode.VERSION)
+            return False
+        guest.nonces = Nonces(knock.nonce, secrets.token_bytes(NONCE_SIZE), knock.calls)
+        try:
+            guest.sock.send(encode(Challenge(guest.nonces.dialled)))
+        except OSError:
+            self._dismiss(guest)
+            return False
+        return True
 
     def _answer_challenge(self, guest: _Guest, answer: Proof) -> None:
         """The coordinator asks whether this is our data port; whoever else asks learns nothing."""
@@ -201,13 +255,13 @@ class Door:
                 guest.sock.send(encode(answer))
             guest.sock.close()
 
-    def _pass_on(self, guest: _Guest, grant: bytes) -> bool:
-        """A parent calls: it says no more before we have said HELLO."""
+    def _pass_on(self, guest: _Guest, said: Call | Offer) -> bool:
+        """A parent calls: it says no more before we have answered."""
         if guest.decoder.held:
             self._dismiss(guest)
         elif guest in self._guests:
             self._forget(guest)
-            self._answer(grant, guest.sock)
+            self._answer(said, guest.nonces, guest.sock)
         return False
 
     @staticmethod
@@ -218,18 +272,18 @@ class Door:
     def announced(self) -> None:
         """A grant was announced, or our own rank is known now: look at those that wait."""
         for guest in list(self._guests):
-            if guest.hello is not None:
+            if guest.said is not None:
                 self._decide(guest)
 
     def _decide(self, guest: _Guest) -> None:
-        if guest.hello is None or guest not in self._guests:
+        if guest.said is None or guest not in self._guests:
             return
-        match self._keeper.verdict(guest.hello):
+        match self._keeper.verdict(guest.said, guest.nonces):
             case RefuseCode() as code:
                 self._dismiss(guest, code)
             case Admission() as admission:
                 self._forget(guest)
-                self._keeper.admitted(guest.sock, guest.decoder, admission, guest.hello.rank, guest.asked)
+                self._keeper.admitted(guest.sock, guest.decoder, admission, guest.said.rank, guest.asked)
 
     def _forget(self, guest: _Guest) -> None:
         self._stop_timer(guest)
@@ -256,3 +310,8 @@ class Door:
         self._sock.close()
         for guest in list(self._guests):
             self._dismiss(guest, RefuseCode.LEAVING)
+
+
+def _answers(frame: Hello, called: Called | None) -> bool:
+    """Whether a child shows the grant that we have shown it."""
+    return called is not None and isinstance(called.said, Call) and called.said.grant == frame.grant

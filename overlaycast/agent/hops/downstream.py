@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from overlaycast.agent.hops.calling import Calls
 from overlaycast.agent.hops.child_link import ChildLink
-from overlaycast.agent.hops.door import Door
+from overlaycast.agent.hops.door import Called, Door
 from overlaycast.agent.hops.mishap import mishap
 from overlaycast.agent.hops.read_back import Archive
 from overlaycast.agent.rates.upload import share_of
@@ -21,7 +21,8 @@ from overlaycast.agent.records.ring import Ring
 from overlaycast.failover.admission import Admission, Admissions
 from overlaycast.failover.parents import STANDBY_SLOWDOWN
 from overlaycast.failover.rise import Rise
-from overlaycast.wire.frames import Decoder, Hello, RefuseCode, Start
+from overlaycast.wire.frames import Call, Decoder, Enter, Hello, Offer, RefuseCode, Start
+from overlaycast.wire.grants import Identity, Nonces
 from overlaycast.wire.messages import Accept, Assign, ChildReport, Revoke
 
 BREATH: Final = 0.8
@@ -39,11 +40,12 @@ class Downstream:
         starved: tells whether nothing reaches us from above.
         changed: told when a child came, went or said how far it is.
         call_failed: told the child that was called and did not come.
-        answer: takes over a connection that a parent of ours has opened, with the grant that it showed.
+        answer: takes over a connection that a parent of ours has opened, and what it has said.
         spawn: starts a task in the agent's group.
         jitter: returns a number in [0, 1).
         permitted: whether we may connect to this address.
         upload_mbit: what the fed children share equally; None: nothing is held back.
+        identity: says who we are now.
     """
 
     def __init__(
@@ -55,11 +57,12 @@ class Downstream:
         starved: Callable[[], bool],
         changed: Callable[[], None],
         call_failed: Callable[[int], None],
-        answer: Callable[[bytes, socket.socket], None],
+        answer: Callable[[Call | Offer, Nonces | None, socket.socket], None],
         spawn: Callable[[Coroutine[Any, Any, None]], object],
         jitter: Callable[[], float],
         permitted: Callable[[str], bool],
         upload_mbit: float | None = None,
+        identity: Callable[[], Identity] = Identity,
     ) -> None:
         self._late = False
         self.archive: Archive | None = None
@@ -73,7 +76,7 @@ class Downstream:
         self._call_failed = call_failed
         self._upload_mbit = upload_mbit
         self._sharing = 0
-        self.admissions = Admissions(most)
+        self.admissions = Admissions(most, identity)
         self._left_at: dict[int, int] = {}
         self._rise = Rise()
         self._obey: Callable[[Assign], None] = lambda order: None
@@ -147,15 +150,19 @@ class Downstream:
         """A call was in vain."""
         self._call_failed(child)
 
-    def called(self, sock: socket.socket, grant: bytes, seconds: float, done: Callable[[], None]) -> None:
+    def offer(self, order: Accept, nonces: Nonces) -> Offer:
+        """What proves to a child that we are its parent."""
+        return self.admissions.offer(order, nonces)
+
+    def called(self, sock: socket.socket, called: Called, seconds: float, done: Callable[[], None]) -> None:
         """We have called a child on this connection."""
-        self.door.called(sock, grant, seconds, done)
+        self.door.called(sock, called, seconds, done)
 
     # --- the door ----------------------------------------------------------------------------------------------
 
-    def verdict(self, hello: Hello) -> Admission | RefuseCode | None:
+    def verdict(self, said: Enter | Hello, nonces: Nonces | None) -> Admission | RefuseCode | None:
         """Who is this, if it may come in; else why not. None: it waits."""
-        return self.admissions.verdict(hello.grant, hello.rank, self.children)
+        return self.admissions.verdict(said, nonces, self.children)
 
     def admitted(self, sock: socket.socket, decoder: Decoder, admission: Admission, rank: int, asked: Start) -> None:
         """A child has come."""

@@ -1,7 +1,7 @@
 """One connection to a parent or a standby: dialled, greeted, read straight into the ring.
 
-Owns: its socket and what is written to it (HELLO, START, STOP, HEARTBEAT: small, bounded). Refuses: to decide
-anything; what it hears goes to its listener.
+Owns: its socket and what is written to it (KNOCK, ENTER or HELLO, START, STOP, HEARTBEAT: small, bounded). Refuses: to
+decide anything; what it hears goes to its listener, but nothing before the parent has proven that it knows the grant.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable
 from typing import Final, Protocol
 
+from overlaycast.agent.hops.knocking import knock
 from overlaycast.agent.hops.mishap import mishap
 from overlaycast.agent.hops.sockets import connect_any
 from overlaycast.agent.rates.moderation import PAUSE_S, Moderation, Polling
@@ -23,7 +24,26 @@ from overlaycast.agent.records.chunks import DamagedError
 from overlaycast.agent.records.credible import UntrueError
 from overlaycast.agent.records.intake import Intake
 from overlaycast.errors import RemoteProtocolError
-from overlaycast.wire.frames import IDLE, Frame, Heartbeat, Hello, Start, Stop, encode
+from overlaycast.failover.admission import proves
+from overlaycast.wire import grants
+from overlaycast.wire.frames import (
+    DIGEST_SIZE,
+    HEADER,
+    HEADER_SIZE,
+    IDLE,
+    Decoder,
+    Enter,
+    Frame,
+    Heartbeat,
+    Hello,
+    Proof,
+    Refuse,
+    Start,
+    Stop,
+    encode,
+    payload_length,
+)
+from overlaycast.wire.grants import Bond, Identity, Nonces
 from overlaycast.wire.messages import Peer, Untruth
 
 MOST_UNSENT: Final = 4096
@@ -53,11 +73,19 @@ class ParentLink:
     Args:
         number: the link's number in ``Upstream``.
         resume: returns the point to go on from, asked when it is sent and not before.
+        identity: who we are to this parent.
 
     ``late``: the parent says that what it gets is late.
     """
 
-    def __init__(self, number: int, peer: Peer, listener: ParentListener, resume: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        number: int,
+        peer: Peer,
+        listener: ParentListener,
+        resume: Callable[[], int],
+        identity: Identity = Identity(),  # noqa: B008 - it is frozen
+    ) -> None:
         self.number = number
         self.peer = peer
         self.late = False
@@ -70,6 +98,11 @@ class ParentLink:
         self._listener = listener
         self._resume = resume
         self._sock: socket.socket | None = None
+        self._bond = Bond(identity.group, peer.member, identity.member)
+        self._nonces: Nonces | None = None
+        self._epoch = 0
+        self._opening: Decoder | None = None
+        self._opening_left = 0
         self._rank = 0
         self._unsent = bytearray()
         self._writing = False
@@ -88,25 +121,49 @@ class ParentLink:
 
     # --- opening -----------------------------------------------------------------------------------------------
 
-    async def dial(self, rank: Callable[[], int], permitted: Callable[[str], bool]) -> bool:
-        """Connect to the first address that answers and greet with the rank that we have then. False: none did."""
+    async def dial(self, place: Callable[[], tuple[int, int]], permitted: Callable[[str], bool]) -> bool:
+        """Connect to the first address that answers and greet with the place that we have then. False: none did.
+
+        Args:
+            place: returns epoch and rank of our order.
+        """
         sock = await connect_any(self.peer.addresses, permitted)
         if sock is None:
             return self._closed
+        nonces: Nonces | None = None
+        if proves(self.peer.data_version) and not self._closed:
+            try:
+                nonces = await knock(sock, calls=False)
+            except BaseException:
+                sock.close()
+                raise
+            if nonces is None:
+                sock.close()
+                return self._closed
         if self._closed:
             sock.close()
         else:
-            self.adopt(sock, rank())
+            self.adopt(sock, place(), nonces)
         return True
 
-    def adopt(self, sock: socket.socket, rank: int) -> None:
-        """Greet over a connection that stands."""
+    def adopt(self, sock: socket.socket, place: tuple[int, int], nonces: Nonces | None) -> None:
+        """Greet over a connection that stands, as one that has this epoch and rank. ``nonces``: of the connection."""
         self._sock = sock
-        self._rank = rank
+        self._nonces = nonces
+        self._epoch, self._rank = place
+        if nonces is not None:
+            self._opening, self._opening_left = Decoder(), HEADER_SIZE
         resume = self._resume() if self._intake.feeding else IDLE
         digests = self._intake.feeding and self._intake.wants_digests
         asyncio.get_running_loop().add_reader(sock, self._readable)
-        self._say(Hello(bytes.fromhex(self.peer.grant), rank, resume, digests=digests))
+        self._say(self._greeting(resume, digests))
+
+    def _greeting(self, resume: int, digests: bool = False) -> Enter | Hello:
+        grant = bytes.fromhex(self.peer.grant)
+        if self._nonces is None:
+            return Hello(grant, self._rank, resume, digests=digests)
+        unproven = Enter(self._bond.child, self._epoch, self._rank, resume, b"", digests)
+        return grants.enter(grant, self._bond, self._nonces, unproven)
 
     # --- talking -----------------------------------------------------------------------------------------------
 
@@ -122,10 +179,10 @@ class ParentLink:
             self._say(Start(self._resume() if seq is None else seq, self._intake.wants_digests))
 
     def risen(self, rank: int) -> None:
-        """Our rank has grown: say HELLO again, so that the parent's own order need not refuse us."""
+        """Our rank has grown: greet again, so that the parent's own order need not refuse us."""
         if self._sock is not None and rank > self._rank:
             self._rank = rank
-            self._say(Hello(bytes.fromhex(self.peer.grant), rank, IDLE))
+            self._say(self._greeting(IDLE))
 
     def stop(self) -> None:
         """Ask for no more records."""
@@ -233,6 +290,9 @@ class ParentLink:
     def _take(self) -> None:
         if self._sock is None:
             return
+        if self._opening is not None:
+            self._hear_opening(self._sock, self._opening)
+            return
         try:
             size = self._sock.recv_into(self._intake.buffer())
         except BlockingIOError:
@@ -259,6 +319,44 @@ class ParentLink:
         if self._flows and self._sock is not None and self._intake.due(0):
             kept = self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
             self._rest(self._polling.rest_s(size, now, self._listener.forwards, self._intake.due, kept))
+
+    def _hear_opening(self, sock: socket.socket, opening: Decoder) -> None:
+        """Read the parent's proof, or its refusal, and nothing beyond."""
+        try:
+            data = sock.recv(self._opening_left)
+            if not data:
+                self._break("closed by the other side")
+                return
+            self.bytes_in += len(data)
+            self._opening_left -= len(data)
+            for frame in opening.feed(data):
+                self._opened(frame)
+                return
+            if not self._opening_left:
+                kind, _, _, length, _, _ = HEADER.unpack(opening.peek())
+                self._opening_left = payload_length(kind, length)
+                if self._opening_left > DIGEST_SIZE:
+                    self._break("no proof that it knows the grant")
+        except BlockingIOError:
+            pass
+        except OSError as error:
+            self._break(error.strerror or "reset")
+        except RemoteProtocolError as error:
+            self._break(str(error))
+
+    def _opened(self, frame: Frame) -> None:
+        nonces = self._nonces
+        if isinstance(frame, Refuse):
+            self._opening_left = HEADER_SIZE
+            self._listener.arrived(self, Arrival(said=[frame]))
+        elif (
+            nonces is not None
+            and isinstance(frame, Proof)
+            and grants.answers(bytes.fromhex(self.peer.grant), self._bond, nonces, frame)
+        ):
+            self._opening = None
+        else:
+            self._break("no proof that it knows the grant")
 
     def _break(self, why: str, damaged: bool = False, untrue: Untruth | None = None) -> None:
         if not self._closed:

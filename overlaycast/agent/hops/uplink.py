@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 
 from overlaycast.agent.hops.alarm import Alarm
-from overlaycast.agent.hops.called import Called
+from overlaycast.agent.hops.called import Called, Caller
 from overlaycast.agent.hops.claims import Claims
 from overlaycast.agent.hops.mishap import mishap
 from overlaycast.agent.hops.parent_link import ParentLink
@@ -26,6 +26,7 @@ from overlaycast.agent.records.intake import Intake
 from overlaycast.agent.records.lineage import Lineage
 from overlaycast.agent.records.live_intake import LiveIntake
 from overlaycast.agent.records.ring import Ring
+from overlaycast.failover.admission import is_called_by
 from overlaycast.failover.machine import Upstream
 from overlaycast.failover.shunned import Shunned
 from overlaycast.failover.words import (
@@ -42,7 +43,8 @@ from overlaycast.failover.words import (
     Silent,
     State,
 )
-from overlaycast.wire.frames import OLDEST, Heartbeat, RefuseCode
+from overlaycast.wire.frames import OLDEST, Call, Heartbeat, Offer, RefuseCode
+from overlaycast.wire.grants import Identity, Nonces
 from overlaycast.wire.group import GroupSettings
 from overlaycast.wire.journal import DataDamaged, FellSilent, FoundUntrue
 from overlaycast.wire.messages import Assign, Begin, Extent, Peer, Untruth
@@ -60,6 +62,7 @@ class Uplink(ParentView):
         start: where a stream begins for us as long as we have nothing: ``EDGE``, ``OLDEST``, ``BACK + ms`` or 0.
         spawn: starts a task in the agent's group.
         permitted: whether we may connect to this address.
+        identity: says who we are now.
 
     In a file group orders wait until ``open``. ``forwards``: children wait for what we get.
     """
@@ -75,10 +78,13 @@ class Uplink(ParentView):
         spawn: Callable[..., object],
         rng: random.Random,
         permitted: Callable[[str], bool],
+        identity: Callable[[], Identity] = Identity,
     ) -> None:
         machine = Upstream(*_times(settings), rng.random)
         super().__init__(machine, ring)
-        self.called = Called(self._awaited)
+        self.called = Called(self._known)
+        self._identity = identity
+        self._ordered_as = identity()
         self._start = start
         self._listener = listener
         self._spawn = spawn
@@ -142,6 +148,7 @@ class Uplink(ParentView):
         if order.deposed is not None:
             for link in [one for one in self.links.values() if one.peer.member == order.deposed]:
                 link.read_up()  # it is the last that is taken from there
+        self._ordered_as = self._identity()  # grants are for who we were when the order came
         self.machine.assign(order, self._now())
         self._perform()
         for link in list(self.links.values()):
@@ -264,29 +271,29 @@ class Uplink(ParentView):
 
     # --- calls -------------------------------------------------------------------------------------------------
 
-    def answer(self, grant: bytes, sock: socket.socket) -> None:
-        """A parent has opened a connection to us and shown this grant: greet if that is awaited, else keep it."""
+    def answer(self, said: Call | Offer, nonces: Nonces | None, sock: socket.socket) -> None:
+        """A parent has opened a connection to us and said this: greet if that is awaited, else keep it."""
         if self.machine.state is State.ENDED:
             sock.close()
             return
+        caller = Caller(said, nonces)
         for link in self.links.values():
-            if not link.connected and link.called and link.peer.grant == grant.hex():
-                link.adopt(sock, self._rank())
+            if not link.connected and link.called and self._is(link.peer, caller):
+                link.adopt(sock, self._place(), nonces)
                 return
-        peer = self._caller(grant)
-        if self.called.keep(grant, sock) and peer is not None:
-            self.machine.called(peer.member, self._now())
+        self.called.keep(caller, sock)
+        if (member := self._known(caller)) is not None:
+            self.machine.called(member, self._now())
             self._perform()
 
-    def _caller(self, grant: bytes) -> Peer | None:
+    def _known(self, caller: Caller) -> int | None:
         order = self.machine.order
-        if order is None:
-            return None
-        peers = (order.parent, *order.standbys)
-        return next((peer for peer in peers if peer and not peer.addresses and peer.grant == grant.hex()), None)
+        peers = (order.parent, *order.standbys) if order else ()
+        found = (peer.member for peer in peers if peer and not peer.addresses and self._is(peer, caller))
+        return next(found, None)
 
-    def _awaited(self, grant: bytes) -> bool:
-        return self._caller(grant) is not None
+    def _is(self, peer: Peer, caller: Caller) -> bool:
+        return is_called_by(peer, self._ordered_as, caller.said, caller.nonces)
 
     # --- actions -----------------------------------------------------------------------------------------------
 
@@ -332,18 +339,20 @@ class Uplink(ParentView):
         if why := self._shunned.bans(action.peer.member, self._now()):
             self.machine.lost(action.link, why, self._now())
             return
-        link = ParentLink(action.link, action.peer, self, self._resume_point)
+        link = ParentLink(action.link, action.peer, self, self._resume_point, self._ordered_as)
         self.links[action.link] = link
         if action.feed:
             link.start()
         if not link.called:
             self._spawn(self._open(link))
-        elif (sock := self.called.take(bytes.fromhex(action.peer.grant))) is not None:
-            link.adopt(sock, self._rank())
+        elif (found := self.called.take(lambda caller: self._is(action.peer, caller))) is not None:
+            caller, sock = found
+            link.adopt(sock, self._place(), caller.nonces)
         # else it has to call us; the machine gives it up if it does not in time
 
-    def _rank(self) -> int:
-        return self.machine.order.rank if self.machine.order else 0
+    def _place(self) -> tuple[int, int]:
+        order = self.machine.order
+        return (order.epoch, order.rank) if order else (0, 0)
 
     async def _open(self, link: ParentLink) -> None:
         if not await self._dialled(link):
@@ -353,7 +362,7 @@ class Uplink(ParentView):
 
     async def _dialled(self, link: ParentLink) -> bool:
         try:
-            return await link.dial(self._rank, self._permitted)
+            return await link.dial(self._place, self._permitted)
         except Exception as error:  # whatever it was: this parent is not reached, and there are others
             mishap(error)
             link.close()

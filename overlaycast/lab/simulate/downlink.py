@@ -16,21 +16,26 @@ from typing import Any, Final, Protocol
 from overlaycast.failover.admission import HOLD_S, Admission, Admissions
 from overlaycast.failover.redial import LONGEST_PAUSE, pause
 from overlaycast.failover.rise import Rise
-from overlaycast.lab.simulate.hop import USER_TIMEOUT_S, End, Hop
+from overlaycast.lab.simulate.hop import USER_TIMEOUT_S, End, Hop, Network, identity
 from overlaycast.wire.frames import (
     EDGE,
     IDLE,
     OLDEST,
     SEQ_LIMIT,
+    Challenge,
     Data,
+    Enter,
     Frame,
     Heartbeat,
     Hello,
+    Knock,
+    Offer,
     Refuse,
     RefuseCode,
     Start,
     Stop,
 )
+from overlaycast.wire.grants import Nonces
 from overlaycast.wire.messages import Accept, Assign, ChildReport, Revoke
 
 NO_LIMIT: Final = sys.maxsize
@@ -59,8 +64,8 @@ class Owner(End, Protocol):
     def after(self, delay_s: float, call: Callable[..., None], *args: Any) -> None:
         """Do something later, if we live then; frozen, when we run again."""
 
-    def call(self, child: int, grant: str) -> None:
-        """Open a connection to a child that cannot dial us, and show this grant."""
+    def call(self, order: Accept) -> None:
+        """Open a connection to a child that cannot dial us, and prove to it, or show it, its grant."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,12 +80,13 @@ class Child:
 class Downlink:
     """The forwarding half of a member."""
 
-    def __init__(self, owner: Owner, jitter: Callable[[], float]) -> None:
+    def __init__(self, owner: Owner, network: Network, jitter: Callable[[], float]) -> None:
         self.children: dict[int, Child] = {}
         self._owner = owner
         self._jitter = jitter
-        self._admissions = Admissions(NO_LIMIT)
-        self._held: dict[Hop, Hello] = {}
+        self._network = network
+        self._admissions = Admissions(NO_LIMIT, lambda: identity(owner.ident))
+        self._held: dict[Hop, tuple[Enter | Hello, int]] = {}
         self._called: dict[int, Accept] = {}
         self._rise = Rise()
         self._obey: Callable[[Assign], None] = lambda order: None
@@ -127,9 +133,13 @@ class Downlink:
     def _call(self, order: Accept, tries: int) -> None:
         if self._called.get(order.child) is order:
             if order.child not in self.children:
-                self._owner.call(order.child, order.grant)
+                self._owner.call(order)
             wait = pause(tries, LONGEST_PAUSE, self._jitter)
             self._owner.after(wait, self._call, order, tries + 1)
+
+    def offer(self, order: Accept, nonces: Nonces) -> Offer:
+        """Return what proves to a child that we are its parent."""
+        return self._admissions.offer(order, nonces)
 
     def revoke(self, order: Revoke) -> None:
         """Expect it no more; one that is fed has a moment to leave by itself."""
@@ -158,17 +168,20 @@ class Downlink:
     def read(self, hop: Hop, frame: Frame | None) -> None:
         """A child, or one that wants to be, says something or has closed."""
         match frame:
-            case Hello() if hop.admitted:
+            case Knock():
+                nonces = Nonces(frame.nonce, self._network.nonce())
+                hop.nonces = nonces
+                hop.say(self._owner, Challenge(nonces.dialled))
+            case Enter() | Hello() if hop.admitted:
                 self._said_again(hop, frame.rank)
-            case Hello():
-                self._held[hop] = frame
+            case Enter() | Hello():
+                self._held[hop] = frame, self._held[hop][1] if hop in self._held else frame.resume_from
                 self._owner.after(HOLD_S, self._give_up, hop)
                 self._decide(hop)
             case Start() | Stop():
                 resume = frame.resume_from if isinstance(frame, Start) else IDLE
                 if hop in self._held:  # the last word counts
-                    hello = self._held[hop]
-                    self._held[hop] = Hello(hello.grant, hello.rank, resume)
+                    self._held[hop] = self._held[hop][0], resume
                 elif hop.admitted:
                     self._begin(hop, resume)
             case None:
@@ -187,23 +200,25 @@ class Downlink:
             self._decide(hop)
 
     def _decide(self, hop: Hop) -> None:
-        hello = self._held[hop]
-        match self._admissions.verdict(hello.grant, hello.rank, self.children):
+        said, resume = self._held[hop]
+        match self._admissions.verdict(said, hop.nonces, self.children):
             case RefuseCode() as code:
                 del self._held[hop]
                 self._refuse(hop, code)
             case Admission() as admission:
                 del self._held[hop]
-                self._admit(hop, hello, admission)
+                self._admit(hop, said.rank, resume, admission)
 
-    def _admit(self, hop: Hop, hello: Hello, admission: Admission) -> None:
+    def _admit(self, hop: Hop, rank: int, resume: int, admission: Admission) -> None:
         before = self.children.get(admission.child)
         if before is not None:
             self._forget(before.hop)
             before.hop.close(self._owner)
-        self.children[admission.child] = Child(hop, hello.rank, admission.epoch)
+        self.children[admission.child] = Child(hop, rank, admission.epoch)
         hop.admitted = True
-        self._begin(hop, hello.resume_from)
+        if admission.answer is not None:
+            hop.say(self._owner, admission.answer)
+        self._begin(hop, resume)
 
     def _give_up(self, hop: Hop) -> None:
         if self._held.pop(hop, None) is not None:

@@ -17,8 +17,12 @@ from typing import Final, Literal, Protocol
 
 from overlaycast.lab.simulate.agenda import Agenda
 from overlaycast.wire import frames
-from overlaycast.wire.frames import Frame
+from overlaycast.wire.frames import NONCE_SIZE, Frame
+from overlaycast.wire.grants import Identity, Nonces
 from overlaycast.wire.messages import Peer
+
+GROUP: Final = "simulation"
+"""The name of the group."""
 
 RECORDS_PER_S: Final = 128
 CONNECT_S: Final = 1.5
@@ -27,6 +31,11 @@ USER_TIMEOUT_S: Final = 8.0
 """Seconds after which the kernel ends a connection to a host that has gone silently."""
 
 Death = Literal["reset", "silent"]
+
+
+def identity(ident: int) -> Identity:
+    """Return who a member is."""
+    return Identity(GROUP, ident)
 
 
 class End(Protocol):
@@ -82,10 +91,16 @@ class Network:
         self.encode = encode
         self.cuts: set[tuple[int, int]] = set()
         self.dials: Callable[[int, int], bool] = lambda child, parent: True
+        self._nonces = 0
 
     def passable(self, a: int, b: int) -> bool:
         """Does anything pass between these two?"""
         return not self.cuts or ((a, b) not in self.cuts and (b, a) not in self.cuts)
+
+    def nonce(self) -> bytes:
+        """Return one that nobody has had before. In virtual time there is no thief who could guess it."""
+        self._nonces += 1
+        return self._nonces.to_bytes(NONCE_SIZE, "big")
 
     def carried(self, frame: Frame) -> Frame:
         """Return what is read at the other end."""
@@ -107,6 +122,9 @@ class Hop:
         empty: it has said last that it has no records yet.
         gap: its next record is further on than the child's, and the child does not take the loss.
         at_once: the frame that is being read has not waited for its reader or for the path.
+        nonces: of both ends, as soon as they have said them; None: grants are shown here.
+        greeted: the child has said which grant it has.
+        proven: what the child takes from here is its parent's.
     """
 
     __slots__ = (
@@ -122,10 +140,13 @@ class Hop:
         "empty",
         "feeds",
         "gap",
+        "greeted",
+        "nonces",
         "number",
         "open",
         "parent",
         "peer",
+        "proven",
         "rank",
         "said",
         "stalled",
@@ -137,6 +158,8 @@ class Hop:
         self.delay_s = network.delay_s(child.ident, parent.ident)
         self.open = self.admitted = self.carries = self.feeds = self.wanted = False
         self.asking = self.stalled = self.empty = self.gap = self.at_once = False
+        self.greeted = self.proven = False
+        self.nonces: Nonces | None = None
         self.rank = self.said = 0
         self._network = network
         self._closed: set[int] = set()
@@ -171,7 +194,7 @@ class Hop:
             self.child.unreachable(self)
 
     def connect(self) -> None:
-        """The connection stands: the child greets."""
+        """The connection stands: the child greets, or knocks."""
         if self.child.ident not in self._closed:
             self.open = True
             self.child.connected(self)

@@ -14,13 +14,15 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, Final, Protocol
 
+from overlaycast.failover.admission import proves
 from overlaycast.failover.words import Complain, ParentChanged
 from overlaycast.lab.simulate.downlink import Downlink
 from overlaycast.lab.simulate.hop import RECORDS_PER_S, Death, Hop, Network
 from overlaycast.lab.simulate.uplink import Uplink
-from overlaycast.wire.frames import Frame, Hello, Start, Stop
+from overlaycast.wire.frames import Call, Enter, Frame, Hello, Knock, Start, Stop
+from overlaycast.wire.grants import Nonces
 from overlaycast.wire.group import GroupSettings
-from overlaycast.wire.messages import Part
+from overlaycast.wire.messages import Accept, Part
 
 RING_S: Final = 8.0
 """Seconds of the stream that a member holds."""
@@ -77,7 +79,7 @@ class Node(ABC):
         self._feeds: dict[Hop, None] = {}
         self._postponed: list[tuple[Callable[..., None], tuple[Any, ...]]] = []
         self.uplink = Uplink(self, world.network, world.settings, world.jitter)
-        self.downlink = Downlink(self, world.jitter)
+        self.downlink = Downlink(self, world.network, world.jitter)
 
     @abstractmethod
     def parent_changed(self, change: ParentChanged) -> None:
@@ -261,14 +263,20 @@ class Node(ABC):
         """A parent or a child says something, or has closed."""
         if hop.child is self:
             self.uplink.read(hop, frame)
-        elif frame is None or isinstance(frame, Hello | Start | Stop):
+        elif frame is None or isinstance(frame, Knock | Enter | Hello | Start | Stop):
             self.downlink.read(hop, frame)
 
-    def call(self, child: int, grant: str) -> None:
-        """Open a connection to a child that cannot dial us, and show this grant."""
-        network, other = self.world.network, self.world.node(child)
-        if other.alive and network.dials(self.ident, child) and network.passable(self.ident, child):
-            other.after(3 * network.delay_s(self.ident, child), other.uplink.called, grant)
+    def call(self, order: Accept) -> None:
+        """Open a connection to a child that cannot dial us, and prove to it, or show it, its grant."""
+        network, other = self.world.network, self.world.node(order.child)
+        if not (other.alive and network.dials(self.ident, order.child) and network.passable(self.ident, order.child)):
+            return
+        delay_s = network.delay_s(self.ident, order.child)
+        if proves(order.data_version):
+            nonces = Nonces(network.nonce(), network.nonce(), calls=True)
+            other.after(5 * delay_s, other.uplink.called, self.downlink.offer(order, nonces), nonces)
+        else:
+            other.after(3 * delay_s, other.uplink.called, Call(bytes.fromhex(order.grant)), None)
 
     def starved_changed(self) -> None:
         """The children must know before they act."""

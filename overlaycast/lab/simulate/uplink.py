@@ -12,10 +12,31 @@ import math
 from collections.abc import Callable
 from typing import Any, Final, Protocol
 
+from overlaycast.failover.admission import is_called_by, proves
 from overlaycast.failover.machine import Upstream
 from overlaycast.failover.words import Action, CloseLink, Complain, Dial, ParentChanged, SendStart, SendStop, State
-from overlaycast.lab.simulate.hop import End, Hop, Network
-from overlaycast.wire.frames import EDGE, IDLE, OLDEST, Data, Frame, Heartbeat, Hello, Refuse, RefuseCode, Start, Stop
+from overlaycast.lab.simulate.hop import End, Hop, Network, identity
+from overlaycast.wire import grants
+from overlaycast.wire.frames import (
+    EDGE,
+    IDLE,
+    OLDEST,
+    Call,
+    Challenge,
+    Data,
+    Enter,
+    Frame,
+    Heartbeat,
+    Hello,
+    Knock,
+    Offer,
+    Proof,
+    Refuse,
+    RefuseCode,
+    Start,
+    Stop,
+)
+from overlaycast.wire.grants import Bond, Nonces
 from overlaycast.wire.group import GroupSettings
 from overlaycast.wire.messages import Assign, Peer
 
@@ -70,7 +91,7 @@ class Uplink:
         self._agenda = network.agenda
         self._start = OLDEST if settings.start_from == "oldest" else EDGE
         self._breath_s = BREATH * settings.heartbeat_ms / 1000
-        self._calls: dict[str, float] = {}
+        self._calls: dict[Call | Offer, tuple[Nonces | None, float]] = {}
         self._armed: float | None = None
         self._starved = True
 
@@ -84,10 +105,10 @@ class Uplink:
         self.risen(order.rank)
 
     def risen(self, rank: int) -> None:
-        """Our rank may have grown: say HELLO again, so that a parent's own order need not refuse us."""
+        """Our rank may have grown: greet again, so that a parent's own order need not refuse us."""
         for hop in self.hops.values():
-            if hop.open and hop.rank < rank:
-                self._say_hello(hop, rank, IDLE)
+            if hop.greeted and hop.rank < rank:
+                self._greet(hop, rank, IDLE)
 
     def read(self, hop: Hop, frame: Frame | None) -> None:
         """A parent says something, or has closed."""
@@ -96,9 +117,16 @@ class Uplink:
         now = self._agenda.now
         self._hear_until(now)
         match frame:
-            case Heartbeat():
+            case Challenge() if hop.nonces is not None and not hop.greeted:
+                hop.nonces = Nonces(hop.nonces.dialling, frame.nonce)
+                self._greet_first(hop)
+            case Proof() if hop.nonces is not None and grants.answers(
+                bytes.fromhex(hop.peer.grant), self._bond(hop), hop.nonces, frame
+            ):
+                hop.proven = True
+            case Heartbeat() if hop.proven:
                 self._heartbeat(hop, frame, now)
-            case Data():
+            case Data() if hop.proven:
                 hop.stalled = hop.empty = False
                 if hop.at_once:
                     self._owner.passes(hop, frame.seq)
@@ -175,34 +203,61 @@ class Uplink:
         self.machine.data(hop.number, True, self._agenda.now)
         self._perform()
 
-    def called(self, grant: str) -> None:
-        """A parent has opened a connection to us and shown this grant."""
-        self._calls[grant] = self._agenda.now + CALL_KEPT_S
-        hop = next((hop for hop in self.hops.values() if hop.called and not hop.open and hop.peer.grant == grant), None)
+    def called(self, said: Call | Offer, nonces: Nonces | None) -> None:
+        """A parent has opened a connection to us and said this."""
+        self._calls[said] = nonces, self._agenda.now + CALL_KEPT_S
+        awaited = (hop for hop in self.hops.values() if hop.called and not hop.open)
+        hop = next((hop for hop in awaited if self._is(hop.peer, said, nonces)), None)
         if hop is not None:
             self._take_call(hop)
-        elif (peer := self._caller(grant)) is not None:
+        elif (peer := self._caller(said, nonces)) is not None:
             self._hear_until(self._agenda.now)
             self.machine.called(peer.member, self._agenda.now)
             self._perform()
 
-    def _caller(self, grant: str) -> Peer | None:
+    def _caller(self, said: Call | Offer, nonces: Nonces | None) -> Peer | None:
         order = self.machine.order
         peers = (order.parent, *order.standbys) if order else ()
-        return next((peer for peer in peers if peer and not peer.addresses and peer.grant == grant), None)
+        return next((peer for peer in peers if peer and not peer.addresses and self._is(peer, said, nonces)), None)
+
+    def _is(self, peer: Peer, said: Call | Offer, nonces: Nonces | None) -> bool:
+        return is_called_by(peer, identity(self._owner.ident), said, nonces)
 
     def _take_call(self, hop: Hop) -> None:
-        if self._calls.pop(hop.peer.grant, 0.0) > self._agenda.now:
-            hop.connect()
+        now = self._agenda.now
+        self._calls = {said: (nonces, until) for said, (nonces, until) in self._calls.items() if until > now}
+        for said, (nonces, _) in self._calls.items():
+            if self._is(hop.peer, said, nonces):
+                del self._calls[said]
+                hop.nonces = nonces
+                hop.connect()
+                return
 
     def greet(self, hop: Hop) -> None:
         """The connection stands."""
-        order = self.machine.order
-        self._say_hello(hop, order.rank if order else 0, self._resume_point() if hop.asking else IDLE)
+        if proves(hop.peer.data_version) and hop.nonces is None:
+            hop.nonces = Nonces(self._network.nonce(), b"")
+            hop.say(self._owner, Knock(hop.nonces.dialling))
+        else:
+            self._greet_first(hop)
 
-    def _say_hello(self, hop: Hop, rank: int, resume: int) -> None:
+    def _greet_first(self, hop: Hop) -> None:
+        order = self.machine.order
+        hop.greeted, hop.proven = True, hop.nonces is None
+        self._greet(hop, order.rank if order else 0, self._resume_point() if hop.asking else IDLE)
+
+    def _greet(self, hop: Hop, rank: int, resume: int) -> None:
         hop.rank = rank
-        hop.say(self._owner, Hello(bytes.fromhex(hop.peer.grant), rank, resume))
+        grant, order = bytes.fromhex(hop.peer.grant), self.machine.order
+        if hop.nonces is None:
+            hop.say(self._owner, Hello(grant, rank, resume))
+        else:
+            unproven = Enter(self._owner.ident, order.epoch if order else 0, rank, resume, b"")
+            hop.say(self._owner, grants.enter(grant, self._bond(hop), hop.nonces, unproven))
+
+    def _bond(self, hop: Hop) -> Bond:
+        me = identity(self._owner.ident)
+        return Bond(me.group, hop.peer.member, me.member)
 
     # --- actions -------------------------------------------------------------------------------------------------
 
@@ -225,7 +280,8 @@ class Uplink:
             case SendStop():
                 if (hop := self.hops.get(action.link)) is not None:
                     hop.asking = False
-                    hop.say(self._owner, Stop())
+                    if hop.greeted:
+                        hop.say(self._owner, Stop())
                     hop.settle()
             case CloseLink():
                 self._drop(action.link)
@@ -245,7 +301,8 @@ class Uplink:
 
     def _start_on(self, hop: Hop, oldest: bool) -> None:
         hop.asking, hop.gap = True, False
-        hop.say(self._owner, Start(OLDEST if oldest else self._resume_point()))
+        if hop.greeted:
+            hop.say(self._owner, Start(OLDEST if oldest else self._resume_point()))
 
     def _resume_point(self) -> int:
         return self._start if self._owner.next_seq is None else self._owner.next_seq

@@ -16,13 +16,14 @@ from typing import Any, Final
 from overlaycast.discovery.survey.route import Route
 from overlaycast.lab.simulate.agenda import Agenda
 from overlaycast.lab.simulate.draw import Draw
-from overlaycast.lab.simulate.hop import Death, Network
+from overlaycast.lab.simulate.hop import GROUP, Death, Network
 from overlaycast.lab.simulate.member import Member
 from overlaycast.lab.simulate.node import Node
 from overlaycast.lab.simulate.tally import FOLLOW_S, Tally
 from overlaycast.lab.simulate.tracing import Icmp, Tracing
 from overlaycast.lab.simulate.trains import Trains
 from overlaycast.overlay.overlay import Measurement, Overlay
+from overlaycast.wire.frames import VERSION as DATA_VERSION
 from overlaycast.wire.group import GroupSettings, MemberLimits
 from overlaycast.wire.messages import VERSION, Address, CoordinatorMessage, MemberMessage, Part, Report, Subscribe
 from overlaycast.wire.text import decode_from_coordinator, decode_from_member, encode
@@ -33,7 +34,11 @@ SILENT_CONTROL_S: Final = 5.0  # the coordinator sees after this that a control 
 
 
 class World:
-    """One group on one draw."""
+    """One group on one draw.
+
+    Attributes:
+        data_version: of the data link that members speak which join from now on; None: as the first programs did.
+    """
 
     def __init__(
         self, draw: Draw, settings: GroupSettings, seed: int, anonymous: float = 0.0, icmp: Icmp | None = None
@@ -44,6 +49,7 @@ class World:
         self._jitter = random.Random(f"jitter {seed}")
         self.overlay = Overlay(settings, hashlib.sha256(f"simulation {seed}".encode()).digest())
         self.members: dict[int, Member] = {}
+        self.data_version: int | None = DATA_VERSION
         self.tally = Tally()
         self.begun_at: float | None = None
         self.subscribed_at = 0.0
@@ -153,13 +159,14 @@ class World:
         host = f"10.{site >> 8 & 255}.{site & 255}.{number % 250 + 1}"
         return Subscribe(
             version=VERSION,
-            group="simulation",
+            group=GROUP,
             token="simulation",
             name=f"m{number}",
             role="source" if role == "standby" else role,
             standby=True if role == "standby" else None,
             addresses=(Address(host=host, port=8471),),
             limits=limits,
+            data_version=self.data_version,
         )
 
     def crash(self, member: Member, death: Death) -> None:

@@ -3,9 +3,10 @@
 Owns: ``Assign``, ``Accept``, ``Revoke``; grants; the predefined list of fallbacks. Refuses: changing the plan.
 
 A grant is a keyed hash of parent, child and the epoch in which the child joined: the same pair has the same grant as
-long as the child is a member, so an order that is told again opens the same door. ``Accept`` goes out before the
-``Assign`` that needs it. A former parent is told to forget a child only when the child has settled elsewhere, so that
-no link is cut before the next one delivers.
+long as the child is a member, so an order that is told again opens the same door. Two members that can prove grants get
+one that neither of them ever shows: it is of the version of the data link between them, too. ``Accept`` goes out before
+the ``Assign`` that needs it. A former parent is told to forget a child only when the child has settled elsewhere, so
+that no link is cut before the next one delivers.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from overlaycast.overlay.state import credit
 from overlaycast.overlay.state.group import Group
 from overlaycast.overlay.state.members import Member, Seat
 from overlaycast.overlay.state.tree import depth
+from overlaycast.wire.frames import SHOWN
 from overlaycast.wire.messages import Accept, Address, Assign, CoordinatorMessage, Peer, Revoke
 
 BATCH: Final = 4000
@@ -40,7 +42,16 @@ _Lists = dict[tuple[Member, ...], tuple[Member, ...]]
 def grant(group: Group, parent: Member, child: Member) -> str:
     """Return the grant that opens ``parent`` to ``child``: 32 hexadecimal digits."""
     text = b"%d %d %d" % (parent.id, child.id, child.joined_epoch)
+    version = spoken(parent, child)
+    if version is not None:
+        text += b" %d" % version
     return hashlib.blake2b(text, digest_size=16, key=group.key).hexdigest()
+
+
+def spoken(one: Member, other: Member) -> int | None:
+    """Return the version of the data link between two members; None: the first one, in which grants are shown."""
+    version = min(one.data_version, other.data_version)
+    return version if version > SHOWN else None
 
 
 def flush(group: Group, out: Outbox) -> None:
@@ -128,6 +139,7 @@ class _Teller:
             addresses=addresses,
             grant=grants[feeder.id],
             rank=feeder.rank,
+            data_version=spoken(feeder, member),
         )
 
 
@@ -173,6 +185,7 @@ def accept(group: Group, feeder: Member, child: Member, standby: bool, opener: s
         grant=opener,
         standby=standby,
         addresses=() if opens(child, feeder) else _listed(way(feeder, child)),
+        data_version=spoken(feeder, child),
     )
 
 

@@ -17,6 +17,7 @@ from overlaycast.overlay.state.lateness import Lateness
 from overlaycast.overlay.state.measurement import NOWHERE, Fact
 from overlaycast.overlay.state.router import Router
 from overlaycast.overlay.state.vicinity import Vicinity
+from overlaycast.wire.frames import SHOWN
 from overlaycast.wire.messages import Behind
 
 
@@ -132,6 +133,9 @@ class Member:
     ``proven`` those among them that have answered a call, each with the address that did; ``addresses`` are what others
     are told (``reach``). ``open``: it says that it can be dialled; ``reachable``: it can, as far as is known.
 
+    ``data_version``: the data link that it spoke when it joined, or the newest that we know. It keeps that as long as
+    it is a member, for the grants of its links depend on it.
+
     ``draining``: its children are attached elsewhere, and it is given none, for its host is to be stopped (``drain``).
 
     ``fact`` is what ``router`` was found by; ``located``: by a path, not by the lack of anything better. ``near`` is
@@ -156,6 +160,7 @@ class Member:
     open: bool = True
     reachable: bool = True
     dials: bool = True
+    data_version: int = SHOWN
     inside: tuple[str, str, int] | None = None
     upload_mbit: float | None = None
     out_degree: int | None = None

@@ -69,7 +69,9 @@ async def test_a_parent_that_forges_is_left_at_its_first_chunk(tmp_path: Path, s
         address = Address(host="127.0.0.1", port=port)
         bad = Peer(member=99, name="forger", addresses=(address,), grant="9" * 32, rank=1)
         good = coordinator.peer(source, me)
-        await source.send(Accept(epoch=1, child=me.id, name="a", grant=good.grant, standby=True))
+        await source.send(
+            Accept(epoch=1, child=me.id, name="a", grant=good.grant, standby=True, data_version=good.data_version)
+        )
         await me.send(Assign(epoch=1, rank=me.rank, depth=1, parent=bad, standbys=(good,)))
         await coordinator.place("b", "a")
         await coordinator.fed_by("a", "s")  # by itself, before the source has begun: nothing was believed

@@ -37,7 +37,7 @@ class Hop(Child):
             lambda: False,
             lambda: None,
             lambda _: None,
-            lambda _, sock: sock.close(),
+            lambda _said, _nonces, sock: sock.close(),
             self.spawn,
             lambda: 0.0,
             lambda _: True,

@@ -72,7 +72,7 @@ def linked(
         if receive_buffer is not None:
             here.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         link = ParentLink(1, Peer(member=1, name="p", addresses=(), grant="00" * 16, rank=1), above, lambda: 0)
-        link.adopt(here, 2)
+        link.adopt(here, (1, 2), None)
         link.start(0)
         yield link, there
         link.close()

@@ -54,7 +54,7 @@ async def forwarder(
         idle,
         changed.set,
         lambda _: None,
-        lambda _, sock: sock.close(),
+        lambda _said, _nonces, sock: sock.close(),
         here,
         lambda: 0.0,
         lambda _: True,

@@ -11,6 +11,7 @@ from overlaycast.lab.simulate.agenda import Agenda
 from overlaycast.lab.simulate.hop import RECORDS_PER_S, Network
 from overlaycast.lab.simulate.member import Member
 from overlaycast.lab.simulate.node import RING_S, Node
+from overlaycast.wire.frames import VERSION
 from overlaycast.wire.group import GroupSettings
 from overlaycast.wire.messages import (
     Accept,
@@ -34,6 +35,8 @@ SILENCE_S = GroupSettings().silence_ms / 1000
 FLAG_S = GroupSettings().flag_s
 REPEAT_S = 1.0
 RECORD_S = 1 / RECORDS_PER_S
+SPOKEN: list[int | None] = [VERSION]
+"""The version of all data links."""
 ADDRESSES = (Address(host="192.0.2.1", port=8471),)
 
 
@@ -93,7 +96,14 @@ class Town:
 
     def accept(self, parent: int, child: int, epoch: int = 1, called: bool = False) -> None:
         addresses = ADDRESSES if called else ()
-        accept = Accept(epoch=epoch, child=child, name=f"m{child}", grant=grant(parent, child), addresses=addresses)
+        accept = Accept(
+            epoch=epoch,
+            child=child,
+            name=f"m{child}",
+            grant=grant(parent, child),
+            addresses=addresses,
+            data_version=SPOKEN[0],
+        )
         self.members[parent].receive(accept)
 
     def run(self, seconds: float) -> None:
@@ -133,12 +143,23 @@ def grant(parent: int, child: int) -> str:
 def peer(parent: int, child: int, called: bool = False) -> Peer:
     addresses = () if called else ADDRESSES
     return Peer(
-        member=parent, name=f"m{parent}", addresses=addresses, grant=grant(parent, child), rank=parent * 10 % 90
+        member=parent,
+        name=f"m{parent}",
+        addresses=addresses,
+        grant=grant(parent, child),
+        rank=parent * 10 % 90,
+        data_version=SPOKEN[0],
     )
 
 
+@pytest.fixture(params=[VERSION, None], ids=["proven", "shown"], autouse=True)
+def spoken(request: pytest.FixtureRequest) -> None:
+    """Each test is played twice: grants are proven, or shown as by the first programs."""
+    SPOKEN[0] = request.param
+
+
 @pytest.fixture
-def town() -> Town:
+def town(spoken: None) -> Town:
     """The source feeds 1 and 2; 1 feeds 3, whose standby is 2; 3 feeds 4. Data flows."""
     made = Town()
     made.assign(1, S)
