@@ -268,7 +268,10 @@ class Succession:
             return
         peer = outage.queue.pop(0)
         outage.next_try = now + self._patience(peer)
-        outage.asked[peer.member] = now
+        link = self._parents.links.to(peer.member)
+        outage.asked[peer.member] = (
+            link.asked_at if link and link.phase is Phase.DIALLING else now
+        )  # dialled since then
         self._parents.ask(peer, now)
 
     def _in_vain(self, asked: Set[int]) -> None:
