@@ -10,7 +10,8 @@ refuse a child that is about to have a higher rank.
 Rules
 1. An order whose rank is below those of all connected children is obeyed at once.
 2. Any other order waits until each of those children has said a higher rank (HELLO again on the same link) or is gone,
-   and never longer than ``HOLD_S``. Then it is obeyed, and children that it still overtakes are refused.
+   and never longer than ``HOLD_S``, further down less. Then it is obeyed, and children that it still overtakes are
+   refused. So if a child has died without a word, its parent gives up before those above do, and says its own new rank.
 3. A newer order replaces the one that waits, and does not wait longer for that.
 4. While an order waits, nothing of it counts: to all others it is an order that is late. So the proof that ranks
    close no cycle needs no new case.
@@ -25,6 +26,10 @@ from overlaycast.wire.messages import Assign
 
 HOLD_S: Final = 0.5
 """Seconds: orders of one batch are on their way together, so a child's is rarely later than this."""
+LEVEL_S: Final = 0.025
+"""So much shorter at each level further down: a child that waits as well, for one that is dead, gives up before us,
+and its HELLO has so long to reach us."""
+LEAST_HOLD_S: Final = 0.2
 
 
 class Rise:
@@ -37,7 +42,7 @@ class Rise:
     def offer(self, order: Assign, now: float) -> None:
         """Take an order that has come; the caller has checked that it is not older than the one obeyed."""
         if self._order is None:
-            self._until = now + HOLD_S
+            self._until = now + max(LEAST_HOLD_S, HOLD_S - LEVEL_S * max(order.depth - 1, 0))
         elif order.epoch < self._order.epoch:
             return
         self._order = order

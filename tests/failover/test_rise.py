@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from hypothesis import given
 from hypothesis import strategies as st
 
-from overlaycast.failover.rise import HOLD_S, Rise
+from overlaycast.failover.rise import HOLD_S, LEAST_HOLD_S, LEVEL_S, Rise
 from overlaycast.wire.messages import Assign
 
 
-def order(rank: int, epoch: int = 1) -> Assign:
-    return Assign(epoch=epoch, rank=rank, depth=1)
+def order(rank: int, epoch: int = 1, depth: int = 1) -> Assign:
+    return Assign(epoch=epoch, rank=rank, depth=depth)
 
 
 def test_an_order_that_overtakes_no_child_is_obeyed_at_once() -> None:
@@ -47,6 +49,17 @@ def test_no_order_waits_for_long_whatever_comes_after_it() -> None:
     rise.offer(order(rank=25, epoch=1), now=0.45)  # late: the newer one is kept
     assert rise.ready([10], now=0.45) is None
     assert rise.ready([10], now=HOLD_S) is newer
+
+
+def test_of_two_that_wait_the_lower_one_gives_up_first() -> None:
+    """A leaf has died without a word, and all above it have grown: only the link to the leaf is to end."""
+    waits = [Rise() for _ in range(20)]
+    for depth, rise in enumerate(waits):
+        rise.offer(order(rank=20, depth=depth), now=0.0)
+    until = [rise.next_deadline() or 0.0 for rise in waits]
+    assert until[:2] == [HOLD_S, HOLD_S]
+    assert all(above - below >= LEVEL_S - 1e-9 for above, below in pairwise(until[1:13]))
+    assert min(until) == LEAST_HOLD_S
 
 
 def test_a_new_member_does_not_obey_what_was_said_to_the_former_one() -> None:
