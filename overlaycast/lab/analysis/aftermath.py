@@ -30,7 +30,7 @@ from overlaycast.lab.faults.faults import network_fault
 from overlaycast.lab.faults.tree import Seat
 from overlaycast.lab.recording.journals import Journal
 from overlaycast.lab.recording.recording import FaultDone, Recording
-from overlaycast.lab.results.result import LEAST_S, SEVERAL, FaultSeen, Move, Orphans
+from overlaycast.lab.results.fault_seen import LEAST_S, SEVERAL, FaultSeen, Move, Orphans
 from overlaycast.wire.journal import Fed, FellSilent, Sample, Switched
 
 

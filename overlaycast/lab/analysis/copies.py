@@ -16,7 +16,7 @@ from overlaycast.lab.actors.multicast_stream import DATAGRAM_HEADER
 from overlaycast.lab.faults.tree import Tree
 from overlaycast.lab.recording.journals import Journal
 from overlaycast.lab.recording.recording import CounterSample, Curve, Recording
-from overlaycast.lab.results.result import LEAST_S
+from overlaycast.lab.results.fault_seen import LEAST_S
 from overlaycast.wire.frames import HEADER_SIZE
 
 PACKET_HEADERS: Final = 14 + 20 + 32

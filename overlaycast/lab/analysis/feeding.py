@@ -12,7 +12,7 @@ from __future__ import annotations
 from overlaycast.lab.analysis.delivery import NOTHING, began, ended
 from overlaycast.lab.recording.journals import Journal
 from overlaycast.lab.recording.recording import Recording
-from overlaycast.lab.results.result import FeedSeen
+from overlaycast.lab.results.fault_seen import FeedSeen
 from overlaycast.wire.journal import Assigned, Fed
 
 OBEY_S = 1.0

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Final
 from overlaycast.errors import ConfigError
 from overlaycast.lab.experiment.experiment import Experiment, FileStream
 from overlaycast.lab.experiment.system import System
+from overlaycast.lab.results.fault_seen import SEVERAL
 from overlaycast.lab.results.metrics import OF_FAULTS
-from overlaycast.lab.results.result import SEVERAL
 
 if TYPE_CHECKING:
     from overlaycast.lab.experiment.plan import Plan

@@ -18,7 +18,7 @@ from overlaycast.errors import LabError
 from overlaycast.lab.faults import targets
 from overlaycast.lab.faults.faults import Fault, Partition
 from overlaycast.lab.faults.tree import Tree
-from overlaycast.lab.results.result import SEVERAL
+from overlaycast.lab.results.fault_seen import SEVERAL
 from overlaycast.lab.topology.topology import Topology
 
 UPLINK: Final = "uplink:"

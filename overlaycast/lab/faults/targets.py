@@ -15,7 +15,7 @@ from typing import Final
 
 from overlaycast.errors import LabError
 from overlaycast.lab.faults.tree import Seat, Tree
-from overlaycast.lab.results.result import SEVERAL
+from overlaycast.lab.results.fault_seen import SEVERAL
 
 PRIMARY: Final = "primary-with-largest-branch"
 ANOTHER: Final = "another-forwarder"

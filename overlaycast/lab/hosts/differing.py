@@ -12,7 +12,7 @@ from overlaycast.lab.hosts import mapping
 from overlaycast.lab.hosts.gathered import Gathered, did
 from overlaycast.lab.hosts.mapping import Mapped
 from overlaycast.lab.hosts.orders import Site
-from overlaycast.lab.results.result import RealHost, RealHosts
+from overlaycast.lab.results.real_hosts import RealHost, RealHosts
 
 LINKS: Final = "the delays of real links are not known"
 WAYS: Final = "the true routers and rates between real hosts are not known, so nothing tells what was found of them"

@@ -15,7 +15,7 @@ from overlaycast.lab.experiment.experiment import Cast, Experiment
 from overlaycast.lab.faults.tree import EMPTY, Tree
 from overlaycast.lab.recording.journals import Journal
 from overlaycast.lab.recording.located import Located, Way
-from overlaycast.lab.results.result import RealHosts
+from overlaycast.lab.results.real_hosts import RealHosts
 
 
 @dataclass(frozen=True, slots=True)

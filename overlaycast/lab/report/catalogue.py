@@ -13,8 +13,9 @@ from typing import Final
 from overlaycast.lab.analysis.compare import Comparison, Figures
 from overlaycast.lab.experiment.experiment import Experiment
 from overlaycast.lab.report import words
+from overlaycast.lab.results.fault_seen import FaultSeen
 from overlaycast.lab.results.metrics import METRICS
-from overlaycast.lab.results.result import FaultSeen, Judged, Result
+from overlaycast.lab.results.result import Judged, Result
 
 HEAD: Final = """\
 # The experiments

@@ -23,8 +23,9 @@ from overlaycast.lab.report.layout import lay_out
 from overlaycast.lab.report.picture import draw
 from overlaycast.lab.report.strokes import shortest_silence_ms
 from overlaycast.lab.report.tree_frames import tree_frames
+from overlaycast.lab.results.fault_seen import FaultSeen
 from overlaycast.lab.results.metrics import METRICS
-from overlaycast.lab.results.result import Delivery, FaultSeen, Result
+from overlaycast.lab.results.result import Delivery, Result
 
 _Strip = tuple[str, str, float | None, bool, Mapping[str, float | None]]
 """Title, unit, left end, logarithmic, figures by host."""

@@ -14,7 +14,8 @@ from rich.text import Text
 
 from overlaycast.lab.report import words
 from overlaycast.lab.results.outcome import Outcome
-from overlaycast.lab.results.result import Delivery, RealHosts, Result
+from overlaycast.lab.results.real_hosts import RealHosts
+from overlaycast.lab.results.result import Delivery, Result
 
 _LOOKS = {"passed": "bold green", "failed": "bold red", "invalid": "bold yellow"}
 

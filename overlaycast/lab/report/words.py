@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from overlaycast.lab.results.fault_seen import FaultSeen
 from overlaycast.lab.results.metrics import CLOSE, METRICS
-from overlaycast.lab.results.result import Delivery, FaultSeen, Judged, LinkUse, Result
+from overlaycast.lab.results.result import Delivery, Judged, LinkUse, Result
 
 NO_BREAK: Final = "\u00a0"
 NARROW: Final = "\u202f"

@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from overlaycast.lab.results.result import FaultSeen, FeedSeen, LocatedSeen, Result
+from overlaycast.lab.results.fault_seen import FaultSeen, FeedSeen
+from overlaycast.lab.results.result import LocatedSeen, Result
 
 Value = float | bool | None
 

@@ -12,7 +12,8 @@ from overlaycast.lab.experiment.experiment import Expectation
 from overlaycast.lab.recording.journals import Journal
 from overlaycast.lab.recording.recording import FaultDone, Recording
 from overlaycast.lab.report import words
-from overlaycast.lab.results.result import FaultSeen, Result
+from overlaycast.lab.results.fault_seen import FaultSeen
+from overlaycast.lab.results.result import Result
 from overlaycast.wire.journal import Entry, FellSilent, Sample, StreamEnd
 from tests.lab import made_up
 from tests.lab.made_up import RECORD, T0, Story
