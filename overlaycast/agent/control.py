@@ -38,7 +38,15 @@ from overlaycast.wire.messages import (
     Subscribe,
     Welcome,
 )
-from overlaycast.wire.text import LATER_HEADER, LATER_TEXT, MAX_MESSAGE, decode_from_coordinator, encode, later_fields
+from overlaycast.wire.text import (
+    LATER_HEADER,
+    LATER_TEXT,
+    MAX_MESSAGE,
+    decode_from_coordinator,
+    encode,
+    later_fields,
+    understands,
+)
 
 OPEN_S: Final = 5.0
 FIRST_PAUSE_S: Final = 0.1
@@ -251,7 +259,8 @@ class ControlLink:
             while self._waiting:
                 message = self._waiting[0]
                 try:
-                    await link.send(encode(message, self._known))
+                    if understands(self._known, message):
+                        await link.send(encode(message, self._known))
                 except WebSocketException:
                     return
                 except Exception as error:  # a message that cannot be said: the next one can

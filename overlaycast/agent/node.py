@@ -18,6 +18,7 @@ from typing import Final
 
 from overlaycast.agent.console import Console
 from overlaycast.agent.departure import Departure
+from overlaycast.agent.distances import Distances
 from overlaycast.agent.ends.delivery import Forwarded, Sent, Written
 from overlaycast.agent.ends.media import FileInput, Input
 from overlaycast.agent.ends.output import Output, Spool
@@ -54,6 +55,7 @@ from overlaycast.wire.messages import (
     Begin,
     Contents,
     CoordinatorMessage,
+    DistanceRequest,
     Ended,
     MemberMessage,
     NewSettings,
@@ -119,6 +121,7 @@ class Node:
             feed, delivery = self._receiver(ring, downstream)
         self._parts = parts = Parts(ring, downstream, feed, delivery, changed)
         self._figures = Figures(parts, membership, self._reception, self._failures, program, console)
+        self._distances = Distances(program, permitted)
         self._lookout = Lookout(parts, self._figures, self._reception, program, settings.mode == "live")
         self.departure = Departure(parts, self._figures, self._lookout, program, self._output_place)
         program.spawn(self._beat())
@@ -245,6 +248,8 @@ class Node:
                 self._program.tell(Pong(nonce=message.nonce, next_seq=next_seq, parent=parent))
                 if message.extent is not None:
                     self._parts.feed.learned(message.extent)
+            case DistanceRequest():
+                self._distances.asked(message)
             case Released():
                 self.departure.released.set()
             case NewSettings():

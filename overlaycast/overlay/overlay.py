@@ -12,7 +12,7 @@ member is told once.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from overlaycast.overlay import snapshots, views
 from overlaycast.overlay.mending import drain, improve, repair
@@ -21,13 +21,24 @@ from overlaycast.overlay.state import credit
 from overlaycast.overlay.state.group import Event, Group
 from overlaycast.overlay.state.measurement import Measurement
 from overlaycast.overlay.state.members import SENDERS, SERVERS, Member, State
-from overlaycast.overlay.watching import contents, inquiries, relief, retuning, start, unlocated, unrated, watch
+from overlaycast.overlay.watching import (
+    contents,
+    distances,
+    inquiries,
+    relief,
+    retuning,
+    start,
+    unlocated,
+    unrated,
+    watch,
+)
 from overlaycast.wire.frames import SHOWN, VERSION
 from overlaycast.wire.group import GroupSettings
 from overlaycast.wire.hosts import is_local
 from overlaycast.wire.messages import (
     Contents,
     CoordinatorMessage,
+    DistanceReply,
     Done,
     Failed,
     FirstHops,
@@ -223,6 +234,8 @@ class Overlay:
             contents.on_contents(group, member, message, now)
         elif isinstance(message, Pong):
             watch.on_pong(group, member, message, now)
+        elif isinstance(message, DistanceReply):
+            distances.on_reply(group, member, message)
         else:
             self._receive_once(member, message, now)
 
@@ -362,10 +375,8 @@ class Overlay:
             relief.due(group, now)
         elif kind == "check":
             watch.check_members(group, now)
-        elif kind == "improve":
-            improve.step(group, now)
-        elif kind == "correct":
-            improve.correct(group, now)
+        elif kind in _IMPROVEMENT:
+            _IMPROVEMENT[kind](group, now)
         elif (member := group.living(member_id)) is not None:
             self._due_for(kind, member, now)
 
@@ -388,6 +399,20 @@ class Overlay:
             drain.waited_for(group, member)
         elif kind == "inquiry" and (inquiry := group.watch.inquiries.get(member.id)) is not None:
             inquiries.conclude(group, inquiry, now)
+
+
+def _improve(group: Group, now: float) -> None:
+    improve.step(group, now)
+    distances.wake(group, now)
+
+
+_IMPROVEMENT: Final = {
+    "improve": _improve,
+    "correct": improve.correct,
+    "shorten": improve.shorten,
+    "distances": distances.ask,
+}
+"""What makes the tree better, by the timer that it waits for."""
 
 
 def _returning(group: Group, request: Subscribe) -> Member | None:

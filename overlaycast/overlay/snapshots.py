@@ -19,7 +19,7 @@ from overlaycast.overlay.state import credit
 from overlaycast.overlay.state.account import Progress
 from overlaycast.overlay.state.group import Group
 from overlaycast.overlay.state.measurement import NOWHERE, Fact
-from overlaycast.overlay.state.members import NO_MEMBERS, SERVERS, UNTOUCHED, History, Member, Seat, State
+from overlaycast.overlay.state.members import NEVER, NO_MEMBERS, SERVERS, UNTOUCHED, History, Member, Seat, State
 from overlaycast.overlay.state.router import Key, Router
 from overlaycast.overlay.state.skeleton import usable
 from overlaycast.overlay.state.tree import check
@@ -43,7 +43,6 @@ _PLAIN = (
     *("measured", "rank", "edge_ms", "order_epoch", "placed_at", "leaving", "done"),
 )
 _WATCHED = ("fed_by", "next_seq", "status")
-_HISTORY = ("moved_at", "failures")
 NOBODY: Final = 0
 AMPLE: Final = "ample"
 """What earlier snapshots have for an echo that showed no rate: that was taken for a fast one."""
@@ -102,7 +101,8 @@ def _member(member: Member, number: dict[int, int], facts: dict[Fact, int]) -> d
     return {
         **{name: getattr(member, name) for name in _PLAIN},
         **{name: getattr(member.watch, name) for name in _WATCHED},
-        **{name: getattr(member.history, name) for name in _HISTORY},
+        "moved_at": max(member.history.moved_at, 0.0),  # never: JSON has no infinity
+        "failures": member.history.failures,
         "draining": member.draining,
         "rated": member.rated,
         "dials": member.dials,
@@ -208,7 +208,7 @@ def _load_member(group: Group, kept: dict[str, Any], facts: list[Fact], now: flo
     for part, names in ((member, _PLAIN), (member.watch, _WATCHED)):
         for name in names:
             setattr(part, name, kept[name])
-    history = History(**{name: kept[name] for name in _HISTORY})
+    history = History(moved_at=kept["moved_at"] or NEVER, failures=kept["failures"])
     member.history = UNTOUCHED if history == UNTOUCHED else history
     member.dials = kept.get("dials", True)  # snapshots of before have none of ``get``
     member.data_version = kept.get("data_version", SHOWN)

@@ -22,6 +22,8 @@ VERSION: Final = 2
 MAX_NAMESAKES: Final = 16
 MAX_UNTRUE: Final = 16
 MAX_FIRST_HOPS: Final = 3
+MAX_DISTANCES: Final = 16
+"""Members that one member is asked at once to count its distance to."""
 ECHO_LIMIT: Final = 64 * 1024
 
 MAX_CHUNK: Final = 8 << 20
@@ -289,7 +291,35 @@ class FirstHops(_Message):
     hops: tuple[RouterAddress | None, ...] = Field((), max_length=MAX_FIRST_HOPS)
 
 
-MemberMessage = Subscribe | EchoReply | Report | NotReceiving | Pong | Leaving | Done | Failed | Contents | FirstHops
+class Distance(_Message):
+    """How far another member is: the routers that its packets pass on their way here, and the round trip."""
+
+    member: MemberId
+    hops: int = Field(ge=0, le=255)
+    rtt_ms: Millis
+
+
+class DistanceReply(_Message):
+    """Answer to ``DistanceRequest``: those that were heard."""
+
+    kind: Literal["distance-reply"] = "distance-reply"
+    nonce: Count
+    distances: tuple[Distance, ...] = Field(max_length=MAX_DISTANCES)
+
+
+MemberMessage = (
+    Subscribe
+    | EchoReply
+    | Report
+    | NotReceiving
+    | Pong
+    | Leaving
+    | Done
+    | Failed
+    | Contents
+    | FirstHops
+    | DistanceReply
+)
 
 
 # --- coordinator to member -------------------------------------------------------------------------------------
@@ -338,6 +368,21 @@ class EchoRequest(_Message):
     kind: Literal["echo-request"] = "echo-request"
     nonce: Count
     payload: str = Field(max_length=ECHO_LIMIT)
+
+
+class DistantMember(_Message):
+    """A member whose distance is to be counted, and where it is."""
+
+    member: MemberId
+    address: Address
+
+
+class DistanceRequest(_Message):
+    """Count the routers to these members, by one datagram to each; what is not heard within a second has no count."""
+
+    kind: Literal["distance-request"] = "distance-request"
+    nonce: Count
+    members: tuple[DistantMember, ...] = Field(max_length=MAX_DISTANCES)
 
 
 class Assign(_Message):
@@ -437,4 +482,5 @@ CoordinatorMessage = (
     | Ended
     | Contents
     | NewSettings
+    | DistanceRequest
 )

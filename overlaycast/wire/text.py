@@ -29,7 +29,7 @@ _FROM_COORDINATOR: Final[TypeAdapter[CoordinatorMessage]] = TypeAdapter(
 
 LATER_SETTINGS: Final[tuple[str, ...]] = ()
 """Settings of a group that the first programs of protocol version 2 did not have."""
-LATER_KINDS: Final = frozenset({"first-hops", "settings"})
+LATER_KINDS: Final = frozenset({"distance-reply", "distance-request", "first-hops", "settings"})
 """Kinds of messages that they did not have."""
 LATER: Final = frozenset(
     {

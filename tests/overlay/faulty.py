@@ -9,6 +9,7 @@ Refuses: deciding places.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from typing import Any
 
 from overlaycast.lab.simulate import member as simulated
@@ -25,6 +26,9 @@ from overlaycast.wire.messages import (
     Address,
     Assign,
     CoordinatorMessage,
+    Distance,
+    DistanceReply,
+    DistanceRequest,
     Leaving,
     MemberMessage,
     NotReceiving,
@@ -111,6 +115,14 @@ class Faulty:
 
     def jitter(self) -> float:
         return 0.5
+
+    def count_hops(
+        self, member: simulated.Member, request: DistanceRequest, say: Callable[[DistanceReply], None]
+    ) -> None:
+        """Say at once that all are as far as their ids differ, whatever their paths say."""
+        hops = {one.member: abs(one.member - member.ident) for one in request.members}
+        distances = tuple(Distance(member=other, hops=count, rtt_ms=2.0 * count) for other, count in hops.items())
+        say(DistanceReply(nonce=request.nonce, distances=distances))
 
     def moved(self, member: Node, old: int | None, new: int | None) -> None:
         """Nobody counts."""

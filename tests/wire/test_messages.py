@@ -22,6 +22,10 @@ from overlaycast.wire.messages import (
     ChildReport,
     Contents,
     CoordinatorMessage,
+    Distance,
+    DistanceReply,
+    DistanceRequest,
+    DistantMember,
     Done,
     EchoReply,
     EchoRequest,
@@ -104,6 +108,7 @@ FROM_MEMBER: list[MemberMessage] = [
     Failed(reason="disk full"),
     FirstHops(gateway="10.0.0.1", hops=("10.0.0.1", None, "2001:db8::1")),
     FirstHops(),
+    DistanceReply(nonce=1, distances=(Distance(member=2, hops=3, rtt_ms=4.5),)),
     CONTENTS,
 ]
 FROM_COORDINATOR: list[CoordinatorMessage] = [
@@ -123,6 +128,7 @@ FROM_COORDINATOR: list[CoordinatorMessage] = [
     Released(),
     Ended(reason="deleted"),
     NewSettings(settings=GroupSettings(mode="file", heartbeat_ms=100)),
+    DistanceRequest(nonce=1, members=(DistantMember(member=2, address=Address(host="192.0.2.1", port=8471)),)),
     CONTENTS,
 ]
 
@@ -243,3 +249,8 @@ def test_garbage_gives_the_one_defined_error(garbage: str | bytes) -> None:
         decode_from_member(garbage)
     with pytest.raises(RemoteProtocolError):
         decode_from_coordinator(garbage)
+
+
+def test_a_router_is_an_ip_address() -> None:
+    with pytest.raises(RemoteProtocolError, match="gateway: accepted is an IP address"):
+        decode_from_member('{"kind": "first-hops", "gateway": "router.example"}')

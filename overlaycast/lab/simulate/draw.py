@@ -61,6 +61,10 @@ class Draw:
         """Return the delay from host a to host b, one way."""
         return self.routes.delay_ms(self.places[a], self.places[b]) + 2 * LAN_MS
 
+    def routers_between(self, a: int, b: int) -> int:
+        """Return how many routers are on the way from host a to host b."""
+        return sum(self.net.routers[node] for node in self.routes.nodes(self.places[a], self.places[b]))
+
     def control_ms(self, host: int) -> float:
         """Return the delay between the coordinator and a host, one way."""
         return self.routes.delay_ms(self.control, self.places[host]) + 2 * LAN_MS

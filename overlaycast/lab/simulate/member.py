@@ -6,6 +6,7 @@ it does when its parent dies, are ``node``'s. Orders older than the newest seen 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final, Protocol
 
 from overlaycast.failover.words import REPORTED, Complain, ParentChanged
@@ -16,6 +17,8 @@ from overlaycast.wire.messages import (
     Assign,
     Begin,
     CoordinatorMessage,
+    DistanceReply,
+    DistanceRequest,
     Ended,
     Leaving,
     MemberMessage,
@@ -38,6 +41,9 @@ class ControlLink(Surroundings, Protocol):
 
     def tell(self, sender: Member, message: MemberMessage) -> None:
         """Send a message to the coordinator."""
+
+    def count_hops(self, member: Member, request: DistanceRequest, say: Callable[[DistanceReply], None]) -> None:
+        """Say how far others are, as soon as their answers are here."""
 
 
 class Member(Node):
@@ -84,6 +90,8 @@ class Member(Node):
                 self.send(message.next_seq)
             case Released() | Ended():
                 self.die("reset")
+            case DistanceRequest():
+                self._control.count_hops(self, message, self._say)
 
     def _take_place(self, order: Assign) -> None:
         if order.epoch >= self.epoch:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import random
+from collections.abc import Callable
 from typing import Any, Final
 
 from overlaycast.discovery.survey.route import Route
@@ -25,7 +26,18 @@ from overlaycast.lab.simulate.trains import Trains
 from overlaycast.overlay.overlay import Measurement, Overlay
 from overlaycast.wire.frames import VERSION as DATA_VERSION
 from overlaycast.wire.group import GroupSettings, MemberLimits
-from overlaycast.wire.messages import VERSION, Address, CoordinatorMessage, MemberMessage, Part, Report, Subscribe
+from overlaycast.wire.messages import (
+    VERSION,
+    Address,
+    CoordinatorMessage,
+    Distance,
+    DistanceReply,
+    DistanceRequest,
+    MemberMessage,
+    Part,
+    Report,
+    Subscribe,
+)
 from overlaycast.wire.text import decode_from_coordinator, decode_from_member, encode
 
 ENCODE_LIMIT: Final = 500
@@ -97,6 +109,21 @@ class World:
         if self._encode:
             message = decode_from_member(encode(message))
         self.agenda.after(self._control_s(sender), self._receive, sender, message)
+
+    def count_hops(self, member: Member, request: DistanceRequest, say: Callable[[DistanceReply], None]) -> None:
+        """Say how far others are, as soon as their answers are here."""
+        found = [self.members[one.member] for one in request.members]
+        distances = tuple(
+            Distance(
+                member=one.ident,
+                hops=self.draw.routers_between(one.seat, member.seat),
+                rtt_ms=2 * self.draw.delay_ms(one.seat, member.seat),
+            )
+            for one in found
+            if one.alive
+        )
+        wait_s = max((one.rtt_ms for one in distances), default=0.0) / 1000
+        self.after(wait_s, say, DistanceReply(nonce=request.nonce, distances=distances))
 
     def flows(self, member: Node, gap_s: float | None) -> None:
         """Take note that data comes, or comes again."""

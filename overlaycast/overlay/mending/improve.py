@@ -90,6 +90,24 @@ def correct(group: Group, now: float) -> None:
     correct_later(group, now)
 
 
+def shorten_later(group: Group, member: Member, now: float) -> None:
+    """Have a head looked at soon: it has counted how far others are."""
+    group.improvement.counted[member.id] = None
+    if not group.timers.armed("shorten"):
+        group.timers.arm(now + CORRECT_S, "shorten")
+
+
+def shorten(group: Group, now: float) -> None:
+    """Move heads to others that were counted to be near; go on as long as that helps, some of the heads each time."""
+    moved = False
+    if _hindrance(group, now) is None:
+        most = 1 + len(group.improvement.heads) // CORRECTED
+        counted, group.improvement.counted = group.improvement.counted, {}
+        moved = _improve_some(group, now, _living(group, counted), most) < most
+    if (moved or group.improvement.counted) and group.settings.improve_s > 0:
+        group.timers.arm(now + CORRECT_S, "shorten")
+
+
 def rebalance(group: Group, now: float) -> str | None:
     """Gather strays and improve at once, also where ``improve_s`` is 0; return what hinders improvement now.
 
@@ -112,12 +130,18 @@ def _hindrance(group: Group, now: float) -> str | None:
 
 
 def _improve(group: Group, now: float, looked_at: int) -> None:
-    left = 1 + len(group.members) // MOVED_PER_STEP
-    for member in _in_turn(group, looked_at):
+    _improve_some(group, now, _in_turn(group, looked_at), 1 + len(group.members) // MOVED_PER_STEP)
+
+
+def _improve_some(group: Group, now: float, members: Iterable[Member], most: int) -> int:
+    """Move those that gain, and others together, up to so many in all; return how many more may have been moved."""
+    left = most
+    for member in members:
         if left and _well(group, member, now) and _better(group, member, now, _overfull(group, member)):
             left -= 1
     if left > 0:
-        _exchange(group, now, left)
+        left -= _exchange(group, now, left)
+    return left
 
 
 def _waits(group: Group, now: float) -> bool:
@@ -134,16 +158,18 @@ def _waits(group: Group, now: float) -> bool:
     return now - group.improvement.waits_since < PATIENCE_S
 
 
-def _exchange(group: Group, now: float, most: int) -> None:
-    """Move several heads together where no single move would save a link."""
+def _exchange(group: Group, now: float, most: int) -> int:
+    """Move several heads together where no single move would save a link; return how many."""
 
     def feeds(feeder: Member, member: Member) -> bool:
         return _calm(group, feeder, now) and (feeder is not group.source or placement.ripe(group, member, now))
 
-    for move in replan.exchange(group, Leave(lambda one: _well(group, one, now), feeds), most):
+    made = replan.exchange(group, Leave(lambda one: _well(group, one, now), feeds), most)
+    for move in made:
         move.member.past(moved_at=now)
         details = {"was": move.parent.id, "now": move.feeder.id, "gain_links": move.saved}
         group.note(now, "improved", move.member, **details)
+    return len(made)
 
 
 def _in_turn(group: Group, looked_at: int) -> Iterator[Member]:
@@ -228,7 +254,7 @@ def _gains(group: Group, member: Member, present: Found, found: Found, before: f
     links, saved = present[0], _saved(present, found)
     if links < TOO_LONG and saved >= max(1.0, share * links):
         return search.short_enough(group, member, found[1])
-    gain = min(present[1] - found[1], before - search.planned_ms(member, found[4]))
+    gain = min(present[1] - found[1], before - search.planned_ms(group, member, found[4]))
     return (saved >= 0 or links == TOO_LONG) and gain >= max(LEAST_GAIN_MS, share * min(before, present[1]))
 
 

@@ -22,7 +22,6 @@ from overlaycast.overlay.placing.search import SITE_STRETCH
 from overlaycast.overlay.plan import moves
 from overlaycast.overlay.state.group import Group
 from overlaycast.overlay.state.members import Member
-from overlaycast.overlay.state.router import links_between
 from overlaycast.overlay.state.tree import depth
 
 MOST: Final = 1024
@@ -54,7 +53,7 @@ def exchange(group: Group, leave: Leave, most: int) -> list[Move]:
 
     An exchange saves a link, and ``improve_gain`` of a link for each head that it moves.
     """
-    heads = _heads(group)
+    heads = heads_of(group)
     if not 1 < len(heads) <= MOST or (plan := _plan(group, heads)) is None:
         return []
     made: list[Move] = []
@@ -72,7 +71,7 @@ def exchange(group: Group, leave: Leave, most: int) -> list[Move]:
     return made
 
 
-def _heads(group: Group) -> list[Member]:
+def heads_of(group: Group) -> list[Member]:
     """Return each router's head, in an order that is the same whichever member was measured first."""
     found: dict[int, Member] = {}
     for member in map(group.living, group.improvement.heads):
@@ -103,9 +102,9 @@ def _plan(group: Group, heads: list[Member]) -> Plan | None:
     routers = [*(head.router for head in heads if head.router is not None), source.router]
     room = [max(1, group.tree.depth_limit - _within(head)) for head in heads]
     most = [count + max(0, one.spare) for count, one in zip(fed, (*heads, source), strict=True)]
-    return Plan(
-        feeders, room, most, neighbours(routers), lambda one, other: links_between(routers[one], routers[other])
-    )
+    ways = group.ways
+    near = neighbours(routers, ways)
+    return Plan(feeders, room, most, near, lambda one, other: ways.links(routers[one], routers[other]))
 
 
 def _within(head: Member) -> int:

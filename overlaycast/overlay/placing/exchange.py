@@ -71,6 +71,7 @@ class Plan:
         self._room = room
         self._most = most
         self._near = near
+        self._links = links
         self._crossed = [links(parent, cluster) for cluster, parent in enumerate(parents)]
         self._below: list[list[int]] = [[] for _ in range(len(parents) + 1)]
         self._depth = [0] * (len(parents) + 1)
@@ -162,9 +163,10 @@ class Plan:
         saved = self._crossed[cluster] - links
         steps: list[Step] = [(cluster, parent, links)]
         free = self._most[cluster] - len(self._below[cluster])
-        for way, other in self._near[cluster]:
+        for _, other in self._near[cluster]:
             if len(steps) > free or other == SOURCE or self.parent[other] == cluster:
                 continue
+            way = self._links(cluster, other)
             gain = self._crossed[other] - way
             if gain > 0 and depth < self.late[other] and not self._inside(parent, other):
                 saved += gain

@@ -26,7 +26,7 @@ from overlaycast.overlay.plan import capacity, moves
 from overlaycast.overlay.state.group import Group
 from overlaycast.overlay.state.locality import reach_ms
 from overlaycast.overlay.state.members import Member
-from overlaycast.overlay.state.router import Router, links_between
+from overlaycast.overlay.state.router import Router
 
 COARSE_MS: Final = 5.0
 SAME_RATE: Final = 0.6
@@ -195,14 +195,14 @@ def _look_ahead(group: Group, stops: list[_Stop]) -> list[_Stop]:
     routers = [*(stop.router for stop in stops), source]  # the last one is ``SOURCE``'s
 
     def links(feeder: int, router: int) -> int:
-        return links_between(routers[feeder], routers[router])
+        return group.ways.links(routers[feeder], routers[router])
 
     above = [SOURCE if stop.before is None else number[stop.before.router.order] for stop in stops]
     within = [_levels(stop) for stop in stops]
     limit = group.tree.depth_limit
     near = [
         [(way, feeder) for way, feeder in row if not capacity.holds_up(group, routers[feeder], stop.router)]
-        for row, stop in zip(neighbours(routers), stops, strict=True)
+        for row, stop in zip(neighbours(routers, group.ways), stops, strict=True)
     ]
     feeders = [berth.parent for berth in share_out(above, within, limit, links)]
     room = [max(1, limit - levels) for levels in within]

@@ -13,22 +13,27 @@ from collections.abc import Sequence
 from typing import Final
 
 from overlaycast.overlay.placing.levels import SOURCE
-from overlaycast.overlay.state.router import Router, links_between
+from overlaycast.overlay.state.router import Router
+from overlaycast.overlay.state.ways import Ways
 
 NEIGHBOURS: Final = 8
 """Others that are looked at for each router: more find hardly anything."""
 
 
-def neighbours(routers: Sequence[Router]) -> list[list[tuple[int, int]]]:
+def neighbours(routers: Sequence[Router], ways: Ways) -> list[list[tuple[int, int]]]:
     """Return what may come to feed each router when a plan is shortened: the nearest others, and the source.
 
     ``routers``: the source's is the last one; it has no entry of its own, and is ``SOURCE`` in the others'.
     """
     found = nearest(routers, NEIGHBOURS)
     source = len(routers) - 1
-    for near, router in zip(found, routers, strict=True):
-        links = links_between(routers[source], router)
-        near[:] = sorted({(links, SOURCE), *((way, SOURCE if one == source else one) for way, one in near)})
+    numbers = {router.key: number for number, router in enumerate(routers)}
+    for number, near in enumerate(found):
+        counted = (numbers.get(key) for key in ways.near(routers[number]))
+        feeders = {source, *(one for _, one in near), *(one for one in counted if one is not None)} - {number}
+        near[:] = sorted(
+            (ways.links(routers[one], routers[number]), SOURCE if one == source else one) for one in feeders
+        )
     return found[:source]
 
 

@@ -25,9 +25,9 @@ from overlaycast.overlay.plan import mass_failure, moves
 from overlaycast.overlay.plan.capacity import UNLIMITED, room, uplink_copies
 from overlaycast.overlay.plan.reach import linked
 from overlaycast.overlay.state.group import Group
-from overlaycast.overlay.state.locality import alike_ms, distance_ms
+from overlaycast.overlay.state.locality import alike_ms
 from overlaycast.overlay.state.members import Member
-from overlaycast.overlay.state.router import Router, lies_in, links_between, meeting
+from overlaycast.overlay.state.router import Router, lies_in, meeting
 from overlaycast.overlay.state.tree import LEVEL_BITS, RANK_LIMIT, ceiling, delay_ms, depth
 
 STRETCH: Final = 1.6
@@ -116,7 +116,7 @@ class Search:
 
     def cost(self, candidate: Member) -> float:
         """Planned delay from the source by way of the candidate, in ms; past failures count as delay."""
-        cost = planned_ms(self.member, candidate)
+        cost = planned_ms(self.group, self.member, candidate)
         if candidate.history.failures:
             cost += FAILURE_MS * candidate.history.failures * self.member.size.bit_length()
         return cost
@@ -138,6 +138,18 @@ class Search:
         """Return a member of the router that is to feed this one, if it has room."""
         own = self.group.candidates.near(self.planned, self.accepts, 1) if self.planned is not None else []
         return self.judge(own[0], SITE_STRETCH) if own else None
+
+    def _beside(self) -> list[Found]:
+        """Return members that were counted to be near, though the paths do not show it."""
+        group = self.group
+        near = map(group.routers.known.get, group.ways.near(self.member.router))
+        routers = (
+            router for router in near if router is not None and (self.inside is None or lies_in(router, self.inside))
+        )
+        return [self.judge(one) for router in routers for one in group.candidates.near(router, self.accepts, 1)]
+
+    def _links(self, feeder: Member, fed: Member) -> int:
+        return self.group.ways.links(feeder.router, fed.router)
 
     def _shallow(self) -> list[Member] | None:
         """Return all that are near enough to the source, or None if they are many."""
@@ -174,7 +186,7 @@ class Search:
             searched = above
             if above is self.inside or (above is site and fed and found and self._stays(found, site)):
                 break
-        return found
+        return found + self._beside()
 
     def judge(self, one: Member, stretch: float = STRETCH) -> Found:
         """Return what a copy from this candidate costs; ``stretch``: how much longer than the direct way it may be."""
@@ -189,23 +201,23 @@ class Search:
             if feeder is None or not self._precedes(feeder, follower):
                 return best
             self.follower = follower
-            net = links_between(feeder.router, self.member.router) - self._follower_saves(feeder, follower)
+            net = self._links(feeder, self.member) - self._follower_saves(feeder, follower)
             best = (net, self.cost(feeder), feeder.name, feeder.id, feeder)
 
     def _follower_saves(self, feeder: Member, follower: Member) -> int:
-        return links_between(feeder.router, follower.router) - links_between(self.member.router, follower.router)
+        return self._links(feeder, follower) - self._links(self.member, follower)
 
     def _precedes(self, feeder: Member, follower: Member) -> bool:
         """Whether the copy from ``feeder`` to ``follower`` should come by way of the member, and may."""
         group, member = self.group, self.member
-        passed = links_between(feeder.router, follower.router)
+        passed = self._links(feeder, follower)
         improves = group.start.begun and group.settings.improve_s > 0
-        if not improves or links_between(feeder.router, member.router) >= passed:
+        if not improves or self._links(feeder, member) >= passed:
             return False
         saved = self._follower_saves(feeder, follower)
         level = max((feeder.rank >> LEVEL_BITS) + 1, moves.rank_level(group, member))
         rank = member.rank if member.rank > feeder.rank else (level + 1) << LEVEL_BITS
-        delay = planned_ms(member, feeder) + distance_ms(member, follower) + moves.HOP_MS
+        delay = planned_ms(group, member, feeder) + group.ways.delay_ms(member, follower) + moves.HOP_MS
         return (
             saved >= max(1.0, group.settings.improve_gain * passed)
             and member.spare > 0
@@ -230,6 +242,13 @@ class Search:
             return (TOO_LONG, cost, one.name, one.id, one)
         here, there = self.member.router, one.router
         links = sum(router.depth - shared.depth for router in (here, there) if router is not None)
+        if (
+            links
+            and here is not None
+            and there is not None
+            and (way := self.group.ways.counted(there, here)) is not None
+        ):
+            links = min(links, way.links)
         return (links, cost, one.name, one.id, one)
 
     def _stays(self, found: Sequence[Found], site: Router) -> bool:
@@ -265,12 +284,12 @@ def _for_siblings(candidate: Member) -> int:
 def direct_ms(group: Group, member: Member) -> float:
     """Return the delay that the member would have if the source itself fed it."""
     source = group.source
-    return (distance_ms(source, member) if source is not None else 0.0) + moves.HOP_MS + SLACK_MS
+    return (group.ways.delay_ms(source, member) if source is not None else 0.0) + moves.HOP_MS + SLACK_MS
 
 
-def planned_ms(member: Member, parent: Member) -> float:
+def planned_ms(group: Group, member: Member, parent: Member) -> float:
     """Return the delay from the source that the member would have below ``parent``."""
-    return delay_ms(parent) + distance_ms(parent, member) + moves.HOP_MS
+    return delay_ms(parent) + group.ways.delay_ms(parent, member) + moves.HOP_MS
 
 
 def short_enough(group: Group, member: Member, delay: float, stretch: float = STRETCH) -> bool:

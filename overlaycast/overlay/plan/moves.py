@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from overlaycast.overlay.plan import promises
 from overlaycast.overlay.state.group import Group
-from overlaycast.overlay.state.locality import distance_ms
 from overlaycast.overlay.state.members import Member, State
 from overlaycast.overlay.state.router import links_between
 
@@ -33,7 +32,7 @@ def attach(group: Group, member: Member, parent: Member) -> None:
         LocalProtocolError: an invariant of the tree would break; nothing has changed.
     """
     before = member.rank
-    group.tree.attach(member, parent, distance_ms(parent, member) + HOP_MS, rank_level(group, member))
+    group.tree.attach(member, parent, group.ways.delay_ms(parent, member) + HOP_MS, rank_level(group, member))
     group.routers.carry(parent.router, member.router, 1)
     mark(group, member)
     group.repair.waiting.pop(member.id, None)

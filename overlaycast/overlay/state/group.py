@@ -15,9 +15,10 @@ from overlaycast.overlay.state.candidates import Candidates
 from overlaycast.overlay.state.filerate import FileRate
 from overlaycast.overlay.state.locality import Routers
 from overlaycast.overlay.state.members import DEAD, Member, State
-from overlaycast.overlay.state.processes import Improvement, Orders, Repair, Start, Watch
+from overlaycast.overlay.state.processes import Distances, Improvement, Orders, Repair, Start, Watch
 from overlaycast.overlay.state.timers import Timers
 from overlaycast.overlay.state.tree import Tree
+from overlaycast.overlay.state.ways import Ways
 from overlaycast.wire.group import GroupSettings
 
 UNSETTLING: Final = frozenset(
@@ -60,6 +61,7 @@ class Group:
     epoch: int = 0
     tree: Tree = field(init=False)
     routers: Routers = field(default_factory=Routers)
+    ways: Ways = field(default_factory=Ways)
     candidates: Candidates = field(default_factory=Candidates)
     servers: list[Member] = field(default_factory=list)
     """Backup servers, in the order in which they came."""
@@ -72,6 +74,7 @@ class Group:
     watch: Watch = field(default_factory=Watch)
     repair: Repair = field(default_factory=Repair)
     improvement: Improvement = field(default_factory=Improvement)
+    distances: Distances = field(default_factory=Distances)
     orders: Orders = field(default_factory=Orders)
     # time, and what the driver drains
     clock: float = 0.0
@@ -123,7 +126,7 @@ class Group:
         self.routers.witnesses.hear(member.id, None, None)
         self.members.pop(member.id, None)
         self.forgotten.append(member.id)
-        for process in (self.start, self.watch, self.repair, self.improvement, self.orders):
+        for process in (self.start, self.watch, self.repair, self.improvement, self.distances, self.orders):
             process.forget(member.id)
         if member in self.servers:
             self.servers.remove(member)

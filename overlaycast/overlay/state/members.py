@@ -106,7 +106,7 @@ class History:
     Frozen, so that all members that were never moved share one (``UNTOUCHED``).
     """
 
-    moved_at: float = 0.0
+    moved_at: float = NEVER
     mended_at: float = NEVER
     moves: int = 0
     failures: int = 0

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from overlaycast.overlay.state.account import Account, Direction, Progress
 from overlaycast.overlay.state.members import NEVER, Member
+from overlaycast.overlay.state.router import Key
 from overlaycast.wire.messages import Contents, CoordinatorMessage
 
 
@@ -188,6 +189,8 @@ class Improvement:
     """Members that are fed from another router: their copies pass links."""
     hinted: dict[int, None] = field(default_factory=dict)
     """Members that may have a better place now, to be looked at first."""
+    counted: dict[int, None] = field(default_factory=dict)
+    """Members that have counted how far others are."""
     misplaced: dict[int, None] = field(default_factory=dict)
     """Members that are elsewhere than was thought when they got their parent."""
     waits_since: float | None = None
@@ -199,7 +202,36 @@ class Improvement:
         """Do not look at this member any more."""
         self.heads.pop(member, None)
         self.hinted.pop(member, None)
+        self.counted.pop(member, None)
         self.misplaced.pop(member, None)
+
+
+@dataclass(slots=True)
+class Asked:
+    """A member that counts how far it is from others: under which number, at which router, and at which these are."""
+
+    nonce: int
+    router: Key
+    others: dict[int, Key]
+
+
+@dataclass(slots=True)
+class Distances:
+    """Who has been asked how far it is from others. Changed by ``watching.distances``; times are none of its own."""
+
+    nonces: int = 0
+    rounds: dict[Key, int] = field(default_factory=dict)
+    """How often a member of each router has been asked."""
+    tried: dict[Key, set[Key]] = field(default_factory=dict)
+    """From each router, those to which a member of it was asked to count."""
+    wanted: dict[Key, dict[Key, None]] = field(default_factory=dict)
+    """For each router, others that have found themselves near to it, and may feed it."""
+    asked: dict[int, Asked] = field(default_factory=dict)
+    """Members whose answers are awaited."""
+
+    def forget(self, member: int) -> None:
+        """Wait for this member's answer no more."""
+        self.asked.pop(member, None)
 
 
 @dataclass(slots=True)

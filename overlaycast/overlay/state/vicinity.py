@@ -32,7 +32,7 @@ Members: TypeAlias = dict[int, str | None]
 class Vicinity(NamedTuple):
     """What a member says of its network, with what the coordinator sees of it itself; a neighbourhood too.
 
-    Args:
+    Attributes:
         where: the prefix of the address at which it is seen, or the whole address if a translator has it.
         gateway: its first router; None: unknown, or any.
         beyond: the router after that; None: it did not answer. One further away says too little.

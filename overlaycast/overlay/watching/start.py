@@ -14,7 +14,7 @@ from overlaycast.overlay.plan.reach import linked
 from overlaycast.overlay.state import credit
 from overlaycast.overlay.state.group import Group
 from overlaycast.overlay.state.members import SENDERS, Member, State
-from overlaycast.overlay.watching import laggards, source_lost
+from overlaycast.overlay.watching import distances, laggards, source_lost
 from overlaycast.wire.messages import Begin, Ping, Pong
 
 MEASURED_S: Final = 2.0
@@ -218,6 +218,7 @@ def improve_later(group: Group, now: float) -> None:
     """Have the tree improved after the group's interval, if it has one and has been placed."""
     if group.settings.improve_s > 0 and group.start.started:
         group.timers.arm(now + group.settings.improve_s, "improve")
+        distances.wake(group, now)
 
 
 def _complete(group: Group, source: Member, now: float) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from overlaycast.errors import LocalProtocolError
@@ -18,6 +20,8 @@ from overlaycast.wire.messages import (
     Address,
     Assign,
     Begin,
+    DistanceReply,
+    DistanceRequest,
     Leaving,
     MemberMessage,
     NotReceiving,
@@ -58,6 +62,9 @@ class Town:
 
     def node(self, ident: int) -> Node:
         return self.members[ident]
+
+    def count_hops(self, member: Member, request: DistanceRequest, say: Callable[[DistanceReply], None]) -> None:
+        raise AssertionError("nobody asks for it")
 
     def tell(self, sender: Member, message: MemberMessage) -> None:
         self.said.append((sender.ident, message))

@@ -15,6 +15,7 @@ from overlaycast.overlay.placing.exchange import shorten
 from overlaycast.overlay.placing.levels import SOURCE, Berth, share_out
 from overlaycast.overlay.placing.nearest import nearest, neighbours
 from overlaycast.overlay.state.router import Router, links_between
+from overlaycast.overlay.state.ways import Ways
 
 
 @st.composite
@@ -58,7 +59,7 @@ def test_a_plan_gets_no_longer_and_keeps_its_limits(routers: list[Router], depth
     links = links_in(routers)
     room = depth[: len(routers) - 1]
     degrees = [most] * len(routers)
-    berths = shorten(star(routers), room, degrees, neighbours(routers), lambda a, b: links[a][b])
+    berths = shorten(star(routers), room, degrees, neighbours(routers, Ways()), lambda a, b: links[a][b])
     assert all(at <= berth.deepest <= limit for at, berth, limit in zip(depths(berths), berths, room, strict=True))
     assert crossed([berth.parent for berth in berths], links) <= crossed(star(routers), links)
 
@@ -94,7 +95,7 @@ def over_the_shortest(seed: int) -> float:
         return links[one][other]
 
     plan = [berth.parent for berth in share_out(above, [0] * len(above), limit, between)]
-    berths = shorten(plan, [limit] * len(above), [8] * len(routers), neighbours(routers), between)
+    berths = shorten(plan, [limit] * len(above), [8] * len(routers), neighbours(routers, Ways()), between)
     found, best = crossed([berth.parent for berth in berths], links), shortest(links, limit)
     assert best <= found <= crossed(plan, links)
     return found / best - 1
