@@ -24,6 +24,8 @@ RATED_S: Final = 1.2
 LOOK_AGAIN_S: Final = 0.25
 BEGIN_AFTER_S: Final = 5.0
 """The source begins so long after the placing, even if somebody has not reported yet."""
+FOLLOW_S: Final = 2.5
+"""So long it waits for those that were not measured in time: with very many members their paths take longer."""
 ASK_S: Final = 0.5
 """So long a returned source waits for what its former children tell."""
 ASK_AGAIN_S: Final = 0.03
@@ -208,7 +210,7 @@ def maybe_start(group: Group, now: float, at_last: bool = False) -> bool:
     # the source waits for them
     state.unconfirmed = {one.id for one in ready if one.parent is not None} | set(later)
     state.begin_wanted = True
-    group.timers.arm(now + BEGIN_AFTER_S, "begin")
+    group.timers.arm(now + (FOLLOW_S if at_last else BEGIN_AFTER_S), "begin")
     if not state.unconfirmed:
         begin(group, now)
     return True

@@ -124,7 +124,7 @@ def test_the_start_waits_two_seconds_for_the_measuring_of_those_that_have_come()
     scene.pass_time(0.2)
     assert scene.parents()["a1"] is not None
     assert not begun(scene), "the third is awaited some seconds more, or would miss the first records"
-    scene.pass_time(5)
+    scene.pass_time(2.5)
     assert begun(scene)
     assert scene.parents()["mute"] is None
 
