@@ -12,21 +12,17 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import socket
-import struct
 from contextlib import ExitStack, suppress
 from typing import Final
 
+from overlaycast.discovery.kept_errors import ERROR, FROM_ICMP, LEVEL, RECVERR
 from overlaycast.discovery.probe import KINDS, PROBE_PORT
 from overlaycast.discovery.survey.nearby import HOPS, Nearby, Verdict
 from overlaycast.discovery.way_out import WayOut, way_out
 from overlaycast.errors import ConfigError
 from overlaycast.wire.messages import FirstHops
 
-_IP_RECVERR, _IPV6_RECVERR = 11, 25  # linux/in.h, linux/in6.h
-_LEVELS: Final = {4: (socket.IPPROTO_IP, _IP_RECVERR, socket.IP_TTL), 6: (41, _IPV6_RECVERR, socket.IPV6_UNICAST_HOPS)}
-"""By IP version: the level of socket options, that of errors, that of the time to live."""
-_ERROR: Final = struct.Struct("=IBBBBII")  # linux/errqueue.h: sock_extended_err
-_FROM_ICMP: Final = {4: 2, 6: 3}  # SO_EE_ORIGIN_ICMP, SO_EE_ORIGIN_ICMP6
+_TIME_TO_LIVE: Final = {4: socket.IP_TTL, 6: socket.IPV6_UNICAST_HOPS}
 _OFFENDER: Final = {4: slice(4, 8), 6: slice(8, 24)}
 """Where a socket address has the address."""
 _LOOK_S, _SELDOM_S = 0.005, 0.05
@@ -67,12 +63,12 @@ async def _ask(way: WayOut) -> tuple[str | None, ...]:
 
 
 def _socket(version: int, target: str, hop: int) -> socket.socket:
-    level, errors, time_to_live = _LEVELS[version]
+    level = LEVEL[version]
     sock = socket.socket(socket.AF_INET if version == 4 else socket.AF_INET6, socket.SOCK_DGRAM)
     try:
         sock.setblocking(False)
-        sock.setsockopt(level, errors, 1)
-        sock.setsockopt(level, time_to_live, hop)
+        sock.setsockopt(level, RECVERR[version], 1)
+        sock.setsockopt(level, _TIME_TO_LIVE[version], hop)
         sock.connect((target, PROBE_PORT))
     except OSError:
         sock.close()
@@ -93,7 +89,7 @@ def _errors(sock: socket.socket, version: int) -> list[tuple[Verdict, str]]:
     with suppress(OSError):  # there is no more
         for _ in range(_MOST_ERRORS):
             _, ancillary, _, _ = sock.recvmsg(64, 512, socket.MSG_ERRQUEUE)
-            level, kind, *_ = _LEVELS[version]
+            level, kind = LEVEL[version], RECVERR[version]
             told = (answer_in(data, version) for one, each, data in ancillary if (one, each) == (level, kind))
             found += [one for one in told if one is not None]
     return found
@@ -102,13 +98,13 @@ def _errors(sock: socket.socket, version: int) -> list[tuple[Verdict, str]]:
 def answer_in(data: bytes, version: int) -> tuple[Verdict, str] | None:
     """Return what an error from the kernel's queue says of a probe; None: no router, nor the target, says anything."""
     where = _OFFENDER[version]
-    if len(data) < _ERROR.size + where.stop:
+    if len(data) < ERROR.size + where.stop:
         return None
-    _, origin, kind, code, *_ = _ERROR.unpack_from(data)
-    if origin != _FROM_ICMP[version]:
+    _, origin, kind, code, *_ = ERROR.unpack_from(data)
+    if origin != FROM_ICMP[version]:
         return None
     expired, unreachable, _ = KINDS[version]
-    router = str(ipaddress.ip_address(data[_ERROR.size :][where]))
+    router = str(ipaddress.ip_address(data[ERROR.size :][where]))
     if kind == expired and code == 0:
         return "hop", router
     return ("end", router) if kind == unreachable else None

@@ -19,18 +19,18 @@ from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from typing import Final, NamedTuple
 
+from overlaycast.discovery.kept_errors import ERROR, FROM_ICMP, IP_RECVTTL, LEVEL, RECVERR
+
 BEGINNINGS: Final = (64, 128, 255)
 """With which time to live hosts begin: Unix and macOS, Windows, network equipment."""
 MOST_HOPS: Final = 32
 """An answer that seems to have passed more routers began with a number of its own."""
 
-_IP_RECVERR: Final = 11  # linux/in.h; the module ``socket`` has these from Python 3.14 on
-_IP_RECVTTL: Final = 12
-_IPV6_RECVERR: Final = 25  # linux/in6.h
-_MSG_ERRQUEUE: Final = 0x2000
-_UNREACHABLE_PORT: Final = {2: (3, 3), 3: (1, 4)}
-"""By origin of an error (ICMP, ICMPv6): the type and code of "port unreachable"."""
-_ERROR: Final = struct.Struct("=IBBBBII")  # struct sock_extended_err
+_UNREACHABLE_PORT: Final = {FROM_ICMP[4]: (3, 3), FROM_ICMP[6]: (1, 4)}
+"""By origin of an error: the type and code of "port unreachable"."""
+_LEFT: Final = ((LEVEL[4], socket.IP_TTL), (LEVEL[6], socket.IPV6_HOPLIMIT))
+"""What of a packet's time to live was left comes as."""
+_KEPT: Final = tuple((LEVEL[version], RECVERR[version]) for version in LEVEL)
 _INT: Final = struct.Struct("=i")
 
 Target = tuple[str, int]
@@ -88,12 +88,8 @@ def _asking(target: Target) -> socket.socket:
     asking = socket.socket(socket.AF_INET if version == 4 else socket.AF_INET6, socket.SOCK_DGRAM)
     try:
         asking.setblocking(False)
-        if version == 4:
-            asking.setsockopt(socket.IPPROTO_IP, _IP_RECVERR, 1)
-            asking.setsockopt(socket.IPPROTO_IP, _IP_RECVTTL, 1)
-        else:
-            asking.setsockopt(socket.IPPROTO_IPV6, _IPV6_RECVERR, 1)
-            asking.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVHOPLIMIT, 1)
+        asking.setsockopt(LEVEL[version], RECVERR[version], 1)
+        asking.setsockopt(LEVEL[version], IP_RECVTTL if version == 4 else socket.IPV6_RECVHOPLIMIT, 1)
         asking.connect((host, port))
     except BaseException:
         asking.close()
@@ -103,13 +99,13 @@ def _asking(target: Target) -> socket.socket:
 
 def _answer(asked: socket.socket, passed_s: float) -> HopCount | None:
     """Return what the error says of the host, if it is the host's."""
-    _, parts, _, _ = asked.recvmsg(64, 512, _MSG_ERRQUEUE)
+    _, parts, _, _ = asked.recvmsg(64, 512, socket.MSG_ERRQUEUE)
     ttl, is_hosts = None, False
     for level, kind, data in parts:
-        if (level, kind) in ((socket.IPPROTO_IP, socket.IP_TTL), (socket.IPPROTO_IPV6, socket.IPV6_HOPLIMIT)):
+        if (level, kind) in _LEFT:
             (ttl,) = _INT.unpack_from(data)
-        elif (level, kind) in ((socket.IPPROTO_IP, _IP_RECVERR), (socket.IPPROTO_IPV6, _IPV6_RECVERR)):
-            _, origin, error_type, code, *_ = _ERROR.unpack_from(data)
+        elif (level, kind) in _KEPT:
+            _, origin, error_type, code, *_ = ERROR.unpack_from(data)
             is_hosts = _UNREACHABLE_PORT.get(origin) == (error_type, code)
     hops = hops_of(ttl) if ttl is not None and is_hosts else None
     return None if hops is None else HopCount(hops, passed_s * 1000)
