@@ -22,8 +22,10 @@ class World:
         self.nodes.append(name)
         self.lines.append(f"ip netns add {name}; ip -n {name} link set lo up")
         self.lines.append(
-            f"ip netns exec {name} sysctl -qw net.ipv4.ip_forward=1 net.ipv4.conf.all.rp_filter=0 "
-            f"net.ipv4.conf.default.rp_filter=0 net.ipv4.icmp_ratelimit={icmp_ratelimit}"
+            f"ip netns exec {name} sysctl -eqw net.ipv4.ip_forward=1 net.ipv4.conf.all.rp_filter=0 "
+            f"net.ipv4.conf.default.rp_filter=0 net.ipv4.icmp_ratelimit={icmp_ratelimit} "
+            # a router asks for its neighbours by its link-local address, which else is not its own for a second or two
+            "net.ipv6.conf.all.accept_dad=0 net.ipv6.conf.default.accept_dad=0"
         )
 
     def link(self, a: str, a_address: str, b: str, b_address: str) -> None:
