@@ -148,7 +148,10 @@ class Machines:
     def _start(self, name: str, root: Path, namespace: str, log: Path) -> subprocess.Popen[bytes]:
         words = self._inside(name, root, "--boot", f"--network-namespace-path=/run/netns/{namespace}")
         with log.open("wb") as output:
-            return subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT)
+            # its network is its own, so it may write to /proc/sys/net, as a real machine does
+            environ = os.environ | {"SYSTEMD_NSPAWN_API_VFS_WRITABLE": "network"}
+            null, both = subprocess.DEVNULL, subprocess.STDOUT
+            return subprocess.Popen(words, env=environ, stdin=null, stdout=output, stderr=both)
 
     def _inside(self, name: str, root: Path, *more: str) -> list[str]:
         """Return the command that runs a tree, in a cgroup of its own."""

@@ -133,5 +133,7 @@ def test_it_has_the_units_and_wheels_for_every_python(released: Path, tmp_path: 
         assert list((folder / "wheels").glob(f"uvloop-*-cp{number}-*.whl"))
     [own] = (folder / "wheels").glob("overlaycast-*.whl")
     with ZipFile(own) as wheel_file:
-        units = [name for name in wheel_file.namelist() if name.startswith("overlaycast/deploy/units/")]
-    assert len(units) == 4
+        parts = [Path(name) for name in wheel_file.namelist()]
+    units = {part.name for part in parts if part.parent == Path("overlaycast/deploy/units")}
+    assert units == {file.name for file in (ROOT / "overlaycast/deploy/units").iterdir()}
+    assert len(units) > 4
