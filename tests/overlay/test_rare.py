@@ -12,7 +12,8 @@ from overlaycast.overlay import Measurement, Overlay
 from overlaycast.overlay.mending import improve, repair
 from overlaycast.overlay.placing import placement
 from overlaycast.overlay.plan import moves, orders, promises
-from overlaycast.overlay.state.locality import Routers, distance_ms, reach_ms
+from overlaycast.overlay.state.delays import distance_ms, reach_ms
+from overlaycast.overlay.state.locality import Routers
 from overlaycast.overlay.state.members import Member, State
 from overlaycast.overlay.watching import inquiries, start, watch
 from overlaycast.wire.messages import (

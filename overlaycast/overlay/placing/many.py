@@ -23,8 +23,8 @@ from overlaycast.overlay.placing.levels import SOURCE, share_out
 from overlaycast.overlay.placing.nearest import neighbours
 from overlaycast.overlay.placing.search import Rules
 from overlaycast.overlay.plan import capacity, moves
+from overlaycast.overlay.state.delays import reach_ms
 from overlaycast.overlay.state.group import Group
-from overlaycast.overlay.state.locality import reach_ms
 from overlaycast.overlay.state.members import Member
 from overlaycast.overlay.state.router import Router
 

@@ -24,8 +24,8 @@ from typing import Final
 from overlaycast.overlay.plan import mass_failure, moves
 from overlaycast.overlay.plan.capacity import UNLIMITED, room, uplink_copies
 from overlaycast.overlay.plan.reach import linked
+from overlaycast.overlay.state.delays import alike_ms
 from overlaycast.overlay.state.group import Group
-from overlaycast.overlay.state.locality import alike_ms
 from overlaycast.overlay.state.members import Member
 from overlaycast.overlay.state.router import Router, lies_in, meeting
 from overlaycast.overlay.state.tree import LEVEL_BITS, RANK_LIMIT, ceiling, delay_ms, depth

@@ -15,9 +15,9 @@ from typing import Final
 from overlaycast.overlay.plan import capacity, moves, promises
 from overlaycast.overlay.state.candidates import Candidates
 from overlaycast.overlay.state.group import Group
-from overlaycast.overlay.state.locality import prefix_of
 from overlaycast.overlay.state.measurement import Fact, Measurement, adds_nothing
 from overlaycast.overlay.state.members import SENDERS, Member
+from overlaycast.overlay.state.prefix import prefix_of
 from overlaycast.overlay.state.router import Key, Router
 from overlaycast.overlay.state.vicinity import vicinity
 

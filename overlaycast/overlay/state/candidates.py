@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Final
 
 from overlaycast.overlay.state import tree
-from overlaycast.overlay.state.locality import alike_ms
+from overlaycast.overlay.state.delays import alike_ms
 from overlaycast.overlay.state.members import Member
 from overlaycast.overlay.state.router import Router
 

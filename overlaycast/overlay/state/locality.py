@@ -19,86 +19,25 @@ exceeds the smallest measured below it.
 
 from __future__ import annotations
 
-import ipaddress
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from functools import lru_cache
 from statistics import median_low
 from typing import Final
 
 from overlaycast.overlay.state.measurement import Fact, Measurement
 from overlaycast.overlay.state.members import Member
+from overlaycast.overlay.state.prefix import prefix_of
 from overlaycast.overlay.state.router import OUTSIDE, Key, Router, meeting
 from overlaycast.overlay.state.shown import Readings, tells
 from overlaycast.overlay.state.skeleton import ROOT, Above, Hops, Skeleton, infer, through, usable
 from overlaycast.overlay.state.vicinity import Vicinity, Witnesses
 
-UNKNOWN_MS: Final = 1.0
-"""One router further, where nothing was measured."""
-NEAR_MS: Final = 1.0
-SAME_SHARE: Final = 1.25
-"""Delays are alike up to this share and so many ms more: what is measured twice differs, and a busy host is late."""
 SUPPORT: Final = 3
 """So many members with the same path say no more than that it is no mistake."""
 MANY_ROUTERS: Final = 1024
 ROUTERS_EACH: Final = 8
 """Routers that are no matter, in all and for each member; what more there are may be former members'."""
 HERE: Final = "the coordinator's network"
-_OCTETS: Final = frozenset(map(str, range(256)))
-
-
-def alike_ms(least_ms: float) -> float:
-    """Return up to which delay others cannot be told from the least one.
-
-    Choose from all of those by what is not measured. It is no order: of three, the outer two may differ.
-    """
-    return least_ms * SAME_SHARE + NEAR_MS
-
-
-def reach_ms(member: Member) -> float:
-    """Return the one-way delay from the coordinator to the member, measured, or as its router suggests.
-
-    Members of one router whose echoes differ by no more than noise are equally far: otherwise the noise of the
-    moment would decide between equals, and two runs on one network would differ.
-    """
-    router = member.router
-    if router is None:
-        return UNKNOWN_MS if member.rtt_ms is None else member.rtt_ms / 2
-    if member.rtt_ms is None:
-        return router.delay_ms
-    reach = member.rtt_ms / 2
-    return router.delay_ms if reach <= alike_ms(router.delay_ms) else reach
-
-
-def distance_ms(one: Member, other: Member) -> float:
-    """Return the estimated one-way delay between two members, over the deepest router that both paths share."""
-    if one.router is None or other.router is None:
-        return reach_ms(one) + reach_ms(other)
-    if one.router is other.router:
-        return max(abs(reach_ms(one) - reach_ms(other)), 0.0)
-    shared = meeting(one.router, other.router).delay_ms
-    return max(reach_ms(one) - shared, 0.0) + max(reach_ms(other) - shared, 0.0)
-
-
-def prefix_of(addresses: Sequence[tuple[str, int]]) -> str | None:
-    """Return the /24 or /64 of the first address that is one, else None."""
-    for host, _ in addresses:
-        network, _, last = host.rpartition(".")
-        if last in _OCTETS and (prefix := _prefix_of_network(network)):
-            return prefix  # the same as below, at a tenth of its cost
-        try:
-            address = ipaddress.ip_address(host)
-        except ValueError:
-            continue
-        return str(ipaddress.ip_network(f"{address}/{24 if address.version == 4 else 64}", strict=False))
-    return None
-
-
-@lru_cache(maxsize=1 << 12)
-def _prefix_of_network(network: str) -> str | None:
-    """Return the /24 of an IPv4 address without its last number; neighbours share it, and come together."""
-    parts = network.split(".")
-    return f"{network}.0/24" if len(parts) == 3 and all(map(_OCTETS.__contains__, parts)) else None
 
 
 def is_guess(member: Member) -> bool:

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
-from overlaycast.overlay.state.locality import distance_ms
+from overlaycast.overlay.state.delays import distance_ms
 from overlaycast.overlay.state.members import Member
 from overlaycast.overlay.state.router import Key, Router, links_between
 

@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from overlaycast.overlay.state.locality import Routers, prefix_of
+from overlaycast.overlay.state.locality import Routers
 from overlaycast.overlay.state.measurement import Measurement
 from overlaycast.overlay.state.members import Member
+from overlaycast.overlay.state.prefix import prefix_of
 from overlaycast.overlay.state.router import Router, meeting
 from tests.overlay.scene import locate
 
