@@ -20,6 +20,7 @@ from overlaycast.overlay.mending.replan import MOST, heads_of
 from overlaycast.overlay.placing.nearest import nearest
 from overlaycast.overlay.plan import moves
 from overlaycast.overlay.state.group import Group
+from overlaycast.overlay.state.locality import HERE
 from overlaycast.overlay.state.members import Member
 from overlaycast.overlay.state.processes import Asked
 from overlaycast.overlay.state.router import Key
@@ -50,11 +51,12 @@ def ask(group: Group, now: float) -> None:
     if not group.start.begun:
         wake(group, now)
         return
-    heads = heads_of(group)
+    heads = [head for head in heads_of(group) if not _is_beside_us(head)]
     group.distances.asked.clear()  # nobody counts for so long
     found = _routers(group, heads)
-    group.ways.keep(found)
-    _keep(group, found)
+    routers = {*found, *(head.router.key for head in heads if head.router is not None)}
+    group.ways.keep(routers)
+    _keep(group, routers)
     if not 1 < len(heads) <= MOST:
         return
     by_paths = _by_paths(heads)
@@ -88,12 +90,17 @@ def _routers(group: Group, heads: Iterable[Member]) -> dict[Key, Member]:
     """Return one member of each router that has a head, and the source."""
     found = {head.router.key: head for head in heads if head.router is not None and head.reachable}
     source = group.source
-    if source is not None and source.router is not None and source.located and source.reachable:
-        found[source.router.key] = source
-    return found
+    if source is None or source.router is None or _is_beside_us(source):
+        return found
+    return found | {source.router.key: source} if source.located and source.reachable else found
 
 
-def _keep(group: Group, found: dict[Key, Member]) -> None:
+def _is_beside_us(member: Member) -> bool:
+    """Whether it is on the coordinator's own network: paths from there are ours, and its place is no router."""
+    return member.router is not None and member.router.key == (HERE,)
+
+
+def _keep(group: Group, found: set[Key]) -> None:
     """Forget routers that have no head any more."""
     state = group.distances
     for table in (state.rounds, state.tried, state.wanted):

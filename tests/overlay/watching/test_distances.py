@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from overlaycast.overlay import Measurement
 from overlaycast.overlay.state.tree import check
 from overlaycast.overlay.watching import distances
 from overlaycast.overlay.watching.distances import AT_ONCE, ROUND_S, ROUNDS, TRIED
@@ -189,6 +190,16 @@ def test_those_that_are_gone_are_forgotten() -> None:
     assert (state.rounds, state.tried, state.wanted, group.ways._into) == ({}, {}, {}, {})
 
 
+def test_a_router_that_wants_to_be_counted_and_goes_is_not_waited_for() -> None:
+    scene = Far(3)
+    scene.pass_time(SOON_S)
+    wanted = scene.overlay._group.distances.wanted
+    [here, *_] = scene.overlay._group.distances.rounds
+    wanted[here] = {"never heard of": None}
+    scene.pass_time(SOON_S)
+    assert not wanted.get(here)
+
+
 def test_large_groups_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(distances, "MOST", 4)
     scene = Far(6)
@@ -206,6 +217,20 @@ def test_who_cannot_be_dialled_is_no_target_and_who_is_away_is_not_asked() -> No
     assert "away" not in asked
     assert "behind" in asked
     assert not any("behind" in about for about in asked.values())
+    scene.pass_time(SOON_S)
+    router = scene.overlay._group.members[scene["behind"].id].router
+    assert scene.overlay._group.ways.near(router), "what it has counted is kept"
+
+
+def test_ways_from_the_coordinators_own_network_are_its_paths() -> None:
+    scene = Far(2)
+    beside = scene.join("beside", measure=False)
+    for actor in (scene["source"], beside):
+        scene.overlay.measured(actor.id, Measurement((), 0.3, 100.0, (), True), scene.now)
+    scene.pass_time(SOON_S)
+    asked = scene.asked()
+    assert {name for name, _ in asked} == {"m0", "m1"}
+    assert not any(name in about for name in ("source", "beside") for _, about in asked)
 
 
 def test_a_source_that_nobody_can_place_is_no_target() -> None:
