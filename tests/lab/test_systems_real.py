@@ -177,7 +177,7 @@ def test_captures_are_read_by_wireshark_and_junit_by_ci(tmp_path: Path) -> None:
     words = ["-Y", "overlaycast", "-T", "fields", "-e", "overlaycast.kind"]
     seen = dissected(capture, *words, environment={"HOME": str(tmp_path)})
     kinds = [kind for line in seen.split() for kind in line.split(",")]
-    assert {"1", "4", "5"} <= set(kinds)  # HELLO, DATA, HEARTBEAT
+    assert {"10", "11", "4", "5"} <= set(kinds)  # CHALLENGE, PROOF, DATA, HEARTBEAT
     assert kinds.count("4") >= result["records"]
     root = ElementTree.parse(tmp_path / "ci.xml").getroot()
     assert (root.get("tests"), root.get("failures"), root.get("errors")) == ("3", "0", "0")

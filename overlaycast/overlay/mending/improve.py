@@ -103,7 +103,7 @@ def shorten(group: Group, now: float) -> None:
     if _hindrance(group, now) is None:
         most = 1 + len(group.improvement.heads) // CORRECTED
         counted, group.improvement.counted = group.improvement.counted, {}
-        moved = _improve_some(group, now, _living(group, counted), most) < most
+        moved = _improve_some(group, now, _living(group, counted), most, for_delay=False) < most
     if (moved or group.improvement.counted) and group.settings.improve_s > 0:
         group.timers.arm(now + CORRECT_S, "shorten")
 
@@ -133,11 +133,11 @@ def _improve(group: Group, now: float, looked_at: int) -> None:
     _improve_some(group, now, _in_turn(group, looked_at), 1 + len(group.members) // MOVED_PER_STEP)
 
 
-def _improve_some(group: Group, now: float, members: Iterable[Member], most: int) -> int:
+def _improve_some(group: Group, now: float, members: Iterable[Member], most: int, for_delay: bool = True) -> int:
     """Move those that gain, and others together, up to so many in all; return how many more may have been moved."""
     left = most
     for member in members:
-        if left and _well(group, member, now) and _better(group, member, now, _overfull(group, member)):
+        if left and _well(group, member, now) and _better(group, member, now, _overfull(group, member), for_delay):
             left -= 1
     if left > 0:
         left -= _exchange(group, now, left)
@@ -213,8 +213,11 @@ def _calm(group: Group, member: Member, now: float) -> bool:
     )
 
 
-def _better(group: Group, member: Member, now: float, burden: bool = False) -> bool:
-    """Move the member if another parent is worth it; any is, if the copy is a ``burden`` to a link."""
+def _better(group: Group, member: Member, now: float, burden: bool = False, for_delay: bool = True) -> bool:
+    """Move the member if another parent is worth it; any is, if the copy is a ``burden`` to a link.
+
+    Not ``for_delay``: only if that saves links. A round trip that was measured once proves no gain.
+    """
     parent = member.parent
     assert parent is not None
     source = group.source
@@ -228,7 +231,7 @@ def _better(group: Group, member: Member, now: float, burden: bool = False) -> b
     found = _promotion(group, member) if promoted else placement.seek(group, member, avoid, Rules(inside=doubled))
     if found is not None:
         needed = parent.role == "backup" or promoted or burden or doubled is not None
-        worth = needed or _gains(group, member, present, found, before)
+        worth = needed or _gains(group, member, present, found, before, for_delay)
         found = found if worth and found[4] is not parent and _calm(group, found[4], now) else None
     if found is None:
         moves.put_back(group, member, parent, edge)
@@ -244,7 +247,7 @@ def _promotion(group: Group, member: Member) -> Found | None:
     return None if group.source is None else placement.judge(group, member, group.source)
 
 
-def _gains(group: Group, member: Member, present: Found, found: Found, before: float) -> bool:
+def _gains(group: Group, member: Member, present: Found, found: Found, before: float, for_delay: bool) -> bool:
     """Whether the move saves enough links, or enough delay at no cost in links.
 
     Failures in the past are a reason not to go to a candidate, but none to leave a parent that feeds well: otherwise a
@@ -254,6 +257,8 @@ def _gains(group: Group, member: Member, present: Found, found: Found, before: f
     links, saved = present[0], _saved(present, found)
     if links < TOO_LONG and saved >= max(1.0, share * links):
         return search.short_enough(group, member, found[1])
+    if not for_delay:
+        return False
     gain = min(present[1] - found[1], before - search.planned_ms(group, member, found[4]))
     return (saved >= 0 or links == TOO_LONG) and gain >= max(LEAST_GAIN_MS, share * min(before, present[1]))
 

@@ -126,7 +126,9 @@ def _ask(group: Group, head: Member, found: dict[Key, Member], by_paths: dict[Ke
     if not head.connected or group.ways.links(head.parent.router, router) < 2:
         return False  # it cannot be asked, or cannot be nearer
     rounds = state.rounds.get(router.key, 0)
-    targets = [found[key] for key in _next(group, router.key, rounds, list(found), by_paths[router.key])]
+    feeder = head.parent.router
+    first = () if feeder is None else (feeder.key,)  # what it has is compared with what it might have
+    targets = [found[key] for key in _next(group, router.key, rounds, list(found), [*first, *by_paths[router.key]])]
     if not targets:
         if rounds <= ROUNDS:
             state.rounds[router.key] = ROUNDS + 1
