@@ -155,9 +155,9 @@ class Group(World):
         if not self.away:
             super()._pump()
 
-    def _tick(self, armed: float) -> None:
+    def _tick(self) -> None:
         if not self.away:
-            super()._tick(armed)
+            super()._tick()
 
     def _gone(self, member: Member) -> None:
         if not self.away and member.ident not in self.unlinked:
@@ -205,7 +205,8 @@ class Group(World):
         """It starts again from what it has stored, and members come back one by one."""
         stored = json.loads(json.dumps(self.overlay.snapshot()))
         self.overlay = Overlay.restore(self.settings, bytes(32), stored, self.now)
-        self.away, self._armed = False, None
+        self.away = False
+        self._alarm.cancel()
         for member in self.members.values():
             self.agenda.after(RECONNECT_S * self.chance.random(), self.relink, member)
         self._pump()

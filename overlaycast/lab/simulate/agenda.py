@@ -42,3 +42,27 @@ class Agenda:
             if done is not None and done():
                 return
         self.now = max(self.now, until)
+
+
+class Alarm:
+    """Calls when somebody's next deadline comes. A later one than it waits for is to be set again after the call."""
+
+    def __init__(self, agenda: Agenda, call: Callable[[], None]) -> None:
+        self._agenda = agenda
+        self._call = call
+        self._armed: float | None = None
+
+    def set(self, deadline: float | None) -> None:
+        """Wait for this, if it is not None and earlier than what is waited for; at once, if it is in the past."""
+        if deadline is not None and (self._armed is None or deadline < self._armed):
+            self._armed = deadline
+            self._agenda.after(max(0.0, deadline - self._agenda.now), self._ring, deadline)
+
+    def cancel(self) -> None:
+        """Wait for nothing."""
+        self._armed = None
+
+    def _ring(self, armed: float) -> None:
+        if armed == self._armed:
+            self._armed = None
+            self._call()

@@ -13,7 +13,7 @@ from typing import Final, Literal
 from overlaycast.discovery.survey.bucket import Bucket
 from overlaycast.discovery.survey.route import Route
 from overlaycast.discovery.survey.survey import Probe, Survey, Verdict
-from overlaycast.lab.simulate.agenda import Agenda
+from overlaycast.lab.simulate.agenda import Agenda, Alarm
 from overlaycast.lab.simulate.draw import LAN_MS, Draw
 
 Icmp = Literal["off", "stock"]
@@ -42,7 +42,7 @@ class Tracing:
         self._limits: dict[str, Bucket] | None = {} if icmp == "stock" else None
         self._survey = Survey(agenda.now)
         self._seats: dict[str, tuple[int, int]] = {}
-        self._armed: float | None = None
+        self._alarm = Alarm(agenda, self._pump)
         self.complete_at: dict[int, float] = {}
         """When the route was known to a member of which no router is asked any more."""
 
@@ -67,15 +67,7 @@ class Tracing:
             if not route.open:
                 self.complete_at[ident] = now
             self._tell(ident, route)
-        deadline = self._survey.next_deadline()
-        if deadline is not None and (self._armed is None or deadline < self._armed):
-            self._armed = deadline
-            self._agenda.after(max(0.0, deadline - now), self._tick, deadline)
-
-    def _tick(self, armed: float) -> None:
-        if armed == self._armed:
-            self._armed = None
-            self._pump()
+        self._alarm.set(self._survey.next_deadline())
 
     def _travel(self, probe: Probe) -> None:
         _, seat = self._seats[probe.target]

@@ -14,7 +14,7 @@ from typing import Final
 from overlaycast.discovery.echo import LEAST_TRIES, ON_THE_WIRE, TRAINS
 from overlaycast.discovery.survey.route import Route
 from overlaycast.discovery.trains.turns import Turns, whereto
-from overlaycast.lab.simulate.agenda import Agenda
+from overlaycast.lab.simulate.agenda import Agenda, Alarm
 from overlaycast.lab.simulate.draw import Draw
 
 AT_ONCE: Final = 16
@@ -40,7 +40,7 @@ class Trains:
         self._turns = Turns(AT_ONCE)
         self._trains: dict[int, _Train] = {}
         self._going: dict[int, _Train] = {}
-        self._armed: float | None = None
+        self._alarm = Alarm(agenda, self._pump)
 
     def want(self, ident: int, seat: int, route: Route) -> None:
         """Let a member's train go when it is its turn."""
@@ -62,15 +62,7 @@ class Trains:
             self._agenda.after(tries * seconds, self._over, number)
         for number in self._turns.needless():
             self._tell(self._trains.pop(number).ident, None)
-        deadline = self._turns.next_deadline()
-        if deadline is not None and (self._armed is None or deadline < self._armed):
-            self._armed = deadline
-            self._agenda.after(max(0.0, deadline - now), self._tick, deadline)
-
-    def _tick(self, armed: float) -> None:
-        if armed == self._armed:
-            self._armed = None
-            self._pump()
+        self._alarm.set(self._turns.next_deadline())
 
     def _over(self, number: int) -> None:
         train = self._going.pop(number)

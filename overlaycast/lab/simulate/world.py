@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from overlaycast.discovery.survey.route import Route
-from overlaycast.lab.simulate.agenda import Agenda
+from overlaycast.lab.simulate.agenda import Agenda, Alarm
 from overlaycast.lab.simulate.draw import Draw
 from overlaycast.lab.simulate.hop import GROUP, Death, Network
 from overlaycast.lab.simulate.member import Member
@@ -68,7 +68,7 @@ class World:
         """When the last member subscribed, at first or after another one."""
         self._encode = len(draw.places) <= ENCODE_LIMIT
         self.network = Network(self.agenda, self._delay_s, self._encode)
-        self._armed: float | None = None
+        self._alarm = Alarm(self.agenda, self._tick)
         self._moved_at: dict[int, float] = {}
         self._asked_at: dict[int, float] = {}
         self._improved: dict[int, float] = {}
@@ -300,16 +300,11 @@ class World:
                 self.agenda.after(TRACE_S + 4 * self._control_s(member), self._measure, member)
         for ident, message in self.overlay.messages_to_send():
             self._send(ident, message)
-        deadline = self.overlay.next_deadline()
-        if deadline is not None and (self._armed is None or deadline < self._armed):
-            self._armed = deadline
-            self.agenda.after(max(0.0, deadline - self.now), self._tick, deadline)
+        self._alarm.set(self.overlay.next_deadline())
 
-    def _tick(self, armed: float) -> None:
-        if armed == self._armed:
-            self._armed = None
-            self.overlay.tick(self.now)
-            self._pump()
+    def _tick(self) -> None:
+        self.overlay.tick(self.now)
+        self._pump()
 
     def _send(self, ident: int, message: CoordinatorMessage) -> None:
         member = self.members[ident]
