@@ -3,6 +3,7 @@ is touched, and no root is needed where the system allows user namespaces."""
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import subprocess
@@ -67,6 +68,21 @@ class World:
         """Ask the coordinator's tracing process, in ``node``, for all routes at once, and wait until they are final."""
         answers = json.loads(self.run(node, ["-c", ASK, *hosts]))
         return dict(zip(hosts, answers, strict=True))
+
+
+def line_of_ipv6() -> World:
+    """coord - r1 - r2 - host, fd00:N::/64 each."""
+    world, names = World(), ["coord", "r1", "r2", "host"]
+    for name in names:
+        world.node(name)
+        world.lines.append(f"ip netns exec {name} sysctl -qw net.ipv6.conf.all.forwarding=1 net.ipv6.icmp.ratelimit=0")
+    for number, (a, b) in enumerate(itertools.pairwise(names)):
+        world.link(a, f"fd00:{number}::1/64 nodad", b, f"fd00:{number}::2/64 nodad")
+    world.route("host", "fd00::/16 via fd00:2::1")
+    world.route("r2", "fd00::/64 via fd00:1::1")
+    world.route("r1", "fd00:2::/64 via fd00:1::2")
+    world.route("coord", "fd00::/16 via fd00::2")
+    return world
 
 
 # asks through the coordinator's own client, so that process, pipes and tracing are all real

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import socket
 import struct
@@ -12,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from overlaycast.discovery.first_hops import answer_in, first_hops
-from tests.discovery.emulated import World
+from tests.discovery.emulated import World, line_of_ipv6
 from tests.discovery.test_tracing import line
 
 LOOK = """
@@ -83,15 +82,5 @@ def test_a_silent_router_and_a_target_that_is_near() -> None:
 
 @pytest.mark.lab
 def test_the_first_routers_by_ipv6() -> None:
-    world, names = World(), ["coord", "r1", "r2", "host"]
-    for name in names:
-        world.node(name)
-        world.lines.append(f"ip netns exec {name} sysctl -qw net.ipv6.conf.all.forwarding=1 net.ipv6.icmp.ratelimit=0")
-    for number, (a, b) in enumerate(itertools.pairwise(names)):
-        world.link(a, f"fd00:{number}::1/64 nodad", b, f"fd00:{number}::2/64 nodad")
-    world.route("host", "fd00::/16 via fd00:2::1")
-    world.route("r2", "fd00::/64 via fd00:1::1")
-    world.route("r1", "fd00:2::/64 via fd00:1::2")
-    world.route("coord", "fd00::/16 via fd00::2")
-    found, _ = look(world, "fd00::1")
+    found, _ = look(line_of_ipv6(), "fd00::1")
     assert found == {"kind": "first-hops", "gateway": "fd00:2::1", "hops": ["fd00:2::1", "fd00:1::1"]}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import time
 
@@ -11,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from overlaycast.discovery.hop_counts import MOST_HOPS, count_hops, hops_of
-from tests.discovery.emulated import World
+from tests.discovery.emulated import World, line_of_ipv6
 from tests.discovery.test_tracing import line
 
 COUNT = """
@@ -67,14 +66,4 @@ def test_a_router_that_has_no_way_does_not_speak_for_the_host() -> None:
 
 @pytest.mark.lab
 def test_routers_are_counted_by_ipv6() -> None:
-    world, names = World(), ["coord", "r1", "r2", "host"]
-    for name in names:
-        world.node(name)
-        world.lines.append(f"ip netns exec {name} sysctl -qw net.ipv6.conf.all.forwarding=1 net.ipv6.icmp.ratelimit=0")
-    for number, (a, b) in enumerate(itertools.pairwise(names)):
-        world.link(a, f"fd00:{number}::1/64 nodad", b, f"fd00:{number}::2/64 nodad")
-    world.route("host", "fd00::/16 via fd00:2::1")
-    world.route("r2", "fd00::/64 via fd00:1::1")
-    world.route("r1", "fd00:2::/64 via fd00:1::2")
-    world.route("coord", "fd00::/16 via fd00::2")
-    assert counted(world, "fd00::1", "fd00:2::1") == [2, 0]
+    assert counted(line_of_ipv6(), "fd00::1", "fd00:2::1") == [2, 0]
