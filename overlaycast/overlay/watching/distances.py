@@ -59,7 +59,8 @@ def ask(group: Group, now: float) -> None:
     _keep(group, routers)
     if not 1 < len(heads) <= MOST:
         return
-    by_paths = _by_paths(heads)
+    fresh = any(head.router is not None and head.router.key not in group.distances.rounds for head in heads)
+    by_paths = _by_paths(heads) if fresh else {}
     if [head for head in heads if _ask(group, head, found, by_paths, now)]:
         wake(group, now)
 
@@ -128,7 +129,9 @@ def _ask(group: Group, head: Member, found: dict[Key, Member], by_paths: dict[Ke
     rounds = state.rounds.get(router.key, 0)
     feeder = head.parent.router
     first = () if feeder is None else (feeder.key,)  # what it has is compared with what it might have
-    targets = [found[key] for key in _next(group, router.key, rounds, list(found), [*first, *by_paths[router.key]])]
+    targets = [
+        found[key] for key in _next(group, router.key, rounds, list(found), [*first, *by_paths.get(router.key, ())])
+    ]
     if not targets:
         if rounds <= ROUNDS:
             state.rounds[router.key] = ROUNDS + 1
